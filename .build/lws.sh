@@ -44,6 +44,8 @@ readonly OPTIONS=(
 	-DLWS_WITH_SECURE_STREAMS=OFF
 	-DLWS_WITH_SYS_SMD=OFF
 	-DLWS_SSL_CLIENT_USE_OS_CA_CERTS=OFF
+	# Every handshake shows the certificates anew: a renewed or refused one counts at once.
+	-DLWS_WITH_TLS_SESSIONS=OFF
 	# Parsers and decoders that Hawser never calls.
 	-DLWS_WITH_LEJP=OFF
 	-DLWS_WITH_LEJP_CONF=OFF
@@ -58,6 +60,10 @@ readonly OPTIONS=(
 	-DLWS_WITH_STRUCT_JSON=OFF
 	-DLWS_WITH_STRUCT_SQLITE3=OFF
 	-DLWS_WITH_ZIP_FOPS=OFF
+	-DLWS_WITH_LWSAC=OFF
+	-DLWS_WITH_CACHE_NSCOOKIEJAR=OFF
+	-DLWS_WITH_DIR=OFF
+	-DLWS_WITH_CONMON=OFF
 	-DLWS_WITH_HTTP_STREAM_COMPRESSION=OFF
 	-DLWS_WITHOUT_DAEMONIZE=ON
 	-DLWS_WITHOUT_TESTAPPS=ON
@@ -224,8 +230,8 @@ unpack() {
 	done < "$dir/src/debian/patches/series"
 }
 
-# Built in its final place's terms but installed under DESTDIR, then renamed: nobody ever
-# sees half a library.
+# Configured for its final place but installed under DESTDIR and then renamed: nobody ever sees
+# half a library.
 build() {
 	local dir=$1 prefix=$2
 	{
