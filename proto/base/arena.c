@@ -1,0 +1,121 @@
+#include "proto/base/arena.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BLOCK_SIZE 4096
+#define ALIGNMENT  16
+
+struct block {
+	struct block *next;
+	size_t used, size;
+	_Alignas(ALIGNMENT) unsigned char mem[];
+};
+
+struct arena {
+	struct block *blocks; /* the newest first; only it has room */
+	size_t used, max;
+};
+
+struct arena *
+arena_new(size_t max)
+{
+	struct arena *a = calloc(1, sizeof(*a));
+
+	if (a != NULL)
+		a->max = max;
+	return a;
+}
+
+void
+arena_free(struct arena *a)
+{
+	if (a == NULL)
+		return;
+	for (struct block *b = a->blocks, *next; b != NULL; b = next) {
+		next = b->next;
+		free(b);
+	}
+	free(a);
+}
+
+void *
+arena_alloc(struct arena *a, size_t n)
+{
+	if (n > a->max || a->used > a->max - n)
+		return NULL;
+	size_t need = (n + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+	if (a->blocks == NULL || a->blocks->size - a->blocks->used < need) {
+		size_t size = need > BLOCK_SIZE ? need : BLOCK_SIZE;
+		struct block *b = calloc(1, sizeof(*b) + size);
+		if (b == NULL)
+			return NULL;
+		b->size = size;
+		b->next = a->blocks;
+		a->blocks = b;
+	}
+	void *p = a->blocks->mem + a->blocks->used;
+	a->blocks->used += need;
+	a->used += n;
+	return p;
+}
+
+void *
+arena_array(struct arena *a, size_t count, size_t size)
+{
+	size_t n;
+
+	if (__builtin_mul_overflow(count, size, &n))
+		return NULL;
+	return arena_alloc(a, n);
+}
+
+void *
+arena_dup(struct arena *a, const void *p, size_t n)
+{
+	void *to = arena_alloc(a, n);
+
+	if (to != NULL && n > 0)
+		memcpy(to, p, n);
+	return to;
+}
+
+char *
+arena_strndup(struct arena *a, const char *s, size_t n)
+{
+	char *to = arena_alloc(a, n + 1);
+
+	if (to != NULL && n > 0)
+		memcpy(to, s, n);
+	return to;
+}
+
+char *
+arena_strdup(struct arena *a, const char *s)
+{
+	return arena_strndup(a, s, strlen(s));
+}
+
+char *
+arena_printf(struct arena *a, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	int n = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	char *to = n < 0 ? NULL : arena_alloc(a, (size_t)n + 1);
+	if (to == NULL)
+		return NULL;
+	va_start(ap, fmt);
+	vsnprintf(to, (size_t)n + 1, fmt, ap);
+	va_end(ap);
+	return to;
+}
+
+size_t
+arena_used(const struct arena *a)
+{
+	return a->used;
+}

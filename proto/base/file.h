@@ -1,0 +1,33 @@
+/* Files and descriptors, with the care that state on disk needs. */
+#ifndef HAWSER_BASE_FILE_H
+#define HAWSER_BASE_FILE_H
+
+#include <sys/types.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/buf.h"
+
+void fd_close(int fd); /* -1 is fine; keeps errno */
+int fd_nonblock(int fd);
+
+/* All n bytes or an error; EINTR is retried. */
+int fd_write_all(int fd, const void *p, size_t n, struct hw_err *err);
+int fd_read_all(int fd, void *p, size_t n, struct hw_err *err); /* HW_ECORRUPT at an early end */
+
+/* Opens a directory, making it (0700) when asked; O_DIRECTORY|O_CLOEXEC. */
+int dir_open(int *fd, const char *path, bool make, struct hw_err *err);
+
+/* The whole of a regular file, at most `max` bytes; HW_ELIMIT when longer, HW_ENOTFOUND. */
+int file_read(struct buf *out, int dir, const char *name, struct hw_err *err);
+
+/* Replaces `name` in one step that survives a power cut: temporary file, fsync, rename, fsync of the
+ * directory. */
+int file_write(int dir, const char *name, const void *p, size_t n, mode_t mode, struct hw_err *err);
+
+/* Takes an exclusive lock on `name` (made when missing) for the life of *fd. HW_EEXISTS when another
+ * process holds it. */
+int file_lock(int *fd, int dir, const char *name, struct hw_err *err);
+
+#endif

@@ -1,0 +1,48 @@
+/*
+ * Structured logs: one line an event, logfmt, to stderr or a callback:
+ *   2026-11-23T17:20:56.123Z warn session.stalled node=mi-0f.. session=alice-1c.. queued=65536
+ *
+ * Any struct that embeds `struct log_ctx log` can be the subject; the context carries its tags.
+ * Values are escaped: no control byte of a peer reaches the log raw. Thread-safe.
+ */
+#ifndef HAWSER_BASE_LOG_H
+#define HAWSER_BASE_LOG_H
+
+#include "proto/base/clock.h"
+#include "proto/base/err.h"
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+/* One a program, owned by it. `write` gets whole lines without the newline; NULL means stderr. */
+struct log_sink {
+	enum log_level level;
+	const struct hw_clock *clock;
+	void (*write)(void *arg, enum log_level level, const char *line);
+	void *arg;
+};
+
+struct log_ctx {
+	struct log_sink *sink; /* NULL: silent */
+	char tags[160];	       /* "node=mi-.. session=.." */
+};
+
+/* A context that writes to the parent's sink with the parent's tags and one more. The value is
+ * escaped; tags that do not fit are dropped. parent may be NULL: silent. */
+void log_ctx_init(struct log_ctx *ctx, struct log_sink *sink);
+void log_ctx_child(struct log_ctx *ctx, const struct log_ctx *parent, const char *key,
+	const char *value);
+void log_ctx_tag(struct log_ctx *ctx, const char *key, const char *value);
+
+void log_event(const struct log_ctx *ctx, enum log_level level, const char *event, const char *fmt,
+	...) HW_PRINTF(4, 5);
+
+/* The format may be "" for none: log_info(link, "link.up", "%s", ""). */
+#define log_error(obj, ...) log_event(&(obj)->log, LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warn(obj, ...)  log_event(&(obj)->log, LOG_LEVEL_WARN, __VA_ARGS__)
+#define log_info(obj, ...)  log_event(&(obj)->log, LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(obj, ...) log_event(&(obj)->log, LOG_LEVEL_DEBUG, __VA_ARGS__)
+
+/* Writes `n` bytes of text as a quoted logfmt value if it needs quotes: control bytes as \xNN. */
+size_t log_escape(char *out, size_t room, const char *text, size_t n);
+
+#endif

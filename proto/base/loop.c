@@ -1,0 +1,558 @@
+#include "proto/base/loop.h"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <event2/event.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "proto/base/file.h"
+#include "proto/base/timers.h"
+
+struct post {
+	struct post *next;
+	void (*fn)(void *);
+	void *arg;
+};
+
+struct loop {
+	const struct hw_clock *clock;
+	struct fake_clock *fake; /* NULL on libevent */
+
+	/* What other threads reach. */
+	pthread_mutex_t lock;
+	struct post *posts, **posts_end;
+	int wake; /* an eventfd, written when posts stops being empty; -1 on a fake loop */
+
+	struct loop_task *tasks, **tasks_end;
+	struct timers timers;
+	int64_t armed; /* when on_alarm will come; INT64_MAX when it will not */
+
+	bool in_turn;
+	int64_t turn_start, lag;
+
+	struct event_base *base;
+	struct event *on_wake, *on_alarm, *on_turn_end;
+	bool stopping;
+};
+
+/* --- turns ----------------------------------------------------------------------------------- */
+
+/* libevent says neither when it wakes nor when it is about to sleep. So the first callback of a turn
+ * activates on_turn_end, which libevent then runs after all that was active already. */
+void
+loop_enter(struct loop *l)
+{
+	if (l->in_turn)
+		return;
+	l->in_turn = true;
+	l->turn_start = clock_mono(l->clock);
+	if (l->on_turn_end != NULL)
+		event_active(l->on_turn_end, EV_TIMEOUT, 0);
+}
+
+static bool
+run_tasks(struct loop *l)
+{
+	struct loop_task *task;
+	bool ran = false;
+
+	while ((task = l->tasks) != NULL) {
+		l->tasks = task->next;
+		if (l->tasks == NULL)
+			l->tasks_end = &l->tasks;
+		task->queued = false;
+		ran = true;
+		task->fn(task->arg); /* may free the task */
+	}
+	return ran;
+}
+
+static bool
+end_turn(struct loop *l)
+{
+	bool ran = run_tasks(l);
+
+	if (l->in_turn) {
+		int64_t took = clock_mono(l->clock) - l->turn_start;
+		l->in_turn = false;
+		if (took > l->lag)
+			l->lag = took;
+	}
+	return ran;
+}
+
+static void
+on_turn_end(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	end_turn(arg);
+}
+
+int64_t
+loop_lag(struct loop *l)
+{
+	int64_t lag = l->lag;
+
+	l->lag = 0;
+	return lag;
+}
+
+void
+loop_defer(struct loop *l, struct loop_task *task)
+{
+	if (task->queued)
+		return;
+	task->queued = true;
+	task->next = NULL;
+	*l->tasks_end = task;
+	l->tasks_end = &task->next;
+	loop_enter(l); /* outside of a turn, this asks for one */
+}
+
+void
+loop_undefer(struct loop *l, struct loop_task *task)
+{
+	struct loop_task **at = &l->tasks;
+
+	if (!task->queued)
+		return;
+	while (*at != task) {
+		hw_assert(*at != NULL);
+		at = &(*at)->next;
+	}
+	*at = task->next;
+	if (l->tasks_end == &task->next)
+		l->tasks_end = at;
+	task->queued = false;
+}
+
+/* --- work from other threads ----------------------------------------------------------------- */
+
+void
+loop_post(struct loop *l, void (*fn)(void *), void *arg)
+{
+	struct post *p = malloc(sizeof(*p));
+
+	if (p == NULL) {
+		fputs("hawser: out of memory for posted work\n", stderr);
+		abort();
+	}
+	*p = (struct post){.fn = fn, .arg = arg};
+	pthread_mutex_lock(&l->lock);
+	bool first = l->posts == NULL;
+	*l->posts_end = p;
+	l->posts_end = &p->next;
+	/* Inside the lock: once it is released the loop may run this and be freed. */
+	if (first && l->wake >= 0)
+		eventfd_write(l->wake, 1);
+	pthread_mutex_unlock(&l->lock);
+}
+
+static struct post *
+posts_take(struct loop *l)
+{
+	pthread_mutex_lock(&l->lock);
+	struct post *all = l->posts;
+	l->posts = NULL;
+	l->posts_end = &l->posts;
+	pthread_mutex_unlock(&l->lock);
+	return all;
+}
+
+/* Runs what is posted now; what these post waits for the next turn. */
+static bool
+run_posts(struct loop *l)
+{
+	struct post *p = posts_take(l), *next;
+	bool ran = p != NULL;
+
+	for (; p != NULL; p = next) {
+		next = p->next;
+		p->fn(p->arg);
+		free(p);
+	}
+	return ran;
+}
+
+static void
+on_wake(evutil_socket_t fd, short what, void *arg)
+{
+	struct loop *l = arg;
+	eventfd_t count;
+
+	(void)what;
+	loop_enter(l);
+	eventfd_read(fd, &count); /* before the queue is taken, or a wake-up could be lost */
+	run_posts(l);
+}
+
+/* --- timers ---------------------------------------------------------------------------------- */
+
+/* The alarm is moved only when it would come too late: one that comes early finds nothing due and is
+ * set again, which is cheaper than following every timer that is pushed back. */
+static void
+set_alarm(struct loop *l)
+{
+	struct loop_timer *first = timers_first(&l->timers);
+
+	if (l->on_alarm == NULL || first == NULL || first->due >= l->armed)
+		return;
+	int64_t wait = first->due - clock_mono(l->clock);
+	if (wait < 0)
+		wait = 0;
+	struct timeval tv = {.tv_sec = wait / USEC_PER_SEC, .tv_usec = wait % USEC_PER_SEC};
+	event_add(l->on_alarm, &tv);
+	l->armed = first->due;
+}
+
+static bool
+run_timers(struct loop *l)
+{
+	int64_t now = clock_mono(l->clock);
+	struct loop_timer *t;
+	bool ran = false;
+
+	while ((t = timers_first(&l->timers)) != NULL && t->due <= now) {
+		timers_remove(&l->timers, t);
+		ran = true;
+		t->fn(t->arg); /* may free the timer */
+	}
+	return ran;
+}
+
+static void
+on_alarm(evutil_socket_t fd, short what, void *arg)
+{
+	struct loop *l = arg;
+
+	(void)fd;
+	(void)what;
+	loop_enter(l);
+	l->armed = INT64_MIN; /* the callbacks' own timers are looked at once, below */
+	run_timers(l);
+	l->armed = INT64_MAX;
+	set_alarm(l);
+}
+
+/* Far ahead of anything real, and short enough for the kernel's and libevent's sums. */
+#define LONGEST_WAIT (INT64_C(100) * 365 * 24 * 3600 * USEC_PER_SEC)
+
+void
+loop_timer_start(struct loop *l, struct loop_timer *t, int64_t usec)
+{
+	if (usec < 0)
+		usec = 0;
+	if (usec > LONGEST_WAIT)
+		usec = LONGEST_WAIT;
+	timers_remove(&l->timers, t);
+	t->due = clock_mono(l->clock) + usec;
+	timers_add(&l->timers, t);
+	set_alarm(l);
+}
+
+void
+loop_timer_stop(struct loop *l, struct loop_timer *t)
+{
+	timers_remove(&l->timers, t);
+}
+
+/* --- descriptors ----------------------------------------------------------------------------- */
+
+struct loop_fd {
+	struct loop *loop;
+	void (*fn)(void *arg, int what);
+	void *arg;
+	struct event *event;
+	int fd, want;
+	bool always; /* epoll refuses regular files and /dev/null; they are always ready */
+};
+
+static bool
+epoll_refuses(int fd)
+{
+	struct stat st;
+	struct epoll_event ev = {.events = EPOLLIN};
+
+	if (fstat(fd, &st) < 0 || S_ISSOCK(st.st_mode) || S_ISFIFO(st.st_mode))
+		return false;
+	int probe = epoll_create1(EPOLL_CLOEXEC);
+	if (probe < 0)
+		return false;
+	bool refused = epoll_ctl(probe, EPOLL_CTL_ADD, fd, &ev) < 0 && errno == EPERM;
+	fd_close(probe);
+	return refused;
+}
+
+static void
+on_fd(evutil_socket_t fd, short what, void *arg)
+{
+	struct loop_fd *f = arg;
+	int ready = (what & EV_READ ? LOOP_READ : 0) | (what & EV_WRITE ? LOOP_WRITE : 0);
+
+	(void)fd;
+	loop_enter(f->loop);
+	if (f->always) {
+		ready = f->want;
+		event_add(f->event, &(struct timeval){0}); /* again in the next turn */
+	}
+	f->fn(f->arg, ready); /* may free f */
+}
+
+int
+loop_fd_new(struct loop_fd **ret, struct loop *l, int fd, void (*fn)(void *arg, int what),
+	void *arg)
+{
+	hw_assert(l->base != NULL);
+	struct loop_fd *f = calloc(1, sizeof(*f));
+	if (f == NULL)
+		return HW_ENOMEM;
+	*f = (struct loop_fd){.loop = l, .fn = fn, .arg = arg, .fd = fd};
+	f->always = epoll_refuses(fd);
+	f->event = event_new(l->base, f->always ? -1 : fd, 0, on_fd, f);
+	if (f->event == NULL) {
+		free(f);
+		return HW_ENOMEM;
+	}
+	*ret = f;
+	return 0;
+}
+
+void
+loop_fd_want(struct loop_fd *f, int what)
+{
+	short flags = EV_PERSIST;
+
+	if (what == f->want)
+		return;
+	event_del(f->event);
+	f->want = what;
+	if (what == 0)
+		return;
+	if (f->always) {
+		event_add(f->event, &(struct timeval){0});
+		return;
+	}
+	if (what & LOOP_READ)
+		flags |= EV_READ;
+	if (what & LOOP_WRITE)
+		flags |= EV_WRITE;
+	event_assign(f->event, f->loop->base, f->fd, flags, on_fd, f);
+	event_add(f->event, NULL);
+}
+
+void
+loop_fd_free(struct loop_fd *f)
+{
+	if (f == NULL)
+		return;
+	event_free(f->event);
+	free(f);
+}
+
+/* --- signals --------------------------------------------------------------------------------- */
+
+struct loop_signal {
+	struct loop *loop;
+	void (*fn)(void *arg);
+	void *arg;
+	struct event *event;
+};
+
+static void
+on_signal(evutil_socket_t signo, short what, void *arg)
+{
+	struct loop_signal *s = arg;
+
+	(void)signo;
+	(void)what;
+	loop_enter(s->loop);
+	s->fn(s->arg); /* may free s */
+}
+
+int
+loop_signal_new(struct loop_signal **ret, struct loop *l, int signo, void (*fn)(void *arg),
+	void *arg)
+{
+	hw_assert(l->base != NULL);
+	struct loop_signal *s = calloc(1, sizeof(*s));
+	if (s == NULL)
+		return HW_ENOMEM;
+	*s = (struct loop_signal){.loop = l, .fn = fn, .arg = arg};
+	s->event = event_new(l->base, signo, EV_SIGNAL | EV_PERSIST, on_signal, s);
+	if (s->event == NULL || event_add(s->event, NULL) < 0) {
+		loop_signal_free(s);
+		return HW_ESYS;
+	}
+	*ret = s;
+	return 0;
+}
+
+void
+loop_signal_free(struct loop_signal *s)
+{
+	if (s == NULL)
+		return;
+	if (s->event != NULL)
+		event_free(s->event);
+	free(s);
+}
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+static struct loop *
+loop_alloc(const struct hw_clock *clock)
+{
+	struct loop *l = calloc(1, sizeof(*l));
+
+	if (l == NULL)
+		return NULL;
+	l->clock = clock;
+	l->wake = -1;
+	l->armed = INT64_MAX;
+	l->posts_end = &l->posts;
+	l->tasks_end = &l->tasks;
+	pthread_mutex_init(&l->lock, NULL);
+	return l;
+}
+
+struct loop *
+loop_new_fake(struct fake_clock *clock)
+{
+	struct loop *l = loop_alloc(&clock->clock);
+
+	if (l != NULL)
+		l->fake = clock;
+	return l;
+}
+
+static int
+open_base(struct loop *l, struct hw_err *err)
+{
+	l->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (l->wake < 0)
+		return hw_err_sys(err, "cannot make the loop's eventfd");
+	l->base = event_base_new();
+	if (l->base == NULL)
+		return hw_err_sys(err, "cannot make the event loop");
+	l->on_wake = event_new(l->base, l->wake, EV_READ | EV_PERSIST, on_wake, l);
+	l->on_alarm = event_new(l->base, -1, 0, on_alarm, l);
+	l->on_turn_end = event_new(l->base, -1, 0, on_turn_end, l);
+	if (l->on_wake == NULL || l->on_alarm == NULL || l->on_turn_end == NULL)
+		return hw_err_set(err, HW_ENOMEM, "no memory for the event loop");
+	if (event_add(l->on_wake, NULL) < 0)
+		return hw_err_sys(err, "cannot watch the loop's eventfd");
+	return 0;
+}
+
+int
+loop_new(struct loop **ret, struct hw_err *err)
+{
+	struct loop *l = loop_alloc(&hw_clock_system);
+	int r;
+
+	if (l == NULL)
+		return hw_err_set(err, HW_ENOMEM, "no memory for the event loop");
+	if ((r = open_base(l, err)) < 0) {
+		loop_free(l);
+		return r;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	*ret = l;
+	return 0;
+}
+
+static void
+event_free_if(struct event *ev)
+{
+	if (ev != NULL)
+		event_free(ev);
+}
+
+void
+loop_free(struct loop *l)
+{
+	if (l == NULL)
+		return;
+	while (run_posts(l) | run_tasks(l))
+		;
+	event_free_if(l->on_wake);
+	event_free_if(l->on_alarm);
+	event_free_if(l->on_turn_end);
+	if (l->base != NULL)
+		event_base_free(l->base);
+	fd_close(l->wake);
+	timers_fini(&l->timers);
+	pthread_mutex_destroy(&l->lock);
+	free(l);
+}
+
+int
+loop_run(struct loop *l, struct hw_err *err)
+{
+	hw_assert(l->base != NULL);
+	while (!l->stopping)
+		if (event_base_loop(l->base, EVLOOP_NO_EXIT_ON_EMPTY) < 0)
+			return hw_err_set(err, HW_ESYS, "the event loop failed");
+	l->stopping = false;
+	end_turn(l);
+	return 0;
+}
+
+void
+loop_stop(struct loop *l)
+{
+	l->stopping = true;
+	if (l->base != NULL)
+		event_base_loopbreak(l->base);
+}
+
+const struct hw_clock *
+loop_clock(const struct loop *l)
+{
+	return l->clock;
+}
+
+struct event_base *
+loop_base(struct loop *l)
+{
+	return l->base;
+}
+
+/* --- for tests ------------------------------------------------------------------------------- */
+
+void
+loop_settle(struct loop *l)
+{
+	bool ran;
+
+	hw_assert(l->fake != NULL);
+	do {
+		loop_enter(l);
+		ran = run_posts(l);
+		ran |= run_timers(l);
+		ran |= end_turn(l);
+	} while (ran);
+}
+
+void
+loop_advance(struct loop *l, int64_t usec)
+{
+	hw_assert(l->fake != NULL);
+	int64_t end = l->fake->now_mono + usec;
+	struct loop_timer *t;
+
+	loop_settle(l);
+	while ((t = timers_first(&l->timers)) != NULL && t->due <= end) {
+		fake_clock_advance(l->fake, t->due - l->fake->now_mono);
+		loop_settle(l);
+	}
+	fake_clock_advance(l->fake, end - l->fake->now_mono);
+}

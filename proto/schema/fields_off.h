@@ -1,0 +1,12 @@
+/* Defines the field macros as nothing, for inclusions of messages.def that want names only. */
+#define STR(member, wire, min, max, flags, doc)
+#define BIN(member, wire, min, max, flags, doc)
+#define INT(member, wire, min, max, flags, doc)
+#define BOOL(member, wire, min, max, flags, doc)
+#define TIME(member, wire, min, max, flags, doc)
+#define ENUM(member, wire, table, flags, doc)
+#define MSG(member, wire, msg, flags, doc)
+#define STRS(member, wire, min, max, flags, doc)
+#define MSGS(member, wire, msg, min, max, flags, doc)
+#define SMAP(member, wire, max, flags, doc)
+#define MSG_END(id)
