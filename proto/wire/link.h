@@ -1,0 +1,126 @@
+/*
+ * A link: one connection of a relay with a node or a client, above its transport. It speaks HELLO,
+ * keeps the peer alive or notices its death, carries requests and channels, and decides what is sent
+ * next: control frames, then interactive channels, then bulk channels in turn.
+ *
+ * Loop thread only. Callbacks may call anything here, link_close() included; a closed link's memory
+ * goes at the end of the loop's turn, after on_down.
+ */
+#ifndef HAWSER_WIRE_LINK_H
+#define HAWSER_WIRE_LINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/log.h"
+#include "proto/base/loop.h"
+#include "proto/schema/schema.h"
+
+struct link;
+struct channel;
+
+/* --- the transport below: WebSocket over TLS (ws_client.h, relay/edge/), or a pair in tests --------- */
+
+struct link_transport {
+	/* Ask for one link_writable() call soon. Asking twice is once. */
+	void (*want_write)(struct link_transport *t);
+	/* Stop reading and end the connection after what link_writable() has already given; the
+	 * transport detaches at once and calls the link no more. */
+	void (*close)(struct link_transport *t);
+};
+
+/* One WebSocket message came in whole. */
+void link_input(struct link *l, const void *p, size_t n);
+
+/* The connection can take a message: returns it, writable in place, with LINK_HEADROOM bytes before it
+ * that belong to the transport; *n is 0 and NULL is returned when there is nothing. The memory is good
+ * until the next call. *more says whether to ask to write again. */
+#define LINK_HEADROOM 16
+uint8_t *link_writable(struct link *l, size_t *n, bool *more);
+
+/* The connection is gone; `why` is for the log. The transport must not be used any more. */
+void link_lost(struct link *l, const char *why);
+
+/* --- life --------------------------------------------------------------------------------------------- */
+
+struct link_events {
+	/* HELLO was exchanged and the versions agree: requests and channels may go. */
+	void (*on_up)(void *arg, struct link *l, const struct msg_hello *peer);
+	/* The link is over; code HW_ECLOSED for an orderly end. Its channels had on_close before, with
+	 * HW_EUNAVAILABLE. Called once, unless the owner called link_close() itself. */
+	void (*on_down)(void *arg, struct link *l, int code, const char *why);
+	/* A REQUEST came. Answer with link_respond(), now or later. The body is good during the call. */
+	void (*on_request)(void *arg, struct link *l, uint64_t id, const char *op, const void *body,
+		size_t n);
+	/* An OPEN came on a channel that the peer chose. Answer it with channel_accept() or
+	 * channel_reject(), now or later, after channel_attach(). NULL when this side takes none: then an
+	 * OPEN is a protocol error. */
+	void (*on_open)(void *arg, struct link *l, struct channel *ch, const struct msg_open *open);
+	/* The relay's clock, from HELLO and pongs (microseconds since 1970). May be NULL. */
+	void (*on_peer_time)(void *arg, int64_t wall);
+	/* CONTROL on channel 0 that is neither ping nor pong. May be NULL. */
+	void (*on_control)(void *arg, struct link *l, const struct msg_control *control);
+};
+
+struct link_config {
+	struct loop *loop;
+	const struct log_ctx *log;
+	const struct link_events *events;
+	void *arg;
+	struct link_transport *transport;
+	struct msg_hello hello;	    /* ours; texts must outlive the link, time is filled in */
+	int peer_role;		    /* what the peer must be: ROLE_*; from its certificate */
+	const char *peer_id;	    /* and its id; NULL: any (a client trusts the relay's certificate) */
+	bool opens;		    /* this side opens channels; else it accepts them */
+	struct link_limits *limits; /* shared by all links of a program; NULL: the defaults */
+};
+
+/* What may be queued. One for the program, so that `total` is counted over all links. */
+struct link_limits {
+	size_t stream, link, all; /* bytes: 1 MiB, 16 MiB, 256 MiB by default */
+	size_t queued;		  /* now, over all links */
+	uint64_t bytes_in, bytes_out, links, channels; /* counters for the metrics */
+};
+#define LINK_LIMITS_DEFAULT {.stream = 1 << 20, .link = 16 << 20, .all = 256 << 20}
+
+#define LINK_PING_EVERY	  (20 * USEC_PER_SEC)
+#define LINK_DEAD_AFTER	  (29 * USEC_PER_SEC) /* nothing heard: the peer is dead */
+#define LINK_HELLO_WITHIN (10 * USEC_PER_SEC)
+
+/* Sends HELLO. NULL only without memory. */
+struct link *link_new(const struct link_config *config);
+
+/* Ends it: channels get on_close(HW_ECLOSED), the transport's close is called, no on_down. `code` and
+ * `why` reach the peer as a CLOSE on channel 0 where it still listens. */
+void link_close(struct link *l, int code, const char *why);
+
+bool link_is_up(const struct link *l);
+const char *link_peer_id(const struct link *l); /* NULL before HELLO */
+int link_version(const struct link *l);
+void *link_arg(const struct link *l);
+void link_set_arg(struct link *l, void *arg);
+
+/* Pinging is one sweep over all links of a program, not a timer each: call it every second or so for
+ * each link. It sends the ping that is due, and closes the link of a dead peer. */
+void link_sweep(struct link *l);
+
+/* --- requests -------------------------------------------------------------------------------------------- */
+
+/* Sends a request; on_reply is called once, with code 0 and the encoded reply, or with the error's
+ * code and its sentence as msg_error. A link that goes down answers all with HW_EUNAVAILABLE; link_close()
+ * drops them silently. HW_EFULL when 1,024 are waiting; HW_EVALIDATION when the message breaks its own row. */
+typedef void link_reply_fn(void *arg, int code, const char *message, const void *body, size_t n);
+int link_request(struct link *l, const struct op_row *op, const void *request, link_reply_fn *on_reply,
+	void *arg, struct hw_err *err);
+/* Forgets the requests that would call on_reply with this arg. */
+void link_forget(struct link *l, const void *arg);
+
+/* Answers with the reply's message, or with an error when code is not 0 (reply unused). */
+void link_respond(struct link *l, uint64_t id, int code, const char *message, const struct msg_row *row,
+	const void *reply);
+/* The same with a body that is encoded already. */
+void link_respond_raw(struct link *l, uint64_t id, const void *body, size_t n);
+
+void link_send_control(struct link *l, uint32_t channel, const struct msg_control *control);
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * The dialling side of a link's transport: TLS 1.3 and WebSocket through libwebsockets, on the
+ * program's loop. The relay is trusted when its certificate chains to the pinned CA and is one for
+ * relays; names are not looked at (trust/cert.h says why that is enough).
+ */
+#ifndef HAWSER_WIRE_WS_CLIENT_H
+#define HAWSER_WIRE_WS_CLIENT_H
+
+#include "proto/wire/link.h"
+
+struct ws_client; /* one a program: the libwebsockets context */
+struct ws_dial;	  /* one connection attempt, and the connection that it becomes */
+
+struct ws_client_config {
+	struct loop *loop;
+	const struct log_ctx *log;
+	const char *ca_file, *cert_file, *key_file; /* PEM */
+};
+
+int ws_client_new(struct ws_client **ret, const struct ws_client_config *config, struct hw_err *err);
+void ws_client_free(struct ws_client *c); /* ends what is open */
+
+/* Re-reads certificate and key for the dials that follow. */
+int ws_client_reload(struct ws_client *c, struct hw_err *err);
+
+struct ws_dial_events {
+	/* Connected: make the link over `transport` and return it; NULL refuses. */
+	struct link *(*on_connected)(void *arg, struct link_transport *transport);
+	/* The attempt failed; nothing more is called. The sentence says what to look at. */
+	void (*on_failed)(void *arg, int code, const char *why);
+};
+
+/* Dials https://host:port. After on_connected the connection belongs to the link: link_lost or the link's own
+ * close end it. */
+int ws_dial(struct ws_dial **ret, struct ws_client *c, const char *host, int port,
+	const struct ws_dial_events *events, void *arg, struct hw_err *err);
+/* Gives up an attempt that is under way; no event is called. Not after on_connected. */
+void ws_dial_cancel(struct ws_dial *d);
+
+#endif
