@@ -1,5 +1,6 @@
 #include "proto/base/arena.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +44,7 @@ arena_free(struct arena *a)
 void *
 arena_alloc(struct arena *a, size_t n)
 {
-	if (n > a->max || a->used > a->max - n)
+	if (n > a->max - a->used || n > SIZE_MAX / 2)
 		return NULL;
 	size_t need = (n + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
 	if (a->blocks == NULL || a->blocks->size - a->blocks->used < need) {
@@ -84,7 +85,7 @@ arena_dup(struct arena *a, const void *p, size_t n)
 char *
 arena_strndup(struct arena *a, const char *s, size_t n)
 {
-	char *to = arena_alloc(a, n + 1);
+	char *to = n < SIZE_MAX ? arena_alloc(a, n + 1) : NULL;
 
 	if (to != NULL && n > 0)
 		memcpy(to, s, n);

@@ -37,6 +37,8 @@ grow(struct buf *b, size_t need)
 {
 	size_t room = b->room != 0 ? b->room : 256;
 
+	if (need > SIZE_MAX / 4)
+		return HW_ENOMEM;
 	while (room < need)
 		room *= 2;
 	if (room > b->max + 1 && need <= b->max + 1)
@@ -52,15 +54,15 @@ grow(struct buf *b, size_t need)
 uint8_t *
 buf_reserve(struct buf *b, size_t n)
 {
-	if (n > b->max || b->len > b->max - n) {
+	if (n > b->max - b->len || n == SIZE_MAX) {
 		b->failed = true;
 		return NULL;
 	}
-	if (b->head + b->len + n + 1 > b->room && b->head > 0) {
+	if (b->head > 0 && b->room - b->head - b->len < n + 1) {
 		memmove(b->mem, b->mem + b->head, b->len);
 		b->head = 0;
 	}
-	if (b->len + n + 1 > b->room && grow(b, b->len + n + 1) < 0) {
+	if (b->room - b->head - b->len < n + 1 && grow(b, b->len + n + 1) < 0) {
 		b->failed = true;
 		return NULL;
 	}
@@ -70,8 +72,14 @@ buf_reserve(struct buf *b, size_t n)
 void
 buf_commit(struct buf *b, size_t n)
 {
-	hw_assert(b->head + b->len + n <= b->room);
+	hw_assert(n <= b->room - b->head - b->len);
 	b->len += n;
+}
+
+static int
+refusal(const struct buf *b, size_t n)
+{
+	return n > b->max - b->len ? HW_ELIMIT : HW_ENOMEM;
 }
 
 int
@@ -80,7 +88,7 @@ buf_append(struct buf *b, const void *p, size_t n)
 	uint8_t *to = buf_reserve(b, n);
 
 	if (to == NULL)
-		return b->len + n > b->max ? HW_ELIMIT : HW_ENOMEM;
+		return refusal(b, n);
 	if (n > 0)
 		memcpy(to, p, n);
 	b->len += n;
@@ -103,21 +111,20 @@ int
 buf_printf(struct buf *b, const char *fmt, ...)
 {
 	va_list ap;
-	int n, r = 0;
 
 	va_start(ap, fmt);
-	n = vsnprintf(NULL, 0, fmt, ap);
+	int n = vsnprintf(NULL, 0, fmt, ap);
 	va_end(ap);
 	if (n < 0)
 		return HW_EINTERNAL;
 	char *to = (char *)buf_reserve(b, (size_t)n);
 	if (to == NULL)
-		return b->len + (size_t)n > b->max ? HW_ELIMIT : HW_ENOMEM;
+		return refusal(b, (size_t)n);
 	va_start(ap, fmt);
 	vsnprintf(to, (size_t)n + 1, fmt, ap);
 	va_end(ap);
 	b->len += (size_t)n;
-	return r;
+	return 0;
 }
 
 void

@@ -27,8 +27,8 @@ void buf_fini(struct buf *b);
 void buf_wipe(struct buf *b); /* zeroes all memory, then buf_reset */
 void buf_reset(struct buf *b);
 
-/* HW_ELIMIT past the cap, HW_ENOMEM; then nothing was appended and `failed` is set, so that a run of
- * appends can be checked once at its end. */
+/* HW_ELIMIT past the cap, HW_ENOMEM; then nothing was appended and `failed` is set, so that a run
+ * of appends can be checked once at its end. */
 int buf_append(struct buf *b, const void *p, size_t n);
 int buf_append_str(struct buf *b, const char *s);
 int buf_append_byte(struct buf *b, uint8_t c);

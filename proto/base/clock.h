@@ -34,10 +34,11 @@ clock_wall(const struct hw_clock *c)
 	return c->wall(c);
 }
 
-/* "2026-11-23T17:20:56.123Z" (24 characters and a NUL). */
+/* "2026-11-23T17:20:56.123Z" (24 characters and a NUL); years 1 to 9999, beyond which it stays
+ * there. */
 #define RFC3339_LEN 24
 void rfc3339_format(char out[RFC3339_LEN + 1], int64_t wall);
-/* Accepts a fraction of 0..9 digits and Z or an offset. HW_EVALIDATION otherwise. */
+/* Accepts a fraction of up to 9 digits, or none, and Z or an offset. HW_EVALIDATION otherwise. */
 int rfc3339_parse(int64_t *wall, const char *text);
 
 #endif

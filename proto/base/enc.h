@@ -15,10 +15,12 @@ int hex_decode(void *out, size_t n, const char *text);
 #define BASE64_LEN(n) ((((n) + 2) / 3) * 4)
 /* Standard alphabet, padded; out has BASE64_LEN(n) + 1 bytes. */
 void base64_encode(char *out, const void *p, size_t n);
-/* Strict: padding required, no blanks. *n is set to the bytes written, at most len/4*3. */
+/* Strict: padding required, no blanks, no stray bits in the last digit. *n is set to the bytes
+ * written, at most len/4*3. HW_EVALIDATION otherwise; `out` may have been written to. */
 int base64_decode(void *out, size_t *n, const char *text, size_t len);
 
-/* URL-safe alphabet without padding: for tokens and invites. */
+/* URL-safe alphabet without padding: for tokens and invites. The same sizes do; decoding writes at
+ * most len*3/4. */
 void base64url_encode(char *out, const void *p, size_t n);
 int base64url_decode(void *out, size_t *n, const char *text, size_t len);
 

@@ -40,7 +40,8 @@ int hw_err_vset(struct hw_err *err, int code, const char *fmt, va_list ap) HW_PR
 /* As hw_err_set with the code that errno maps to, and ": strerror(errno)" after the text. */
 int hw_err_sys(struct hw_err *err, const char *fmt, ...) HW_PRINTF(2, 3);
 
-/* Puts "fmt: " before the text that is there. Returns err's code. */
+/* Puts "fmt: " before the text that is there. Returns err's code, or HW_EINTERNAL
+ * without err: return your own code there. */
 int hw_err_prefix(struct hw_err *err, const char *fmt, ...) HW_PRINTF(2, 3);
 
 /* The sentence, or the row's meaning when nobody wrote one. Never NULL or empty. */

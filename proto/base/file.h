@@ -16,18 +16,20 @@ int fd_nonblock(int fd);
 int fd_write_all(int fd, const void *p, size_t n, struct hw_err *err);
 int fd_read_all(int fd, void *p, size_t n, struct hw_err *err); /* HW_ECORRUPT at an early end */
 
-/* Opens a directory, making it (0700) when asked; O_DIRECTORY|O_CLOEXEC. */
+/* Opens a directory, making it and what is missing above it (0700) when asked;
+ * O_DIRECTORY|O_CLOEXEC. */
 int dir_open(int *fd, const char *path, bool make, struct hw_err *err);
 
-/* The whole of a regular file, at most `max` bytes; HW_ELIMIT when longer, HW_ENOTFOUND. */
+/* Appends the whole of a regular file; HW_ELIMIT when it doesn't fit under out->max, HW_ENOTFOUND,
+ * HW_EVALIDATION when it is something else. Nothing is appended on failure. */
 int file_read(struct buf *out, int dir, const char *name, struct hw_err *err);
 
-/* Replaces `name` in one step that survives a power cut: temporary file, fsync, rename, fsync of the
- * directory. */
+/* Replaces `name` in one step that survives a power cut: temporary file, fsync, rename, fsync of
+ * the directory. The mode is exactly `mode`. A crash may leave a .tmp-<hex> file behind. */
 int file_write(int dir, const char *name, const void *p, size_t n, mode_t mode, struct hw_err *err);
 
-/* Takes an exclusive lock on `name` (made when missing) for the life of *fd. HW_EEXISTS when another
- * process holds it. */
+/* Takes an exclusive lock on `name` (made when missing) for the life of *fd. HW_EEXISTS when
+ * another process, or another *fd of this one, holds it. A fork without exec holds it too. */
 int file_lock(int *fd, int dir, const char *name, struct hw_err *err);
 
 #endif

@@ -11,14 +11,15 @@ void random_bytes(void *out, size_t n);
 uint64_t random_u64(void);
 
 #define ID_UUID_LEN    36
-#define ID_NODE_LEN    20	 /* "mi-" + 17 hex digits */
+#define ID_NODE_LEN    20	     /* "mi-" + 17 hex digits */
 #define ID_SESSION_MAX (64 + 1 + 17) /* user name, "-", 17 hex digits */
 
-/* Each writes its length and a NUL. */
+/* Each writes its length and a NUL. The user's name is one of id_is_user(). */
 void id_uuid(char out[ID_UUID_LEN + 1]);
 void id_node(char out[ID_NODE_LEN + 1]);
 void id_session(char out[ID_SESSION_MAX + 1], const char *user);
 
+/* Hex digits are lower-case only: an id has one spelling. */
 bool id_is_node(const char *s);
 bool id_is_uuid(const char *s);
 bool id_is_session(const char *s);

@@ -13,7 +13,9 @@
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
-/* One a program, owned by it. `write` gets whole lines without the newline; NULL means stderr. */
+/* One a program, owned by it. `write` gets whole lines without the newline, from any thread that
+ * logs; NULL means stderr, one write(2) a line. A line has at most 4095 bytes, and ends in ... when
+ * it was longer. */
 struct log_sink {
 	enum log_level level;
 	const struct hw_clock *clock;
@@ -27,12 +29,14 @@ struct log_ctx {
 };
 
 /* A context that writes to the parent's sink with the parent's tags and one more. The value is
- * escaped; tags that do not fit are dropped. parent may be NULL: silent. */
+ * escaped; a tag that does not fit is dropped whole. parent may be NULL: silent. */
 void log_ctx_init(struct log_ctx *ctx, struct log_sink *sink);
 void log_ctx_child(struct log_ctx *ctx, const struct log_ctx *parent, const char *key,
 	const char *value);
 void log_ctx_tag(struct log_ctx *ctx, const char *key, const char *value);
 
+/* fmt is the event's own pairs, "queued=%zu": a value that comes from elsewhere goes through
+ * log_escape first, lest it looks like two. Control bytes are escaped here again. Keeps errno. */
 void log_event(const struct log_ctx *ctx, enum log_level level, const char *event, const char *fmt,
 	...) HW_PRINTF(4, 5);
 
@@ -42,7 +46,9 @@ void log_event(const struct log_ctx *ctx, enum log_level level, const char *even
 #define log_info(obj, ...)  log_event(&(obj)->log, LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_debug(obj, ...) log_event(&(obj)->log, LOG_LEVEL_DEBUG, __VA_ARGS__)
 
-/* Writes `n` bytes of text as a quoted logfmt value if it needs quotes: control bytes as \xNN. */
+/* Writes `n` bytes of text as a logfmt value and a NUL: in quotes where it needs them, what is not
+ * printable UTF-8 as \xNN. What does not fit in `room` is cut, never inside of an escape. Returns
+ * the length without the NUL. */
 size_t log_escape(char *out, size_t room, const char *text, size_t n);
 
 #endif

@@ -44,8 +44,8 @@ struct loop {
 
 /* --- turns ----------------------------------------------------------------------------------- */
 
-/* libevent says neither when it wakes nor when it is about to sleep. So the first callback of a turn
- * activates on_turn_end, which libevent then runs after all that was active already. */
+/* libevent says neither when it wakes nor when it is about to sleep. So the first callback of a
+ * turn activates on_turn_end, which libevent then runs after all that was active already. */
 void
 loop_enter(struct loop *l)
 {
@@ -196,8 +196,8 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 
 /* --- timers ---------------------------------------------------------------------------------- */
 
-/* The alarm is moved only when it would come too late: one that comes early finds nothing due and is
- * set again, which is cheaper than following every timer that is pushed back. */
+/* The alarm is moved only when it would come too late: one that comes early finds nothing due and
+ * is set again, which is cheaper than following every timer that is pushed back. */
 static void
 set_alarm(struct loop *l)
 {
@@ -325,27 +325,33 @@ loop_fd_new(struct loop_fd **ret, struct loop *l, int fd, void (*fn)(void *arg, 
 	return 0;
 }
 
-void
-loop_fd_want(struct loop_fd *f, int what)
+static bool
+watch(struct loop_fd *f)
 {
 	short flags = EV_PERSIST;
 
+	if (f->want & LOOP_READ)
+		flags |= EV_READ;
+	if (f->want & LOOP_WRITE)
+		flags |= EV_WRITE;
+	event_assign(f->event, f->loop->base, f->fd, flags, on_fd, f);
+	return event_add(f->event, NULL) == 0;
+}
+
+void
+loop_fd_want(struct loop_fd *f, int what)
+{
 	if (what == f->want)
 		return;
 	event_del(f->event);
 	f->want = what;
-	if (what == 0)
+	if (what == 0 || (!f->always && watch(f)))
 		return;
-	if (f->always) {
-		event_add(f->event, &(struct timeval){0});
-		return;
+	if (!f->always) { /* say it is ready: the owner's read or write will tell what is wrong */
+		f->always = true;
+		event_assign(f->event, f->loop->base, -1, 0, on_fd, f);
 	}
-	if (what & LOOP_READ)
-		flags |= EV_READ;
-	if (what & LOOP_WRITE)
-		flags |= EV_WRITE;
-	event_assign(f->event, f->loop->base, f->fd, flags, on_fd, f);
-	event_add(f->event, NULL);
+	event_add(f->event, &(struct timeval){0});
 }
 
 void
@@ -501,8 +507,8 @@ loop_run(struct loop *l, struct hw_err *err)
 	while (!l->stopping)
 		if (event_base_loop(l->base, EVLOOP_NO_EXIT_ON_EMPTY) < 0)
 			return hw_err_set(err, HW_ESYS, "the event loop failed");
-	l->stopping = false;
 	end_turn(l);
+	l->stopping = false;
 	return 0;
 }
 

@@ -16,19 +16,19 @@
 struct event_base;
 struct loop;
 
-/* On libevent. The base also serves libwebsockets (foreign loop). Ignores SIGPIPE in the process; who
- * forks and execs gives it back its default first, as an ignored signal stays so through exec. */
+/* On libevent. The base also serves libwebsockets (foreign loop). Ignores SIGPIPE in the process;
+ * who forks and execs sets its default first, as an ignored signal stays so through exec. */
 int loop_new(struct loop **ret, struct hw_err *err);
 
 /* For tests: no descriptors, no signals; time moves only through loop_advance(). */
 struct loop *loop_new_fake(struct fake_clock *clock);
 
-/* Runs what was deferred or posted and is still waiting, then frees. Descriptors and signals are freed
- * by their owners before; timers still armed never fire. NULL is fine. */
+/* Runs what was deferred or posted and is still waiting, then frees. Descriptors and signals are
+ * freed by their owners before; timers still armed never fire. NULL is fine. */
 void loop_free(struct loop *l);
 
-/* Returns after the callback that called loop_stop(), and what is deferred by then; at once if it was
- * called before. Can be run again. Not for a fake loop. */
+/* Returns after the callback that called loop_stop(), and what is deferred by then; at once if it
+ * was called before. Can be run again. Not for a fake loop. */
 int loop_run(struct loop *l, struct hw_err *err);
 void loop_stop(struct loop *l);
 
@@ -42,7 +42,7 @@ struct event_base *loop_base(struct loop *l); /* NULL for a fake loop */
 void loop_post(struct loop *l, void (*fn)(void *), void *arg);
 
 /* Calls fn(arg) once at the end of this turn: after the callbacks that are due now, before the loop
- * sleeps. Embedded and free of allocation; deferring twice is once. Frees and flushes belong here. */
+ * sleeps. Embedded, free of allocation; deferring twice is once. Frees and flushes belong here. */
 struct loop_task {
 	void (*fn)(void *);
 	void *arg;
@@ -62,8 +62,8 @@ struct loop_timer {
 	size_t slot;	/* in the heap, from 1; 0 when not armed */
 };
 
-/* Arms, or re-arms, for `usec` from now (0 is soon, never at once). One shot; its own callback may free
- * it or start it again. Aborts without memory. Real timers are good to some milliseconds. */
+/* Arms, or re-arms, for `usec` from now (0 is soon, never at once). One shot; its own callback may
+ * free it or start it again. Aborts without memory. Real timers are good to some milliseconds. */
 void loop_timer_start(struct loop *l, struct loop_timer *t, int64_t usec);
 void loop_timer_stop(struct loop *l, struct loop_timer *t);
 
@@ -73,8 +73,8 @@ enum { LOOP_READ = 1, LOOP_WRITE = 2 };
 struct loop_fd;
 
 /* Watches fd, level-triggered, for what loop_fd_want() says; nothing at first, 0 is a pause. The
- * descriptor stays the caller's and outlives the watch. What the kernel cannot watch (a regular file,
- * /dev/null) is always ready. Fails only without memory. */
+ * descriptor stays the caller's and outlives the watch. What the kernel cannot watch (a regular
+ * file, /dev/null) is always ready. Fails only without memory. */
 int loop_fd_new(struct loop_fd **ret, struct loop *l, int fd, void (*fn)(void *arg, int what),
 	void *arg);
 void loop_fd_want(struct loop_fd *f, int what);
@@ -93,12 +93,12 @@ void loop_settle(struct loop *l);
 void loop_advance(struct loop *l, int64_t usec);
 
 /* The longest turn since the last call, in microseconds: from its first callback of ours (or
- * loop_enter()) to the end of its deferred work. How long a descriptor may have waited. What libevent
- * or libwebsockets did before that callback is not in it. */
+ * loop_enter()) to the end of its deferred work. How long a descriptor may have waited. What
+ * libevent or libwebsockets did before that callback is not in it. */
 int64_t loop_lag(struct loop *l);
 
-/* For callbacks that the loop does not make itself (libwebsockets'): marks that a turn is under way, so
- * that its time counts. */
+/* For callbacks that the loop does not make itself (libwebsockets'): marks that a turn is under
+ * way, so that its time counts. */
 void loop_enter(struct loop *l);
 
 #endif
