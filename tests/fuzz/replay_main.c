@@ -8,17 +8,23 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define MUTATIONS 4000	     /* in all, shared by the corpus's files */
 #define INPUT_MAX (1u << 20) /* larger files are cut to this */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Of the sanitizers' runtimes, where there is one. */
+extern void __sanitizer_set_death_callback(void (*fn)(void)) __attribute__((weak));
 
 struct input {
 	uint8_t *bytes;
@@ -42,6 +48,28 @@ pick(uint64_t *state, size_t bound)
 	return (size_t)(next_random(state) % bound);
 }
 
+/* What runs now, for a process that is about to die of it. */
+static const uint8_t *now_bytes;
+static size_t now_len;
+static char failed_path[NAME_MAX]; /* fuzz_NAME.failed, where the test runs */
+
+static void
+save_failed(void)
+{
+	int fd = open(failed_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+	if (fd >= 0 && write(fd, now_bytes, now_len) == (ssize_t)now_len)
+		dprintf(STDERR_FILENO, "the input that failed is in %s\n", failed_path);
+}
+
+static void
+on_fatal(int signo)
+{
+	signal(signo, SIG_DFL);
+	save_failed();
+	raise(signo);
+}
+
 /* The target gets a block of exactly its size, so that the sanitizer sees the first byte beyond. */
 static void
 run_one(const uint8_t *bytes, size_t len)
@@ -52,12 +80,15 @@ run_one(const uint8_t *bytes, size_t len)
 		abort();
 	if (len > 0)
 		memcpy(copy, bytes, len);
+	now_bytes = copy;
+	now_len = len;
 	LLVMFuzzerTestOneInput(copy, len);
 	free(copy);
 }
 
 /* Bytes on which length fields and counts turn. */
-static const uint8_t edges[] = {0x00, 0x01, 0x7f, 0x80, 0x81, 0x90, 0xc0, 0xc6, 0xdb, 0xdd, 0xdf, 0xff};
+static const uint8_t edges[] = {
+	0x00, 0x01, 0x7f, 0x80, 0x81, 0x90, 0xc0, 0xc6, 0xdb, 0xdd, 0xdf, 0xff};
 
 static void
 mutate_and_run(const struct input *in, uint8_t *scratch, uint64_t *state)
@@ -162,6 +193,12 @@ main(int argc, char **argv)
 		fprintf(stderr, "usage: %s CORPUS-DIR | FILE...\n", argv[0]);
 		return 2;
 	}
+	snprintf(failed_path, sizeof(failed_path), "%s.failed", program_invocation_short_name);
+	signal(SIGABRT, on_fatal);
+	if (__sanitizer_set_death_callback != NULL)
+		__sanitizer_set_death_callback(save_failed);
+	else
+		signal(SIGSEGV, on_fatal);
 	if (argc == 2 && (stat(argv[1], &st) < 0 || S_ISDIR(st.st_mode)))
 		return replay_directory(argv[1]);
 	for (int i = 1; i < argc; i++)
