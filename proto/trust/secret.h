@@ -1,0 +1,59 @@
+/*
+ * Secrets at rest and in flight: the master key, sealing with it, sealing to the auditors, tokens.
+ * Keys are wiped when freed; nothing here prints.
+ */
+#ifndef HAWSER_TRUST_SECRET_H
+#define HAWSER_TRUST_SECRET_H
+
+#include <stdbool.h>
+
+#include "proto/base/buf.h"
+
+#define SECRET_KEY_LEN 32
+#define SECRET_TAG_LEN 16
+#define SECRET_NONCE_LEN 12
+
+struct secret_key {
+	uint8_t bytes[SECRET_KEY_LEN];
+};
+
+/* The relay's master key: 32 random bytes in a 0600 file as hex. Load fails with HW_EDENIED when others may read it. */
+int secret_key_create(struct secret_key *key, const char *path, struct hw_err *err);
+int secret_key_load(struct secret_key *key, const char *path, struct hw_err *err);
+void secret_key_random(struct secret_key *key);
+void secret_key_wipe(struct secret_key *key);
+
+/* A key for one purpose, by HKDF-SHA256 with `label`. */
+void secret_key_derive(struct secret_key *out, const struct secret_key *from, const char *label);
+
+/* AES-256-GCM with a random nonce: nonce, ciphertext, tag are appended to out. The associated data must be the
+ * same when it is opened: say there what the bytes are for, so that they can't be moved. */
+int secret_seal(struct buf *out, const struct secret_key *key, const char *aad, const void *p, size_t n);
+int secret_open(struct buf *out, const struct secret_key *key, const char *aad, const void *p, size_t n);
+
+/* Many small seals under one key with a counter as nonce: a context that keeps the key schedule. `out` has room for
+ * n + SECRET_TAG_LEN; in place is fine. One counter value must never be used twice with a key. Not thread-safe. */
+struct secret_stream;
+struct secret_stream *secret_stream_new(const struct secret_key *key);
+void secret_stream_free(struct secret_stream *s);
+int secret_stream_seal(struct secret_stream *s, uint64_t counter, const void *aad, size_t aad_len, uint8_t *out,
+	const void *p, size_t n);
+int secret_stream_open(struct secret_stream *s, uint64_t counter, const void *aad, size_t aad_len, uint8_t *out,
+	const void *p, size_t n); /* n includes the tag; HW_ECORRUPT */
+
+/* Sealing to the auditors' X25519 public key: ephemeral key, HKDF, AES-256-GCM. */
+#define BOX_KEY_LEN 32
+#define BOX_OVERHEAD (BOX_KEY_LEN + SECRET_TAG_LEN)
+int box_keygen(uint8_t pub[BOX_KEY_LEN], uint8_t priv[BOX_KEY_LEN]);
+int box_seal(struct buf *out, const uint8_t pub[BOX_KEY_LEN], const void *p, size_t n);
+int box_open(struct buf *out, const uint8_t priv[BOX_KEY_LEN], const void *p, size_t n);
+
+/* Tokens are random, so a plain SHA-256 keeps them: the store holds only the hash. */
+#define SHA256_LEN 32
+void sha256(uint8_t out[SHA256_LEN], const void *p, size_t n);
+#define TOKEN_LEN 43 /* 32 random bytes, base64url */
+void token_make(char out[TOKEN_LEN + 1]);
+void token_hash(char out[2 * SHA256_LEN + 1], const char *token); /* hex */
+bool bytes_equal(const void *a, const void *b, size_t n);	  /* in constant time */
+
+#endif
