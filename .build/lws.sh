@@ -79,7 +79,7 @@ die() { say "$*"; exit 1; }
 cache_key() {
 	{
 		printf '%s\n' "${OPTIONS[@]}"
-		"${CC:-cc}" --version | head -n 1
+		"${CC:-cc}" --version | sed -n 1p
 		"${CC:-cc}" -dumpmachine
 		pkg-config --modversion openssl libevent
 	} | sha256sum | cut -c 1-12
