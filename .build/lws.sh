@@ -98,7 +98,7 @@ apt_sources() {
 		[ -r "$f" ] || continue
 		awk '
 		$1 == "deb" {
-			$1 = ""; signed = ""; trusted = ""
+			sub(/^[ \t]*deb[ \t]+/, ""); signed = ""; trusted = ""
 			if (match($0, /\[[^]]*\]/)) {
 				n = split(substr($0, RSTART + 1, RLENGTH - 2), opt, " ")
 				$0 = substr($0, RSTART + RLENGTH)
