@@ -37,8 +37,6 @@ grow(struct buf *b, size_t need)
 {
 	size_t room = b->room != 0 ? b->room : 256;
 
-	if (need > SIZE_MAX / 4)
-		return HW_ENOMEM;
 	while (room < need)
 		room *= 2;
 	if (room > b->max + 1 && need <= b->max + 1)
@@ -54,7 +52,7 @@ grow(struct buf *b, size_t need)
 uint8_t *
 buf_reserve(struct buf *b, size_t n)
 {
-	if (n > b->max - b->len || n == SIZE_MAX) {
+	if (n > b->max - b->len || n > SIZE_MAX / 4) {
 		b->failed = true;
 		return NULL;
 	}

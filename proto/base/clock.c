@@ -34,8 +34,7 @@ system_wall(const struct hw_clock *c)
 
 const struct hw_clock hw_clock_system = {.mono = system_mono, .wall = system_wall};
 
-/* --- a clock that stands still ------------------------------------------------------------------
- */
+/* --- a clock that stands still --------------------------------------------------------------- */
 
 static const struct fake_clock *
 fake_from(const struct hw_clock *c)
@@ -73,8 +72,7 @@ fake_clock_advance(struct fake_clock *f, int64_t usec)
 	f->now_wall += usec;
 }
 
-/* --- RFC 3339 -----------------------------------------------------------------------------------
- */
+/* --- RFC 3339 -------------------------------------------------------------------------------- */
 
 #define YEAR_1	   INT64_C(-62135596800) /* seconds since 1970 */
 #define YEAR_10000 INT64_C(253402300800)

@@ -47,7 +47,7 @@ hex_decode(void *out, size_t n, const char *text)
 /* --- base64 ---------------------------------------------------------------------------------- */
 
 struct alphabet {
-	char last[2]; /* of the values 62 and 63 */
+	char last[3]; /* of the values 62 and 63 */
 	bool padded;
 };
 

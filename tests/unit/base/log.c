@@ -1,0 +1,193 @@
+#include "proto/base/log.h"
+
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <criterion/redirect.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define NOV_23 INT64_C(1795454456123000) /* 2026-11-23T17:20:56.123Z */
+#define HEAD   "2026-11-23T17:20:56.123Z "
+
+/* A subject whose last line can be looked at. */
+struct subject {
+	struct log_ctx log;
+	struct log_sink sink;
+	struct fake_clock clock;
+	char line[8192];
+	int lines;
+};
+
+static void
+keep_line(void *arg, enum log_level level, const char *line)
+{
+	struct subject *s = arg;
+
+	(void)level;
+	snprintf(s->line, sizeof(s->line), "%s", line);
+	s->lines++;
+	errno = EBADF;
+}
+
+static void
+subject_init(struct subject *s)
+{
+	memset(s, 0, sizeof(*s));
+	fake_clock_init(&s->clock, NOV_23);
+	s->sink = (struct log_sink){
+		.level = LOG_LEVEL_INFO, .clock = &s->clock.clock, .write = keep_line, .arg = s};
+	log_ctx_init(&s->log, &s->sink);
+}
+
+Test(log, a_line_has_time_level_event_tags_and_pairs)
+{
+	struct subject s;
+
+	subject_init(&s);
+	log_ctx_tag(&s.log, "node", "mi-0f");
+	log_ctx_tag(&s.log, "user", "alice");
+	log_warn(&s, "session.stalled", "queued=%d", 65536);
+	cr_assert_str_eq(s.line, HEAD "warn session.stalled node=mi-0f user=alice queued=65536");
+}
+
+Test(log, nothing_follows_an_event_that_has_nothing)
+{
+	struct subject s;
+
+	subject_init(&s);
+	log_info(&s, "relay.ready", "%s", "");
+	cr_assert_str_eq(s.line, HEAD "info relay.ready");
+}
+
+Test(log, below_its_level_a_sink_is_quiet)
+{
+	struct subject s;
+
+	subject_init(&s);
+	log_debug(&s, "x", "a=%d", 1);
+	cr_assert(eq(int, s.lines, 0));
+	log_error(&s, "x", "a=%d", 1);
+	cr_assert(eq(int, s.lines, 1));
+}
+
+Test(log, a_subject_without_a_sink_is_silent)
+{
+	struct subject s;
+
+	subject_init(&s);
+	log_ctx_init(&s.log, NULL);
+	log_error(&s, "x", "a=%d", 1);
+	log_ctx_child(&s.log, NULL, "k", "v");
+	log_error(&s, "x", "a=%d", 1);
+	cr_assert(eq(int, s.lines, 0));
+}
+
+Test(log, a_child_has_its_parents_tags_and_its_own)
+{
+	struct subject parent, child;
+
+	subject_init(&parent);
+	log_ctx_tag(&parent.log, "node", "n1");
+	log_ctx_child(&child.log, &parent.log, "session", "two words");
+	log_info(&child, "x", "%s", "");
+	cr_assert_str_eq(parent.line, HEAD "info x node=n1 session=\"two words\"");
+	cr_assert_str_eq(parent.log.tags, "node=n1");
+}
+
+Test(log, a_tag_that_does_not_fit_is_dropped_whole)
+{
+	struct subject s;
+	char value[200];
+
+	subject_init(&s);
+	memset(value, 'v', sizeof(value));
+	value[sizeof(value) - 1] = '\0';
+	log_ctx_tag(&s.log, "a", "1");
+	log_ctx_tag(&s.log, "long", value);
+	log_ctx_tag(&s.log, "b", "2");
+	cr_assert_str_eq(s.log.tags, "a=1 b=2");
+}
+
+Test(log, no_control_byte_comes_through_raw)
+{
+	struct subject s;
+
+	subject_init(&s);
+	log_info(&s, "x", "v=%s", "a\nb\x1b[31m\x7f\xc2\x9b\xff\xe2\x82\xac");
+	cr_assert_str_eq(s.line, HEAD "info x v=a\\x0ab\\x1b[31m\\x7f\\xc2\\x9b\\xff\xe2\x82\xac");
+}
+
+Test(log, a_long_line_ends_in_dots)
+{
+	struct subject s;
+	char value[5000];
+
+	subject_init(&s);
+	memset(value, '\n', sizeof(value));
+	value[sizeof(value) - 1] = '\0';
+	log_info(&s, "x", "v=%s", value);
+	cr_assert(lt(sz, strlen(s.line), 4096));
+	cr_assert_str_eq(s.line + strlen(s.line) - 7, "\\x0a...");
+	memset(value, 'v', sizeof(value) - 1);
+	log_info(&s, "x", "v=%s", value);
+	cr_assert_str_eq(s.line + strlen(s.line) - 4, "v...");
+}
+
+Test(log, errno_survives)
+{
+	struct subject s;
+
+	subject_init(&s);
+	errno = ENOENT;
+	log_info(&s, "x", "a=%d", 1);
+	cr_assert(eq(int, errno, ENOENT));
+}
+
+Test(log, without_a_callback_lines_go_to_stderr, .init = cr_redirect_stderr)
+{
+	struct subject s;
+
+	subject_init(&s);
+	s.sink.write = NULL;
+	log_info(&s, "x", "a=%d", 1);
+	fflush(stderr);
+	cr_assert_stderr_eq_str(HEAD "info x a=1\n");
+}
+
+static void
+check_escape(const char *text, size_t n, const char *want)
+{
+	char out[100];
+
+	cr_assert(eq(sz, log_escape(out, sizeof(out), text, n), strlen(want)));
+	cr_assert_str_eq(out, want);
+}
+
+Test(log, values_are_quoted_where_they_need_it)
+{
+	check_escape("plain-1.2/3", 11, "plain-1.2/3");
+	check_escape("", 0, "\"\"");
+	check_escape("a b", 3, "\"a b\"");
+	check_escape("a=b", 3, "\"a=b\"");
+	check_escape("say \"hi\" \\", 10, "\"say \\\"hi\\\" \\\\\"");
+	check_escape("a\0b", 3, "\"a\\x00b\"");
+	check_escape("\xe2\x82\xac", 3, "\xe2\x82\xac");
+	check_escape("\xe2\x82", 2, "\"\\xe2\\x82\"");
+}
+
+Test(log, a_value_is_cut_between_its_escapes)
+{
+	char out[10];
+
+	for (size_t room = 1; room <= sizeof(out); room++) {
+		memset(out, 'Z', sizeof(out));
+		size_t n = log_escape(out, room, "a\n\n\n", 4);
+		cr_assert(lt(sz, n, room));
+		cr_assert(eq(sz, strlen(out), n));
+		cr_assert(n == 0 || (out[0] == '"' && out[n - 1] == '"' && n >= 2));
+	}
+	cr_assert_str_eq(out, "\"a\\x0a\"");
+	cr_assert(eq(sz, log_escape(out, 0, "x", 1), 0));
+}
