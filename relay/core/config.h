@@ -1,0 +1,34 @@
+/* A relay's settings: DIR/relay.conf, "key = value" lines; every key is a row of one table (config.c). */
+#ifndef HAWSER_CORE_CONFIG_H
+#define HAWSER_CORE_CONFIG_H
+
+#include <stdbool.h>
+
+#include "proto/base/err.h"
+
+enum durability { DURABILITY_WRITE, DURABILITY_SYNC };
+
+struct relay_config {
+	char name[65];	       /* the relay's id in HELLO, ledger and its certificate */
+	char listen_host[256]; /* address to bind; "" is any */
+	int listen_port;
+	char advertise[300];   /* host:port that nodes and users dial; in URLs */
+	char metrics_host[256];
+	int metrics_port; /* 0: off */
+	char region[64], account[32];
+	enum durability durability;
+	char master_key[1024]; /* path; relative to DIR */
+	int workers;
+	int ticket_seconds;
+	int grace_seconds;    /* frozen sessions end after it */
+	int max_unauthenticated, max_handshakes; /* admission: connections, and TLS handshakes a turn */
+	int header_timeout_seconds;
+	int max_links;
+};
+
+void relay_config_default(struct relay_config *c);
+int relay_config_load(struct relay_config *c, int dir, struct hw_err *err);
+/* A commented file with every key. */
+int relay_config_save(const struct relay_config *c, int dir, struct hw_err *err);
+
+#endif

@@ -1,0 +1,66 @@
+/*
+ * An operation: one request from any door, from its bytes to its reply.
+ *
+ * op_execute(): find the row, decode and bound, authorise, record the intent, call the handler, record the outcome, reply. Handlers are
+ * straight-line code on a worker thread, one file a family in relay/services/; each row of operations.def has its op_NAME() below. A
+ * handler fills in the reply (memory from op->arena) and returns 0, or op_fail().
+ */
+#ifndef HAWSER_CORE_OP_H
+#define HAWSER_CORE_OP_H
+
+#include "proto/base/arena.h"
+#include "proto/base/buf.h"
+#include "proto/schema/schema.h"
+#include "proto/trust/cert.h"
+
+struct relay;
+struct broker;
+struct store;
+struct ledger;
+struct archiver;
+
+/* What handlers work with; one a relay, constant after start. */
+struct op_env {
+	const struct relay_config *config;
+	const struct hw_clock *clock;
+	struct store *store;
+	struct ca *ca;
+	struct registry *registry;
+	struct broker *broker;
+	struct ledger *ledger;
+	struct archiver *archiver;
+	const struct secret_key *master;
+	const struct log_ctx *log;
+	struct recording_cursors *cursors; /* of GetRecording; services/sessions owns it */
+};
+
+struct op {
+	const struct op_env *env;
+	const struct op_row *row;
+	struct arena *arena;
+	struct cert_identity who; /* role 0 at the ANON door */
+	char arn[256];		  /* the caller's; "" at the ANON door */
+	char source[64];	  /* address that the request came from */
+	char request_id[37];
+	bool cert_expired; /* a node within its grace: RenewCertificate alone */
+	int64_t now;	   /* wall clock */
+	struct hw_err err;
+};
+
+/* Sets the error and returns its code. */
+int op_fail(struct op *op, int code, const char *fmt, ...) HW_PRINTF(3, 4);
+
+#define HW_OP(id, name, req, rep, door, action, res, field, audit, doc)                            \
+	int op_##id(struct op *op, const struct msg_##req *req, struct msg_##rep *rep);
+#include "proto/schema/operations.def"
+#undef HW_OP
+
+/* ARNs, as SSM shapes them: arn:aws:ssm:REGION:ACCOUNT:managed-instance/mi-... From the arena; NULL without memory. */
+const char *arn_node(struct op *op, const char *id);
+const char *arn_user(struct op *op, const char *name);
+const char *arn_session(struct op *op, const char *id);
+const char *arn_document(struct op *op, const char *name);
+/* The user's name in an ARN of a user, or the ARN itself. Points into it. */
+const char *arn_short(const char *arn);
+
+#endif
