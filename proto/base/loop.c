@@ -487,7 +487,7 @@ loop_free(struct loop *l)
 {
 	if (l == NULL)
 		return;
-	while (run_posts(l) | run_tasks(l))
+	while (run_posts(l) || run_tasks(l))
 		;
 	event_free_if(l->on_wake);
 	event_free_if(l->on_alarm);
