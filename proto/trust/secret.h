@@ -9,15 +9,17 @@
 
 #include "proto/base/buf.h"
 
-#define SECRET_KEY_LEN 32
-#define SECRET_TAG_LEN 16
+#define SECRET_KEY_LEN	 32
+#define SECRET_TAG_LEN	 16
 #define SECRET_NONCE_LEN 12
 
 struct secret_key {
 	uint8_t bytes[SECRET_KEY_LEN];
 };
 
-/* The relay's master key: 32 random bytes in a 0600 file as hex. Load fails with HW_EDENIED when others may read it. */
+/* The relay's master key: 32 random bytes in a 0600 file as hex. Creating one never replaces a file
+ * (HW_EEXISTS). Loading fails with HW_EDENIED when others may read it, HW_ECORRUPT when it is not a
+ * key. */
 int secret_key_create(struct secret_key *key, const char *path, struct hw_err *err);
 int secret_key_load(struct secret_key *key, const char *path, struct hw_err *err);
 void secret_key_random(struct secret_key *key);
@@ -26,23 +28,31 @@ void secret_key_wipe(struct secret_key *key);
 /* A key for one purpose, by HKDF-SHA256 with `label`. */
 void secret_key_derive(struct secret_key *out, const struct secret_key *from, const char *label);
 
-/* AES-256-GCM with a random nonce: nonce, ciphertext, tag are appended to out. The associated data must be the
- * same when it is opened: say there what the bytes are for, so that they can't be moved. */
-int secret_seal(struct buf *out, const struct secret_key *key, const char *aad, const void *p, size_t n);
-int secret_open(struct buf *out, const struct secret_key *key, const char *aad, const void *p, size_t n);
+/* AES-256-GCM with a random nonce: nonce, ciphertext, tag are appended to out. The associated data
+ * must be the same when it is opened: say there what the bytes are for, so that they can't be
+ * moved. Opening appends the plain bytes, or nothing: HW_ECORRUPT. Both: HW_ELIMIT past the
+ * buffer's cap. */
+int secret_seal(struct buf *out, const struct secret_key *key, const char *aad, const void *p,
+	size_t n);
+int secret_open(struct buf *out, const struct secret_key *key, const char *aad, const void *p,
+	size_t n);
 
-/* Many small seals under one key with a counter as nonce: a context that keeps the key schedule. `out` has room for
- * n + SECRET_TAG_LEN; in place is fine. One counter value must never be used twice with a key. Not thread-safe. */
+/* Many small seals under one key with a counter as nonce: a context that keeps the key schedule.
+ * `out` has room for n + SECRET_TAG_LEN when sealing, for n - SECRET_TAG_LEN when opening (there n
+ * includes the tag; HW_ECORRUPT, and out is zeroed). out == p is fine, any other overlap is not.
+ * One counter value must never be sealed twice with a key. Not thread-safe. NULL only without
+ * memory. */
 struct secret_stream;
 struct secret_stream *secret_stream_new(const struct secret_key *key);
 void secret_stream_free(struct secret_stream *s);
-int secret_stream_seal(struct secret_stream *s, uint64_t counter, const void *aad, size_t aad_len, uint8_t *out,
-	const void *p, size_t n);
-int secret_stream_open(struct secret_stream *s, uint64_t counter, const void *aad, size_t aad_len, uint8_t *out,
-	const void *p, size_t n); /* n includes the tag; HW_ECORRUPT */
+int secret_stream_seal(struct secret_stream *s, uint64_t counter, const void *aad, size_t aad_len,
+	uint8_t *out, const void *p, size_t n);
+int secret_stream_open(struct secret_stream *s, uint64_t counter, const void *aad, size_t aad_len,
+	uint8_t *out, const void *p, size_t n);
 
-/* Sealing to the auditors' X25519 public key: ephemeral key, HKDF, AES-256-GCM. */
-#define BOX_KEY_LEN 32
+/* Sealing to the auditors' X25519 public key: ephemeral key, HKDF, AES-256-GCM. Sealing fails with
+ * HW_EVALIDATION when `pub` is no key that one can seal to, opening with HW_ECORRUPT. */
+#define BOX_KEY_LEN  32
 #define BOX_OVERHEAD (BOX_KEY_LEN + SECRET_TAG_LEN)
 int box_keygen(uint8_t pub[BOX_KEY_LEN], uint8_t priv[BOX_KEY_LEN]);
 int box_seal(struct buf *out, const uint8_t pub[BOX_KEY_LEN], const void *p, size_t n);

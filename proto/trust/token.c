@@ -1,0 +1,40 @@
+#include "proto/trust/secret.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+
+#include <string.h>
+
+#include "proto/base/enc.h"
+#include "proto/base/id.h"
+
+void
+sha256(uint8_t out[SHA256_LEN], const void *p, size_t n)
+{
+	hw_assert(EVP_Digest(p, n, out, NULL, EVP_sha256(), NULL) > 0);
+}
+
+void
+token_make(char out[TOKEN_LEN + 1])
+{
+	uint8_t bytes[32];
+
+	random_bytes(bytes, sizeof(bytes));
+	base64url_encode(out, bytes, sizeof(bytes));
+	OPENSSL_cleanse(bytes, sizeof(bytes));
+}
+
+void
+token_hash(char out[2 * SHA256_LEN + 1], const char *token)
+{
+	uint8_t hash[SHA256_LEN];
+
+	sha256(hash, token, strlen(token));
+	hex_encode(out, hash, sizeof(hash));
+}
+
+bool
+bytes_equal(const void *a, const void *b, size_t n)
+{
+	return CRYPTO_memcmp(a, b, n) == 0;
+}
