@@ -19,8 +19,14 @@ struct store;
 struct ledger;
 struct archiver;
 
+struct op;
+
+/* What dispatch calls: each row's unpacks its structs for op_NAME(). The table is services_handlers (services/table.h). */
+typedef int op_handler(struct op *op, const void *request, void *reply);
+
 /* What handlers work with; one a relay, constant after start. */
 struct op_env {
+	op_handler *const *handlers; /* OP_COUNT */
 	const struct relay_config *config;
 	const struct hw_clock *clock;
 	struct store *store;

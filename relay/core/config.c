@@ -1,0 +1,191 @@
+#include "relay/core/config.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/file.h"
+
+#define CONFIG_FILE "relay.conf"
+
+enum kind { TEXT, NUMBER, DURABILITY };
+
+struct key_row {
+	const char *key, *doc;
+	enum kind kind;
+	size_t offset, size; /* size: of a text, its NUL included */
+	long min, max;
+};
+
+#define TEXT_ROW(name, member, doc)                                                                \
+	{name, doc, TEXT, offsetof(struct relay_config, member),                                   \
+		sizeof(((struct relay_config *)0)->member), 0, 0}
+#define NUMBER_ROW(name, member, lo, hi, doc)                                                      \
+	{name, doc, NUMBER, offsetof(struct relay_config, member), 0, lo, hi}
+
+static const struct key_row keys[] = {
+	TEXT_ROW("name", name, "this relay's id, in its certificate and in every ledger entry"),
+	TEXT_ROW("listen_host", listen_host, "address to listen on; empty is every address"),
+	NUMBER_ROW("listen_port", listen_port, 1, 65535, "port for nodes, users and the API"),
+	TEXT_ROW("advertise", advertise, "host:port that nodes and users dial"),
+	TEXT_ROW("metrics_host", metrics_host, "address of /metrics (plain HTTP)"),
+	NUMBER_ROW("metrics_port", metrics_port, 0, 65535, "its port; 0 turns it off"),
+	TEXT_ROW("region", region, "region in ARNs"),
+	TEXT_ROW("account", account, "account in ARNs"),
+	{"durability", "of typed input: write (survives a crash of the relay) or sync (on disk first)",
+		DURABILITY, offsetof(struct relay_config, durability), 0, 0, 0},
+	TEXT_ROW("master_key", master_key, "file with the master key"),
+	NUMBER_ROW("workers", workers, 1, 64, "threads for operations"),
+	NUMBER_ROW("ticket_seconds", ticket_seconds, 5, 3600, "life of a session's ticket"),
+	NUMBER_ROW("grace_seconds", grace_seconds, 1, 3600,
+		"time until a session that cannot be recorded any more is ended"),
+	NUMBER_ROW("max_unauthenticated", max_unauthenticated, 1, 1000000,
+		"connections that have not shown a certificate yet; more are refused"),
+	NUMBER_ROW("max_handshakes", max_handshakes, 1, 10000, "TLS handshakes begun in one turn of the loop"),
+	NUMBER_ROW("header_timeout_seconds", header_timeout_seconds, 1, 300,
+		"for the TLS handshake, and for the request's head"),
+	NUMBER_ROW("max_links", max_links, 1, 1000000, "nodes and users connected at once"),
+};
+
+#define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
+
+void
+relay_config_default(struct relay_config *c)
+{
+	*c = (struct relay_config){
+		.name = "relay",
+		.listen_port = 8443,
+		.metrics_host = "127.0.0.1",
+		.metrics_port = 9464,
+		.region = "local",
+		.account = "000000000000",
+		.durability = DURABILITY_WRITE,
+		.master_key = "master.key",
+		.workers = 4,
+		.ticket_seconds = 60,
+		.grace_seconds = 30,
+		.max_unauthenticated = 512,
+		.max_handshakes = 16,
+		.header_timeout_seconds = 10,
+		.max_links = 100000,
+	};
+}
+
+static int
+set_text(struct relay_config *c, const struct key_row *row, const char *value, struct hw_err *err)
+{
+	if (strlen(value) >= row->size)
+		return hw_err_set(err, HW_EVALIDATION, "%s: %zu bytes, at most %zu", row->key, strlen(value),
+			row->size - 1);
+	snprintf((char *)c + row->offset, row->size, "%s", value);
+	return 0;
+}
+
+static int
+set_number(struct relay_config *c, const struct key_row *row, const char *value, struct hw_err *err)
+{
+	char *end;
+	long n = strtol(value, &end, 10);
+
+	if (*value == '\0' || *end != '\0' || n < row->min || n > row->max)
+		return hw_err_set(err, HW_EVALIDATION, "%s: \"%s\" is not a number from %ld to %ld", row->key,
+			value, row->min, row->max);
+	*(int *)(void *)((char *)c + row->offset) = (int)n;
+	return 0;
+}
+
+static int
+set_durability(struct relay_config *c, const char *value, struct hw_err *err)
+{
+	if (strcmp(value, "write") == 0)
+		c->durability = DURABILITY_WRITE;
+	else if (strcmp(value, "sync") == 0)
+		c->durability = DURABILITY_SYNC;
+	else
+		return hw_err_set(err, HW_EVALIDATION, "durability: \"%s\" is neither write nor sync", value);
+	return 0;
+}
+
+static int
+set_key(struct relay_config *c, const char *key, const char *value, struct hw_err *err)
+{
+	for (size_t i = 0; i < KEY_COUNT; i++) {
+		if (strcmp(keys[i].key, key) != 0)
+			continue;
+		if (keys[i].kind == TEXT)
+			return set_text(c, &keys[i], value, err);
+		if (keys[i].kind == NUMBER)
+			return set_number(c, &keys[i], value, err);
+		return set_durability(c, value, err);
+	}
+	return hw_err_set(err, HW_EVALIDATION, "no setting is named \"%s\"", key);
+}
+
+static char *
+trim(char *s)
+{
+	while (isspace((unsigned char)*s))
+		s++;
+	for (size_t n = strlen(s); n > 0 && isspace((unsigned char)s[n - 1]); n--)
+		s[n - 1] = '\0';
+	return s;
+}
+
+static int
+parse_line(struct relay_config *c, char *line, struct hw_err *err)
+{
+	line = trim(line);
+	if (*line == '\0' || *line == '#')
+		return 0;
+	char *eq = strchr(line, '=');
+	if (eq == NULL)
+		return hw_err_set(err, HW_EVALIDATION, "\"%.40s\" has no \"=\"", line);
+	*eq = '\0';
+	return set_key(c, trim(line), trim(eq + 1), err);
+}
+
+int
+relay_config_load(struct relay_config *c, int dir, struct hw_err *err)
+{
+	struct buf text;
+	int r, n = 0;
+
+	relay_config_default(c);
+	buf_init(&text, 64 * 1024);
+	if ((r = file_read(&text, dir, CONFIG_FILE, err)) < 0)
+		goto out;
+	char *save = NULL, *all = (char *)(uintptr_t)buf_str(&text);
+	for (char *line = strtok_r(all, "\n", &save); line != NULL && r == 0;
+		line = strtok_r(NULL, "\n", &save)) {
+		n++;
+		if ((r = parse_line(c, line, err)) < 0)
+			hw_err_prefix(err, "%s, setting %d", CONFIG_FILE, n);
+	}
+out:
+	buf_fini(&text);
+	return r;
+}
+
+int
+relay_config_save(const struct relay_config *c, int dir, struct hw_err *err)
+{
+	struct buf out;
+
+	buf_init(&out, 64 * 1024);
+	buf_append_str(&out, "# Settings of this relay; it reads them when it starts.\n");
+	for (size_t i = 0; i < KEY_COUNT; i++) {
+		const char *at = (const char *)c + keys[i].offset;
+		buf_printf(&out, "\n# %s\n%s = ", keys[i].doc, keys[i].key);
+		if (keys[i].kind == TEXT)
+			buf_printf(&out, "%s\n", at);
+		else if (keys[i].kind == NUMBER)
+			buf_printf(&out, "%d\n", *(const int *)(const void *)at);
+		else
+			buf_printf(&out, "%s\n", c->durability == DURABILITY_SYNC ? "sync" : "write");
+	}
+	int r = out.failed ? hw_err_set(err, HW_ENOMEM, "no memory for %s", CONFIG_FILE)
+			   : file_write(dir, CONFIG_FILE, buf_data(&out), out.len, 0600, err);
+	buf_fini(&out);
+	return r;
+}
