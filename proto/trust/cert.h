@@ -1,11 +1,13 @@
 /*
- * The fleet's certificates. One CA (P-256) per fleet signs the relay's certificate, the nodes' and the users'.
+ * The fleet's certificates. One CA (P-256) per fleet signs the relay's certificate, the nodes' and
+ * the users'.
  *
  * Who a certificate is for stands in one URI of its subjectAltName:
  *     hawser://FLEET/relay/NAME   hawser://FLEET/node/mi-...   hawser://FLEET/user/NAME
- * User names are percent-encoded there where a URI needs it. The relay's certificate has extended key usage
- * serverAuth alone, the others clientAuth alone: a node can therefore never pass for the relay, and a peer that
- * chains to the pinned CA with serverAuth is the relay, whatever name it was dialled by.
+ * with all but RFC 3986's unreserved characters percent-encoded. The relay's certificate has
+ * extended key usage serverAuth alone, the others clientAuth alone: a node can therefore never pass
+ * for the relay, and a peer that chains to the pinned CA with serverAuth is the relay, whatever
+ * name it was dialled by.
  */
 #ifndef HAWSER_TRUST_CERT_H
 #define HAWSER_TRUST_CERT_H
@@ -21,59 +23,90 @@ typedef struct x509_st X509;
 
 struct ca;
 
-#define CERT_FLEET_LEN 12 /* hex digits of a fleet's id: the start of the CA certificate's SHA-256... of its key */
-#define CERT_ID_MAX 128
-#define CERT_SERIAL_LEN 40 /* hex digits of a serial, at most */
+/* A fleet's id: the first hex digits of the SHA-256 of its CA's public key (the DER of its
+ * SubjectPublicKeyInfo). The CA certificate's common name repeats it: "Hawser fleet <id>". */
+#define CERT_FLEET_LEN	12
+#define CERT_PIN_LEN	64 /* hex digits of the SHA-256 of a certificate's DER */
+#define CERT_ID_MAX	128
+#define CERT_SERIAL_LEN 40   /* hex digits of a serial, at most */
+#define CERT_DER_MAX	8192 /* bytes of a certificate or a request */
 
 struct cert_identity {
-	int role;		    /* ROLE_* */
-	char id[CERT_ID_MAX];	    /* mi-..., user name, relay name */
+	int role;	      /* ROLE_* */
+	char id[CERT_ID_MAX]; /* mi-..., user name, relay name */
 	char fleet[64];
-	char serial[CERT_SERIAL_LEN + 1];
-	int64_t not_before, not_after; /* microseconds since 1970 */
-	uint8_t fingerprint[32];       /* SHA-256 of the DER */
+	char serial[CERT_SERIAL_LEN + 1]; /* lower case, whole bytes */
+	int64_t not_before, not_after;	  /* microseconds since 1970 */
+	uint8_t fingerprint[32];	  /* SHA-256 of the DER */
 };
 
-#define CERT_NODE_LIFE (30 * INT64_C(86400000000))
-#define CERT_USER_LIFE (12 * INT64_C(3600000000))
-#define CERT_NODE_GRACE (365 * INT64_C(86400000000)) /* an expired node may still renew for so long */
+#define CERT_DAY	(INT64_C(86400) * 1000000)
+#define CERT_RELAY_LIFE (365 * CERT_DAY)
+#define CERT_NODE_LIFE	(30 * CERT_DAY)
+#define CERT_USER_LIFE	(CERT_DAY / 2)
+#define CERT_NODE_GRACE (365 * CERT_DAY) /* an expired node may still renew for so long */
+#define CERT_BACKDATE \
+	(INT64_C(300) * 1000000) /* not_before lies so far in the past: clocks differ */
 
-/* Makes DIR/ca.crt and DIR/ca.key (0600, sealed is not needed: the directory is the relay's alone) and opens it. */
+/* --- the authority: what the relay holds ----------------------------------------------------- */
+
+/* Makes ca.key (0600; not encrypted, the directory is the relay's alone) and ca.crt in dir, and
+ * opens it. HW_EEXISTS when there is one; on failure nothing is left behind. */
 int ca_create(struct ca **ret, int dir, int64_t now, struct hw_err *err);
+
+/* HW_EDENIED when others may read the key, HW_ECERT when key and certificate are no authority. */
 int ca_open(struct ca **ret, int dir, struct hw_err *err);
 void ca_free(struct ca *ca);
 const char *ca_fleet(const struct ca *ca);
-X509 *ca_cert(const struct ca *ca);
+X509 *ca_cert(const struct ca *ca); /* lent */
 int ca_cert_der(struct buf *out, const struct ca *ca);
-void ca_pin(char out[65], const struct ca *ca); /* hex SHA-256 of the certificate's DER */
+void ca_pin(char out[CERT_PIN_LEN + 1], const struct ca *ca);
 
-/* Checks the PKCS#10 request (its signature, a P-256 or Ed25519 key) and issues a certificate for role and id: nothing
- * of the request's names is used. The DER is appended to out; `serial` is set. Thread-safe. HW_EVALIDATION: the CSR. */
-int ca_issue(struct buf *out, char serial[CERT_SERIAL_LEN + 1], const struct ca *ca, const void *csr, size_t n, int role,
-	const char *id, int64_t not_before, int64_t not_after, struct hw_err *err);
-
-/* The relay's own key and certificate, as files relay.key and relay.crt (the chain: its certificate, then the CA's). */
-int ca_issue_relay(const struct ca *ca, int dir, const char *name, const char *const *hosts, size_t n_hosts, int64_t now,
+/* Checks the PKCS#10 request (its signature, a P-256 or Ed25519 key) and issues a certificate for
+ * role and id: nothing of the request's names is used. The DER is appended to out; `serial` is set.
+ * Thread-safe. HW_EVALIDATION: the request, or an id that its role does not have. */
+int ca_issue(struct buf *out, char serial[CERT_SERIAL_LEN + 1], const struct ca *ca,
+	const void *csr, size_t n, int role, const char *id, int64_t not_before, int64_t not_after,
 	struct hw_err *err);
 
-/* Who a certificate that the CA signed is for. HW_ECERT when it is not one of ours: no URI, two, another fleet, a role
- * that its key usage does not fit. Does not look at the time, does not check the signature: cert_verify does. */
-int cert_identity(struct cert_identity *ret, X509 *cert, const char *fleet, struct hw_err *err);
+/* The relay's own key and certificate, as files relay.key (made when missing) and relay.crt (the
+ * chain: its certificate, then the CA's), from CERT_BACKDATE before now for CERT_RELAY_LIFE. Hosts
+ * are DNS names or IP addresses, for the eyes of browsers: our own peers go by the role. */
+int ca_issue_relay(const struct ca *ca, int dir, const char *name, const char *const *hosts,
+	size_t n_hosts, int64_t now, struct hw_err *err);
 
-/* Whether `ca` signed it and it is good at `now`. `expired_ok` lets an expired one pass (the caller then limits what its
- * holder may do) but never one that is not good yet by more than an hour. */
-int cert_verify(X509 *cert, X509 *ca, int64_t now, bool expired_ok, struct hw_err *err);
+/* --- certificates: what everybody checks ------------------------------------------------------ */
+
+/* One certificate in strict DER with nothing after it: HW_ECERT. Free with X509_free(). */
 int cert_parse(X509 **ret, const void *der, size_t n, struct hw_err *err);
 
-/* --- keys of nodes and users ------------------------------------------------------------------------------------- */
+/* Who a certificate that the CA signed is for. HW_ECERT when it is not one of ours: no URI, two,
+ * another fleet, an id that its role does not have, a key usage that its role does not fit, a CA.
+ * Does not look at the time, does not check the signature: cert_verify does. */
+int cert_identity(struct cert_identity *ret, X509 *cert, const char *fleet, struct hw_err *err);
 
-int key_generate(EVP_PKEY **ret, struct hw_err *err); /* P-256 */
-int key_save(EVP_PKEY *key, int dir, const char *name, struct hw_err *err); /* PEM, 0600 */
-int key_load(EVP_PKEY **ret, int dir, const char *name, struct hw_err *err);
-int csr_make(struct buf *out, EVP_PKEY *key, struct hw_err *err); /* DER */
+/* Whether `ca` signed it and it is good at `now`. HW_EEXPIRED when only the time is over, HW_ECERT
+ * otherwise. `expired_ok` lets an expired one pass (the caller then limits what its holder may do,
+ * and for how long), but never one that is not good yet, nor an expired CA. */
+int cert_verify(X509 *cert, X509 *ca, int64_t now, bool expired_ok, struct hw_err *err);
 
-/* Writes DER certificates as a PEM file, atomically. */
+/* The fleet that a CA certificate is of. HW_ECERT when its name and its key do not agree. */
+int cert_fleet(char out[CERT_FLEET_LEN + 1], X509 *ca, struct hw_err *err);
+void cert_pin(char out[CERT_PIN_LEN + 1], X509 *cert);
+
+/* Writes DER certificates, one after another, as a PEM file (0644), atomically. */
 int cert_save(int dir, const char *name, const void *der, size_t n, struct hw_err *err);
+
+/* The first certificate of a PEM file. */
 int cert_load(X509 **ret, int dir, const char *name, struct hw_err *err);
+
+/* --- keys of nodes and users -------------------------------------------------------------------
+ */
+
+int key_generate(EVP_PKEY **ret, struct hw_err *err); /* P-256; free with EVP_PKEY_free() */
+int key_save(EVP_PKEY *key, int dir, const char *name, struct hw_err *err); /* PEM, 0600 */
+/* HW_EDENIED when others may read the file. */
+int key_load(EVP_PKEY **ret, int dir, const char *name, struct hw_err *err);
+int csr_make(struct buf *out, EVP_PKEY *key, struct hw_err *err); /* PKCS#10, DER, no names */
 
 #endif
