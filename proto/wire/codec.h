@@ -3,7 +3,7 @@
  *
  * Decoding is for hostile bytes: every length and count is checked against the bytes that are there
  * before memory is taken, nesting is bounded by the tables, and errors name the field by its path
- * and say what was wrong with it ("Filters[2].Values: at least 1 item"). Unknown fields are
+ * and say what was wrong with it ("Filters[2].Values: 0 items, at least 1"). Unknown fields are
  * skipped, an unknown enum value, a repeated known field, a NUL in a text, invalid UTF-8 in a text
  * are errors.
  */

@@ -7,42 +7,21 @@
 enum type { NONE, NIL, BOOL, UINT, INT, FLOAT, STR, BIN, EXT, ARRAY, MAP };
 
 /* The first bytes 0xc0 to 0xdf: the type, and the width of the big-endian argument that follows. */
+/* clang-format off */
 static const struct {
 	uint8_t type, width;
 } forms[32] = {
-	{NIL,   0},
-	  {NONE,	 0},
-	     {BOOL,  0},
-	{BOOL,  0}, /* c0 .. c3 */
-	{BIN,   1},
-	  {BIN,	2},
-	    {BIN,	  4}, /* c4 .. c6 */
-	{EXT,   1},
-	  {EXT,	2},
-	    {EXT,	  4}, /* c7 .. c9 */
-	{FLOAT, 4},
-	    {FLOAT, 8}, /* ca, cb */
-	{UINT,  1},
-	   {UINT,  2},
-	      {UINT,  4},
-	 {UINT,	8}, /* cc .. cf */
-	{INT,   1},
-	  {INT,	2},
-	    {INT,	  4},
-	      {INT,   8}, /* d0 .. d3 */
-	{EXT,   0},
-	  {EXT,	0},
-	    {EXT,	  0},
-	      {EXT,   0},
-	{EXT,   0}, /* d4 .. d8: of 1, 2, 4, 8, 16 bytes */
-	{STR,   1},
-	  {STR,	2},
-	    {STR,	  4}, /* d9 .. db */
-	{ARRAY, 2},
-	    {ARRAY, 4},
-	{MAP,   2},
-	  {MAP,	4}, /* dc .. df */
+	{NIL, 0}, {NONE, 0}, {BOOL, 0}, {BOOL, 0},            /* c0 .. c3 */
+	{BIN, 1}, {BIN, 2}, {BIN, 4},                         /* c4 .. c6 */
+	{EXT, 1}, {EXT, 2}, {EXT, 4},                         /* c7 .. c9 */
+	{FLOAT, 4}, {FLOAT, 8},                               /* ca, cb */
+	{UINT, 1}, {UINT, 2}, {UINT, 4}, {UINT, 8},           /* cc .. cf */
+	{INT, 1}, {INT, 2}, {INT, 4}, {INT, 8},               /* d0 .. d3 */
+	{EXT, 0}, {EXT, 0}, {EXT, 0}, {EXT, 0}, {EXT, 0},     /* d4 .. d8: of 1, 2, 4, 8, 16 bytes */
+	{STR, 1}, {STR, 2}, {STR, 4},                         /* d9 .. db */
+	{ARRAY, 2}, {ARRAY, 4}, {MAP, 2}, {MAP, 4},           /* dc .. df */
 };
+/* clang-format on */
 
 /* A value's head: `arg` is the number, the bytes of a body, or the count of elements. */
 struct head {
