@@ -1,6 +1,6 @@
 /*
- * The one HTTPS request that a joining node or a user without a certificate makes: a blocking POST, TLS 1.3, to a relay
- * whose CA is known by its pin alone.
+ * The one HTTPS request that a joining node or a user without a certificate makes: a blocking POST,
+ * TLS 1.3, to a relay whose CA is known by its pin alone.
  */
 #ifndef HAWSER_TRUST_HTTPS_H
 #define HAWSER_TRUST_HTTPS_H
@@ -8,20 +8,29 @@
 #include "proto/base/buf.h"
 
 #define PIN_LEN 64
+
 struct relay_url {
-	char host[256];
-	int port;	       /* 443 when the URL has none */
-	char pin[PIN_LEN + 1]; /* hex SHA-256 of the CA certificate; empty when the URL has no fragment */
+	char host[256]; /* a name in lower case or an address; IPv6 without brackets */
+	int port;	/* 443 when the URL has none */
+	char pin[PIN_LEN +
+		1]; /* hex SHA-256 of the CA certificate; empty when there's no fragment */
 };
 
-/* https://HOST[:PORT][/]#sha256:HEX, IPv6 hosts in brackets. HW_EVALIDATION says which part is wrong. */
+/* https://HOST[:PORT][/]#sha256:HEX, IPv6 hosts in brackets. HW_EVALIDATION says which part is
+ * wrong. */
 int relay_url_parse(struct relay_url *ret, const char *text, struct hw_err *err);
+
+/* The shortest text that parses to the same. HW_ELIMIT when it doesn't fit; RELAY_URL_MAX does. */
+#define RELAY_URL_MAX 400
 int relay_url_format(char *out, size_t room, const struct relay_url *url);
 
-/* POSTs `body` as application/json and gives the answer's status and body. The server's chain must end in a self-signed CA
- * with url->pin's hash, and its certificate must be for servers: HW_EPIN or HW_ECERT otherwise, and nothing was sent.
- * HW_EUNAVAILABLE, HW_ETIMEOUT with the sentence. The answer is bounded by out's cap. */
-int https_post(struct buf *out, int *status, const struct relay_url *url, const char *path, const char *body, size_t n,
-	int timeout_ms, struct hw_err *err);
+/* POSTs `body` as application/json and gives the answer's status and body, which is appended and
+ * bounded by out's cap (HW_ELIMIT). The server must present a CA with url->pin's hash, and its own
+ * certificate must be a relay's of that CA: HW_EPIN, HW_ECERT or HW_EEXPIRED otherwise, and nothing
+ * was sent. HW_EUNAVAILABLE, HW_ETIMEOUT, HW_EPROTO with the sentence; after these the server may
+ * have acted on the request. The deadline does not bound the resolver. Blocks; the program ignores
+ * SIGPIPE. */
+int https_post(struct buf *out, int *status, const struct relay_url *url, const char *path,
+	const char *body, size_t n, int timeout_ms, struct hw_err *err);
 
 #endif
