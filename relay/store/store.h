@@ -1,9 +1,11 @@
 /*
- * The relay's state: SQLite in WAL mode, synchronous=FULL, versioned migrations. Reads run on the calling worker's own connection; all
- * writes go through one writer thread that batches them into transactions (BEGIN IMMEDIATE, a savepoint each) and answers each after
- * its commit. Never called on the loop's thread, except inline (tests, init).
+ * The relay's state: SQLite in WAL mode, synchronous=FULL, versioned migrations. Reads run on the
+ * calling worker's own connection; all writes go through one writer thread that batches them into
+ * transactions (BEGIN IMMEDIATE, a savepoint each) and answers each after its commit. Never called
+ * on the loop's thread, except inline (tests, init).
  *
- * What the rows are is said beside the functions of nodes.h, users.h, sessions.h, activations.h and tags.h.
+ * What the rows are is said beside the functions of nodes.h, users.h, sessions.h, activations.h and
+ * tags.h.
  */
 #ifndef HAWSER_STORE_STORE_H
 #define HAWSER_STORE_STORE_H
@@ -21,8 +23,8 @@ struct store_config {
 	const struct hw_clock *clock;
 	bool threaded; /* false: writes run inline */
 	int readers;   /* connections for reading; more callers wait for one */
-	/* After a commit in which store_changed() was called, before the writes are answered; on the writer's thread, once for
-	 * each kind and id, with a connection for reading. */
+	/* After a commit in which store_changed() was called, before the writes are answered; on
+	 * the writer's thread, once for each kind and id, with a connection for reading. */
 	void (*on_changed)(void *arg, enum store_kind kind, const char *id, struct db *db);
 	void *arg;
 };
@@ -35,8 +37,8 @@ typedef int store_fn(void *arg, struct db *db, struct hw_err *err);
 /* Runs fn with a connection inside a read transaction. */
 int store_read(struct store *s, store_fn *fn, void *arg, struct hw_err *err);
 
-/* Runs fn on the writer and returns after the commit; an error of fn rolls back what fn did, and is returned. fn may run on another
- * thread than the caller's, while the caller waits. */
+/* Runs fn on the writer and returns after the commit; an error of fn rolls back what fn did, and is
+ * returned. fn may run on another thread than the caller's, while the caller waits. */
 int store_write(struct store *s, store_fn *fn, void *arg, struct hw_err *err);
 
 /* From a write's fn: this node or user is not what it was. */

@@ -1,0 +1,167 @@
+#include "relay/store/migrations.h"
+
+#include "relay/store/db_conn.h"
+
+/*
+ * Times are microseconds since 1970, 0 for never; yes and no are 1 and 0; what is enumerated stands
+ * there by its wire text. Text is compared byte by byte: a PostgreSQL database is made with the
+ * collation "C".
+ */
+static const char *const version_1[] = {
+	/* Every id that a node ever had, so that none comes twice. */
+	"CREATE TABLE node_id (id TEXT PRIMARY KEY, removed BIGINT NOT NULL)",
+	"CREATE TABLE node ("
+	" id TEXT PRIMARY KEY REFERENCES node_id (id),"
+	" name TEXT NOT NULL,"
+	" serial TEXT NOT NULL,"
+	" serial_before TEXT NOT NULL,"
+	" activation_id TEXT NOT NULL,"
+	" iam_role TEXT NOT NULL,"
+	" registered BIGINT NOT NULL,"
+	" seen BIGINT NOT NULL,"
+	" agent_version TEXT NOT NULL,"
+	" computer_name TEXT NOT NULL,"
+	" ip_address TEXT NOT NULL,"
+	" ip_addresses TEXT NOT NULL,"
+	" platform_name TEXT NOT NULL,"
+	" platform_version TEXT NOT NULL,"
+	" kernel TEXT NOT NULL,"
+	" architecture TEXT NOT NULL)",
+	"CREATE INDEX node_name ON node (name)",
+	"CREATE TABLE node_tag ("
+	" owner TEXT NOT NULL REFERENCES node (id) ON DELETE CASCADE,"
+	" name TEXT NOT NULL,"
+	" content TEXT NOT NULL,"
+	" PRIMARY KEY (owner, name))",
+	"CREATE INDEX node_tag_content ON node_tag (name, content)",
+
+	"CREATE TABLE activation ("
+	" id TEXT PRIMARY KEY,"
+	" code_hash TEXT NOT NULL,"
+	" description TEXT NOT NULL,"
+	" default_name TEXT NOT NULL,"
+	" iam_role TEXT NOT NULL,"
+	" uses BIGINT NOT NULL,"
+	" used BIGINT NOT NULL,"
+	" created BIGINT NOT NULL,"
+	" expires BIGINT NOT NULL,"
+	" created_by TEXT NOT NULL)",
+	"CREATE INDEX activation_created ON activation (created, id)",
+	"CREATE TABLE activation_tag ("
+	" owner TEXT NOT NULL REFERENCES activation (id) ON DELETE CASCADE,"
+	" name TEXT NOT NULL,"
+	" content TEXT NOT NULL,"
+	" PRIMARY KEY (owner, name))",
+
+	/* When a name was last taken from someone: certificates from before must not fit who has it
+	   next. */
+	"CREATE TABLE user_name (name TEXT PRIMARY KEY, removed BIGINT NOT NULL)",
+	"CREATE TABLE user_account ("
+	" name TEXT PRIMARY KEY REFERENCES user_name (name),"
+	" admin BIGINT NOT NULL,"
+	" created BIGINT NOT NULL,"
+	" valid_from BIGINT NOT NULL,"
+	" last_login BIGINT NOT NULL)",
+	"CREATE TABLE invite ("
+	" user_name TEXT PRIMARY KEY REFERENCES user_account (name) ON DELETE CASCADE,"
+	" hash TEXT NOT NULL UNIQUE,"
+	" expires BIGINT NOT NULL,"
+	" used BIGINT NOT NULL)",
+
+	"CREATE TABLE session ("
+	" id TEXT PRIMARY KEY,"
+	" tail TEXT NOT NULL,"
+	" type TEXT NOT NULL,"
+	" principal TEXT NOT NULL,"
+	" owner_arn TEXT NOT NULL,"
+	" node_id TEXT NOT NULL,"
+	" node_name TEXT NOT NULL,"
+	" run_as TEXT NOT NULL,"
+	" document TEXT NOT NULL,"
+	" command TEXT,"
+	" reason TEXT NOT NULL,"
+	" status TEXT NOT NULL,"
+	" live BIGINT NOT NULL,"
+	" started BIGINT NOT NULL,"
+	" ended BIGINT NOT NULL,"
+	" details TEXT NOT NULL,"
+	" bytes_in BIGINT NOT NULL,"
+	" bytes_out BIGINT NOT NULL,"
+	" exited BIGINT NOT NULL,"
+	" exit_status BIGINT NOT NULL,"
+	" token_hash TEXT UNIQUE,"
+	" token_expires BIGINT NOT NULL,"
+	" token_used BIGINT NOT NULL)",
+	"CREATE INDEX session_started ON session (started, id)",
+	"CREATE INDEX session_live ON session (started, id) WHERE live = 1",
+	"CREATE INDEX session_tail ON session (tail)",
+	"CREATE INDEX session_node ON session (node_id, started)",
+	NULL,
+};
+
+static const char *const *const versions[] = {version_1};
+
+int
+migrations_newest(void)
+{
+	return (int)(sizeof(versions) / sizeof(versions[0]));
+}
+
+static int
+version_read(int64_t *ret, struct db *db, struct hw_err *err)
+{
+	struct query q;
+
+	int r = db_query(&q, db, "SELECT version FROM schema_version ORDER BY version DESC LIMIT 1",
+		err);
+	if (r == 0 && (r = query_step(&q, err)) >= 0) {
+		*ret = r > 0 ? query_int(&q, 0) : 0;
+		r = 0;
+	}
+	query_end(&q);
+	return r;
+}
+
+static int
+migrate(struct db *db, int64_t version, int64_t now, struct hw_err *err)
+{
+	int r;
+
+	for (const char *const *sql = versions[version - 1]; *sql != NULL; sql++) {
+		if ((r = db_exec(db, *sql, err)) < 0)
+			return r;
+	}
+	return db_run(db, NULL, err,
+		"INSERT INTO schema_version (version, applied) VALUES ($1, $2)", "ii", version,
+		now);
+}
+
+int
+migrations_run(struct db *db, int64_t now, struct hw_err *err)
+{
+	int64_t version = 0;
+	int r;
+
+	if ((r = db_exec(db,
+		     "CREATE TABLE IF NOT EXISTS schema_version"
+		     " (version BIGINT PRIMARY KEY, applied BIGINT NOT NULL)",
+		     err)) < 0 ||
+		(r = version_read(&version, db, err)) < 0)
+		return r;
+	if (version > migrations_newest())
+		return hw_err_set(err, HW_EVERSION,
+			"it is of version %lld and this program knows %d: run the newer one",
+			(long long)version, migrations_newest());
+	while (version < migrations_newest()) {
+		version++;
+		if ((r = db_exec(db, "BEGIN IMMEDIATE", err)) < 0)
+			return r;
+		if ((r = migrate(db, version, now, err)) < 0 ||
+			(r = db_exec(db, "COMMIT", err)) < 0) {
+			if (db_in_transaction(db))
+				db_exec(db, "ROLLBACK", NULL);
+			return r;
+		}
+	}
+	return 0;
+}

@@ -1,0 +1,85 @@
+#include "relay/store/tags.h"
+
+#include <string.h>
+
+struct tag_sql {
+	const char *list, *set, *unset, *count;
+};
+
+static const struct tag_sql sql_of[] = {
+	[TAGS_NODE] =
+		{
+			     "SELECT name, content FROM node_tag WHERE owner = $1 ORDER BY name", "INSERT INTO node_tag (owner, name, content) VALUES ($1, $2, $3)"
+			" ON CONFLICT (owner, name) DO UPDATE SET content = excluded.content", "DELETE FROM node_tag WHERE owner = $1 AND name = $2",
+			     "SELECT COUNT(*) FROM node_tag WHERE owner = $1", },
+	[TAGS_ACTIVATION] =
+		{
+			     "SELECT name, content FROM activation_tag WHERE owner = $1 ORDER BY name",
+			     "INSERT INTO activation_tag (owner, name, content) VALUES ($1, $2, $3)"
+			" ON CONFLICT (owner, name) DO UPDATE SET content = excluded.content",																			       "DELETE FROM activation_tag WHERE owner = $1 AND name = $2",
+			     "SELECT COUNT(*) FROM activation_tag WHERE owner = $1", },
+};
+
+int
+tag_count(struct db *db, enum tag_owner kind, const char *owner, int64_t *ret, struct hw_err *err)
+{
+	struct query q;
+
+	int r = db_query(&q, db, sql_of[kind].count, err);
+	query_bind_text(&q, 1, owner);
+	if (r == 0 && (r = query_step(&q, err)) > 0) {
+		*ret = query_int(&q, 0);
+		r = 0;
+	}
+	query_end(&q);
+	return r;
+}
+
+static int
+tag_read(struct msg_tag *tag, struct query *q, struct arena *arena, struct hw_err *err)
+{
+	tag->key = query_text(q, 0, arena);
+	tag->value = query_text(q, 1, arena);
+	if (tag->key == NULL || tag->value == NULL)
+		return hw_err_set(err, HW_ELIMIT, "no memory for tags");
+	return 0;
+}
+
+int
+tag_list(struct db *db, struct arena *arena, enum tag_owner kind, const char *owner,
+	struct msg_tag **ret, size_t *n, struct hw_err *err)
+{
+	struct msg_tag tags[TAGS_MAX];
+	struct query q;
+	size_t count = 0;
+
+	int r = db_query(&q, db, sql_of[kind].list, err);
+	query_bind_text(&q, 1, owner);
+	while (r == 0 && (r = query_step(&q, err)) > 0) {
+		hw_assert(count < TAGS_MAX);
+		r = tag_read(&tags[count++], &q, arena, err);
+	}
+	query_end(&q);
+	if (r < 0)
+		return r;
+	struct msg_tag *v = arena_dup(arena, tags, count * sizeof(*tags));
+	if (v == NULL)
+		return hw_err_set(err, HW_ELIMIT, "no memory for tags");
+	*ret = v;
+	*n = count;
+	return 0;
+}
+
+int
+tag_set(struct db *db, enum tag_owner kind, const char *owner, const char *key, const char *value,
+	struct hw_err *err)
+{
+	return db_run(db, NULL, err, sql_of[kind].set, "sss", owner, key, value);
+}
+
+int
+tag_unset(struct db *db, enum tag_owner kind, const char *owner, const char *key,
+	struct hw_err *err)
+{
+	return db_run(db, NULL, err, sql_of[kind].unset, "ss", owner, key);
+}

@@ -1,0 +1,24 @@
+/* Tags: labels of nodes, and of activations, which hand theirs to the nodes that join with them. */
+#ifndef HAWSER_STORE_TAGS_H
+#define HAWSER_STORE_TAGS_H
+
+#include "proto/schema/schema.h"
+#include "relay/store/db.h"
+
+enum tag_owner { TAGS_NODE, TAGS_ACTIVATION };
+
+#define TAGS_MAX 50 /* of one owner */
+
+/* All of the owner's tags by key, in the arena; none for an owner that does not exist. */
+int tag_list(struct db *db, struct arena *arena, enum tag_owner kind, const char *owner,
+	struct msg_tag **ret, size_t *n, struct hw_err *err);
+/* HW_ENOTFOUND when the owner does not exist. A key that is there gets the new value. */
+int tag_set(struct db *db, enum tag_owner kind, const char *owner, const char *key,
+	const char *value, struct hw_err *err);
+/* A key that is not there is no error. */
+int tag_unset(struct db *db, enum tag_owner kind, const char *owner, const char *key,
+	struct hw_err *err);
+int tag_count(struct db *db, enum tag_owner kind, const char *owner, int64_t *ret,
+	struct hw_err *err);
+
+#endif
