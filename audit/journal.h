@@ -1,16 +1,20 @@
 /*
  * The relay's one write-ahead log: what is typed, shown and decided, before it takes effect.
  *
- * A journal is a directory of numbered segments. A record is framed with its length and a CRC-32C and sealed with AES-256-GCM
- * under the segment's own key, which the master key wraps; the frame's position is its nonce and is authenticated, so that
- * records cannot be moved. A position (`jpos`) counts bytes over all segments and only grows.
+ * A journal is a directory of numbered segments. A record is framed with its length and a CRC-32C
+ * and sealed with AES-256-GCM under the segment's own key, which the master key wraps; the frame's
+ * position is its nonce and is authenticated, so that records cannot be moved. A position (`jpos`)
+ * counts bytes over all segments and only grows.
  *
- * journal_append() seals into memory; journal_write() hands the memory to the kernel with one write(2); the writer thread syncs:
- * one fdatasync for all that waits. A failed write or fsync is never retried: the journal is then failed for good, every call says
- * so, and on_failed is called once. docs/decisions/ has why.
+ * journal_append() seals into memory; journal_write() hands the memory to the kernel with one
+ * write(2); the writer thread syncs: one fdatasync for all that waits, and one within 50 ms for
+ * what nobody waits for. A failed write or fsync is never retried: the journal is then failed for
+ * good, every call says so, and on_failed is called once. docs/decisions/journal.md has why.
  */
 #ifndef HAWSER_AUDIT_JOURNAL_H
 #define HAWSER_AUDIT_JOURNAL_H
+
+#include <sys/types.h>
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,21 +26,23 @@ struct journal;
 typedef uint64_t jpos;
 
 enum journal_type {
-	JOURNAL_LEDGER = 1,	 /* bytes: one encoded ledger_entry */
-	JOURNAL_SESSION_START,	 /* bytes: one encoded recording_meta; session is new */
-	JOURNAL_DATA,		 /* bytes of a stream at offset, by author */
-	JOURNAL_ECHO,		 /* input below offset (from the last mark) was shown or hidden: flags is enum frame_echo */
-	JOURNAL_REWIND,		 /* input at and above offset was never delivered: what follows replaces it */
-	JOURNAL_RESIZE,		 /* offset: cols << 32 | rows */
-	JOURNAL_STREAM_END,	 /* the stream ended at offset */
-	JOURNAL_NOTE,		 /* bytes: a line for the recording: attach, detach, frozen, gap */
-	JOURNAL_SESSION_END,	 /* bytes: one encoded close; nothing more of this session */
+	JOURNAL_LEDGER = 1,    /* bytes: one encoded ledger_entry; offset is its sequence number */
+	JOURNAL_SESSION_START, /* bytes: one encoded recording_meta; session is new */
+	JOURNAL_DATA,	       /* bytes of a stream at offset, by author */
+	JOURNAL_ECHO,	       /* input below offset (from the last mark) was shown or hidden: flags
+				* is enum frame_echo */
+	JOURNAL_REWIND,	       /* input at and above offset was never delivered: what follows
+				* replaces it */
+	JOURNAL_RESIZE,	       /* offset: cols << 32 | rows */
+	JOURNAL_STREAM_END,    /* the stream ended at offset */
+	JOURNAL_NOTE,	       /* bytes: a line for the recording: attach, detach, frozen, gap */
+	JOURNAL_SESSION_END,   /* bytes: one encoded close; nothing more of this session */
 };
 
 struct journal_record {
 	enum journal_type type;
 	uint8_t stream, flags;
-	uint32_t author; /* index into the session's authors; 0 is its owner */
+	uint32_t author;  /* index into the session's authors; 0 is its owner */
 	uint64_t session; /* random, new for each session; 0 for ledger entries */
 	uint64_t offset;
 	int64_t time; /* microseconds since 1970 */
@@ -48,20 +54,22 @@ struct journal_record {
 /* What tests replace to make a disk fail. */
 struct journal_io {
 	ssize_t (*write)(void *arg, int fd, const void *p, size_t n);
-	int (*sync)(void *arg, int fd);
+	int (*sync)(void *arg, int fd); /* of directories too */
 	void *arg;
 };
 
 struct journal_config {
-	const char *dir; /* made when missing */
-	const struct log_ctx *log;
+	const char *dir;	   /* made when missing */
+	const struct log_ctx *log; /* NULL: silent */
 	const struct hw_clock *clock;
 	const struct secret_key *master;
-	size_t segment_size;  /* 64 MiB when 0 */
-	int64_t segment_age;  /* microseconds until a segment with records is closed; an hour when 0 */
-	bool threaded;	      /* false: journal_wait() and journal_sync() work inline (tests) */
+	size_t segment_size; /* 64 MiB when 0 */
+	int64_t segment_age; /* microseconds until a segment with records is closed; an hour
+			      * when 0 */
+	bool threaded;	     /* false: journal_wait() and journal_sync() work inline (tests) */
 	const struct journal_io *io; /* NULL: the system's */
-	/* From the writer thread (or inline): everything below pos is on disk; the journal has failed. */
+	/* From the writer thread (or inline): everything below pos is on disk; the journal has
+	 * failed. No lock is held, but journal_close() must not be called. */
 	void (*on_synced)(void *arg, jpos pos);
 	void (*on_failed)(void *arg, const char *why);
 	void *arg;
@@ -73,20 +81,27 @@ struct journal_stats {
 	size_t buffered;
 };
 
-/* Opens for appending: a torn tail is cut to the last whole record (reported in *cut, in bytes, and in the log); a record that is
- * whole but does not verify before the end of the last segment is HW_ECORRUPT and names file and offset. */
-int journal_open(struct journal **ret, const struct journal_config *config, uint64_t *cut, struct hw_err *err);
-void journal_close(struct journal *j); /* writes, syncs, joins the thread */
+/* Opens for appending, in a new segment. A torn tail is cut to the last whole record (reported in
+ * *cut, in bytes, and in the log); a record that does not verify but has valid ones after it, or
+ * lies before the last segment, is HW_ECORRUPT and names file and offset. HW_EEXISTS: another
+ * process has it open. `cut` may be NULL. */
+int journal_open(struct journal **ret, const struct journal_config *config, uint64_t *cut,
+	struct hw_err *err);
+void journal_close(struct journal *j); /* writes, syncs, joins the thread; NULL is fine */
 
-/* Seals the record into memory and sets *end to the position after it. Any thread. HW_ERECORD when the journal has failed,
- * HW_EFULL when 32 MiB wait to be written. */
+/* Seals the record into memory and sets *end to the position after it (may be NULL). Any thread.
+ * HW_ERECORD when the journal has failed, HW_EFULL when 32 MiB wait to be written. */
 int journal_append(struct journal *j, const struct journal_record *r, jpos *end);
 
-/* Appends a JOURNAL_LEDGER record whose bytes `encode` makes for the sequence number that is its turn: called under the
- * journal's lock, so that numbers and positions have the same order and no number is lost. encode must not call back. */
-int journal_append_ledger(struct journal *j, int (*encode)(void *arg, uint64_t sequence, struct buf *out), void *arg, jpos *end);
+/* Appends a JOURNAL_LEDGER record whose bytes `encode` makes for the sequence number that is its
+ * turn: called under the journal's lock, so that numbers and positions have the same order and no
+ * number is lost. encode must not call back; when it fails, its code is returned and the number
+ * stays. */
+int journal_append_ledger(struct journal *j,
+	int (*encode)(void *arg, uint64_t sequence, struct buf *out), void *arg, jpos *end);
 
-/* One write(2) of all that is buffered; the loop calls it at the end of a turn. Does not sync. */
+/* One write(2) of all that is buffered; the loop calls it at the end of a turn. Does not sync, and
+ * never waits for a sync. */
 int journal_write(struct journal *j);
 /* Asks the writer thread to write and sync soon. Returns at once. */
 void journal_sync(struct journal *j);
@@ -96,17 +111,24 @@ int journal_wait(struct journal *j, jpos pos);
 jpos journal_written(const struct journal *j);
 jpos journal_synced(const struct journal *j);
 bool journal_failed(const struct journal *j);
-uint64_t journal_ledger_next(const struct journal *j); /* the next sequence number */
+uint64_t journal_ledger_next(struct journal *j); /* the next sequence number */
 void journal_stats(struct journal *j, struct journal_stats *ret);
 
-/* --- reading ------------------------------------------------------------------------------------------------------------- */
+/* --- reading --------------------------------------------------------------------------------- */
 
 struct journal_reader;
-/* From the first record at or after pos; follows a journal that is being written. */
-int journal_reader_open(struct journal_reader **ret, const char *dir, const struct secret_key *master, jpos pos,
+/* From the first record at or after pos, or the oldest that is left; follows a journal that is
+ * being written. */
+int journal_reader_open(struct journal_reader **ret, const char *dir,
+	const struct secret_key *master, jpos pos, struct hw_err *err);
+/* 1 and a record (bytes good until the next call) and the position after it; 0 at the present end;
+ * HW_ECORRUPT; HW_ENOTFOUND when what comes next has been dropped. */
+int journal_reader_next(struct journal_reader *r, struct journal_record *ret, jpos *end,
 	struct hw_err *err);
-/* 1 and a record (bytes good until the next call) and the position after it; 0 at the present end; HW_ECORRUPT. */
-int journal_reader_next(struct journal_reader *r, struct journal_record *ret, jpos *end, struct hw_err *err);
+/* Of the segment that is being read: its first position, and the sequence number of the first
+ * ledger entry in it or after it. */
+jpos journal_reader_segment(const struct journal_reader *r);
+uint64_t journal_reader_ledger_first(const struct journal_reader *r);
 void journal_reader_close(struct journal_reader *r);
 
 /* Deletes whole segments that lie below pos, never the one that is written. */
