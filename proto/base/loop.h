@@ -87,9 +87,10 @@ void loop_signal_free(struct loop_signal *s); /* as loop_fd_free */
 
 /* --- for tests and metrics -------------------------------------------------------------------- */
 
-/* Fake loops: runs what is posted, deferred and due until nothing is; then moves the clock to each
- * next timer within `usec`, running again. */
+/* Runs what is posted and deferred, and on a fake loop what is due, until nothing is: for tests, and
+ * for an owner that closes down and waits for what other threads posted at last. */
 void loop_settle(struct loop *l);
+/* Fake loops: settles, then moves the clock to each next timer within `usec`, settling again. */
 void loop_advance(struct loop *l, int64_t usec);
 
 /* The longest turn since the last call, in microseconds: from its first callback of ours (or

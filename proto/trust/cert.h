@@ -103,7 +103,9 @@ int cert_load(X509 **ret, int dir, const char *name, struct hw_err *err);
 /* --- keys of nodes and users -------------------------------------------------------------------
  */
 
-int key_generate(EVP_PKEY **ret, struct hw_err *err); /* P-256; free with EVP_PKEY_free() */
+int key_generate(EVP_PKEY **ret, struct hw_err *err);	      /* P-256, for certificates */
+int key_generate_signing(EVP_PKEY **ret, struct hw_err *err); /* Ed25519, for the ledger */
+void key_free(EVP_PKEY *key);				      /* NULL is fine */
 int key_save(EVP_PKEY *key, int dir, const char *name, struct hw_err *err); /* PEM, 0600 */
 /* HW_EDENIED when others may read the file. */
 int key_load(EVP_PKEY **ret, int dir, const char *name, struct hw_err *err);

@@ -25,6 +25,23 @@ key_generate(EVP_PKEY **ret, struct hw_err *err)
 }
 
 int
+key_generate_signing(EVP_PKEY **ret, struct hw_err *err)
+{
+	EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+
+	if (key == NULL)
+		return ossl_err(err, HW_EINTERNAL, "cannot make a signing key");
+	*ret = key;
+	return 0;
+}
+
+void
+key_free(EVP_PKEY *key)
+{
+	EVP_PKEY_free(key);
+}
+
+int
 key_save(EVP_PKEY *key, int dir, const char *name, struct hw_err *err)
 {
 	BIO *mem = BIO_new(BIO_s_mem()); /* wipes its memory when it grows and when it goes */

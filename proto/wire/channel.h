@@ -25,19 +25,22 @@ struct channel_events {
 	/* The peer's credit for a stream that we send: room may have grown, consumed may have moved. */
 	void (*on_credit)(void *arg, struct channel *ch, int stream, uint64_t consumed, uint64_t limit,
 		int echo);
-	/* Bytes queued for a stream fell to less than half of what the queue may hold: send again. */
+	/* There is room in the queues again (less than half of each is taken), after channel_room() or
+	 * channel_write() gave less than the peer would have taken: send again. */
 	void (*on_drained)(void *arg, struct channel *ch, int stream);
 	void (*on_control)(void *arg, struct channel *ch, const struct msg_control *control);
 	/* The peer closed it, or its link went (HW_EUNAVAILABLE; close->code says which). Last call. */
 	void (*on_close)(void *arg, struct channel *ch, int code, const struct msg_close *close);
 };
 
-/* Opens one towards the peer. `window` is the first limit of every stream that we receive.
+/* Opens one towards the peer. `window` is the first limit of every stream that we receive. Until
+ * on_accept there is no room to write; CONTROL and END are kept until then.
  * HW_EUNAVAILABLE when the link is not up. */
 int channel_open(struct channel **ret, struct link *l, const struct msg_open *open,
 	const struct channel_events *events, void *arg, struct hw_err *err);
 
-/* For a channel of on_open: who gets its events. */
+/* For a channel of on_open: who gets its events. One that is neither attached nor answered when on_open returns
+ * is rejected. */
 void channel_attach(struct channel *ch, const struct channel_events *events, void *arg);
 void channel_accept(struct channel *ch, const struct msg_accept *accept);
 void channel_reject(struct channel *ch, int code, const char *message);
@@ -50,12 +53,16 @@ void channel_abort(struct channel *ch, int code, const char *message);
 
 /* --- sending ----------------------------------------------------------------------------------------------- */
 
-/* Bytes that channel_write would take now: the peer's limit, the queue's cap and the link's. */
-size_t channel_room(const struct channel *ch, int stream);
+/* Bytes that channel_write would take now: the peer's limit, the queue's cap and the link's. Where it is the queues
+ * that bound it, on_drained follows. */
+size_t channel_room(struct channel *ch, int stream);
 
 /* Queues up to n bytes (copied) at the stream's end; returns how many, fewer when room is less. */
 size_t channel_write(struct channel *ch, int stream, const void *p, size_t n);
 void channel_end(struct channel *ch, int stream);
+
+/* Drops what is queued for the stream and was not given to the transport. Nothing may be written to it after that. */
+void channel_discard(struct channel *ch, int stream);
 void channel_control(struct channel *ch, const struct msg_control *control);
 
 uint64_t channel_sent(const struct channel *ch, int stream);	 /* offset after the last queued byte */
@@ -69,7 +76,8 @@ size_t channel_queued(const struct channel *ch, int stream);	 /* bytes not yet g
  * frames are merged and sent at the end of the turn, the limit only when it has grown by a quarter window. */
 void channel_consume(struct channel *ch, int stream, size_t n, int echo);
 
-/* Exact credit, for a relay that passes it through: sent as it is at the end of the turn. */
+/* Exact credit, for a relay that passes it through: sent as it is at the end of the turn. A value that would go
+ * back stays where it was. */
 void channel_credit(struct channel *ch, int stream, uint64_t consumed, uint64_t limit, int echo);
 
 uint64_t channel_received(const struct channel *ch, int stream);

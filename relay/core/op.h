@@ -28,6 +28,7 @@ typedef int op_handler(struct op *op, const void *request, void *reply);
 struct op_env {
 	op_handler *const *handlers; /* OP_COUNT */
 	const struct relay_config *config;
+	const char *dir; /* the relay's */
 	const struct hw_clock *clock;
 	struct store *store;
 	struct ca *ca;
@@ -66,6 +67,7 @@ const char *arn_node(struct op *op, const char *id);
 const char *arn_user(struct op *op, const char *name);
 const char *arn_session(struct op *op, const char *id);
 const char *arn_document(struct op *op, const char *name);
+const char *arn_activation(struct op *op, const char *id);
 /* The user's name in an ARN of a user, or the ARN itself. Points into it. */
 const char *arn_short(const char *arn);
 

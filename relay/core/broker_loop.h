@@ -1,0 +1,52 @@
+/* The broker's side for the relay that owns it. Loop thread only. */
+#ifndef HAWSER_CORE_BROKER_LOOP_H
+#define HAWSER_CORE_BROKER_LOOP_H
+
+#include <stdbool.h>
+
+#include "relay/core/broker.h"
+#include "relay/core/op.h"
+#include "relay/store/store.h"
+
+struct journal;
+struct link;
+struct link_limits;
+struct link_transport;
+struct loop;
+struct workers;
+
+struct broker_options {
+	struct loop *loop;
+	const struct log_ctx *log;
+	const struct op_env *env; /* its `broker` is set by the caller afterwards */
+	struct workers *workers;
+	struct journal *journal;
+};
+
+struct broker *broker_new(const struct broker_options *options);
+
+/* Ends every session and link in order. What workers still run for them must be finished before broker_free(). */
+void broker_stop(struct broker *b, const char *why);
+void broker_free(struct broker *b);
+
+struct link *broker_link(struct broker *b, const struct cert_identity *who, bool cert_expired, const char *source,
+	struct link_transport *transport);
+
+/* A node or user was changed: links of one that may have none any more are closed, with their sessions. */
+void broker_recheck(struct broker *b, enum store_kind kind, const char *id);
+
+/* See relay_before_write(). */
+bool broker_before_write(struct broker *b);
+
+/* Everything below pos is on disk: input that waited for it goes on. */
+void broker_synced(struct broker *b, uint64_t pos);
+
+/* The journal has failed: nothing unrecorded leaves, sessions are frozen, and end after the grace time. */
+void broker_freeze(struct broker *b, const char *why);
+bool broker_frozen(const struct broker *b, const char **why);
+
+const struct link_limits *broker_limits(const struct broker *b);
+size_t broker_links(const struct broker *b);
+uint64_t broker_sessions_started(const struct broker *b);
+
+#endif

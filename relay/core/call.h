@@ -1,0 +1,42 @@
+/*
+ * One call of an operation, from a door to its answer: what op_execute() works on, on a worker thread.
+ */
+#ifndef HAWSER_CORE_CALL_H
+#define HAWSER_CORE_CALL_H
+
+#include "proto/base/buf.h"
+#include "relay/core/op.h"
+
+enum call_encoding { CALL_MSGPACK, CALL_JSON };
+
+#define CALL_BODY_MAX  (192 * 1024)
+#define CALL_REPLY_MAX (256 * 1024)
+#define CALL_ARENA_MAX (4 * 1024 * 1024)
+
+struct call {
+	const struct op_env *env;
+	char op[64]; /* name, from the peer */
+	enum call_encoding encoding;
+	struct buf body;
+	bool anon; /* through a door without a certificate */
+	struct cert_identity who;
+	bool cert_expired;
+	char source[64];
+
+	/* The answer. code 0: reply holds the encoded reply; else message holds the sentence. */
+	int code;
+	char message[384];
+	char request_id[37];
+	struct buf reply;
+};
+
+/* HW_ELIMIT when the body is too large. The body is copied. */
+int call_init(struct call *c, const struct op_env *env, enum call_encoding encoding, const char *op, const void *body,
+	size_t n);
+void call_fini(struct call *c);
+
+/* Decode and bound, authorise, record, handle, record, encode. Blocks on store and journal: never on the loop's thread
+ * unless both run inline. */
+void call_execute(struct call *c);
+
+#endif

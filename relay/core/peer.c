@@ -1,0 +1,255 @@
+#include "relay/core/peer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/wire/link.h"
+#include "relay/core/broker_private.h"
+#include "relay/core/call.h"
+#include "relay/core/session.h"
+#include "relay/store/nodes.h"
+#include "relay/store/store.h"
+
+
+/* --- operations over the link ------------------------------------------------------------------- */
+
+struct peer_call {
+	struct call call;
+	struct peer *peer;
+	uint64_t id;
+};
+
+static void
+free_if_done(struct peer *p)
+{
+	if (p->link == NULL && p->holds == 0)
+		free(p);
+}
+
+void
+peer_hold(struct peer *p)
+{
+	p->holds++;
+}
+
+void
+peer_release(struct peer *p)
+{
+	p->holds--;
+	free_if_done(p);
+}
+
+static void
+run_call(void *arg)
+{
+	struct peer_call *pc = arg;
+
+	call_execute(&pc->call);
+}
+
+static void
+on_call_done(void *arg)
+{
+	struct peer_call *pc = arg;
+	struct peer *p = pc->peer;
+
+	if (p->link != NULL && pc->call.code == 0)
+		link_respond_raw(p->link, pc->id, buf_data(&pc->call.reply), pc->call.reply.len);
+	else if (p->link != NULL)
+		link_respond(p->link, pc->id, pc->call.code, pc->call.message, NULL, NULL);
+	call_fini(&pc->call);
+	free(pc);
+	peer_release(p);
+}
+
+static int
+submit_call(struct peer *p, uint64_t id, const char *op, const void *body, size_t n)
+{
+	if (p->holds >= PEER_CALLS_MAX)
+		return HW_EFULL;
+	struct peer_call *pc = calloc(1, sizeof(*pc));
+	if (pc == NULL)
+		return HW_ENOMEM;
+	*pc = (struct peer_call){.peer = p, .id = id};
+	int r = call_init(&pc->call, p->broker->env, CALL_MSGPACK, op, body, n);
+	pc->call.who = p->who;
+	pc->call.cert_expired = p->cert_expired;
+	memcpy(pc->call.source, p->source, sizeof(pc->call.source));
+	if (r == 0 && !workers_submit(p->broker->workers, run_call, on_call_done, pc))
+		r = HW_EFULL;
+	if (r < 0) {
+		call_fini(&pc->call);
+		free(pc);
+		return r;
+	}
+	peer_hold(p);
+	return 0;
+}
+
+static void
+on_request(void *arg, struct link *l, uint64_t id, const char *op, const void *body, size_t n)
+{
+	struct peer *p = arg;
+	int r = submit_call(p, id, op, body, n);
+
+	if (r == HW_EFULL)
+		link_respond(l, id, r, "too many operations are under way: try again", NULL, NULL);
+	else if (r < 0)
+		link_respond(l, id, r, hw_code_meaning(r), NULL, NULL);
+}
+
+/* --- life ----------------------------------------------------------------------------------------- */
+
+struct seen_job {
+	struct store *store;
+	struct log_ctx log;
+	char id[CERT_ID_MAX];
+	int64_t when;
+};
+
+static int
+write_seen(void *arg, struct db *db, struct hw_err *err)
+{
+	const struct seen_job *job = arg;
+
+	return node_set_seen(db, job->id, job->when, err);
+}
+
+static void
+run_seen(void *arg)
+{
+	struct seen_job *job = arg;
+	struct hw_err err = HW_ERR_INIT;
+
+	if (store_write(job->store, write_seen, job, &err) < 0)
+		log_warn(job, "node.seen.unsaved", "%s", hw_err_text(&err));
+}
+
+/* When a node was last here outlives this relay's process. */
+static void
+save_seen(struct peer *p)
+{
+	struct seen_job *job = p->who.role == ROLE_NODE ? calloc(1, sizeof(*job)) : NULL;
+
+	if (job == NULL)
+		return;
+	*job = (struct seen_job){.store = p->broker->env->store, .log = p->log,
+		.when = clock_wall(loop_clock(p->broker->loop))};
+	snprintf(job->id, sizeof(job->id), "%s", p->who.id);
+	if (!workers_submit(p->broker->workers, run_seen, free, job))
+		free(job);
+}
+
+static void
+note_link(struct peer *p, enum entry_kind kind, const char *reason)
+{
+	struct msg_ledger_entry e = {.reason = reason};
+
+	broker_note(p->broker, kind, p, &e);
+}
+
+static void
+on_up(void *arg, struct link *l, const struct msg_hello *hello)
+{
+	struct peer *p = arg;
+
+	log_info(p, "link.up", "source=%s software=%s version=%d", p->source, hello->software,
+		link_version(l));
+	note_link(p, ENTRY_LINK_UP, hello->software);
+	broker_list_peer(p->broker, p);
+	save_seen(p);
+}
+
+static void
+detach(struct peer *p)
+{
+	if (p->listed) {
+		note_link(p, ENTRY_LINK_DOWN, NULL);
+		save_seen(p);
+		broker_unlist_peer(p->broker, p);
+	}
+	p->link = NULL;
+}
+
+static void
+on_down(void *arg, struct link *l, int code, const char *why)
+{
+	struct peer *p = arg;
+
+	(void)l;
+	log_info(p, "link.down", "code=%s why=%s", code == HW_ECLOSED ? "" : hw_code_name(code), why);
+	detach(p);
+	free_if_done(p);
+}
+
+static void
+on_open(void *arg, struct link *l, struct channel *ch, const struct msg_open *open)
+{
+	struct peer *p = arg;
+
+	(void)l;
+	session_open(p->broker, p, ch, open);
+}
+
+void
+peer_close(struct peer *p, int code, const char *why)
+{
+	struct link *l = p->link;
+
+	if (l == NULL)
+		return;
+	log_info(p, "link.closed", "code=%s why=%s", hw_code_name(code), why);
+	detach(p);
+	link_close(l, code, why);
+	free_if_done(p);
+}
+
+/* Nodes never open channels, so on their links an OPEN is a protocol error. */
+static const struct link_events user_events = {
+	.on_up = on_up,
+	.on_down = on_down,
+	.on_request = on_request,
+	.on_open = on_open,
+};
+static const struct link_events node_events = {
+	.on_up = on_up,
+	.on_down = on_down,
+	.on_request = on_request,
+};
+
+struct peer *
+peer_new(struct broker *b, const struct cert_identity *who, bool cert_expired, const char *source,
+	struct link_transport *transport)
+{
+	struct peer *p = calloc(1, sizeof(*p));
+
+	if (p == NULL)
+		return NULL;
+	*p = (struct peer){.broker = b, .who = *who, .cert_expired = cert_expired};
+	log_ctx_child(&p->log, &b->log, who->role == ROLE_NODE ? "node" : "user", who->id);
+	snprintf(p->source, sizeof(p->source), "%s", source);
+	struct link_config config = {
+		.loop = b->loop,
+		.log = &p->log,
+		.events = who->role == ROLE_NODE ? &node_events : &user_events,
+		.arg = p,
+		.transport = transport,
+		.hello = {.version_min = 1,
+			.version_max = PROTO_VERSION,
+			.role = ROLE_RELAY,
+			.id = b->config->name,
+			.software = "hawser-relay/" HAWSER_VERSION,
+			.frame_max = FRAME_MESSAGE_MAX},
+		.peer_role = who->role,
+		.peer_id = p->who.id,
+		.opens = who->role == ROLE_NODE,
+		.limits = &b->limits,
+	};
+	p->link = link_new(&config);
+	if (p->link == NULL) {
+		free(p);
+		return NULL;
+	}
+	return p;
+}

@@ -1,0 +1,44 @@
+/*
+ * A connected node or user, as its certificate names it: the owner of one link's events. The broker's own; loop thread only.
+ */
+#ifndef HAWSER_CORE_PEER_H
+#define HAWSER_CORE_PEER_H
+
+#include <sys/queue.h>
+
+#include <uthash.h>
+
+#include "proto/base/log.h"
+#include "proto/trust/cert.h"
+#include "proto/wire/link.h"
+
+struct broker;
+
+struct peer {
+	struct log_ctx log;
+	struct broker *broker;
+	struct link *link; /* NULL once it is down; the peer then only waits for its calls */
+	struct cert_identity who;
+	bool cert_expired;
+	char source[64];
+	int holds;    /* operations and tickets that workers have: the struct stays until they are back */
+	int sessions; /* live, on this node or of this user's link */
+	bool listed;
+	TAILQ_ENTRY(peer) entry;
+	UT_hash_handle hh; /* nodes, by who.id */
+};
+
+/* While a worker looks at the peer. Releasing may free it. */
+void peer_hold(struct peer *p);
+void peer_release(struct peer *p);
+
+#define PEER_CALLS_MAX 64 /* more at once are answered with HW_EFULL */
+
+/* Makes the link; the broker lists the peer when HELLO has come. NULL without memory. */
+struct peer *peer_new(struct broker *b, const struct cert_identity *who, bool cert_expired, const char *source,
+	struct link_transport *transport);
+
+/* Ends the link; its sessions end with it. */
+void peer_close(struct peer *p, int code, const char *why);
+
+#endif
