@@ -1,7 +1,7 @@
 /*
  * A link: one connection of a relay with a node or a client, above its transport. It speaks HELLO,
- * keeps the peer alive or notices its death, carries requests and channels, and decides what is sent
- * next: control frames, then interactive channels, then bulk channels in turn.
+ * keeps the peer alive or notices its death, carries requests and channels, and decides what is
+ * sent next: control frames, then interactive channels, then bulk channels in turn.
  *
  * Loop thread only. Callbacks may call anything here, link_close() included; a closed link's memory
  * goes at the end of the loop's turn, after on_down.
@@ -19,10 +19,11 @@
 struct link;
 struct channel;
 
-/* --- the transport below: WebSocket over TLS (ws_client.h, relay/edge/), or a pair in tests --------- */
+/* --- the transport below: WebSocket over TLS (ws_client.h, relay/edge/), or a pair in tests
+ * --------- */
 
 struct link_transport {
-	/* Ask for one link_writable() call soon. Asking twice is once. */
+	/* Ask for one link_writable() call soon, not from inside of this. Asking twice is once. */
 	void (*want_write)(struct link_transport *t);
 	/* Stop reading and end the connection after what link_writable() has already given; the
 	 * transport detaches at once and calls the link no more. */
@@ -32,29 +33,35 @@ struct link_transport {
 /* One WebSocket message came in whole. */
 void link_input(struct link *l, const void *p, size_t n);
 
-/* The connection can take a message: returns it, writable in place, with LINK_HEADROOM bytes before it
- * that belong to the transport; *n is 0 and NULL is returned when there is nothing. The memory is good
- * until the next call. *more says whether to ask to write again. */
+/* A part of one did: on a slow line that is the only sign of life for a while. */
+void link_heard(struct link *l);
+
+/* The connection can take a message: returns it, writable in place, with LINK_HEADROOM bytes before
+ * it that belong to the transport; *n is 0 and NULL is returned when there is nothing. The memory
+ * is good until the next call or the end of the loop's turn: write it, or copy it, at once. *more
+ * says whether to ask to write again. */
 #define LINK_HEADROOM 16
 uint8_t *link_writable(struct link *l, size_t *n, bool *more);
 
 /* The connection is gone; `why` is for the log. The transport must not be used any more. */
 void link_lost(struct link *l, const char *why);
 
-/* --- life --------------------------------------------------------------------------------------------- */
+/* --- life
+ * --------------------------------------------------------------------------------------------- */
 
 struct link_events {
 	/* HELLO was exchanged and the versions agree: requests and channels may go. */
 	void (*on_up)(void *arg, struct link *l, const struct msg_hello *peer);
-	/* The link is over; code HW_ECLOSED for an orderly end. Its channels had on_close before, with
-	 * HW_EUNAVAILABLE. Called once, unless the owner called link_close() itself. */
+	/* The link is over; code HW_ECLOSED for an orderly end. Its channels had on_close before,
+	 * with HW_EUNAVAILABLE. Called once, unless the owner called link_close() itself. */
 	void (*on_down)(void *arg, struct link *l, int code, const char *why);
-	/* A REQUEST came. Answer with link_respond(), now or later. The body is good during the call. */
+	/* A REQUEST came. Answer with link_respond(), now or later. The body is good during the
+	 * call. */
 	void (*on_request)(void *arg, struct link *l, uint64_t id, const char *op, const void *body,
 		size_t n);
 	/* An OPEN came on a channel that the peer chose. Answer it with channel_accept() or
-	 * channel_reject(), now or later, after channel_attach(). NULL when this side takes none: then an
-	 * OPEN is a protocol error. */
+	 * channel_reject(), now or later, after channel_attach(). NULL when this side takes none:
+	 * then an OPEN is a protocol error. */
 	void (*on_open)(void *arg, struct link *l, struct channel *ch, const struct msg_open *open);
 	/* The relay's clock, from HELLO and pongs (microseconds since 1970). May be NULL. */
 	void (*on_peer_time)(void *arg, int64_t wall);
@@ -68,10 +75,10 @@ struct link_config {
 	const struct link_events *events;
 	void *arg;
 	struct link_transport *transport;
-	struct msg_hello hello;	    /* ours; texts must outlive the link, time is filled in */
-	int peer_role;		    /* what the peer must be: ROLE_*; from its certificate */
-	const char *peer_id;	    /* and its id; NULL: any (a client trusts the relay's certificate) */
-	bool opens;		    /* this side opens channels; else it accepts them */
+	struct msg_hello hello; /* ours; texts must outlive the link, time is filled in */
+	int peer_role;		/* what the peer must be: ROLE_*; from its certificate */
+	const char *peer_id; /* and its id; NULL: any (a client trusts the relay's certificate) */
+	bool opens;	     /* this side opens channels; else it accepts them */
 	struct link_limits *limits; /* shared by all links of a program; NULL: the defaults */
 };
 
@@ -81,7 +88,10 @@ struct link_limits {
 	size_t queued;		  /* now, over all links */
 	uint64_t bytes_in, bytes_out, links, channels; /* counters for the metrics */
 };
-#define LINK_LIMITS_DEFAULT {.stream = 1 << 20, .link = 16 << 20, .all = 256 << 20}
+#define LINK_LIMITS_DEFAULT                                           \
+	{                                                             \
+		.stream = 1 << 20, .link = 16 << 20, .all = 256 << 20 \
+	}
 
 #define LINK_PING_EVERY	  (20 * USEC_PER_SEC)
 #define LINK_DEAD_AFTER	  (29 * USEC_PER_SEC) /* nothing heard: the peer is dead */
@@ -90,8 +100,10 @@ struct link_limits {
 /* Sends HELLO. NULL only without memory. */
 struct link *link_new(const struct link_config *config);
 
-/* Ends it: channels get on_close(HW_ECLOSED), the transport's close is called, no on_down. `code` and
- * `why` reach the peer as a CLOSE on channel 0 where it still listens. */
+/* Ends it: channels get on_close(HW_ECLOSED), no on_down; the owner hears no more of it, and l is
+ * dead. `code` and `why` reach the peer as a CLOSE on channel 0 where it still listens: only after
+ * that, or two seconds later, is the transport's close called. With HW_ECLOSED, or 0, what was sent
+ * before goes first: control frames, and the bytes of channels that were closed in order. */
 void link_close(struct link *l, int code, const char *why);
 
 bool link_is_up(const struct link *l);
@@ -100,24 +112,27 @@ int link_version(const struct link *l);
 void *link_arg(const struct link *l);
 void link_set_arg(struct link *l, void *arg);
 
-/* Pinging is one sweep over all links of a program, not a timer each: call it every second or so for
- * each link. It sends the ping that is due, and closes the link of a dead peer. */
+/* Pinging is one sweep over all links of a program, not a timer each: call it every second or so
+ * for each link. It sends the ping that is due; the link of a dead peer goes down at the end of the
+ * turn. */
 void link_sweep(struct link *l);
 
-/* --- requests -------------------------------------------------------------------------------------------- */
+/* --- requests
+ * -------------------------------------------------------------------------------------------- */
 
 /* Sends a request; on_reply is called once, with code 0 and the encoded reply, or with the error's
- * code and its sentence as msg_error. A link that goes down answers all with HW_EUNAVAILABLE; link_close()
- * drops them silently. HW_EFULL when 1,024 are waiting; HW_EVALIDATION when the message breaks its own row. */
+ * code and its sentence as msg_error. A link that goes down answers all with HW_EUNAVAILABLE;
+ * link_close() drops them silently. HW_EFULL when 1,024 are waiting; HW_EVALIDATION when the
+ * message breaks its own row. */
 typedef void link_reply_fn(void *arg, int code, const char *message, const void *body, size_t n);
-int link_request(struct link *l, const struct op_row *op, const void *request, link_reply_fn *on_reply,
-	void *arg, struct hw_err *err);
+int link_request(struct link *l, const struct op_row *op, const void *request,
+	link_reply_fn *on_reply, void *arg, struct hw_err *err);
 /* Forgets the requests that would call on_reply with this arg. */
 void link_forget(struct link *l, const void *arg);
 
 /* Answers with the reply's message, or with an error when code is not 0 (reply unused). */
-void link_respond(struct link *l, uint64_t id, int code, const char *message, const struct msg_row *row,
-	const void *reply);
+void link_respond(struct link *l, uint64_t id, int code, const char *message,
+	const struct msg_row *row, const void *reply);
 /* The same with a body that is encoded already. */
 void link_respond_raw(struct link *l, uint64_t id, const void *body, size_t n);
 

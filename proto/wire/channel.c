@@ -1,0 +1,561 @@
+#include "proto/wire/channel.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/list.h"
+#include "proto/wire/link_private.h"
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+struct channel *
+channel_new(struct link *l, uint32_t id, const struct msg_open *open)
+{
+	const struct channel_row *row = channel_row(open->type);
+	struct channel *ch = calloc(1, sizeof(*ch));
+
+	if (ch == NULL || id_table_add(&l->channels, id, ch) < 0) {
+		free(ch);
+		return NULL;
+	}
+	ch->link = l;
+	ch->id = id;
+	ch->type = open->type;
+	ch->interactive = row->class == CLASS_INTERACTIVE;
+	buf_init(&ch->later, FRAME_BODY_MAX);
+	for (uint8_t i = 0; i < STREAMS; i++)
+		outflow_init(&ch->out[i].flow, id, i, ch->interactive);
+	l->last_channel = id;
+	l->limits->channels++;
+	l->writer.interactive += ch->interactive;
+	return ch;
+}
+
+void
+channel_set_state(struct channel *ch, enum channel_state to)
+{
+	hw_assert(to > ch->state);
+	ch->state = to;
+}
+
+void
+channel_bury(struct channel *ch)
+{
+	struct link *l = ch->link;
+
+	channel_set_state(ch, CHANNEL_GONE);
+	id_table_remove(&l->channels, ch->id);
+	for (int i = 0; i < STREAMS; i++)
+		outflow_drop(&l->writer, &ch->out[i].flow);
+	if (ch->owes)
+		TAILQ_REMOVE(&l->owing, ch, owing);
+	ch->owes = false;
+	l->limits->channels--;
+	l->writer.interactive -= ch->interactive;
+	SLIST_INSERT_HEAD(&l->buried, ch, buried);
+	link_at_turn_end(l);
+}
+
+void
+channel_free_buried(struct link *l)
+{
+	struct channel *ch;
+
+	while ((ch = SLIST_FIRST(&l->buried)) != NULL) {
+		SLIST_REMOVE_HEAD(&l->buried, buried);
+		buf_fini(&ch->later);
+		free(ch);
+	}
+}
+
+static void
+grant(struct channel *ch, int64_t window)
+{
+	ch->window = (uint32_t)window;
+	for (int i = 0; i < STREAMS; i++)
+		ch->in[i].limit = ch->window;
+}
+
+int
+channel_open(struct channel **ret, struct link *l, const struct msg_open *open,
+	const struct channel_events *events, void *arg, struct hw_err *err)
+{
+	int r;
+
+	hw_assert(l->opens);
+	if (!link_is_up(l))
+		return hw_err_set(err, HW_EUNAVAILABLE, "the link is not up");
+	if (l->channels.count >= LINK_CHANNELS_MAX || l->last_channel == UINT32_MAX)
+		return hw_err_set(err, HW_ELIMIT, "the link carries %d channels already",
+			LINK_CHANNELS_MAX);
+	if (channel_row(open->type) == NULL)
+		return hw_err_set(err, HW_EVALIDATION, "there is no channel type %d", open->type);
+	struct channel *ch = channel_new(l, l->last_channel + 1, open);
+	if (ch == NULL)
+		return hw_err_set(err, HW_ENOMEM, "no memory for a channel");
+	ch->events = events;
+	ch->arg = arg;
+	grant(ch, open->window);
+	if ((r = link_send_message(l, FRAME_OPEN, ch->id, MSG_ROW(open), open)) < 0) {
+		l->last_channel--; /* the peer never heard of it */
+		channel_bury(ch);
+		return hw_err_set(err, r, "OPEN cannot be sent: %s", hw_code_meaning(r));
+	}
+	*ret = ch;
+	return 0;
+}
+
+void
+channel_attach(struct channel *ch, const struct channel_events *events, void *arg)
+{
+	ch->events = events;
+	ch->arg = arg;
+}
+
+void
+channel_set_limits(struct channel *ch, int64_t window)
+{
+	for (int i = 0; i < STREAMS; i++)
+		ch->out[i].limit = (uint64_t)window;
+}
+
+static void
+send_end(struct channel *ch, struct sender *s)
+{
+	struct frame f = {.kind = FRAME_END,
+		.channel = ch->id,
+		.stream = s->flow.stream,
+		.offset = s->flow.given};
+
+	s->end_sent = true;
+	link_send(ch->link, &f);
+}
+
+/* A stream's END goes when its bytes have. */
+static void
+send_ends(struct channel *ch)
+{
+	if (ch->state < CHANNEL_OPEN)
+		return;
+	for (int i = 0; i < STREAMS; i++) {
+		struct sender *s = &ch->out[i];
+		if (s->ended && !s->end_sent && s->flow.queued == 0)
+			send_end(ch, s);
+	}
+}
+
+static void
+send_later(struct channel *ch)
+{
+	link_send_encoded(ch->link, buf_data(&ch->later), ch->later.len);
+	buf_fini(&ch->later);
+}
+
+void
+channel_opened(struct channel *ch)
+{
+	channel_set_state(ch, CHANNEL_OPEN);
+	send_later(ch);
+	send_ends(ch);
+}
+
+void
+channel_accept(struct channel *ch, const struct msg_accept *accept)
+{
+	int r;
+
+	hw_assert(ch->state == CHANNEL_OFFERED);
+	r = link_send_message(ch->link, FRAME_ACCEPT, ch->id, MSG_ROW(accept), accept);
+	if (r == HW_EVALIDATION || r == HW_ELIMIT)
+		link_break(ch->link, HW_EINTERNAL, "an ACCEPT that cannot be encoded");
+	grant(ch, accept->window);
+	channel_set_limits(ch, ch->peer_window);
+	channel_opened(ch);
+}
+
+void
+channel_reject(struct channel *ch, int code, const char *message)
+{
+	char text[SENTENCE_MAX + 1];
+	struct msg_error error = {
+		.code = hw_code_name(code), .message = link_sentence(text, code, message)};
+
+	hw_assert(ch->state == CHANNEL_OFFERED);
+	link_send_message(ch->link, FRAME_REJECT, ch->id, MSG_ROW(error), &error);
+	channel_bury(ch);
+}
+
+/* --- receiving ------------------------------------------------------------------------------- */
+
+static void
+send_credit(struct channel *ch, int stream)
+{
+	struct inflow *in = &ch->in[stream];
+	struct frame f = {.kind = FRAME_CREDIT,
+		.channel = ch->id,
+		.stream = (uint8_t)stream,
+		.offset = in->consumed,
+		.limit = in->limit,
+		.echo = in->echo};
+
+	in->told = in->consumed;
+	in->owes = false;
+	link_send(ch->link, &f);
+}
+
+static void
+send_credit_of(struct channel *ch)
+{
+	for (int i = 0; i < STREAMS; i++)
+		if (ch->in[i].owes)
+			send_credit(ch, i);
+	if (ch->owes)
+		TAILQ_REMOVE(&ch->link->owing, ch, owing);
+	ch->owes = false;
+}
+
+void
+channel_send_credit(struct link *l)
+{
+	struct channel *ch;
+
+	while ((ch = TAILQ_FIRST(&l->owing)) != NULL)
+		send_credit_of(ch);
+}
+
+static void
+owe_credit(struct channel *ch, struct inflow *in)
+{
+	in->owes = true;
+	if (ch->owes)
+		return;
+	ch->owes = true;
+	TAILQ_INSERT_TAIL(&ch->link->owing, ch, owing);
+	link_at_turn_end(ch->link);
+}
+
+/* One CREDIT tells one echo: what was consumed under another one goes first. */
+static void
+consume_until(struct channel *ch, int stream, uint64_t consumed, int echo)
+{
+	struct inflow *in = &ch->in[stream];
+
+	if (consumed == in->consumed)
+		return;
+	if (in->consumed > in->told && in->echo != echo)
+		send_credit(ch, stream);
+	in->consumed = consumed;
+	in->echo = echo;
+	owe_credit(ch, in);
+}
+
+void
+channel_consume(struct channel *ch, int stream, size_t n, int echo)
+{
+	struct inflow *in = &ch->in[stream];
+
+	hw_assert(n <= in->received - in->consumed);
+	if (ch->state != CHANNEL_OPEN || n == 0)
+		return;
+	consume_until(ch, stream, in->consumed + n, echo);
+	uint64_t limit = in->consumed + ch->window;
+	if (limit > in->limit && limit - in->limit >= ch->window / 4)
+		in->limit = limit;
+}
+
+void
+channel_credit(struct channel *ch, int stream, uint64_t consumed, uint64_t limit, int echo)
+{
+	struct inflow *in = &ch->in[stream];
+
+	if (ch->state != CHANNEL_OPEN)
+		return;
+	if (consumed > in->received)
+		consumed = in->received;
+	if (consumed > in->consumed)
+		consume_until(ch, stream, consumed, echo);
+	if (limit > OFFSET_MAX)
+		limit = OFFSET_MAX;
+	if (limit > in->limit) {
+		in->limit = limit;
+		owe_credit(ch, in);
+	}
+}
+
+uint64_t
+channel_received(const struct channel *ch, int stream)
+{
+	return ch->in[stream].received;
+}
+
+uint32_t
+channel_id(const struct channel *ch)
+{
+	return ch->id;
+}
+
+struct link *
+channel_link(const struct channel *ch)
+{
+	return ch->link;
+}
+
+int
+channel_type(const struct channel *ch)
+{
+	return ch->type;
+}
+
+/* --- the end --------------------------------------------------------------------------------- */
+
+static size_t
+queued_in_all(const struct channel *ch)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < STREAMS; i++)
+		n += ch->out[i].flow.queued;
+	return n;
+}
+
+static void
+finish(struct channel *ch)
+{
+	send_ends(ch);
+	send_later(ch);
+	channel_bury(ch);
+}
+
+/* A close that breaks its own row still has to close. */
+static void
+encode_close(struct buf *out, uint32_t id, const struct msg_close *close)
+{
+	char text[SENTENCE_MAX + 1];
+	struct msg_close safe = *close;
+
+	if (close->message != NULL && close->message[0] != '\0')
+		safe.message = link_sentence(text, HW_EINTERNAL, close->message);
+	if (frame_encode_msg(out, FRAME_CLOSE, id, MSG_ROW(close), &safe) == 0)
+		return;
+	safe = (struct msg_close){.code = hw_code_name(HW_EINTERNAL),
+		.message = "how the channel ended could not be told"};
+	frame_encode_msg(out, FRAME_CLOSE, id, MSG_ROW(close), &safe);
+}
+
+void
+channel_close(struct channel *ch, const struct msg_close *close)
+{
+	bool flush = close->code == NULL || close->code[0] == '\0';
+
+	if (ch->state == CHANNEL_OFFERED) {
+		channel_reject(ch, flush ? HW_ECLOSED : hw_code_from_name(close->code),
+			close->message);
+		return;
+	}
+	hw_assert(ch->state < CHANNEL_FLUSHING);
+	send_credit_of(ch);
+	ch->events = NULL;
+	buf_reset(&ch->later); /* what waited for ACCEPT is moot */
+	encode_close(&ch->later, ch->id, close);
+	if (!link_is_up(ch->link))
+		channel_bury(ch);
+	else if (flush && queued_in_all(ch) > 0)
+		channel_set_state(ch, CHANNEL_FLUSHING);
+	else
+		finish(ch);
+}
+
+void
+channel_abort(struct channel *ch, int code, const char *message)
+{
+	char text[SENTENCE_MAX + 1];
+	struct msg_close close = {
+		.code = hw_code_name(code), .message = link_sentence(text, code, message)};
+
+	channel_close(ch, &close);
+}
+
+void
+channel_end_all(struct link *l, int code, const char *why, bool flush)
+{
+	char text[SENTENCE_MAX + 1];
+	struct msg_close close = {
+		.code = hw_code_name(code), .message = link_sentence(text, code, why)};
+
+	for (size_t i = 0; i < l->channels.count;) {
+		struct channel *ch = l->channels.slots[i].value;
+		const struct channel_events *events = ch->events;
+		if (flush && ch->state == CHANNEL_FLUSHING) {
+			i++;
+			continue;
+		}
+		channel_bury(ch);
+		if (events != NULL && events->on_close != NULL)
+			events->on_close(ch->arg, ch, code, &close);
+	}
+}
+
+/* --- sending --------------------------------------------------------------------------------- */
+
+static size_t
+left(size_t cap, size_t used)
+{
+	return used < cap ? cap - used : 0;
+}
+
+static size_t
+smaller(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* What the queues' caps leave, whatever the peer allows. */
+static size_t
+queue_room(const struct channel *ch, const struct sender *s)
+{
+	const struct link_limits *limits = ch->link->limits;
+	size_t room = left(limits->stream, s->flow.queued);
+
+	room = smaller(room, left(limits->link, ch->link->writer.queued));
+	return smaller(room, left(limits->all, limits->queued));
+}
+
+/* How far the peer lets us go. */
+static size_t
+peer_room(const struct channel *ch, int stream)
+{
+	const struct sender *s = &ch->out[stream];
+	uint64_t sent = s->flow.given + s->flow.queued;
+
+	return ch->state == CHANNEL_OPEN && !s->ended ? (size_t)(s->limit - sent) : 0;
+}
+
+static bool
+is_crowded(const struct link *l)
+{
+	return l->writer.queued >= l->limits->link / 2 || l->limits->queued >= l->limits->all / 2;
+}
+
+/* The owner wants more room than there is: on_drained will come. */
+static void
+starve(struct channel *ch, struct sender *s)
+{
+	s->starved = true;
+	if (is_crowded(ch->link))
+		ch->link->crowded = true;
+}
+
+size_t
+channel_room(struct channel *ch, int stream)
+{
+	struct sender *s = &ch->out[stream];
+	size_t allowed = peer_room(ch, stream), room = queue_room(ch, s);
+
+	if (room < allowed)
+		starve(ch, s);
+	return smaller(room, allowed);
+}
+
+size_t
+channel_write(struct channel *ch, int stream, const void *p, size_t n)
+{
+	struct sender *s = &ch->out[stream];
+	struct link *l = ch->link;
+	size_t wanted = smaller(n, peer_room(ch, stream));
+	size_t room = smaller(wanted, queue_room(ch, s));
+
+	if (room == 0 && wanted == 0)
+		return 0;
+	size_t done = outflow_write(&l->writer, &s->flow, p, room);
+	if (done < room)
+		link_break(l, HW_ENOMEM, "no memory for what is to be sent");
+	if (room < wanted || s->flow.queued >= l->limits->stream / 2)
+		starve(ch, s);
+	if (done > 0)
+		link_want_write(l);
+	return done;
+}
+
+void
+channel_end(struct channel *ch, int stream)
+{
+	ch->out[stream].ended = true;
+	if (ch->state == CHANNEL_OPEN)
+		send_ends(ch);
+}
+
+void
+channel_control(struct channel *ch, const struct msg_control *control)
+{
+	if (ch->state == CHANNEL_OPEN)
+		link_send_control(ch->link, ch->id, control);
+	else if (ch->state == CHANNEL_OPENING)
+		frame_encode_msg(&ch->later, FRAME_CONTROL, ch->id, MSG_ROW(control), control);
+}
+
+static void
+tell_room(struct channel *ch, int stream)
+{
+	struct sender *s = &ch->out[stream];
+	struct link *l = ch->link;
+
+	if (!s->starved || ch->state != CHANNEL_OPEN || is_crowded(l) ||
+		s->flow.queued >= l->limits->stream / 2)
+		return;
+	s->starved = false;
+	if (ch->events != NULL && ch->events->on_drained != NULL)
+		ch->events->on_drained(ch->arg, ch, stream);
+}
+
+void
+channel_look_for_room(struct link *l)
+{
+	struct channel *ch;
+
+	if (!l->crowded || is_crowded(l))
+		return;
+	l->crowded = false;
+	for (uint32_t id = 0; (ch = id_table_after(&l->channels, id)) != NULL; id = ch->id)
+		for (int stream = 0; stream < STREAMS; stream++)
+			tell_room(ch, stream);
+}
+
+void
+channel_bytes_went(struct link *l, const struct outflow *flow)
+{
+	const struct sender *s = container_of(flow, struct sender, flow);
+	struct channel *ch = container_of(s - flow->stream, struct channel, out[0]);
+
+	if (ch->state == CHANNEL_FLUSHING) {
+		if (queued_in_all(ch) == 0)
+			finish(ch);
+	} else {
+		send_ends(ch);
+		tell_room(ch, flow->stream);
+	}
+	channel_look_for_room(l);
+}
+
+uint64_t
+channel_sent(const struct channel *ch, int stream)
+{
+	return ch->out[stream].flow.given + ch->out[stream].flow.queued;
+}
+
+uint64_t
+channel_acked(const struct channel *ch, int stream)
+{
+	return ch->out[stream].acked;
+}
+
+uint64_t
+channel_limit(const struct channel *ch, int stream)
+{
+	return ch->out[stream].limit;
+}
+
+size_t
+channel_queued(const struct channel *ch, int stream)
+{
+	return ch->out[stream].flow.queued;
+}

@@ -1,0 +1,77 @@
+/*
+ * What a link sends next: a queue of control frames, and the streams' queues of bytes, in chunks
+ * that leave room for their frame's head. Private to the link's files.
+ *
+ * Order: control frames, interactive streams in turn, bulk streams in turn. A frame of bytes
+ * carries 64 KiB at most, 16 KiB while an interactive channel is open.
+ */
+#ifndef HAWSER_WIRE_WRITER_H
+#define HAWSER_WIRE_WRITER_H
+
+#include <sys/queue.h>
+
+#include "proto/wire/frame.h"
+#include "proto/wire/link.h"
+
+/* Room for some replies of the largest size at once; who leaves more lying takes nothing. */
+#define WRITER_CONTROL_MAX (4 << 20)
+#define WRITER_BATCH_MAX   (64 << 10) /* control frames in a message, unless one alone is larger */
+#define WRITER_SMALL	   1024	      /* bytes of a stream that travel along with control frames */
+#define WRITER_SLICE	   (16 << 10)
+
+struct chunk;
+struct packet;
+
+/* One stream's queue. The channel embeds it. */
+struct outflow {
+	TAILQ_ENTRY(outflow) turn;
+	TAILQ_HEAD(chunk_queue, chunk) chunks;
+	uint64_t given; /* offset of the first byte that the transport has not got */
+	size_t queued;	/* bytes behind it */
+	uint32_t channel;
+	uint8_t stream;
+	bool interactive;
+};
+
+TAILQ_HEAD(outflow_list, outflow);
+
+struct writer {
+	TAILQ_HEAD(packet_queue, packet) control;
+	size_t control_bytes;
+	struct outflow_list ready[2]; /* by channel class; streams with bytes, the next one first */
+	size_t queued;		      /* bytes of streams */
+	size_t message_max;	      /* what the peer takes */
+	unsigned interactive;	      /* open channels of that class */
+	struct link_limits *limits;
+
+	/* What writer_next() returned last is in one of these. */
+	struct packet *lent_packet;
+	struct chunk *lent_chunk; /* may still be in its stream's queue */
+};
+
+void writer_init(struct writer *w, struct link_limits *limits);
+void writer_fini(struct writer *w); /* after the streams' outflow_fini() */
+
+/* Each appends one control frame. HW_ELIMIT: larger than the peer takes; HW_EVALIDATION: the
+ * message breaks its row; HW_EFULL: the queue is at its cap; HW_ENOMEM. On failure nothing is
+ * queued. */
+int writer_frame(struct writer *w, const struct frame *f);
+int writer_message(struct writer *w, enum frame_kind kind, uint32_t channel,
+	const struct msg_row *row, const void *msg);
+/* Frames that were encoded before. */
+int writer_encoded(struct writer *w, const void *p, size_t n);
+void writer_drop_control(struct writer *w);
+
+void outflow_init(struct outflow *f, uint32_t channel, uint8_t stream, bool interactive);
+void outflow_drop(struct writer *w, struct outflow *f);
+/* Copies n bytes to the end; returns how many, fewer only without memory. */
+size_t outflow_write(struct writer *w, struct outflow *f, const void *p, size_t n);
+
+/* The next message with LINK_HEADROOM bytes before it, or NULL. It is good until writer_release()
+ * or the next call. *from is the stream that lost bytes to it, or NULL. */
+uint8_t *writer_next(struct writer *w, size_t *n, struct outflow **from);
+void writer_release(struct writer *w);
+
+bool writer_idle(const struct writer *w);
+
+#endif
