@@ -477,6 +477,12 @@ channel_write(struct channel *ch, int stream, const void *p, size_t n)
 }
 
 void
+channel_discard(struct channel *ch, int stream)
+{
+	outflow_drop(&ch->link->writer, &ch->out[stream].flow);
+}
+
+void
 channel_end(struct channel *ch, int stream)
 {
 	ch->out[stream].ended = true;
