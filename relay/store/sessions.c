@@ -238,7 +238,7 @@ session_set_status(struct db *db, const char *id, int status, struct hw_err *err
 }
 
 int
-session_finish(struct db *db, const struct session_row *row, bool *ended, struct hw_err *err)
+session_finish(struct db *db, const struct session_row *row, struct hw_err *err)
 {
 	int64_t n = 0;
 
@@ -251,8 +251,6 @@ session_finish(struct db *db, const struct session_row *row, bool *ended, struct
 		(int64_t)row->exit_status);
 	if (r == 0 && n == 0)
 		r = session_exists(db, row->id, err);
-	if (r == 0 && ended != NULL)
-		*ended = n > 0;
 	return r;
 }
 

@@ -46,8 +46,8 @@ int session_redeem(struct db *db, struct arena *arena, const char *token_hash,
 int session_set_status(struct db *db, const char *id, int status, struct hw_err *err);
 
 /* Ends it: status (Terminated or Failed), end, details, bytes, exit status of the row. One that has
- * ended stays as it is, and *ended (may be NULL) says whether this did it. HW_ENOSESSION. */
-int session_finish(struct db *db, const struct session_row *row, bool *ended, struct hw_err *err);
+ * ended stays as it is. HW_ENOSESSION. */
+int session_finish(struct db *db, const struct session_row *row, struct hw_err *err);
 
 /* By its id; HW_ENOSESSION. */
 int session_get(struct db *db, struct arena *arena, const char *id, struct session_row **ret,

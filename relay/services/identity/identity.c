@@ -1,0 +1,90 @@
+/* Who the caller is, and its next certificate. */
+#include <string.h>
+
+#include "relay/core/broker.h"
+#include "relay/core/config.h"
+#include "relay/core/op.h"
+#include "relay/core/registry.h"
+#include "relay/services/issue.h"
+#include "relay/store/nodes.h"
+#include "relay/store/store.h"
+#include "relay/store/users.h"
+
+int
+op_get_caller_identity(struct op *op, const struct msg_empty *req,
+	struct msg_get_caller_identity_reply *rep)
+{
+	const struct op_env *env = op->env;
+
+	(void)req;
+	rep->arn = op->arn;
+	rep->fleet = ca_fleet(env->ca);
+	rep->relay = env->config->name;
+	rep->relay_version = HAWSER_VERSION;
+	rep->expires = op->who.not_after;
+	if (op->who.role != ROLE_USER)
+		return 0; /* how large the fleet is concerns no node */
+	rep->user_name = op->who.id;
+	rep->nodes = (int64_t)registry_nodes(env->registry);
+	rep->nodes_online = broker_nodes_online(env->broker);
+	rep->sessions = broker_sessions(env->broker);
+	return 0;
+}
+
+struct renewal {
+	struct op *op;
+	const struct msg_renew_certificate_request *req;
+	struct issued issued;
+};
+
+static int
+renew_node(void *arg, struct db *db, struct hw_err *err)
+{
+	struct renewal *w = arg;
+	const char *id = w->op->who.id;
+	struct node_row node;
+	int r;
+
+	r = node_get(db, id, &node, err);
+	if (r == HW_ENODE)
+		return hw_err_set(err, HW_EREVOKED, "the node %s was removed", id);
+	if (r < 0 || (r = issue_node(&w->issued, w->op, &w->req->csr, id)) < 0 ||
+		(r = node_set_serial(db, id, w->issued.serial, err)) < 0)
+		return r;
+	store_changed(db, STORE_NODE, id);
+	return 0;
+}
+
+static int
+renew_user(void *arg, struct db *db, struct hw_err *err)
+{
+	struct renewal *w = arg;
+	const struct cert_identity *who = &w->op->who;
+	struct user_row user;
+
+	int r = user_get(db, who->id, &user, err);
+	if (r == HW_ENOTFOUND || (r == 0 && who->not_before < user.valid_from))
+		return hw_err_set(err, HW_EREVOKED, "the user %s was removed", who->id);
+	if (r < 0)
+		return r;
+	return issue_user(&w->issued, w->op, &w->req->csr, who->id, user.valid_from);
+}
+
+int
+op_renew_certificate(struct op *op, const struct msg_renew_certificate_request *req,
+	struct msg_renew_certificate_reply *rep)
+{
+	struct renewal w = {.op = op, .req = req};
+	int r;
+
+	if (op->who.role == ROLE_NODE)
+		r = store_write(op->env->store, renew_node, &w, &op->err);
+	else
+		r = store_read(op->env->store, renew_user, &w, &op->err);
+	if (r < 0)
+		return r;
+	rep->certificate = w.issued.certificate;
+	rep->ca = w.issued.ca;
+	rep->expires = w.issued.expires;
+	return 0;
+}

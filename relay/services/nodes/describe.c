@@ -1,0 +1,137 @@
+/* DescribeInstanceInformation: the fleet. */
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/trust/cert.h"
+#include "relay/core/broker.h"
+#include "relay/core/op.h"
+#include "relay/services/nodes/filters.h"
+#include "relay/services/page.h"
+#include "relay/services/text.h"
+#include "relay/store/store.h"
+#include "relay/store/tags.h"
+
+#define LIST_LIMIT    50
+#define AWAY_FOR_LONG (30 * CERT_DAY)
+
+struct listing {
+	struct op *op;
+	struct msg_describe_instance_information_reply *rep;
+	struct filters filters;
+	struct page page;
+	struct page_key from;
+};
+
+/* What the store and the broker know of a node together. */
+struct sight {
+	const struct node_row *row;
+	int ping;
+	int64_t seen;
+};
+
+static void
+look(struct sight *ret, struct op *op, const struct node_row *row)
+{
+	int64_t seen = 0;
+	bool online = broker_node_online(op->env->broker, row->id, &seen);
+
+	ret->row = row;
+	ret->seen = seen > row->seen ? seen : row->seen;
+	int64_t last = ret->seen > row->registered ? ret->seen : row->registered;
+	ret->ping = online			 ? PING_STATUS_ONLINE
+		: op->now - last > AWAY_FOR_LONG ? PING_STATUS_INACTIVE
+						 : PING_STATUS_CONNECTION_LOST;
+}
+
+static int
+keep_texts(struct msg_instance_information *ret, struct op *op, const struct node_row *row)
+{
+	const struct {
+		const char **to;
+		const char *from;
+	} texts[] = {
+		{&ret->instance_id,	    row->id		   },
+		{&ret->agent_version,    row->agent_version	},
+		{&ret->platform_name,    row->platform_name	},
+		{&ret->platform_version, row->platform_version},
+		{&ret->activation_id,    row->activation_id	},
+		{&ret->iam_role,	 row->iam_role	      },
+		{&ret->name,	     row->name	      },
+		{&ret->ip_address,	   row->ip_address	  },
+		{&ret->computer_name,    row->computer_name	},
+		{&ret->kernel,	       row->kernel	  },
+		{&ret->architecture,     row->architecture    },
+	};
+	int r;
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		if ((r = text_keep(texts[i].to, op, texts[i].from)) < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int
+describe(struct msg_instance_information *ret, struct op *op, struct db *db, const struct sight *s)
+{
+	int r;
+
+	if ((r = keep_texts(ret, op, s->row)) < 0)
+		return r;
+	ret->ping_status = s->ping;
+	ret->last_ping = s->seen;
+	ret->is_latest_version = strcmp(s->row->agent_version, HAWSER_VERSION) == 0;
+	ret->platform_type = PLATFORM_TYPE_LINUX;
+	ret->registration_date = s->row->registered;
+	ret->resource_type = RESOURCE_TYPE_MANAGED_INSTANCE;
+	ret->sessions = broker_node_sessions(op->env->broker, s->row->id);
+	return tag_list(db, op->arena, TAGS_NODE, s->row->id, &ret->tags.v, &ret->tags.n, &op->err);
+}
+
+static int
+read_nodes(void *arg, struct db *db, struct hw_err *err)
+{
+	struct listing *w = arg;
+	struct node_row row;
+	struct sight sight;
+	struct query q;
+
+	int r = node_list(&q, db, w->filters.sql, w->filters.n_sql, w->from.text, err);
+	while (r == 0 && (r = node_next(&q, &row, err)) > 0) {
+		r = 0;
+		look(&sight, w->op, &row);
+		if (!filters_pass(&w->filters, &row, sight.ping))
+			continue;
+		if (!page_has_room(&w->page)) {
+			r = page_token(&w->rep->next_token, w->op, &w->from);
+			break;
+		}
+		r = describe(&w->rep->instance_information_list.v[w->page.items++], w->op, db,
+			&sight);
+		snprintf(w->from.text, sizeof(w->from.text), "%s", row.id);
+	}
+	query_end(&q);
+	w->rep->instance_information_list.n = w->page.items;
+	return r;
+}
+
+int
+op_describe_instance_information(struct op *op,
+	const struct msg_describe_instance_information_request *req,
+	struct msg_describe_instance_information_reply *rep)
+{
+	struct listing w = {.op = op, .rep = rep};
+	int r;
+
+	if ((r = filters_parse(&w.filters, op, req)) < 0 ||
+		(r = page_read(&w.from, op, req->next_token)) < 0)
+		return r;
+	if (w.filters.nothing)
+		return 0;
+	rep->instance_information_list.v =
+		arena_array(op->arena, LIST_LIMIT, sizeof(*rep->instance_information_list.v));
+	if (rep->instance_information_list.v == NULL)
+		return op_fail(op, HW_ENOMEM, "no memory for nodes");
+	page_begin(&w.page, op, req->max_results, LIST_LIMIT);
+	return store_read(op->env->store, read_nodes, &w, &op->err);
+}
