@@ -117,8 +117,7 @@ take_close(const struct taken *t)
 	close = body;
 	channel_bury(t->ch);
 	if (events != NULL && events->on_close != NULL)
-		events->on_close(t->ch->arg, t->ch,
-			close->code != NULL ? hw_code_from_name(close->code) : HW_OK, close);
+		events->on_close(t->ch->arg, t->ch, code_or(close->code, HW_OK), close);
 	arena_free(arena);
 	return 0;
 }
@@ -151,17 +150,16 @@ take_reject(const struct taken *t)
 	if ((r = link_decode(&body, &arena, MSG_ROW(error), t->f, t->err)) < 0)
 		return r;
 	error = body;
-	int code = hw_code_from_name(error->code != NULL ? error->code : "");
+	int code = code_or(error->code, HW_EINTERNAL);
 	channel_bury(t->ch);
 	if (t->ch->events->on_reject != NULL)
 		t->ch->events->on_reject(t->ch->arg, t->ch, code,
-			error->message != NULL ? error->message : hw_code_meaning(code));
+			text_or(error->message, hw_code_meaning(code)));
 	arena_free(arena);
 	return 0;
 }
 
-/* --- which frame may come when -------------------------------------------------------------------
- */
+/* --- which frame may come when ---------------------------------------------------------------- */
 
 static const struct {
 	int (*take)(const struct taken *);

@@ -248,7 +248,7 @@ link_close(struct link *l, int code, const char *why)
 	if (!was_live)
 		return;
 	linger(l, orderly ? HW_ECLOSED : code, why);
-	stop_traffic(l, HW_ECLOSED, why != NULL ? why : "", orderly);
+	stop_traffic(l, HW_ECLOSED, why, orderly);
 }
 
 void
@@ -262,6 +262,7 @@ link_lost(struct link *l, const char *why)
 	loop_timer_stop(l->loop, &l->timer);
 	set_state(l, LINK_OVER);
 	if (was_live) {
+		why = text_or(why, "the connection is gone");
 		log_text(l, LOG_LEVEL_INFO, "link.lost", why);
 		stop_traffic(l, HW_EUNAVAILABLE, why, false);
 		tell_owner(l, HW_EUNAVAILABLE, why);
@@ -458,8 +459,8 @@ take_farewell(struct link *l, const struct frame *f, struct hw_err *err)
 	if ((r = link_decode(&body, &arena, MSG_ROW(close), f, err)) < 0)
 		return r;
 	close = body;
-	int code = close->code != NULL ? hw_code_from_name(close->code) : HW_ECLOSED;
-	const char *why = close->message != NULL ? close->message : "the peer closed the link";
+	int code = code_or(close->code, HW_ECLOSED);
+	const char *why = text_or(close->message, "the peer closed the link");
 	log_text(l, LOG_LEVEL_INFO, "link.closed", why);
 	loop_timer_stop(l->loop, &l->timer);
 	set_state(l, LINK_ENDING);

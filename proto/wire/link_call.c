@@ -110,7 +110,7 @@ error_text(struct arena **arena, const struct frame *f, int code)
 	if (link_decode(&body, arena, MSG_ROW(error), f, NULL) < 0)
 		return hw_code_meaning(code);
 	error = body;
-	return error->message != NULL ? error->message : hw_code_meaning(code);
+	return text_or(error->message, hw_code_meaning(code));
 }
 
 int

@@ -86,6 +86,19 @@ int link_decode(void **ret, struct arena **arena, const struct msg_row *row, con
 #define SENTENCE_MAX 1024
 const char *link_sentence(char out[SENTENCE_MAX + 1], int code, const char *text);
 
+/* A peer's optional text: absent and empty are the same. */
+static inline const char *
+text_or(const char *text, const char *otherwise)
+{
+	return text != NULL && text[0] != '\0' ? text : otherwise;
+}
+
+static inline int
+code_or(const char *name, int otherwise)
+{
+	return name != NULL && name[0] != '\0' ? hw_code_from_name(name) : otherwise;
+}
+
 /* --- link_call.c
  * ----------------------------------------------------------------------------------------- */
 
