@@ -1,0 +1,24 @@
+/* The operating system user that a program runs as, and becoming it for good. */
+#ifndef HAWSER_HOLDER_ACCOUNT_H
+#define HAWSER_HOLDER_ACCOUNT_H
+
+#include <sys/types.h>
+
+#include <stddef.h>
+
+struct account {
+	uid_t uid;
+	gid_t gid;
+	char name[65];
+	char home[256], shell[256];
+};
+
+/* By name, or the process's own when name is NULL. HW_ERUNAS with the sentence in `why`. */
+int account_find(struct account *ret, const char *name, char *why, size_t room);
+
+/* Becomes the user with all its groups, when the process is root, and checks that there is no way
+ * back; otherwise checks that it is the user already. Where this fails nothing of the user's may
+ * run: HW_ESYS. */
+int account_become(const struct account *a, char *why, size_t room);
+
+#endif

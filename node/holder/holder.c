@@ -1,0 +1,216 @@
+#include "node/holder/holder.h"
+
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "node/holder/account.h"
+#include "node/holder/serve.h"
+#include "node/monitor/request.h"
+#include "proto/base/err.h"
+
+/* What is needed until the program runs. */
+struct start {
+	struct holder_start given;
+	struct holder holder;
+	struct account user, agent;
+	char socket[128];
+	bool bound; /* the socket's file is ours */
+	int theirs; /* the uplink's end of the connection */
+	struct monitor_reply reply;
+};
+
+static int __attribute__((format(printf, 3, 4)))
+failed(struct start *st, int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(st->reply.text, sizeof(st->reply.text), fmt, ap);
+	va_end(ap);
+	return code;
+}
+
+void
+holder_socket_name(char out[128], const char *session_id)
+{
+	snprintf(out, 128, "%.100s.sock", session_id);
+}
+
+/* A socket of the same name that nobody listens on is left from a holder that was killed. */
+static bool
+is_dead(const struct sockaddr_un *sun)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	bool dead = fd >= 0 && connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) < 0 &&
+		errno == ECONNREFUSED;
+
+	if (fd >= 0)
+		close(fd);
+	return dead;
+}
+
+static bool
+bind_socket(struct start *st)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	int fd = st->holder.listening;
+
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%.107s", st->socket);
+	if (bind(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0)
+		return true;
+	return errno == EADDRINUSE && is_dead(&sun) &&
+		unlinkat(st->given.run_dir, st->socket, 0) == 0 &&
+		bind(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0;
+}
+
+/* Bound by its name in the current directory, since the whole path may be too long for an address.
+ */
+static int
+listen_for_adoption(struct start *st)
+{
+	int fd = st->holder.listening =
+		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	umask(0177);
+	st->bound = fd >= 0 && fchdir(st->given.run_dir) == 0 && bind_socket(st);
+	if (!st->bound || listen(fd, 4) < 0 || chdir("/") < 0)
+		return failed(st, HW_ESPAWN, "cannot listen on %s: %s", st->socket,
+			strerror(errno));
+	if (geteuid() == 0 &&
+		fchownat(st->given.run_dir, st->socket, st->agent.uid, st->agent.gid,
+			AT_SYMLINK_NOFOLLOW) < 0)
+		return failed(st, HW_ESPAWN, "cannot give %s away: %s", st->socket,
+			strerror(errno));
+	return 0;
+}
+
+static int
+connect_uplink(struct start *st)
+{
+	int fds[2], size = 256 * 1024;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
+		return failed(st, HW_ESPAWN, "no socket pair: %s", strerror(errno));
+	for (int i = 0; i < 2; i++)
+		setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	st->holder.conn = fds[0];
+	st->theirs = fds[1];
+	return 0;
+}
+
+/* Who it is to run as; and who may adopt it. */
+static int
+find_users(struct start *st)
+{
+	const struct holder_start *g = &st->given;
+	const char *name = g->request->run_as[0] ? g->request->run_as : g->run_as;
+	int r;
+
+	if ((r = account_find(&st->agent, g->agent_user, st->reply.text, sizeof(st->reply.text))) <
+			0 ||
+		(r = account_find(&st->user, name, st->reply.text, sizeof(st->reply.text))) < 0)
+		return r;
+	st->holder.agent_uid = st->agent.uid;
+	if (geteuid() != 0 && st->user.uid != geteuid())
+		return failed(st, HW_ERUNAS, "this node is rootless: it can run as %s only",
+			st->agent.name);
+	return 0;
+}
+
+static int
+start_program(struct start *st)
+{
+	const struct holder_start *g = &st->given;
+	struct program *p = &st->holder.program;
+	char *why = st->reply.text;
+	size_t room = sizeof(st->reply.text);
+	int r;
+
+	if ((r = find_users(st)) < 0 || (r = listen_for_adoption(st)) < 0 ||
+		(r = connect_uplink(st)) < 0 ||
+		(r = program_prepare(p, g->request, &st->user, why, room)) < 0)
+		return r;
+	/* The last line that root runs. */
+	if ((r = account_become(&st->user, why, room)) < 0)
+		return r;
+	return program_start(p, g->request, g->command, &st->user, why, room);
+}
+
+/* Only 0 to 2, on /dev/null, and the two that are needed stay open. */
+static bool
+keep_descriptors(struct holder_start *g)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int answer = fcntl(g->answer_fd, F_DUPFD_CLOEXEC, 16);
+	int dir = fcntl(g->run_dir, F_DUPFD_CLOEXEC, 16);
+
+	if (null < 0 || answer < 0 || dir < 0)
+		return false;
+	for (int fd = 0; fd < 3; fd++)
+		if (dup2(null, fd) < 0)
+			return false;
+	if (dup3(answer, 3, O_CLOEXEC) < 0 || dup3(dir, 4, O_CLOEXEC) < 0)
+		return false;
+	g->answer_fd = 3;
+	g->run_dir = 4;
+	return close_range(5, ~0u, 0) == 0;
+}
+
+static void
+own_signals(void)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	for (int s = 1; s < NSIG; s++)
+		signal(s, SIG_DFL);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+int
+holder_run(const struct holder_start *given)
+{
+	struct start st = {
+		.given = *given,
+		.theirs = -1,
+		.reply = {.magic = REQUEST_MAGIC,
+			  .version = REQUEST_VERSION,
+			  .id = given->request->id},
+	};
+
+	own_signals();
+	prctl(PR_SET_NAME, "hawser-holder");
+	holder_socket_name(st.socket, given->request->session_id);
+	if (setsid() < 0 || !keep_descriptors(&st.given) ||
+		!holder_init(&st.holder, given->grace_seconds))
+		return 1;
+	st.reply.code = start_program(&st);
+	if (st.reply.code == 0)
+		st.reply.pid = (uint32_t)st.holder.program.pid;
+	memcpy(st.reply.run_as, st.user.name, sizeof(st.reply.run_as));
+
+	bool answered = reply_send(st.given.answer_fd, &st.reply, st.theirs) == 0;
+	close(st.given.answer_fd);
+	if (st.reply.code == 0) {
+		close(st.theirs);
+		if (!answered)
+			holder_end(&st.holder);
+		holder_serve(&st.holder);
+	}
+	/* In a directory of root's this fails, and the monitor does it. */
+	return st.bound && unlinkat(st.given.run_dir, st.socket, 0) < 0 && errno != EACCES ? 1 : 0;
+}

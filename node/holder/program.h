@@ -1,0 +1,52 @@
+/*
+ * A shell or command of a user: its terminal or pipes, and its start as a login would do it.
+ */
+#ifndef HAWSER_HOLDER_PROGRAM_H
+#define HAWSER_HOLDER_PROGRAM_H
+
+#include <sys/types.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "node/holder/protocol.h"
+
+struct account;
+struct monitor_request;
+
+struct program {
+	bool pty;
+	/* Our ends: for a pty in[] and out[HOLDER_OUT] are both its master; not blocking. */
+	int in, out[HOLDER_STREAMS];
+	int theirs[HOLDER_STREAMS]; /* the program's ends, until it runs */
+	pid_t pid;		    /* also its session and first process group */
+	int pidfd;
+};
+
+#define PROGRAM_INIT                                                                          \
+	{                                                                                     \
+		.in = -1, .out = {-1, -1, -1}, .theirs = {-1, -1, -1}, .pid = -1, .pidfd = -1 \
+	}
+
+/* Makes the terminal, which becomes the user's own, or the pipes. Still as root. HW_ESPAWN. */
+int program_prepare(struct program *p, const struct monitor_request *r, const struct account *a,
+	char *why, size_t room);
+
+/* Starts it, as who the process is by now. Returns when it was executed, or HW_ESPAWN. */
+int program_start(struct program *p, const struct monitor_request *r, const char *command,
+	const struct account *a, char *why, size_t room);
+
+void program_resize(const struct program *p, uint16_t cols, uint16_t rows);
+
+/* To the foreground process group of the terminal, or to the command's group. Only signals that a
+ * person may send this way; false for others. */
+bool program_signal(const struct program *p, int signo);
+
+/* Whether the terminal shows what is typed: enum holder_echo. Pipes hide nothing. */
+int program_echo(const struct program *p);
+
+/* The byte that ends input on this terminal, or -1 when it is read byte by byte. */
+int program_eof_byte(const struct program *p);
+
+#endif

@@ -1,0 +1,598 @@
+#include "node/holder/serve.h"
+
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "node/holder/sweep.h"
+
+#define HANGUP_GRACE_MS 2000 /* from SIGHUP to SIGKILL */
+#define KILL_GRACE_MS	500 /* from SIGKILL until what is not ours to kill is left to the monitor */
+#define LOOK_EVERY_MS	30
+#define NEVER		INT64_MAX
+
+static int64_t
+now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* --- what is left of the session ------------------------------------------------------------ */
+
+static void
+sweep_begin(struct holder *h)
+{
+	if (h->sweeping)
+		return;
+	h->sweeping = true;
+	sweep_session(h->program.pid, SIGHUP, UINT64_MAX);
+	sweep_session(h->program.pid, SIGCONT, UINT64_MAX);
+	h->kill_at = now_ms() + HANGUP_GRACE_MS;
+	h->look_at = now_ms();
+}
+
+static void
+sweep_step(struct holder *h)
+{
+	int64_t now = now_ms();
+
+	if (!h->sweeping || h->swept || now < h->look_at)
+		return;
+	h->look_at = now + LOOK_EVERY_MS;
+	int left = sweep_session(h->program.pid, now >= h->kill_at ? SIGKILL : 0, UINT64_MAX);
+	h->swept = left == 0 || now >= h->kill_at + KILL_GRACE_MS;
+}
+
+static bool
+output_over(const struct holder *h)
+{
+	return h->out[HOLDER_OUT].eof && h->out[HOLDER_ERR].eof;
+}
+
+/* From here on nobody listens: what is read only keeps the program from waiting. */
+static void
+discard_output(struct holder *h)
+{
+	for (int s = HOLDER_OUT; s < HOLDER_STREAMS; s++) {
+		h->out[s].sent = h->out[s].ring.end;
+		ring_consume(&h->out[s].ring, h->out[s].ring.end);
+	}
+}
+
+void
+holder_end(struct holder *h)
+{
+	h->ending = true;
+	discard_output(h);
+	sweep_begin(h);
+}
+
+/* The status is read but the program stays a zombie until the holder ends: so its number, which is
+ * its session's too, cannot be anybody else's while processes of the session are looked for. */
+static void
+on_program_exit(struct holder *h)
+{
+	siginfo_t si = {.si_pid = 0};
+
+	if (waitid(P_PIDFD, (id_t)h->program.pidfd, &si, WEXITED | WNOHANG | WNOWAIT) < 0 ||
+		si.si_pid == 0)
+		return;
+	h->exited = true;
+	h->exit.signal = si.si_code == CLD_EXITED ? 0 : si.si_status;
+	h->exit.status = h->exit.signal ? 128 + h->exit.signal : si.si_status;
+	close(h->program.pidfd);
+	h->program.pidfd = -1;
+	if (h->program.pty)
+		sweep_begin(h);
+}
+
+/* --- the connection ------------------------------------------------------------------------- */
+
+static void
+drop_conn(struct holder *h)
+{
+	if (h->conn >= 0)
+		close(h->conn);
+	h->conn = -1;
+	h->in_len = 0;
+	h->msg.pos = h->msg.len = h->msg.left = 0;
+	h->state_due = false;
+	h->orphan_until = now_ms() + h->grace_ms;
+}
+
+static void
+put_msg(struct holder *h, struct holder_head head, const void *body)
+{
+	memcpy(h->msg.small, &head, sizeof(head));
+	if (body != NULL)
+		memcpy(h->msg.small + sizeof(head), body, head.len);
+	h->msg.pos = 0;
+	h->msg.len = sizeof(head) + (body != NULL ? head.len : 0);
+	h->msg.left = 0;
+}
+
+static void
+put_state(struct holder *h)
+{
+	struct holder_state st = {
+		.received = h->input.end,
+		.consumed = h->input.start,
+		.pid = h->program.pid,
+		.exited = h->exited,
+		.exit = h->exit,
+	};
+
+	for (int s = HOLDER_OUT; s < HOLDER_STREAMS; s++) {
+		st.start[s] = h->out[s].ring.start;
+		st.end[s] = h->out[s].ring.end;
+	}
+	put_msg(h, (struct holder_head){.type = HOLDER_STATE, .len = sizeof(st)}, &st);
+	h->state_due = false;
+}
+
+static void
+put_credit(struct holder *h)
+{
+	uint64_t limit = h->input.start + HOLDER_INPUT_MAX;
+
+	put_msg(h,
+		(struct holder_head){.type = HOLDER_CREDIT,
+			.stream = HOLDER_IN,
+			.flags = (uint16_t)h->credit.echo,
+			.len = sizeof(limit),
+			.offset = h->input.start},
+		&limit);
+	h->credit.due = false;
+}
+
+/* The next piece of a stream's output, or its end. */
+static bool
+put_output(struct holder *h, int s)
+{
+	struct output *o = &h->out[s];
+	uint64_t until = o->limit < o->ring.end ? o->limit : o->ring.end;
+
+	if (o->sent < until) {
+		size_t n = until - o->sent < HOLDER_DATA_MAX ? (size_t)(until - o->sent)
+							     : HOLDER_DATA_MAX;
+		put_msg(h,
+			(struct holder_head){.type = HOLDER_DATA,
+				.stream = (uint8_t)s,
+				.len = (uint32_t)n,
+				.offset = o->sent},
+			NULL);
+		h->msg.stream = h->last_sent = s;
+		h->msg.left = n;
+		return true;
+	}
+	if (!o->eof || o->end_sent || o->sent < o->ring.end)
+		return false;
+	put_msg(h,
+		(struct holder_head){.type = HOLDER_END, .stream = (uint8_t)s, .offset = o->sent},
+		NULL);
+	o->end_sent = true;
+	return true;
+}
+
+static bool
+next_msg(struct holder *h)
+{
+	int first = h->last_sent == HOLDER_OUT ? HOLDER_ERR : HOLDER_OUT;
+
+	if (h->state_due)
+		return put_state(h), true;
+	if (h->credit.due)
+		return put_credit(h), true;
+	if (put_output(h, first) || put_output(h, HOLDER_OUT + HOLDER_ERR - first))
+		return true;
+	if (!h->exited || h->exit_sent || !h->out[HOLDER_OUT].end_sent ||
+		!h->out[HOLDER_ERR].end_sent)
+		return false;
+	put_msg(h, (struct holder_head){.type = HOLDER_EXIT, .len = sizeof(h->exit)}, &h->exit);
+	h->exit_sent = true;
+	return true;
+}
+
+static void
+sent(struct holder *h, size_t n)
+{
+	size_t head = h->msg.len - h->msg.pos;
+
+	head = n < head ? n : head;
+	h->msg.pos += head;
+	h->msg.left -= n - head;
+	h->out[h->msg.stream].sent += n - head;
+}
+
+/* Returns true when the socket is full and more waits. */
+static bool
+send_all(struct holder *h)
+{
+	while (h->conn >= 0 && (h->msg.pos < h->msg.len || h->msg.left > 0 || next_msg(h))) {
+		struct iovec iov[3] = {
+			{.iov_base = h->msg.small + h->msg.pos,
+				.iov_len = h->msg.len - h->msg.pos}
+		   };
+		struct msghdr m = {.msg_iov = iov, .msg_iovlen = h->msg.left > 0 ? 3 : 1};
+		struct output *o = &h->out[h->msg.stream];
+
+		if (h->msg.left > 0)
+			ring_peek(&o->ring, iov + 1, o->sent, h->msg.left);
+		ssize_t n = sendmsg(h->conn, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0 && errno == EAGAIN)
+			return true;
+		if (n < 0)
+			drop_conn(h);
+		else
+			sent(h, (size_t)n);
+	}
+	return false;
+}
+
+/* --- input ---------------------------------------------------------------------------------- */
+
+/* Also after an adoption, when bytes may come again. */
+static bool
+take_input(struct holder *h, const struct holder_msg *m)
+{
+	const uint8_t *p = m->body;
+	size_t n = m->head.len, skip = 0;
+	struct iovec iov[2];
+
+	if (m->head.stream != HOLDER_IN || m->head.offset > h->input.end || h->input_end)
+		return false;
+	skip = (size_t)(h->input.end - m->head.offset);
+	if (skip >= n)
+		return true;
+	p += skip;
+	n -= skip;
+	if (ring_space(&h->input, iov, n) < n)
+		return false;
+	memcpy(iov[0].iov_base, p, iov[0].iov_len);
+	memcpy(iov[1].iov_base, p + iov[0].iov_len, iov[1].iov_len);
+	ring_commit(&h->input, n);
+	return true;
+}
+
+static void
+consumed_input(struct holder *h, size_t n, int echo)
+{
+	ring_consume(&h->input, h->input.start + n);
+	h->credit.due = true;
+	h->credit.echo = echo;
+}
+
+static void
+end_input(struct holder *h)
+{
+	int byte = h->program.pty ? program_eof_byte(&h->program) : -1;
+	char eof = (char)byte;
+
+	if (byte >= 0 && write(h->program.in, &eof, 1) < 0 && errno == EAGAIN)
+		return;
+	if (!h->program.pty)
+		close(h->program.in);
+	h->input_gone = true;
+}
+
+/* One credit speaks for bytes of one echo state: where it changes, it goes out first. */
+static void
+write_input(struct holder *h)
+{
+	struct iovec iov[2];
+	size_t n;
+
+	while ((n = ring_peek(&h->input, iov, h->input.start, 4096)) > 0) {
+		int echo = h->input_gone ? HOLDER_ECHO_UNKNOWN : program_echo(&h->program);
+		if (h->credit.due && h->credit.echo != echo)
+			return;
+		ssize_t w = h->input_gone ? (ssize_t)n : writev(h->program.in, iov, 2);
+		if (w < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (w < 0 && !h->program.pty)
+			close(h->program.in);
+		if (w < 0)
+			h->input_gone = true;
+		else
+			consumed_input(h, (size_t)w, echo);
+	}
+	if (h->input_end && !h->input_gone)
+		end_input(h);
+}
+
+/* --- output --------------------------------------------------------------------------------- */
+
+static void
+end_output(struct holder *h, int s)
+{
+	h->out[s].eof = true;
+	if (!h->program.pty)
+		close(h->program.out[s]);
+}
+
+/* A terminal gives no end of file: EIO while no process has it open, and after its session's end
+ * nothing more comes than what is there already. */
+static void
+on_no_output(struct holder *h, int s, ssize_t n)
+{
+	bool empty = n < 0 && (errno == EAGAIN || errno == EINTR);
+
+	if (h->program.pty && !h->exited) {
+		if (!empty)
+			h->retry_read = now_ms() + LOOK_EVERY_MS;
+	} else if (!empty || (h->program.pty && errno == EAGAIN)) {
+		end_output(h, s);
+	}
+}
+
+/* In big gulps: each read of a terminal gives 4 KiB at most. */
+static void
+read_output(struct holder *h, int s)
+{
+	struct output *o = &h->out[s];
+	struct iovec iov[2];
+	size_t total = 0;
+
+	h->retry_read = 0;
+	while (!o->eof && total < HOLDER_DATA_MAX &&
+		ring_space(&o->ring, iov, total == 0 ? 4096 : HOLDER_DATA_MAX - total) > 0) {
+		ssize_t n = readv(h->program.out[s], iov, 2);
+		if (n <= 0) {
+			on_no_output(h, s, n);
+			return;
+		}
+		ring_commit(&o->ring, (size_t)n);
+		total += (size_t)n;
+		if (h->ending)
+			discard_output(h);
+	}
+}
+
+/* --- what the uplink says ------------------------------------------------------------------- */
+
+static bool
+take_credit(struct holder *h, const struct holder_msg *m)
+{
+	struct output *o = &h->out[m->head.stream];
+	uint64_t limit;
+
+	memcpy(&limit, m->body, sizeof(limit));
+	if (m->head.stream == HOLDER_IN || m->head.offset < o->ring.start ||
+		m->head.offset > o->sent || limit < o->limit)
+		return false;
+	/* A piece under way is read from where it began. */
+	ring_consume(&o->ring, m->head.offset);
+	o->limit = limit;
+	return true;
+}
+
+static bool
+take_msg(struct holder *h, const struct holder_msg *m)
+{
+	struct holder_size size;
+
+	switch (m->head.type) {
+	case HOLDER_DATA:
+		return take_input(h, m);
+	case HOLDER_CREDIT:
+		return take_credit(h, m);
+	case HOLDER_END:
+		h->input_end = m->head.stream == HOLDER_IN && m->head.offset == h->input.end;
+		return h->input_end;
+	case HOLDER_RESIZE:
+		memcpy(&size, m->body, sizeof(size));
+		program_resize(&h->program, size.cols, size.rows);
+		return true;
+	case HOLDER_SIGNAL:
+		if (!h->exited)
+			program_signal(&h->program, m->head.flags);
+		return true;
+	case HOLDER_CLOSE:
+		holder_end(h);
+		return false;
+	default:
+		return false;
+	}
+}
+
+static bool
+take_all(struct holder *h)
+{
+	struct holder_msg m;
+	size_t at = 0, used;
+	int r;
+
+	while ((r = holder_parse(&m, h->inbuf + at, h->in_len - at, &used)) == 0) {
+		if (!take_msg(h, &m))
+			return false;
+		at += used;
+	}
+	memmove(h->inbuf, h->inbuf + at, h->in_len - at);
+	h->in_len -= at;
+	return r > 0;
+}
+
+static void
+on_conn(struct holder *h)
+{
+	size_t room = sizeof(struct holder_head) + HOLDER_DATA_MAX;
+	ssize_t n = recv(h->conn, h->inbuf + h->in_len, room - h->in_len, MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	h->in_len += n > 0 ? (size_t)n : 0;
+	if (n <= 0 || !take_all(h))
+		drop_conn(h);
+}
+
+/* --- adoption ------------------------------------------------------------------------------- */
+
+static void
+on_listening(struct holder *h)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	int fd = accept4(h->listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0)
+		return;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 || cred.uid != h->agent_uid) {
+		close(fd);
+		return;
+	}
+	if (h->asking >= 0)
+		close(h->asking);
+	h->asking = fd;
+}
+
+/* Only who says STATE adopts: others merely look whether somebody listens. */
+static void
+on_asking(struct holder *h)
+{
+	uint8_t bytes[sizeof(struct holder_head)];
+	struct holder_msg m;
+	size_t used;
+	ssize_t n = recv(h->asking, bytes, sizeof(bytes), MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0 || holder_parse(&m, bytes, (size_t)n, &used) != 0 ||
+		m.head.type != HOLDER_STATE) {
+		close(h->asking);
+		h->asking = -1;
+		return;
+	}
+	drop_conn(h);
+	h->conn = h->asking;
+	h->asking = -1;
+	h->state_due = true;
+	h->credit.due = false;
+	h->exit_sent = false;
+	for (int s = HOLDER_OUT; s < HOLDER_STREAMS; s++) {
+		h->out[s].sent = h->out[s].ring.start;
+		h->out[s].limit = h->out[s].ring.start;
+		h->out[s].end_sent = false;
+	}
+}
+
+/* --- the loop ------------------------------------------------------------------------------- */
+
+enum { AT_LISTENING, AT_ASKING, AT_CONN, AT_PIDFD, AT_IN, AT_OUT, AT_ERR, ATS };
+
+static bool
+wants_output(const struct holder *h, int s)
+{
+	const struct output *o = &h->out[s];
+
+	return !o->eof && h->retry_read == 0 && ring_len(&o->ring) < o->ring.max;
+}
+
+static void
+set_polls(const struct holder *h, struct pollfd *p, bool send_blocked)
+{
+	/* A credit that waits says that the uplink is slow or gone: so does the input. */
+	bool input = (ring_len(&h->input) > 0 || h->input_end) && !h->input_gone && !h->credit.due;
+
+	/* A descriptor of which nothing is wanted is left out: it would still tell of a hang-up. */
+	p[AT_LISTENING] = (struct pollfd){h->listening, POLLIN, 0};
+	p[AT_ASKING] = (struct pollfd){h->asking, POLLIN, 0};
+	p[AT_CONN] = (struct pollfd){h->conn, (short)(POLLIN | (send_blocked ? POLLOUT : 0)), 0};
+	p[AT_PIDFD] = (struct pollfd){h->program.pidfd, POLLIN, 0};
+	p[AT_IN] = (struct pollfd){input ? h->program.in : -1, POLLOUT, 0};
+	for (int s = HOLDER_OUT; s < HOLDER_STREAMS; s++)
+		p[AT_OUT + s - HOLDER_OUT] =
+			(struct pollfd){wants_output(h, s) ? h->program.out[s] : -1, POLLIN, 0};
+}
+
+static int
+poll_timeout(const struct holder *h)
+{
+	int64_t until = NEVER, now = now_ms();
+
+	if (h->conn < 0 && h->orphan_until < until)
+		until = h->orphan_until;
+	if (h->retry_read != 0 && h->retry_read < until)
+		until = h->retry_read;
+	if (h->sweeping && !h->swept && h->look_at < until)
+		until = h->look_at;
+	return until == NEVER ? -1 : until <= now ? 0 : (int)(until - now);
+}
+
+static void
+on_time(struct holder *h)
+{
+	int64_t now = now_ms();
+
+	if (h->conn < 0 && now >= h->orphan_until && !h->ending)
+		holder_end(h);
+	if (h->retry_read != 0 && now >= h->retry_read)
+		h->retry_read = 0;
+	sweep_step(h);
+}
+
+static void
+turn(struct holder *h)
+{
+	struct pollfd p[ATS];
+	bool blocked = send_all(h);
+
+	set_polls(h, p, blocked);
+	if (poll(p, ATS, poll_timeout(h)) < 0 && errno != EINTR)
+		_exit(1);
+	if (p[AT_LISTENING].revents)
+		on_listening(h);
+	if (p[AT_ASKING].revents)
+		on_asking(h);
+	if (p[AT_CONN].revents & ~POLLOUT && p[AT_CONN].fd == h->conn)
+		on_conn(h);
+	if (p[AT_PIDFD].revents)
+		on_program_exit(h);
+	for (int s = HOLDER_OUT; s < HOLDER_STREAMS; s++)
+		if ((p[AT_OUT + s - HOLDER_OUT].revents & ~POLLOUT) ||
+			(h->program.pty && h->exited))
+			read_output(h, s);
+	write_input(h);
+	if (h->exited && output_over(h))
+		sweep_begin(h);
+	on_time(h);
+}
+
+bool
+holder_init(struct holder *h, int grace_seconds)
+{
+	*h = (struct holder){
+		.program = PROGRAM_INIT,
+		.listening = -1,
+		.conn = -1,
+		.asking = -1,
+		.orphan_until = NEVER,
+		.grace_ms = grace_seconds * 1000,
+		.input = {.max = HOLDER_INPUT_MAX				 },
+		.out = {[HOLDER_OUT] = {.ring = {.max = HOLDER_RING_MAX}},
+			  [HOLDER_ERR] = {.ring = {.max = HOLDER_RING_MAX}}},
+		.msg = {.stream = HOLDER_OUT						},
+		.inbuf = malloc(sizeof(struct holder_head) + HOLDER_DATA_MAX),
+	};
+	return h->inbuf != NULL;
+}
+
+void
+holder_serve(struct holder *h)
+{
+	/* A terminal's errors come out with its output. */
+	if (h->program.pty)
+		h->out[HOLDER_ERR].eof = h->out[HOLDER_ERR].end_sent = true;
+	while (!(h->ending && h->exited && h->swept))
+		turn(h);
+	waitpid(h->program.pid, NULL, WNOHANG);
+}

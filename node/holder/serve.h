@@ -1,0 +1,71 @@
+/*
+ * The holder while its program runs, as the user: moves bytes between the program and the uplink,
+ * keeps what nobody has consumed, and ends when it is told to, or when no uplink comes back.
+ */
+#ifndef HAWSER_HOLDER_SERVE_H
+#define HAWSER_HOLDER_SERVE_H
+
+#include <sys/types.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "node/holder/program.h"
+#include "node/holder/protocol.h"
+#include "node/holder/ring.h"
+
+struct output {
+	struct ring ring;
+	uint64_t sent, limit;
+	bool eof, end_sent;
+};
+
+struct holder {
+	struct program program;
+	uid_t agent_uid; /* who may adopt it */
+	int listening;
+	int grace_ms;
+
+	/* The uplink, and one who asks to take its place. */
+	int conn, asking;
+	int64_t orphan_until;
+	uint8_t *inbuf;
+	size_t in_len;
+
+	/* The message under way: its head and small body, then `left` bytes of a ring. */
+	struct {
+		uint8_t small[sizeof(struct holder_head) + sizeof(struct holder_state)];
+		size_t pos, len, left;
+		int stream;
+	} msg;
+
+	struct ring input;
+	bool input_end, input_gone; /* the uplink ended it; nobody reads it any more */
+	struct {
+		bool due;
+		int echo;
+	} credit;
+	bool state_due;
+
+	struct output out[HOLDER_STREAMS];
+	int last_sent;	    /* stream */
+	int64_t retry_read; /* no process has the terminal open: look again then */
+
+	bool exited, exit_sent, ending;
+	struct holder_exit exit;
+	bool sweeping, swept;
+	int64_t kill_at, look_at;
+};
+
+/* Nothing runs yet, and nothing is open. False without memory. */
+bool holder_init(struct holder *h, int grace_seconds);
+
+/* With its program running and an uplink connected: returns when both are over and nothing of the
+ * program's session is left. */
+void holder_serve(struct holder *h);
+
+/* Begins to end it, as CLOSE does. */
+void holder_end(struct holder *h);
+
+#endif

@@ -1,0 +1,454 @@
+#include "node/monitor/monitor.h"
+
+#include <sys/queue.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "node/holder/account.h"
+#include "node/holder/holder.h"
+#include "node/holder/sweep.h"
+#include "node/monitor/request.h"
+#include "node/monitor/rundir.h"
+#include "proto/base/err.h"
+
+#define HOLDERS_MAX    1000
+#define STARTING_MAX   32 /* requests are not read while so many are starting */
+#define STOP_WITHIN_MS 10000
+#define STEADY_MS      60000 /* an uplink that lived so long is started again at once */
+#define BACKOFF_MIN_MS 250
+#define BACKOFF_MAX_MS 30000
+
+struct held {
+	LIST_ENTRY(held) link;
+	pid_t pid;     /* of the holder */
+	pid_t session; /* of its program; 0 before it answered */
+	int answer_fd; /* until it answered */
+	uint32_t request_id;
+	char session_id[97];
+};
+
+struct monitor {
+	const struct monitor_config *config;
+	int signals, run_dir;
+	int uplink_fd; /* requests come in, answers go out */
+	pid_t uplink;  /* 0 while there is none */
+	int64_t started, restart_at;
+	int backoff_ms;
+	int64_t stop_until; /* 0: not stopping */
+	int exit_code;
+	bool over;
+	LIST_HEAD(, held) held;
+	int n_held;
+	uint8_t message[sizeof(struct monitor_request) + REQUEST_COMMAND_MAX + 1];
+};
+
+static int64_t
+now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* In the form of the uplink's log. */
+static void __attribute__((format(printf, 2, 3))) say(const char *level, const char *fmt, ...)
+{
+	char line[512];
+	struct timespec t;
+	struct tm tm;
+	va_list ap;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	gmtime_r(&t.tv_sec, &tm);
+	size_t n = strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%S", &tm);
+	n += (size_t)snprintf(line + n, sizeof(line) - n, ".%03ldZ %s ", t.tv_nsec / 1000000,
+		level);
+	va_start(ap, fmt);
+	int more = vsnprintf(line + n, sizeof(line) - n - 1, fmt, ap);
+	va_end(ap);
+	n = more < 0				      ? n
+		: n + (size_t)more < sizeof(line) - 1 ? n + (size_t)more
+						      : sizeof(line) - 2;
+	line[n++] = '\n';
+	if (write(STDERR_FILENO, line, n) < 0)
+		return; /* nobody is left to be told */
+}
+
+/* --- the uplink ----------------------------------------------------------------------------- */
+
+/* In the child: becomes the agent's user with nothing but the one descriptor, as 3. */
+static void
+exec_uplink(const struct monitor *m, int fd)
+{
+	const struct monitor_config *c = m->config;
+	char why[192] = "";
+	struct account agent;
+	char **args = calloc((size_t)c->n_uplink_args + 4, sizeof(*args));
+	sigset_t none;
+
+	if (args == NULL)
+		_exit(1);
+	args[0] = (char *)"hawser-node";
+	memcpy(args + 1, c->uplink_args, (size_t)c->n_uplink_args * sizeof(*args));
+	args[c->n_uplink_args + 1] = (char *)"--monitor-fd";
+	args[c->n_uplink_args + 2] = (char *)"3";
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	setpgid(0, 0); /* the monitor alone decides which of a terminal's signals it gets */
+	if (!c->rootless &&
+		(account_find(&agent, c->agent_user, why, sizeof(why)) < 0 ||
+			account_become(&agent, why, sizeof(why)) < 0)) {
+		say("error", "monitor.uplink_user why=\"%s\"", why);
+		_exit(UPLINK_EXIT_FATAL);
+	}
+	if (dup2(fd, 3) < 0 || close_range(4, ~0u, 0) < 0)
+		_exit(1);
+	execv(c->uplink, args);
+	say("error", "monitor.uplink_exec path=%s why=\"%s\"", c->uplink, strerror(errno));
+	_exit(UPLINK_EXIT_FATAL);
+}
+
+static void
+start_uplink(struct monitor *m)
+{
+	int fds[2], size = REQUEST_SNDBUF;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0) {
+		m->restart_at = now_ms() + BACKOFF_MAX_MS;
+		return;
+	}
+	for (int i = 0; i < 2; i++)
+		setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	m->started = now_ms();
+	m->restart_at = 0;
+	m->uplink = fork();
+	if (m->uplink == 0)
+		exec_uplink(m, fds[1]);
+	close(fds[1]);
+	m->uplink_fd = fds[0];
+	if (m->uplink < 0) {
+		m->uplink = 0;
+		m->restart_at = now_ms() + BACKOFF_MAX_MS;
+	}
+}
+
+static void
+close_uplink(struct monitor *m)
+{
+	if (m->uplink_fd >= 0)
+		close(m->uplink_fd);
+	m->uplink_fd = -1;
+}
+
+static void
+on_uplink_exit(struct monitor *m, int status)
+{
+	int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+
+	m->uplink = 0;
+	close_uplink(m);
+	m->over = m->stop_until != 0 || code == UPLINK_EXIT_FATAL || code == UPLINK_EXIT_GONE;
+	if (m->over) {
+		m->exit_code = code;
+		return;
+	}
+	bool steady = now_ms() - m->started >= STEADY_MS;
+	m->backoff_ms = steady || m->backoff_ms == 0 ? BACKOFF_MIN_MS : m->backoff_ms * 2;
+	if (m->backoff_ms > BACKOFF_MAX_MS)
+		m->backoff_ms = BACKOFF_MAX_MS;
+	m->restart_at = now_ms() + m->backoff_ms;
+	say("warn", "monitor.uplink_died status=%d again_in_ms=%d sessions=%d", code, m->backoff_ms,
+		m->n_held);
+}
+
+static void
+stop(struct monitor *m)
+{
+	m->stop_until = now_ms() + STOP_WITHIN_MS;
+	if (m->uplink > 0)
+		kill(m->uplink, SIGTERM);
+	else
+		m->over = true;
+}
+
+/* --- answers -------------------------------------------------------------------------------- */
+
+static void
+send_answer(const struct monitor *m, const struct monitor_reply *reply, int passed)
+{
+	if (m->uplink_fd >= 0 && reply_send(m->uplink_fd, reply, passed) < 0)
+		say("warn", "monitor.answer_lost why=\"%s\"", strerror(errno));
+}
+
+static void
+refuse(const struct monitor *m, uint32_t id, int code, const char *why)
+{
+	struct monitor_reply reply = {
+		.magic = REQUEST_MAGIC, .version = REQUEST_VERSION, .id = id, .code = code};
+
+	snprintf(reply.text, sizeof(reply.text), "%s", why);
+	send_answer(m, &reply, -1);
+}
+
+/* The holder runs as a user by now, and root will sweep the session that it names: it has to be its
+ * own child's. */
+static void
+on_answer(struct monitor *m, struct held *h)
+{
+	struct monitor_reply reply;
+	int passed;
+
+	if (reply_receive(&reply, &passed, h->answer_fd) < 0)
+		reply = (struct monitor_reply){.code = HW_ESPAWN};
+	close(h->answer_fd);
+	h->answer_fd = -1;
+	if (reply.code == 0 &&
+		(passed < 0 || reply.id != h->request_id ||
+			sweep_parent((pid_t)reply.pid) != h->pid))
+		reply.code = HW_ESPAWN;
+	if (reply.code == 0)
+		h->session = (pid_t)reply.pid;
+	if (reply.code == 0 || reply.text[0] != '\0')
+		send_answer(m, &reply, reply.code == 0 ? passed : -1);
+	else
+		refuse(m, h->request_id, HW_ESPAWN,
+			"the holder ended before it started the program");
+	if (passed >= 0)
+		close(passed);
+}
+
+/* --- holders -------------------------------------------------------------------------------- */
+
+static int
+run_holder(const struct monitor *m, const struct monitor_request *r, const char *command, int fd)
+{
+	const struct monitor_config *c = m->config;
+	struct holder_start start = {
+		.request = r,
+		.command = command,
+		.run_as = c->rootless ? NULL : c->run_as,
+		.agent_user = c->rootless ? NULL : c->agent_user,
+		.run_dir = m->run_dir,
+		.answer_fd = fd,
+		.grace_seconds = c->grace_seconds,
+	};
+
+	return holder_run(&start);
+}
+
+static void
+start_holder(struct monitor *m, const struct monitor_request *r, const char *command)
+{
+	struct held *h = calloc(1, sizeof(*h)), *other;
+	int fds[2];
+
+	LIST_FOREACH(other, &m->held, link)
+		if (strcmp(other->session_id, r->session_id) == 0) {
+			free(h);
+			refuse(m, r->id, HW_EEXISTS, "a session of this id runs already");
+			return;
+		}
+	if (h == NULL || m->n_held >= HOLDERS_MAX ||
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0) {
+		free(h);
+		refuse(m, r->id, HW_ELIMIT, "this node runs all the sessions that it can");
+		return;
+	}
+	h->pid = fork();
+	if (h->pid == 0)
+		_exit(run_holder(m, r, command, fds[1]));
+	close(fds[1]);
+	if (h->pid < 0) {
+		close(fds[0]);
+		free(h);
+		refuse(m, r->id, HW_ESPAWN, "cannot start a process");
+		return;
+	}
+	h->answer_fd = fds[0];
+	h->request_id = r->id;
+	memcpy(h->session_id, r->session_id, sizeof(h->session_id));
+	LIST_INSERT_HEAD(&m->held, h, link);
+	m->n_held++;
+}
+
+/* What a sudo left in the session was not the holder's to kill. */
+static void
+on_holder_exit(struct monitor *m, struct held *h)
+{
+	if (h->answer_fd >= 0)
+		on_answer(m, h);
+	if (h->session > 0)
+		sweep_session(h->session, SIGKILL, sweep_now());
+	rundir_remove(m->run_dir, h->session_id);
+	LIST_REMOVE(h, link);
+	free(h);
+	m->n_held--;
+}
+
+static void
+on_child(struct monitor *m)
+{
+	struct held *h;
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		LIST_FOREACH(h, &m->held, link)
+			if (h->pid == pid)
+				break;
+		if (h != NULL)
+			on_holder_exit(m, h);
+		else if (pid == m->uplink)
+			on_uplink_exit(m, status);
+	}
+}
+
+/* --- the loop ------------------------------------------------------------------------------- */
+
+static void
+on_request(struct monitor *m)
+{
+	struct monitor_request r;
+	const char *command, *why;
+	ssize_t n =
+		recv(m->uplink_fd, m->message, sizeof(m->message) - 1, MSG_DONTWAIT | MSG_TRUNC);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		close_uplink(m);
+		m->over = m->config->serve_fd >= 0;
+		return;
+	}
+	if ((size_t)n >= sizeof(m->message) ||
+		request_parse(&r, &command, m->message, (size_t)n, &why) < 0) {
+		say("error", "monitor.bad_request bytes=%zd", n);
+		memcpy(&r, m->message,
+			sizeof(r)); /* zero, or an older message's, where it was short */
+		refuse(m, (size_t)n >= sizeof(r) ? r.id : 0, HW_EVALIDATION,
+			"the request is malformed");
+		return;
+	}
+	m->message[n] = '\0';
+	start_holder(m, &r, command);
+}
+
+static void
+on_signal(struct monitor *m)
+{
+	struct signalfd_siginfo si;
+
+	while (read(m->signals, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
+		if (si.ssi_signo != SIGCHLD)
+			stop(m);
+	}
+	on_child(m);
+}
+
+static int
+poll_timeout(const struct monitor *m)
+{
+	int64_t until = m->stop_until ? m->stop_until : m->restart_at, now = now_ms();
+
+	return until == 0 ? -1 : until <= now ? 0 : (int)(until - now);
+}
+
+static void
+on_time(struct monitor *m)
+{
+	int64_t now = now_ms();
+
+	if (m->stop_until != 0 && now >= m->stop_until && m->uplink > 0)
+		kill(m->uplink, SIGKILL);
+	if (m->stop_until == 0 && m->restart_at != 0 && now >= m->restart_at)
+		start_uplink(m);
+}
+
+static void
+turn(struct monitor *m)
+{
+	struct pollfd p[2 + STARTING_MAX];
+	struct held *starting[STARTING_MAX], *h;
+	int n = 0;
+
+	LIST_FOREACH(h, &m->held, link)
+		if (h->answer_fd >= 0 && n < STARTING_MAX) {
+			p[2 + n] = (struct pollfd){h->answer_fd, POLLIN, 0};
+			starting[n++] = h;
+		}
+	p[0] = (struct pollfd){m->signals, POLLIN, 0};
+	p[1] = (struct pollfd){n < STARTING_MAX ? m->uplink_fd : -1, POLLIN, 0};
+	if (poll(p, 2 + (nfds_t)n, poll_timeout(m)) < 0)
+		return;
+	for (int i = 0; i < n; i++)
+		if (p[2 + i].revents)
+			on_answer(m, starting[i]);
+	if (p[1].revents)
+		on_request(m);
+	if (p[0].revents)
+		on_signal(m);
+	on_time(m);
+}
+
+static int
+take_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGHUP, SIG_IGN);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int
+open_run_dir(const struct monitor_config *c)
+{
+	struct account agent = {.gid = getegid()};
+	char why[192] = "";
+
+	if (!c->rootless && account_find(&agent, c->agent_user, why, sizeof(why)) < 0) {
+		say("error", "monitor.agent_user why=\"%s\"", why);
+		return -1;
+	}
+	int fd = rundir_open(c->dir, agent.gid);
+	if (fd < 0)
+		say("error", "monitor.run_dir dir=%s/run why=\"%s\"", c->dir, strerror(errno));
+	return fd;
+}
+
+int
+monitor_run(const struct monitor_config *config)
+{
+	static struct monitor m; /* its buffer is too large for a stack */
+
+	m = (struct monitor){.config = config, .uplink_fd = config->serve_fd};
+	LIST_INIT(&m.held);
+	m.signals = take_signals();
+	m.run_dir = open_run_dir(config);
+	if (m.signals < 0 || m.run_dir < 0)
+		return UPLINK_EXIT_FATAL;
+	if (m.uplink_fd < 0)
+		start_uplink(&m);
+	while (!m.over)
+		turn(&m);
+	return m.exit_code;
+}

@@ -1,0 +1,34 @@
+/*
+ * The parent of everything that the agent runs: it starts the uplink as an unprivileged user and
+ * again when it dies, and starts a holder for each shell or command that the uplink asks for. It is
+ * root's half of the agent, so it speaks to no network and reads nothing but fixed-layout requests.
+ */
+#ifndef HAWSER_MONITOR_MONITOR_H
+#define HAWSER_MONITOR_MONITOR_H
+
+#include <stdbool.h>
+
+/* Of the uplink, which then is not started again; the monitor ends with the same. */
+#define UPLINK_EXIT_OK	  0
+#define UPLINK_EXIT_FATAL 3  /* its message says what to do */
+#define UPLINK_EXIT_GONE  10 /* ended in order, and the node is deregistered */
+
+struct monitor_config {
+	const char *dir;
+	bool rootless;
+	const char *agent_user; /* whom the uplink runs as; not rootless */
+	const char *run_as;	/* whom sessions run as when nobody is named; not rootless */
+	int grace_seconds;	/* how long shells outlive their uplink */
+	/* The uplink's program and arguments, to which "--monitor-fd N" is added. */
+	const char *uplink;
+	char *const *uplink_args;
+	int n_uplink_args;
+	/* Or, in place of an uplink of its own, a descriptor to serve until it is closed; else -1.
+	 */
+	int serve_fd;
+};
+
+/* Returns the exit code. Takes over SIGCHLD, SIGTERM and SIGINT. */
+int monitor_run(const struct monitor_config *config);
+
+#endif

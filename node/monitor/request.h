@@ -1,0 +1,64 @@
+/*
+ * What the uplink asks of the monitor, and the answer: one fixed-layout message each, over a
+ * SOCK_SEQPACKET pair. Nothing here has a length that is not checked against the message's own.
+ */
+#ifndef HAWSER_MONITOR_REQUEST_H
+#define HAWSER_MONITOR_REQUEST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define REQUEST_MAGIC	    UINT32_C(0x48574d51)
+#define REQUEST_VERSION	    1
+#define REQUEST_COMMAND_MAX (128 * 1024)
+#define REQUEST_MAX	    (sizeof(struct monitor_request) + REQUEST_COMMAND_MAX)
+#define REQUEST_SNDBUF	    (256 * 1024) /* of the pair: one message must fit */
+
+enum request_kind { REQUEST_PTY = 1, REQUEST_EXEC };
+
+/* Texts end in NUL, and all after it is zero. The command's bytes follow the struct, without a NUL;
+ * none at all is a login shell. */
+struct monitor_request {
+	uint32_t magic;
+	uint16_t version, kind;
+	uint32_t id; /* comes back in the answer */
+	uint16_t cols, rows;
+	char run_as[65]; /* empty: the node's default */
+	char session_id[97];
+	char term[65];
+	char lang[65];
+	char colorterm[33];
+	char zero[3];
+	uint32_t command_len;
+};
+
+/* With code 0 the holder's socket comes along. */
+struct monitor_reply {
+	uint32_t magic;
+	uint16_t version, zero;
+	uint32_t id;
+	int32_t code; /* HW_E*, with its sentence in text */
+	uint32_t pid; /* of the program */
+	char run_as[65];
+	char text[191];
+};
+
+_Static_assert(sizeof(struct monitor_request) == 348, "fixed layout");
+_Static_assert(sizeof(struct monitor_reply) == 276, "fixed layout");
+
+/* Checks every byte. *command leads into the message and has ret->command_len bytes.
+ * HW_EVALIDATION, and *why names the field. */
+int request_parse(struct monitor_request *ret, const char **command, const void *p, size_t n,
+	const char **why);
+
+/* The same for an answer: a holder runs as a user by the time that it answers. */
+int reply_parse(struct monitor_reply *ret, const void *p, size_t n);
+
+/* Over a pair, with a descriptor unless that is -1; it stays the caller's. -1 and errno. */
+int reply_send(int fd, const struct monitor_reply *reply, int passed);
+
+/* 0; HW_EIO when there is none to be had (the pair is closed); HW_EVALIDATION. *passed is then -1,
+ * and else the descriptor that came along, or -1. 1 when there is none yet. */
+int reply_receive(struct monitor_reply *ret, int *passed, int fd);
+
+#endif

@@ -1,0 +1,399 @@
+/* Real programs in real holders, started by a real monitor. */
+#include "tests/unit/node/rig.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/base/err.h"
+
+TestSuite(holder, .timeout = 60);
+
+static int
+run(struct rig *r, enum request_kind kind, const char *command)
+{
+	cr_assert_eq(rig_start(r, kind, command), 0, "%s", r->reply.text);
+	return rig_until_exit(r);
+}
+
+Test(holder, a_shell_echoes_and_obeys)
+{
+	struct rig *r = rig_new();
+
+	cr_assert_eq(rig_start(r, REQUEST_PTY, NULL), 0, "%s", r->reply.text);
+	rig_type(r, "echo he''llo\n");
+	rig_until_shown(r, "hello\r\n");
+	rig_type(r, "exit 7\n");
+	cr_assert_eq(rig_until_exit(r), 7);
+	rig_free(r);
+}
+
+Test(holder, exit_statuses_are_exact)
+{
+	struct rig *r = rig_new();
+	static const enum request_kind kinds[] = {REQUEST_PTY, REQUEST_EXEC};
+
+	for (int i = 0; i < 2; i++) {
+		cr_assert_eq(run(r, kinds[i], "exit 0"), 0);
+		rig_close(r);
+		cr_assert_eq(run(r, kinds[i], "exit 7"), 7);
+		rig_close(r);
+		cr_assert_eq(run(r, kinds[i], "kill -9 $$"), 137);
+		cr_assert_eq(r->exit.signal, SIGKILL);
+		rig_close(r);
+	}
+	rig_free(r);
+}
+
+Test(holder, stdout_and_stderr_come_apart)
+{
+	struct rig *r = rig_new();
+
+	cr_assert_eq(run(r, REQUEST_EXEC, "echo out; echo err >&2"), 0);
+	cr_assert_str_eq(rig_text(r, HOLDER_OUT), "out\n");
+	cr_assert_str_eq(rig_text(r, HOLDER_ERR), "err\n");
+	rig_free(r);
+}
+
+Test(holder, the_end_of_stdin_is_passed_on)
+{
+	struct rig *r = rig_new();
+
+	cr_assert_eq(rig_start(r, REQUEST_EXEC, "cat; echo done"), 0);
+	rig_type(r, "abc\n");
+	rig_until_shown(r, "abc\n");
+	rig_send(r, HOLDER_END, HOLDER_IN, 0, r->typed, NULL, 0);
+	cr_assert_eq(rig_until_exit(r), 0);
+	cr_assert_str_eq(rig_text(r, HOLDER_OUT), "abc\ndone\n");
+	rig_free(r);
+}
+
+static char *
+megabyte(void)
+{
+	size_t n = 1 << 20;
+	char *text = malloc(n + 1);
+
+	for (size_t i = 0; i < n; i++)
+		text[i] = i % 64 == 63 ? '\n' : (char)('!' + (i * 7 + i / 64) % 90);
+	text[n] = '\0';
+	return text;
+}
+
+Test(holder, a_megabyte_goes_through_cat_and_back)
+{
+	struct rig *r = rig_new();
+	char *text = megabyte();
+
+	cr_assert_eq(rig_start(r, REQUEST_EXEC, "cat"), 0);
+	rig_type(r, text);
+	rig_send(r, HOLDER_END, HOLDER_IN, 0, r->typed, NULL, 0);
+	cr_assert_eq(rig_until_exit(r), 0);
+	cr_assert_eq(r->out[HOLDER_OUT].len, strlen(text));
+	cr_assert_str_eq(rig_text(r, HOLDER_OUT), text);
+	free(text);
+	rig_free(r);
+}
+
+Test(holder, a_megabyte_goes_through_a_raw_terminal_and_back)
+{
+	struct rig *r = rig_new();
+	char *text = megabyte(), command[64];
+
+	snprintf(command, sizeof(command), "stty raw -echo; echo ready; head -c %zu", strlen(text));
+	cr_assert_eq(rig_start(r, REQUEST_PTY, command), 0);
+	rig_until_shown(r, "ready\n");
+	rig_type(r, text);
+	cr_assert_eq(rig_until_exit(r), 0);
+	cr_assert_str_eq(strchr(rig_text(r, HOLDER_OUT), '\n') + 1, text);
+	free(text);
+	rig_free(r);
+}
+
+Test(holder, much_output_ends_with_its_last_byte)
+{
+	struct rig *r = rig_new();
+
+	cr_assert_eq(run(r, REQUEST_PTY, "head -c 8000000 /dev/zero; echo end"), 0);
+	cr_assert_eq(r->out[HOLDER_OUT].len, 8000000 + 5);
+	rig_free(r);
+}
+
+Test(holder, a_resize_is_seen)
+{
+	struct rig *r = rig_new();
+	struct holder_size size = {.cols = 123, .rows = 45};
+
+	cr_assert_eq(rig_start(r, REQUEST_PTY, "stty size; read x; stty size"), 0);
+	rig_until_shown(r, "24 80\r\n");
+	rig_send(r, HOLDER_RESIZE, 0, 0, 0, &size, sizeof(size));
+	rig_type(r, "\n");
+	cr_assert_eq(rig_until_exit(r), 0);
+	cr_assert_not_null(strstr(rig_text(r, HOLDER_OUT), "45 123\r\n"));
+	rig_free(r);
+}
+
+Test(holder, what_the_terminal_hides_is_said)
+{
+	struct rig *r = rig_new();
+
+	cr_assert_eq(
+		rig_start(r, REQUEST_PTY,
+			"echo name; read a; stty -echo; echo word; read b; stty echo; echo [$a/$b]; "
+			"stty raw; echo raw; read -n 1 c"),
+		0);
+	rig_until_shown(r, "name\r\n");
+	rig_type(r, "alice\n");
+	rig_until_consumed(r, 6);
+	cr_assert_eq(r->echo, HOLDER_ECHO_SHOWN);
+	rig_until_shown(r, "word\r\n");
+	rig_type(r, "secret\n");
+	rig_until_consumed(r, 13);
+	cr_assert_eq(r->echo, HOLDER_ECHO_HIDDEN);
+	rig_until_shown(r, "[alice/secret]");
+	rig_until_shown(r, "raw\n");
+	rig_type(r, "x");
+	rig_until_consumed(r, 14);
+	cr_assert_eq(r->echo, HOLDER_ECHO_SHOWN);
+	cr_assert_eq(rig_until_exit(r), 0);
+	rig_free(r);
+}
+
+Test(holder, a_control_character_interrupts)
+{
+	struct rig *r = rig_new();
+
+	cr_assert_eq(rig_start(r, REQUEST_PTY,
+			     "trap 'echo caught; exit 3' INT; echo on; sleep 100"),
+		0);
+	rig_until_shown(r, "on\r\n");
+	rig_type(r, "\003");
+	cr_assert_eq(rig_until_exit(r), 3);
+	rig_free(r);
+}
+
+Test(holder, signals_reach_the_program)
+{
+	struct rig *r = rig_new();
+
+	cr_assert_eq(rig_start(r, REQUEST_PTY, "echo on; exec sleep 100"), 0);
+	rig_until_shown(r, "on\r\n");
+	rig_send(r, HOLDER_SIGNAL, 0, SIGINT, 0, NULL, 0);
+	cr_assert_eq(rig_until_exit(r), 128 + SIGINT);
+	rig_close(r);
+	cr_assert_eq(rig_start(r, REQUEST_EXEC, "echo on; exec sleep 100"), 0);
+	rig_until_shown(r, "on\n");
+	rig_send(r, HOLDER_SIGNAL, 0, SIGSEGV, 0, NULL, 0); /* not one that may be sent */
+	rig_send(r, HOLDER_SIGNAL, 0, SIGTERM, 0, NULL, 0);
+	cr_assert_eq(rig_until_exit(r), 128 + SIGTERM);
+	rig_free(r);
+}
+
+static pid_t
+shown_pid(struct rig *r)
+{
+	rig_until_shown(r, "]");
+	return (pid_t)atoi(strchr(rig_text(r, HOLDER_OUT), '[') + 1);
+}
+
+Test(holder, a_hang_up_ends_what_runs_in_the_background)
+{
+	struct rig *r = rig_new();
+
+	cr_assert_eq(rig_start(r, REQUEST_PTY, "sleep 1000 & echo [$!]; cat"), 0);
+	pid_t sleeper = shown_pid(r);
+	cr_assert(rig_alive(sleeper));
+	rig_close(r);
+	rig_until_dead(sleeper);
+	rig_free(r);
+}
+
+Test(holder, what_ignores_the_hang_up_is_killed)
+{
+	struct rig *r = rig_new();
+
+	cr_assert_eq(rig_start(r, REQUEST_PTY, "trap '' HUP TERM; sleep 1000 & echo [$!]; wait"),
+		0);
+	pid_t sleeper = shown_pid(r);
+	rig_close(r);
+	rig_until_dead(sleeper);
+	rig_free(r);
+}
+
+Test(holder, a_shell_that_exits_leaves_nothing_behind)
+{
+	struct rig *r = rig_new();
+
+	cr_assert_eq(rig_start(r, REQUEST_PTY, "trap '' HUP; sleep 1000 & echo [$!]; exit 5"), 0);
+	pid_t sleeper = shown_pid(r);
+	cr_assert_eq(rig_until_exit(r), 5);
+	rig_until_dead(sleeper);
+	rig_free(r);
+}
+
+Test(holder, a_command_waits_for_who_holds_its_pipe_until_it_is_closed)
+{
+	struct rig *r = rig_new();
+
+	cr_assert_eq(rig_start(r, REQUEST_EXEC, "sleep 1000 & echo [$!]"), 0);
+	pid_t sleeper = shown_pid(r);
+	cr_assert(rig_alive(sleeper));
+	rig_close(r);
+	rig_until_dead(sleeper);
+	rig_free(r);
+}
+
+Test(holder, an_uplink_that_goes_leaves_the_program_for_its_grace)
+{
+	struct rig *r = rig_new(.grace_seconds = 1);
+
+	cr_assert_eq(rig_start(r, REQUEST_PTY, "sleep 1000 & echo [$!]; cat"), 0);
+	pid_t sleeper = shown_pid(r);
+	close(r->fd);
+	r->fd = -1;
+	cr_assert(rig_alive(sleeper));
+	rig_until_dead(sleeper);
+	rig_free(r);
+}
+
+Test(holder, a_new_uplink_adopts_it)
+{
+	struct rig *r = rig_new();
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	struct holder_state state;
+	struct {
+		struct holder_head head;
+		struct holder_state state;
+	} got;
+
+	cr_assert_eq(rig_start(r, REQUEST_PTY, "read x; echo got $x; read y; exit 4"), 0);
+	rig_type(r, "one\n");
+	rig_until_shown(r, "got one\r\n");
+	close(r->fd);
+
+	DIR *d = NULL;
+	char dir[128];
+	snprintf(dir, sizeof(dir), "%s/run", r->dir);
+	d = opendir(dir);
+	for (struct dirent *e; (e = readdir(d)) != NULL;)
+		if (e->d_name[0] != '.')
+			snprintf(sun.sun_path, sizeof(sun.sun_path), "%.40s/%.60s", dir, e->d_name);
+	closedir(d);
+	r->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	cr_assert_eq(connect(r->fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	rig_send(r, HOLDER_STATE, 0, 0, 0, NULL, 0);
+	cr_assert_eq(recv(r->fd, &got, sizeof(got), MSG_WAITALL), (ssize_t)sizeof(got));
+	state = got.state;
+	cr_assert_eq(got.head.type, HOLDER_STATE);
+	cr_assert_eq(state.received, 4);
+	cr_assert_eq(state.consumed, 4);
+	cr_assert_eq(state.pid, (int)r->reply.pid);
+	cr_assert_eq(state.exited, 0);
+	cr_assert_eq(state.end[HOLDER_OUT], strlen("one\r\ngot one\r\n"));
+	rig_credit(r, HOLDER_OUT, state.start[HOLDER_OUT], HOLDER_RING_MAX);
+	rig_type(r, "two\n");
+	rig_until_consumed(r, 8);
+	cr_assert_eq(rig_until_exit(r), 4);
+	rig_free(r);
+}
+
+Test(holder, the_environment_is_a_logins)
+{
+	struct rig *r = rig_new();
+
+	cr_assert_eq(
+		run(r, REQUEST_EXEC,
+			"echo $HOME:$USER:$LOGNAME:$SHELL:$(printenv TERM || echo none):$(umask); pwd; "
+			"ls /proc/self/fd; ps -o sid=,pid= -p $$ | awk '{print $1==$2}'; "
+			"grep NoNewPrivs /proc/self/status; ulimit -c"),
+		0);
+	if (getuid() == 0)
+		cr_assert_eq(strncmp(rig_text(r, HOLDER_OUT), "/root:root:root:", 16), 0, "%s",
+			rig_text(r, HOLDER_OUT));
+	cr_assert_not_null(strstr(rig_text(r, HOLDER_OUT), ":none:0022\n"), "%s",
+		rig_text(r, HOLDER_OUT));
+	cr_assert_not_null(strstr(rig_text(r, HOLDER_OUT), "\n0\n1\n2\n3\n1\n"), "%s",
+		rig_text(r, HOLDER_OUT));
+	cr_assert_not_null(strstr(rig_text(r, HOLDER_OUT), "NoNewPrivs:\t0\n"));
+	rig_close(r);
+	cr_assert_eq(run(r, REQUEST_PTY, "echo $TERM; tty; stty -a | grep -o iutf8"), 0);
+	cr_assert_not_null(strstr(rig_text(r, HOLDER_OUT), "xterm\r\n/dev/pts/"));
+	cr_assert_not_null(strstr(rig_text(r, HOLDER_OUT), "iutf8\r\n"));
+	rig_free(r);
+}
+
+Test(holder, rootless_runs_as_itself_only)
+{
+	struct rig *r = rig_new();
+
+	cr_assert_eq(rig_start_as(r, REQUEST_EXEC, "true", "no-such-user"), HW_ERUNAS);
+	cr_assert_not_null(strstr(r->reply.text, "no user no-such-user on this node"), "%s",
+		r->reply.text);
+	rig_free(r);
+}
+
+Test(holder, a_long_command_arrives_whole)
+{
+	struct rig *r = rig_new();
+	char *command = calloc(1, REQUEST_COMMAND_MAX);
+
+	/* One argument of a program may have 128 KiB with its NUL. */
+	memset(command, ' ', REQUEST_COMMAND_MAX - 1);
+	memcpy(command + REQUEST_COMMAND_MAX - 8, "exit 33", 7);
+	cr_assert_eq(run(r, REQUEST_EXEC, command), 33);
+	free(command);
+	rig_free(r);
+}
+
+Test(holder, a_malformed_request_is_answered_and_harms_nobody)
+{
+	struct rig *r = rig_new();
+	struct monitor_request q = {.magic = REQUEST_MAGIC, .version = 9, .id = 77};
+	int fd;
+
+	cr_assert_eq(send(r->monitor_fd, &q, sizeof(q), 0), (ssize_t)sizeof(q));
+	while (reply_receive(&r->reply, &fd, r->monitor_fd) > 0)
+		;
+	cr_assert_eq(r->reply.code, HW_EVALIDATION);
+	cr_assert_eq(r->reply.id, 77);
+	cr_assert_eq(run(r, REQUEST_EXEC, "exit 2"), 2);
+	rig_free(r);
+}
+
+/* --- with root, as others ------------------------------------------------------------------- */
+
+Test(holder_root, runs_as_the_default_user_with_its_groups)
+{
+	if (geteuid() != 0)
+		return;
+	struct rig *r = rig_new(.run_as = "root");
+
+	cr_assert_eq(run(r, REQUEST_EXEC, "id -un; test -w /usr && echo can write"), 0);
+	cr_assert_str_eq(rig_text(r, HOLDER_OUT), "root\ncan write\n");
+	rig_close(r);
+	cr_assert_eq(rig_start_as(r, REQUEST_PTY, "x", "nobody"), 0);
+	rig_until_exit(r);
+	cr_assert_not_null(strstr(rig_text(r, HOLDER_OUT), "not available"), "%s",
+		rig_text(r, HOLDER_OUT));
+	rig_free(r);
+}
+
+Test(holder_root, the_terminal_is_the_users)
+{
+	if (geteuid() != 0)
+		return;
+	struct rig *r = rig_new(.run_as = "hawser-no-such");
+
+	cr_assert_eq(rig_start(r, REQUEST_PTY, "x"), HW_ERUNAS);
+	cr_assert_eq(rig_start_as(r, REQUEST_PTY, "stat -c '%U %G %a' $(tty)", "root"), 0);
+	cr_assert_eq(rig_until_exit(r), 0);
+	cr_assert_str_eq(rig_text(r, HOLDER_OUT), "root tty 620\r\n");
+	rig_free(r);
+}
