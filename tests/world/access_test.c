@@ -1,0 +1,195 @@
+/* Who is let in, what they may, and how they are put out again. */
+#include <string.h>
+
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+
+#include "tests/world/world.h"
+
+static struct world_peer *
+new_user(struct world_peer *admin, const char *name, bool as_admin)
+{
+	struct msg_create_user_request req = {.user_name = name, .admin = as_admin};
+	struct msg_create_user_reply *rep;
+	struct hw_err err = HW_ERR_INIT;
+	char why[384];
+
+	cr_assert(eq(int, world_call(admin, OP_create_user, &req, &rep, why), 0), "%s", why);
+	struct world_peer *p = world_user(admin->world, rep->invite);
+	cr_assert(eq(int, world_connect(p, &err), 0), "%s", err.text);
+	return p;
+}
+
+Test(access, who_is_no_administrator_may_nothing_and_each_attempt_is_one_entry)
+{
+	struct world *w = world_new(NULL);
+	struct world_peer *admin = world_admin(w), *bob = new_user(admin, "bob", false);
+	struct world_peer *node = world_node(w, admin, "web-01");
+	struct msg_start_session_request req = {.target = node->who.id};
+	struct msg_describe_instance_information_request list = {.max_results = 50};
+	struct hw_err err = HW_ERR_INIT;
+	char why[384];
+
+	cr_assert(eq(int, world_connect(node, &err), 0));
+	cr_assert(eq(int, world_call(bob, OP_start_session, &req, NULL, why), HW_EDENIED));
+	cr_assert(ne(ptr, strstr(why, "bob"), NULL));
+	cr_assert(eq(int, world_call(bob, OP_describe_instance_information, &list, NULL, NULL), HW_EDENIED));
+	cr_assert(eq(sz, world_entries(w, "decision", "ssm:StartSession", OUTCOME_DENIED), 1));
+	cr_assert(eq(sz, world_entries(w, "outcome", "ssm:StartSession", 0), 0));
+	world_peer_free(bob);
+	world_peer_free(node);
+	world_peer_free(admin);
+	world_free(w);
+}
+
+Test(access, an_allowed_operation_has_its_intent_and_its_outcome_in_the_ledger)
+{
+	struct world *w = world_new(NULL);
+	struct world_peer *admin = world_admin(w), *bob = new_user(admin, "bob", false);
+
+	cr_assert(eq(sz, world_entries(w, "decision", "iam:CreateUser", OUTCOME_ALLOWED), 1));
+	cr_assert(eq(sz, world_entries(w, "outcome", "iam:CreateUser", OUTCOME_OK), 1));
+	world_peer_free(bob);
+	world_peer_free(admin);
+	world_free(w);
+}
+
+Test(access, nodes_may_not_use_the_control_api)
+{
+	struct world *w = world_new(NULL);
+	struct world_peer *admin = world_admin(w), *node = world_node(w, admin, "web-01");
+	struct msg_describe_sessions_request req = {.state = SESSION_STATE_ACTIVE};
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(eq(int, world_connect(node, &err), 0));
+	cr_assert(eq(int, world_call(node, OP_describe_sessions, &req, NULL, NULL), HW_EDENIED));
+	world_peer_free(node);
+	world_peer_free(admin);
+	world_free(w);
+}
+
+Test(access, a_removed_user_is_cut_at_once_with_its_sessions_and_stays_out)
+{
+	struct world *w = world_new(NULL);
+	struct world_peer *admin = world_admin(w), *eve = new_user(admin, "eve", true);
+	struct world_peer *node = world_node(w, admin, "web-01");
+	struct msg_delete_user_request req = {.user_name = "eve"};
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(eq(int, world_connect(node, &err), 0));
+	world_shell(eve, node);
+	cr_assert(eq(int, world_call(admin, OP_delete_user, &req, NULL, NULL), 0));
+	world_advance(w, 2 * USEC_PER_SEC);
+	cr_assert(not(eve->up));
+	cr_assert(eq(int, eve->down_code, HW_EREVOKED));
+	cr_assert(node->opened->closed);
+	cr_assert(eq(int, world_connect(eve, &err), HW_EREVOKED));
+	cr_assert(eq(sz, world_entries(w, "link.refused", NULL, OUTCOME_DENIED), 1));
+
+	struct msg_create_user_request again = {.user_name = "eve", .admin = true};
+	cr_assert(eq(int, world_call(admin, OP_create_user, &again, NULL, NULL), 0));
+	cr_assert(eq(int, world_connect(eve, &err), HW_EREVOKED), "a new user of that name is another one");
+	world_peer_free(eve);
+	world_peer_free(node);
+	world_peer_free(admin);
+	world_free(w);
+}
+
+Test(access, a_removed_node_is_cut_and_its_id_is_dead)
+{
+	struct world *w = world_new(NULL);
+	struct world_peer *admin = world_admin(w), *node = world_node(w, admin, "web-01");
+	struct msg_deregister_managed_instance_request req = {.instance_id = node->who.id};
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(eq(int, world_connect(node, &err), 0));
+	struct world_channel *c = world_shell(admin, node);
+	cr_assert(eq(int, world_call(admin, OP_deregister_managed_instance, &req, NULL, NULL), 0));
+	world_advance(w, 2 * USEC_PER_SEC);
+	cr_assert(not(node->up));
+	cr_assert(eq(int, node->down_code, HW_EREVOKED));
+	cr_assert(c->closed);
+	cr_assert(eq(int, world_connect(node, &err), HW_EREVOKED));
+	world_peer_free(node);
+	world_peer_free(admin);
+	world_free(w);
+}
+
+Test(access, a_node_that_dials_again_replaces_its_old_link)
+{
+	struct world *w = world_new(NULL);
+	struct world_peer *admin = world_admin(w), *node = world_node(w, admin, "web-01");
+	struct world_peer twin = *node;
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(eq(int, world_connect(node, &err), 0));
+	cr_assert(eq(int, world_connect(&twin, &err), 0));
+	world_settle(w);
+	cr_assert(not(node->up));
+	cr_assert(twin.up);
+	link_close(twin.link, HW_ECLOSED, "");
+	world_settle(w);
+	pair_free(twin.pair);
+	world_peer_free(node);
+	world_peer_free(admin);
+	world_free(w);
+}
+
+Test(access, an_invite_and_an_activation_work_once)
+{
+	struct world *w = world_new(NULL);
+	struct world_peer *admin = world_admin(w);
+	const char *reply;
+	char *body = arena_printf(w->arena, "{\"Invite\":\"%s\",\"CertificateSigningRequest\":\"AAAA\"}", w->invite);
+
+	cr_assert(eq(int, world_http(w, "Login", body, &reply), 400));
+	cr_assert(ne(ptr, strstr(reply, "__type"), NULL));
+	cr_assert(eq(ptr, strstr(reply, w->invite), NULL), "a secret is never in an error");
+	world_peer_free(admin);
+	world_free(w);
+}
+
+Test(access, a_field_that_is_wrong_is_named)
+{
+	struct world *w = world_new(NULL);
+	struct world_peer *admin = world_admin(w);
+	const char *reply;
+
+	cr_assert(eq(int, world_http(w, "Login", "{\"Invite\":7}", &reply), 400));
+	cr_assert(ne(ptr, strstr(reply, "Invite"), NULL), "%s", reply);
+	cr_assert(eq(int, world_http(w, "Login", "{", &reply), 400));
+	cr_assert(ne(ptr, strstr(reply, "SerializationException"), NULL), "%s", reply);
+	cr_assert(eq(int, world_http(w, "ListUsers", "{}", &reply), 400));
+	cr_assert(ne(ptr, strstr(reply, "UnknownOperationException"), NULL), "%s", reply);
+	world_peer_free(admin);
+	world_free(w);
+}
+
+Test(access, a_certificate_that_is_not_the_node_s_newest_or_the_one_before_is_a_clone)
+{
+	struct world *w = world_new(NULL);
+	struct world_peer *admin = world_admin(w), *node = world_node(w, admin, "web-01");
+	struct hw_err err = HW_ERR_INIT;
+
+	memcpy(node->who.serial, "00", 3);
+	cr_assert(eq(int, world_connect(node, &err), HW_EREVOKED));
+	cr_assert(ne(ptr, strstr(err.text, "outdated"), NULL));
+	world_peer_free(node);
+	world_peer_free(admin);
+	world_free(w);
+}
+
+Test(access, a_user_with_an_expired_certificate_keeps_its_link_but_asks_in_vain)
+{
+	struct world *w = world_new(NULL);
+	struct world_peer *admin = world_admin(w);
+	struct msg_list_users_request req = {.max_results = 10};
+	char why[384];
+
+	cr_assert(eq(int, world_call(admin, OP_list_users, &req, NULL, NULL), 0));
+	world_advance(w, CERT_USER_LIFE + USEC_PER_SEC);
+	cr_assert(admin->up);
+	cr_assert(eq(int, world_call(admin, OP_list_users, &req, NULL, why), HW_EEXPIRED), "%s", why);
+	world_peer_free(admin);
+	world_free(w);
+}

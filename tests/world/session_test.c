@@ -1,0 +1,392 @@
+/* Sessions through a relay: opened by ticket, recorded before they are forwarded, ended with a reason. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+
+#include "audit/journal.h"
+#include "proto/wire/channel.h"
+#include "tests/world/world.h"
+
+struct stage {
+	struct world *w;
+	struct world_peer *admin, *node;
+};
+
+static struct stage
+stage_new(const char *conf)
+{
+	struct hw_err err = HW_ERR_INIT;
+	struct stage s = {.w = world_new(conf)};
+
+	s.admin = world_admin(s.w);
+	s.node = world_node(s.w, s.admin, "web-01");
+	cr_assert(eq(int, world_connect(s.node, &err), 0), "%s", err.text);
+	return s;
+}
+
+static void
+stage_free(struct stage *s)
+{
+	world_peer_free(s->node);
+	world_peer_free(s->admin);
+	world_free(s->w);
+}
+
+static void
+type(struct world_channel *c, const char *text)
+{
+	cr_assert(eq(sz, channel_write(c->ch, STREAM_IN, text, strlen(text)), strlen(text)));
+}
+
+static bool
+got(const struct world_channel *c, int stream, const char *text)
+{
+	return c->got[stream].len == strlen(text) && memcmp(buf_data(&c->got[stream]), text, strlen(text)) == 0;
+}
+
+Test(session, what_is_typed_arrives_and_what_is_shown_comes_back)
+{
+	struct stage s = stage_new(NULL);
+
+	s.node->echoes = true;
+	struct world_channel *c = world_shell(s.admin, s.node);
+	cr_assert(c->accepted);
+	cr_assert_str_eq(s.node->opened->open.principal, "admin");
+	cr_assert_str_eq(s.node->opened->open.term, "xterm-256color");
+	cr_assert(eq(i64, s.node->opened->open.cols, 80));
+	type(c, "uname\r");
+	world_settle(s.w);
+	cr_assert(got(s.node->opened, STREAM_IN, "uname\r"));
+	cr_assert(got(c, STREAM_OUT, "uname\r"));
+	cr_assert(eq(sz, world_entries(s.w, "session.start", NULL, 0), 1));
+	stage_free(&s);
+}
+
+/* Counts the bytes of input that the journal's files hold. */
+static size_t
+journalled(struct world *w)
+{
+	struct journal_reader *r = NULL;
+	struct journal_record rec;
+	struct secret_key master;
+	struct hw_err err = HW_ERR_INIT;
+	char dir[128], key[128];
+	size_t n = 0;
+	jpos end;
+
+	snprintf(dir, sizeof(dir), "%s/journal", w->dir);
+	snprintf(key, sizeof(key), "%s/master.key", w->dir);
+	cr_assert(eq(int, secret_key_load(&master, key, &err), 0));
+	cr_assert(eq(int, journal_reader_open(&r, dir, &master, 0, &err), 0), "%s", err.text);
+	while (journal_reader_next(r, &rec, &end, &err) > 0)
+		if (rec.type == JOURNAL_DATA && rec.stream == STREAM_IN)
+			n += rec.len;
+	journal_reader_close(r);
+	return n;
+}
+
+struct watch {
+	struct world *w;
+	size_t forwarded;
+};
+
+/* On each message from the relay to the node: its input must be in the journal by now. */
+static bool
+watch_input(void *arg, uint8_t *p, size_t n)
+{
+	struct watch *watch = arg;
+	struct hw_err err = HW_ERR_INIT;
+	struct frame f;
+	size_t used;
+
+	for (; n > 0; p += used, n -= used) {
+		cr_assert(eq(int, frame_parse(&f, p, n, &used, &err), 0));
+		if (f.kind == FRAME_DATA)
+			watch->forwarded += f.body_len;
+	}
+	cr_assert(ge(sz, journalled(watch->w), watch->forwarded), "a key left before it was recorded");
+	return true;
+}
+
+Test(session, no_key_leaves_before_it_is_in_the_journal)
+{
+	struct stage s = stage_new(NULL);
+	struct watch watch = {.w = s.w};
+	struct world_channel *c = world_shell(s.admin, s.node);
+
+	pair_tap(s.node->pair, PAIR_A, watch_input, &watch);
+	for (int i = 0; i < 50; i++) {
+		type(c, "ls -l\r");
+		if (i % 3 == 0)
+			world_settle(s.w);
+	}
+	world_settle(s.w);
+	cr_assert(eq(sz, watch.forwarded, 300));
+	stage_free(&s);
+}
+
+Test(session, with_durability_sync_a_key_waits_for_the_disk)
+{
+	struct stage s = stage_new("durability = sync\n");
+	struct watch watch = {.w = s.w};
+	struct world_channel *c = world_shell(s.admin, s.node);
+
+	pair_tap(s.node->pair, PAIR_A, watch_input, &watch);
+	type(c, "whoami\r");
+	world_settle(s.w);
+	cr_assert(got(s.node->opened, STREAM_IN, "whoami\r"));
+	s.w->fail_syncs = EIO;
+	type(c, "reboot\r");
+	world_settle(s.w);
+	cr_assert(got(s.node->opened, STREAM_IN, "whoami\r"), "what could not be synced went out");
+	cr_assert(ne(ptr, strstr(c->notice, "cannot be recorded"), NULL));
+	stage_free(&s);
+}
+
+Test(session, a_full_disk_freezes_it_says_why_and_ends_it_after_the_grace_time)
+{
+	struct stage s = stage_new("grace_seconds = 30\n");
+	struct hw_err err = HW_ERR_INIT;
+	struct msg_start_session_request req = {.target = s.node->who.id};
+	const char *why;
+
+	s.node->echoes = true;
+	struct world_channel *c = world_shell(s.admin, s.node);
+	type(c, "a");
+	world_settle(s.w);
+	s.w->fail_writes = ENOSPC;
+	type(c, "rm -rf /\r");
+	world_settle(s.w);
+	cr_assert(got(s.node->opened, STREAM_IN, "a"), "an unrecorded key went out");
+	cr_assert(ne(ptr, strstr(c->notice, "frozen"), NULL));
+	cr_assert(not(relay_healthy(s.w->relay, &why)));
+
+	world_advance(s.w, 29 * USEC_PER_SEC);
+	cr_assert(not(c->closed));
+	world_advance(s.w, 3 * USEC_PER_SEC);
+	cr_assert(c->closed);
+	cr_assert(eq(int, c->code, HW_ERECORD));
+	cr_assert(s.node->opened->closed);
+
+	char message[384];
+	cr_assert(eq(int, world_call(s.admin, OP_start_session, &req, NULL, message), HW_ERECORD), "%s", message);
+	(void)err;
+	stage_free(&s);
+}
+
+Test(session, the_program_s_exit_status_reaches_its_user_after_its_output)
+{
+	struct stage s = stage_new(NULL);
+	struct world_channel *c = world_exec(s.admin, s.node, "make");
+
+	cr_assert_str_eq(s.node->opened->open.command, "make");
+	struct channel *ch = s.node->opened->ch;
+	channel_write(ch, STREAM_OUT, "built\n", 6);
+	channel_write(ch, STREAM_ERR, "warning\n", 8);
+	channel_end(ch, STREAM_OUT);
+	channel_end(ch, STREAM_ERR);
+	struct msg_close close = {.exited = true, .exit_status = 3};
+	channel_close(ch, &close);
+	s.node->opened->ch = NULL;
+	world_settle(s.w);
+	cr_assert(c->closed);
+	cr_assert(c->exited);
+	cr_assert(eq(int, c->exit_status, 3));
+	cr_assert(got(c, STREAM_OUT, "built\n"));
+	cr_assert(got(c, STREAM_ERR, "warning\n"));
+	cr_assert(c->ended[STREAM_OUT] && c->ended[STREAM_ERR]);
+	cr_assert(eq(sz, world_entries(s.w, "session.end", NULL, OUTCOME_OK), 1));
+	stage_free(&s);
+}
+
+Test(session, an_exec_s_reader_sets_the_pace_of_its_program)
+{
+	static uint8_t block[64 * 1024];
+	struct stage s = stage_new(NULL);
+	struct world_channel *c = world_exec(s.admin, s.node, "cat big");
+	struct channel *ch = s.node->opened->ch;
+	size_t sent = 0, n;
+
+	c->hold = true;
+	while ((n = channel_write(ch, STREAM_OUT, block, sizeof(block))) > 0) {
+		sent += n;
+		world_settle(s.w);
+	}
+	cr_assert(eq(sz, sent, 256 * 1024), "the user's window is the node's");
+	c->hold = false;
+	channel_consume(c->ch, STREAM_OUT, c->got[STREAM_OUT].len, ECHO_UNKNOWN);
+	world_settle(s.w);
+	cr_assert(gt(sz, channel_room(ch, STREAM_OUT), 0));
+	stage_free(&s);
+}
+
+Test(session, a_stalled_terminal_does_not_stop_its_shell)
+{
+	static uint8_t block[64 * 1024];
+	struct stage s = stage_new(NULL);
+	struct world_channel *c = world_shell(s.admin, s.node);
+	struct channel *ch = s.node->opened->ch;
+	size_t sent = 0;
+
+	c->hold = true;
+	for (int i = 0; i < 40; i++) {
+		size_t n = channel_write(ch, STREAM_OUT, block, sizeof(block));
+		sent += n;
+		world_settle(s.w);
+	}
+	cr_assert(lt(sz, sent, 40 * sizeof(block)), "a slow terminal slows its shell");
+	world_advance(s.w, 8 * USEC_PER_SEC);
+	for (int i = 0; i < 40; i++) {
+		cr_assert(eq(sz, channel_write(ch, STREAM_OUT, block, sizeof(block)), sizeof(block)));
+		world_settle(s.w);
+	}
+	c->hold = false;
+	channel_consume(c->ch, STREAM_OUT, c->got[STREAM_OUT].len, ECHO_UNKNOWN);
+	world_settle(s.w);
+	cr_assert(ne(ptr, strstr(c->notice, "not shown"), NULL));
+	stage_free(&s);
+}
+
+Test(session, a_node_that_goes_ends_it_with_that_reason)
+{
+	struct stage s = stage_new(NULL);
+	struct world_channel *c = world_shell(s.admin, s.node);
+
+	world_drop(s.node);
+	cr_assert(c->closed);
+	cr_assert(eq(int, c->code, HW_EUNAVAILABLE));
+	cr_assert(ne(ptr, strstr(c->message, "node's link"), NULL));
+	stage_free(&s);
+}
+
+Test(session, a_user_that_goes_hangs_up_its_program)
+{
+	struct stage s = stage_new(NULL);
+
+	world_shell(s.admin, s.node);
+	world_drop(s.admin);
+	cr_assert(s.node->opened->closed);
+	cr_assert(eq(sz, world_entries(s.w, "session.end", NULL, 0), 1));
+	stage_free(&s);
+}
+
+Test(session, a_node_that_is_not_there_is_not_connected)
+{
+	struct stage s = stage_new(NULL);
+	struct msg_start_session_request req = {.target = s.node->who.id};
+	char why[384];
+
+	world_drop(s.node);
+	cr_assert(eq(int, world_call(s.admin, OP_start_session, &req, NULL, why), HW_EOFFLINE));
+	cr_assert(ne(ptr, strstr(why, s.node->who.id), NULL));
+	req.target = "mi-00000000000000000";
+	cr_assert(eq(int, world_call(s.admin, OP_start_session, &req, NULL, why), HW_EOFFLINE));
+	stage_free(&s);
+}
+
+Test(session, the_node_s_refusal_reaches_the_user)
+{
+	struct stage s = stage_new(NULL);
+
+	s.node->refuses = true;
+	struct world_channel *c = world_shell(s.admin, s.node);
+	cr_assert(c->rejected);
+	cr_assert(eq(int, c->code, HW_ERUNAS));
+	cr_assert(ne(ptr, strstr(c->message, "ghost"), NULL));
+	stage_free(&s);
+}
+
+Test(session, a_ticket_opens_once_for_its_principal_in_time_for_its_session)
+{
+	struct stage s = stage_new(NULL);
+	struct msg_start_session_request req = {.target = s.node->who.id};
+	struct msg_start_session_reply *a, *b, *late;
+	struct msg_create_user_request cu = {.user_name = "mallory", .admin = true};
+	struct msg_create_user_reply *made;
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(eq(int, world_call(s.admin, OP_start_session, &req, &a, NULL), 0));
+	cr_assert(eq(int, world_call(s.admin, OP_start_session, &req, &b, NULL), 0));
+	cr_assert(eq(int, world_call(s.admin, OP_create_user, &cu, &made, NULL), 0));
+	struct world_peer *mallory = world_user(s.w, made->invite);
+	cr_assert(eq(int, world_connect(mallory, &err), 0));
+
+	cr_assert(eq(int, world_open(mallory, CHANNEL_TYPE_PTY, a->session_id, a->token_value)->code, HW_ETICKET));
+	cr_assert(eq(int, world_open(s.admin, CHANNEL_TYPE_PTY, b->session_id, a->token_value)->code, HW_ETICKET));
+	cr_assert(eq(int, world_open(s.admin, CHANNEL_TYPE_EXEC, a->session_id, a->token_value)->code, HW_ETICKET));
+	cr_assert(eq(int, world_open(s.admin, CHANNEL_TYPE_PTY, a->session_id, "guess")->code, HW_ETICKET));
+	cr_assert(world_open(s.admin, CHANNEL_TYPE_PTY, a->session_id, a->token_value)->accepted);
+	cr_assert(eq(int, world_open(s.admin, CHANNEL_TYPE_PTY, a->session_id, a->token_value)->code, HW_ETICKET));
+
+	cr_assert(eq(int, world_call(s.admin, OP_start_session, &req, &late, NULL), 0));
+	world_advance(s.w, 61 * USEC_PER_SEC);
+	cr_assert(eq(int, world_open(s.admin, CHANNEL_TYPE_PTY, late->session_id, late->token_value)->code, HW_ETICKET));
+	world_peer_free(mallory);
+	stage_free(&s);
+}
+
+Test(session, one_that_is_terminated_ends_on_both_sides)
+{
+	struct stage s = stage_new(NULL);
+	struct world_channel *c = world_shell(s.admin, s.node);
+	struct msg_terminate_session_request req = {.session_id = c->session};
+
+	cr_assert(eq(int, world_call(s.admin, OP_terminate_session, &req, NULL, NULL), 0));
+	world_settle(s.w);
+	cr_assert(c->closed);
+	cr_assert(eq(int, c->code, HW_ETERMINATED));
+	cr_assert(s.node->opened->closed);
+	stage_free(&s);
+}
+
+Test(session, a_megabyte_that_is_pasted_arrives_whole_and_in_order)
+{
+	struct stage s = stage_new(NULL);
+	struct world_channel *c = world_shell(s.admin, s.node);
+	static uint8_t paste[1024 * 1024];
+	size_t done = 0;
+
+	for (size_t i = 0; i < sizeof(paste); i++)
+		paste[i] = (uint8_t)(i * 7 + i / 251); /* invalid UTF-8 among it */
+	while (done < sizeof(paste)) {
+		size_t n = channel_write(c->ch, STREAM_IN, paste + done, sizeof(paste) - done);
+		done += n;
+		world_settle(s.w);
+	}
+	cr_assert(eq(sz, s.node->opened->got[STREAM_IN].len, sizeof(paste)));
+	cr_assert(eq(int, memcmp(buf_data(&s.node->opened->got[STREAM_IN]), paste, sizeof(paste)), 0));
+	stage_free(&s);
+}
+
+Test(session, a_resize_reaches_the_node)
+{
+	struct stage s = stage_new(NULL);
+	struct world_channel *c = world_shell(s.admin, s.node);
+	struct msg_control size = {.type = CONTROL_RESIZE, .cols = 132, .rows = 43};
+
+	channel_control(c->ch, &size);
+	world_settle(s.w);
+	cr_assert(eq(int, s.node->opened->control.type, CONTROL_RESIZE));
+	cr_assert(eq(i64, s.node->opened->control.cols, 132));
+	stage_free(&s);
+}
+
+Test(session, those_that_a_stopped_relay_left_open_are_ended_at_its_start)
+{
+	struct stage s = stage_new(NULL);
+	struct hw_err err = HW_ERR_INIT;
+	struct msg_describe_sessions_request req = {.state = SESSION_STATE_HISTORY};
+	struct msg_describe_sessions_reply *rep;
+
+	world_shell(s.admin, s.node);
+	cr_assert(eq(int, world_restart(s.w, &err), 0), "%s", err.text);
+	cr_assert(eq(int, world_connect(s.admin, &err), 0), "%s", err.text);
+	cr_assert(eq(int, world_call(s.admin, OP_describe_sessions, &req, &rep, NULL), 0));
+	cr_assert(eq(sz, rep->sessions.n, 1));
+	cr_assert(rep->sessions.v[0].status == SESSION_STATUS_FAILED ||
+		  rep->sessions.v[0].status == SESSION_STATUS_TERMINATED);
+	stage_free(&s);
+}

@@ -1,0 +1,604 @@
+#include "tests/world/world.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+
+#include <openssl/x509.h>
+
+#include "audit/ledger.h"
+#include "proto/base/enc.h"
+#include "proto/base/file.h"
+#include "proto/wire/codec.h"
+#include "relay/services/table.h"
+
+/* --- the relay ------------------------------------------------------------------------------------ */
+
+static ssize_t
+fail_write(void *arg, int fd, const void *p, size_t n)
+{
+	struct world *w = arg;
+
+	if (w->fail_writes == 0)
+		return write(fd, p, n);
+	errno = w->fail_writes;
+	return -1;
+}
+
+static int
+fail_sync(void *arg, int fd)
+{
+	struct world *w = arg;
+
+	if (w->fail_syncs == 0)
+		return fdatasync(fd);
+	errno = w->fail_syncs;
+	return -1;
+}
+
+static int
+open_relay(struct world *w, struct hw_err *err)
+{
+	struct relay_options o = {
+		.dir = w->dir,
+		.loop = w->loop,
+		.log = &w->log,
+		.threaded = false,
+		.handlers = services_handlers,
+		.journal_io = &w->io,
+	};
+
+	return relay_open(&w->relay, &o, err);
+}
+
+static void
+append_conf(struct world *w, const char *lines)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/relay.conf", w->dir);
+	FILE *f = fopen(path, "a");
+	cr_assert(f != NULL);
+	fputs(lines, f);
+	fclose(f);
+}
+
+struct world *
+world_new(const char *conf)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(w != NULL);
+	snprintf(w->dir, sizeof(w->dir), "/tmp/hawser-world-XXXXXX");
+	cr_assert(mkdtemp(w->dir) != NULL);
+	fake_clock_init(&w->clock, clock_wall(&hw_clock_system));
+	w->loop = loop_new_fake(&w->clock);
+	w->io = (struct journal_io){fail_write, fail_sync, w};
+	w->arena = arena_new(64 << 20);
+	w->sink = (struct log_sink){.level = LOG_LEVEL_ERROR, .clock = &w->clock.clock};
+	log_ctx_init(&w->log, getenv("WORLD_LOG") != NULL ? &w->sink : NULL);
+	if (getenv("WORLD_LOG") != NULL)
+		w->sink.level = LOG_LEVEL_DEBUG;
+	struct relay_init_options io = {.dir = w->dir, .listen = "127.0.0.1:8443"};
+	cr_assert(eq(int, relay_init(&io, w->invite, w->url, &err), 0), "%s", err.text);
+	if (conf != NULL)
+		append_conf(w, conf);
+	cr_assert(eq(int, open_relay(w, &err), 0), "%s", err.text);
+	world_settle(w);
+	return w;
+}
+
+static int
+remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+	(void)st, (void)flag, (void)ftw;
+	return remove(path);
+}
+
+void
+world_free(struct world *w)
+{
+	relay_close(w->relay);
+	loop_free(w->loop);
+	arena_free(w->arena);
+	nftw(w->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	free(w);
+}
+
+void
+world_settle(struct world *w)
+{
+	loop_settle(w->loop);
+}
+
+void
+world_advance(struct world *w, int64_t usec)
+{
+	loop_advance(w->loop, usec);
+}
+
+int
+world_restart(struct world *w, struct hw_err *err)
+{
+	relay_close(w->relay);
+	w->relay = NULL;
+	int r = open_relay(w, err);
+	world_settle(w);
+	return r;
+}
+
+/* --- doors ------------------------------------------------------------------------------------------ */
+
+struct http_answer {
+	struct world *world;
+	int status;
+	const char *body;
+};
+
+static void
+on_http(void *arg, int status, const char *body, size_t n, const char *request_id)
+{
+	struct http_answer *a = arg;
+
+	(void)request_id;
+	a->status = status;
+	a->body = arena_strndup(a->world->arena, body, n);
+}
+
+int
+world_http(struct world *w, const char *op, const char *body, const char **reply)
+{
+	struct http_answer a = {.world = w};
+
+	cr_assert(relay_http(w->relay, op, "192.0.2.1", body, strlen(body), on_http, &a));
+	world_settle(w);
+	cr_assert(a.status != 0);
+	if (reply != NULL)
+		*reply = a.body;
+	return a.status;
+}
+
+static char *
+make_csr(struct world *w)
+{
+	struct hw_err err = HW_ERR_INIT;
+	EVP_PKEY *key = NULL;
+	struct buf der;
+
+	buf_init(&der, 8192);
+	cr_assert(eq(int, key_generate(&key, &err), 0));
+	cr_assert(eq(int, csr_make(&der, key, &err), 0));
+	char *text = arena_alloc(w->arena, BASE64_LEN(der.len) + 1);
+	base64_encode(text, buf_data(&der), der.len);
+	key_free(key);
+	buf_fini(&der);
+	return text;
+}
+
+static struct world_peer *
+peer_from(struct world *w, const struct msg_bin *der)
+{
+	struct world_peer *p = calloc(1, sizeof(*p));
+	struct hw_err err = HW_ERR_INIT;
+	X509 *cert = NULL;
+
+	cr_assert(p != NULL);
+	p->world = w;
+	p->echo = ECHO_SHOWN;
+	cr_assert(eq(int, cert_parse(&cert, der->p, der->n, &err), 0), "%s", err.text);
+	cr_assert(eq(int, cert_identity(&p->who, cert, ca_fleet(relay_ca(w->relay)), &err), 0), "%s", err.text);
+	X509_free(cert);
+	return p;
+}
+
+struct world_peer *
+world_node(struct world *w, struct world_peer *admin, const char *name)
+{
+	struct msg_create_activation_request req = {.registration_limit = 1, .iam_role = "none"};
+	struct msg_create_activation_reply *act;
+	struct msg_register_managed_instance_reply *joined;
+	struct hw_err err = HW_ERR_INIT;
+	const char *reply;
+	char why[384];
+
+	cr_assert(eq(int, world_call(admin, OP_create_activation, &req, &act, why), 0), "%s", why);
+	char *body = arena_printf(w->arena,
+		"{\"ActivationId\":\"%s\",\"ActivationCode\":\"%s\",\"CertificateSigningRequest\":\"%s\",\"Name\":\"%s\"}",
+		act->activation_id, act->activation_code, make_csr(w), name);
+	cr_assert(eq(int, world_http(w, "RegisterManagedInstance", body, &reply), 200), "%s", reply);
+	cr_assert(eq(int, msg_from_json((void **)&joined, w->arena, MSG_ROW(register_managed_instance_reply), reply,
+				     strlen(reply), &err),
+		0));
+	return peer_from(w, &joined->certificate);
+}
+
+struct world_peer *
+world_user(struct world *w, const char *invite)
+{
+	struct msg_login_reply *login;
+	struct hw_err err = HW_ERR_INIT;
+	const char *reply;
+	char *body = arena_printf(w->arena, "{\"Invite\":\"%s\",\"CertificateSigningRequest\":\"%s\"}", invite,
+		make_csr(w));
+
+	cr_assert(eq(int, world_http(w, "Login", body, &reply), 200), "%s", reply);
+	cr_assert(eq(int, msg_from_json((void **)&login, w->arena, MSG_ROW(login_reply), reply, strlen(reply), &err), 0));
+	return peer_from(w, &login->certificate);
+}
+
+struct world_peer *
+world_admin(struct world *w)
+{
+	struct hw_err err = HW_ERR_INIT;
+	struct world_peer *p = world_user(w, w->invite);
+
+	cr_assert(eq(int, world_connect(p, &err), 0), "%s", err.text);
+	return p;
+}
+
+/* --- channels, from either end ------------------------------------------------------------------------ */
+
+static void
+note_end(struct world_channel *c, int code, const char *message)
+{
+	c->ch = NULL;
+	c->code = code;
+	snprintf(c->message, sizeof(c->message), "%s", message != NULL ? message : "");
+}
+
+static void
+on_accept(void *arg, struct channel *ch, const struct msg_accept *accept)
+{
+	struct world_channel *c = arg;
+
+	(void)ch, (void)accept;
+	c->accepted = true;
+}
+
+static void
+on_reject(void *arg, struct channel *ch, int code, const char *message)
+{
+	struct world_channel *c = arg;
+
+	(void)ch;
+	c->rejected = true;
+	note_end(c, code, message);
+}
+
+static void
+on_data(void *arg, struct channel *ch, int stream, uint64_t offset, const uint8_t *p, size_t n)
+{
+	struct world_channel *c = arg;
+
+	cr_assert(eq(u64, offset, c->got[stream].len));
+	buf_append(&c->got[stream], p, n);
+	if (c->peer->echoes)
+		cr_assert(eq(sz, channel_write(ch, STREAM_OUT, p, n), n));
+	if (!c->hold && !c->peer->stopped)
+		channel_consume(ch, stream, n, c->peer->who.role == ROLE_NODE ? c->peer->echo : ECHO_UNKNOWN);
+}
+
+static void
+on_end(void *arg, struct channel *ch, int stream, uint64_t offset)
+{
+	struct world_channel *c = arg;
+
+	(void)ch, (void)offset;
+	c->ended[stream] = true;
+}
+
+static void
+on_credit(void *arg, struct channel *ch, int stream, uint64_t consumed, uint64_t limit, int echo)
+{
+	(void)arg, (void)ch, (void)stream, (void)consumed, (void)limit, (void)echo;
+}
+
+static void
+on_drained(void *arg, struct channel *ch, int stream)
+{
+	(void)arg, (void)ch, (void)stream;
+}
+
+static void
+on_control(void *arg, struct channel *ch, const struct msg_control *control)
+{
+	struct world_channel *c = arg;
+
+	(void)ch;
+	if (control->type == CONTROL_NOTICE)
+		snprintf(c->notice, sizeof(c->notice), "%s", control->text);
+	else
+		c->control = *control;
+}
+
+static void
+on_close(void *arg, struct channel *ch, int code, const struct msg_close *close)
+{
+	struct world_channel *c = arg;
+
+	(void)ch;
+	c->closed = true;
+	c->exited = close != NULL && close->exited;
+	c->exit_status = close != NULL ? (int)close->exit_status : 0;
+	note_end(c, code, close != NULL ? close->message : NULL);
+}
+
+static const struct channel_events channel_events = {
+	.on_accept = on_accept,
+	.on_reject = on_reject,
+	.on_data = on_data,
+	.on_end = on_end,
+	.on_credit = on_credit,
+	.on_drained = on_drained,
+	.on_control = on_control,
+	.on_close = on_close,
+};
+
+static struct world_channel *
+channel_slot(struct world_peer *p)
+{
+	cr_assert(p->n_channels < sizeof(p->channels) / sizeof(p->channels[0]));
+	struct world_channel *c = &p->channels[p->n_channels++];
+	*c = (struct world_channel){.peer = p};
+	for (int i = 0; i < STREAMS; i++)
+		buf_init(&c->got[i], WORLD_STREAM_MAX);
+	return c;
+}
+
+static const char *
+keep(struct world *w, const char *text)
+{
+	return text != NULL ? arena_strdup(w->arena, text) : NULL;
+}
+
+static void
+on_open(void *arg, struct link *l, struct channel *ch, const struct msg_open *open)
+{
+	struct world_peer *p = arg;
+	struct world_channel *c = channel_slot(p);
+	struct msg_accept accept = {.window = 1 << 20, .run_as = "hawser", .pid = 4242};
+
+	(void)l;
+	c->ch = ch;
+	c->open = *open;
+	c->open.run_as = keep(p->world, open->run_as);
+	c->open.command = keep(p->world, open->command);
+	c->open.term = keep(p->world, open->term);
+	c->open.principal = keep(p->world, open->principal);
+	snprintf(c->session, sizeof(c->session), "%s", open->session_id);
+	p->opened = c;
+	channel_attach(ch, &channel_events, c);
+	if (p->silent)
+		return;
+	if (p->refuses) {
+		c->ch = NULL;
+		channel_reject(ch, HW_ERUNAS, "no user \"ghost\" on this node");
+	} else {
+		channel_accept(ch, &accept);
+	}
+}
+
+/* --- links ------------------------------------------------------------------------------------------------ */
+
+static void
+on_up(void *arg, struct link *l, const struct msg_hello *hello)
+{
+	struct world_peer *p = arg;
+
+	(void)l, (void)hello;
+	p->up = true;
+}
+
+static void
+on_down(void *arg, struct link *l, int code, const char *why)
+{
+	struct world_peer *p = arg;
+
+	(void)l;
+	p->link = NULL;
+	p->up = false;
+	p->down_code = code;
+	snprintf(p->down_why, sizeof(p->down_why), "%s", why);
+}
+
+static void
+on_request(void *arg, struct link *l, uint64_t id, const char *op, const void *body, size_t n)
+{
+	(void)arg, (void)l, (void)id, (void)op, (void)body, (void)n;
+	cr_fatal("a relay asks nothing");
+}
+
+static const struct link_events node_events = {
+	.on_up = on_up,
+	.on_down = on_down,
+	.on_request = on_request,
+	.on_open = on_open,
+};
+static const struct link_events user_events = {
+	.on_up = on_up,
+	.on_down = on_down,
+	.on_request = on_request,
+};
+
+int
+world_connect(struct world_peer *p, struct hw_err *err)
+{
+	struct world *w = p->world;
+	bool node = p->who.role == ROLE_NODE;
+	int r = relay_admit(w->relay, &p->who, false, "192.0.2.1", err);
+
+	if (r < 0)
+		return r;
+	if (p->pair != NULL)
+		pair_free(p->pair);
+	p->pair = pair_new(w->loop);
+	struct link *theirs = relay_link(w->relay, &p->who, false, "192.0.2.1", pair_transport(p->pair, PAIR_A));
+	cr_assert(theirs != NULL);
+	pair_attach(p->pair, PAIR_A, theirs);
+	struct link_config config = {
+		.loop = w->loop,
+		.log = &w->log,
+		.events = node ? &node_events : &user_events,
+		.arg = p,
+		.transport = pair_transport(p->pair, PAIR_B),
+		.hello = {.version_min = 1,
+			.version_max = PROTO_VERSION,
+			.role = p->who.role,
+			.id = p->who.id,
+			.software = "world/0",
+			.frame_max = FRAME_MESSAGE_MAX},
+		.peer_role = ROLE_RELAY,
+		.opens = !node,
+	};
+	p->link = link_new(&config);
+	cr_assert(p->link != NULL);
+	pair_attach(p->pair, PAIR_B, p->link);
+	world_settle(w);
+	return p->up ? 0 : hw_err_set(err, HW_EUNAVAILABLE, "%s", p->down_why);
+}
+
+void
+world_drop(struct world_peer *p)
+{
+	pair_drop(p->pair, "the cable was cut");
+	world_settle(p->world);
+}
+
+void
+world_peer_free(struct world_peer *p)
+{
+	if (p->link != NULL)
+		link_close(p->link, HW_ECLOSED, "done");
+	world_settle(p->world);
+	if (p->pair != NULL)
+		pair_free(p->pair);
+	world_settle(p->world);
+	for (size_t i = 0; i < p->n_channels; i++)
+		for (int s = 0; s < STREAMS; s++)
+			buf_fini(&p->channels[i].got[s]);
+	free(p);
+}
+
+struct call_answer {
+	struct world *world;
+	const struct op_row *op;
+	bool done;
+	int code;
+	char message[384];
+	void *reply;
+};
+
+static void
+on_reply(void *arg, int code, const char *message, const void *body, size_t n)
+{
+	struct call_answer *a = arg;
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(not(a->done), "one answer for one request");
+	a->done = true;
+	a->code = code;
+	snprintf(a->message, sizeof(a->message), "%s", message != NULL ? message : "");
+	if (code == 0)
+		cr_assert(eq(int, msg_decode(&a->reply, a->world->arena, a->op->reply(), body, n, &err), 0), "%s",
+			err.text);
+}
+
+int
+world_call(struct world_peer *p, enum op_id op, const void *request, void *reply_ptr, char *message)
+{
+	struct call_answer a = {.world = p->world, .op = &op_rows[op]};
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(eq(int, link_request(p->link, a.op, request, on_reply, &a, &err), 0), "%s", err.text);
+	world_settle(p->world);
+	cr_assert(a.done, "no answer");
+	if (a.code == 0 && reply_ptr != NULL)
+		memcpy(reply_ptr, &a.reply, sizeof(a.reply));
+	if (message != NULL)
+		snprintf(message, sizeof(a.message), "%s", a.message);
+	return a.code;
+}
+
+struct world_channel *
+world_open(struct world_peer *user, int type, const char *session, const char *token)
+{
+	struct world_channel *c = channel_slot(user);
+	struct hw_err err = HW_ERR_INIT;
+	struct msg_open open = {
+		.type = type,
+		.session_id = session,
+		.token = token,
+		.term = "xterm-256color",
+		.cols = 80,
+		.rows = 24,
+		.window = 256 * 1024,
+	};
+
+	snprintf(c->session, sizeof(c->session), "%s", session);
+	cr_assert(eq(int, channel_open(&c->ch, user->link, &open, &channel_events, c, &err), 0), "%s", err.text);
+	world_settle(user->world);
+	return c;
+}
+
+static struct world_channel *
+start(struct world_peer *user, struct world_peer *node, int type, const char *document, const char *command)
+{
+	struct msg_pair parameter = {"command", {&command, 1}};
+	struct msg_start_session_request req = {.target = node->who.id, .document_name = document};
+	struct msg_start_session_reply *rep;
+	char why[384];
+
+	if (command != NULL)
+		req.parameters = (struct msg_smap){&parameter, 1};
+	cr_assert(eq(int, world_call(user, OP_start_session, &req, &rep, why), 0), "%s", why);
+	return world_open(user, type, rep->session_id, rep->token_value);
+}
+
+struct world_channel *
+world_shell(struct world_peer *user, struct world_peer *node)
+{
+	return start(user, node, CHANNEL_TYPE_PTY, NULL, NULL);
+}
+
+struct world_channel *
+world_exec(struct world_peer *user, struct world_peer *node, const char *command)
+{
+	return start(user, node, CHANNEL_TYPE_EXEC, "AWS-StartNonInteractiveCommand", command);
+}
+
+/* --- the ledger ----------------------------------------------------------------------------------------------- */
+
+size_t
+world_entries(struct world *w, const char *kind, const char *action, int outcome)
+{
+	char ledger[128], journal[128], key[128];
+	struct ledger_reader *r = NULL;
+	struct msg_ledger_entry *e;
+	struct secret_key master;
+	struct hw_err err = HW_ERR_INIT;
+	struct msg_bin bytes;
+	size_t n = 0;
+	int rc;
+
+	snprintf(ledger, sizeof(ledger), "%s/ledger", w->dir);
+	snprintf(journal, sizeof(journal), "%s/journal", w->dir);
+	snprintf(key, sizeof(key), "%s/master.key", w->dir);
+	relay_before_write(w->relay);
+	cr_assert(eq(int, secret_key_load(&master, key, &err), 0));
+	cr_assert(eq(int, ledger_reader_open(&r, ledger, journal, &master, &err), 0), "%s", err.text);
+	while ((rc = ledger_reader_next(r, w->arena, &e, &bytes, &err)) > 0)
+		n += strcmp(e->kind, kind) == 0 &&
+		     (action == NULL || (e->action != NULL && strcmp(e->action, action) == 0)) &&
+		     (outcome == 0 || e->outcome == outcome);
+	cr_assert(eq(int, rc, 0), "%s", err.text);
+	ledger_reader_close(r);
+	return n;
+}

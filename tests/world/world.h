@@ -1,0 +1,102 @@
+/*
+ * A relay with nodes and users in one process, on a fake clock: real journal, store and ledger in a temporary directory, everything
+ * inline, and pairs in memory instead of sockets. Nodes and users here are bare links that the test scripts; what they join and log in
+ * with is real.
+ */
+#ifndef HAWSER_TESTS_WORLD_WORLD_H
+#define HAWSER_TESTS_WORLD_WORLD_H
+
+#include "audit/journal.h"
+#include "proto/base/arena.h"
+#include "proto/wire/channel.h"
+#include "relay/core/relay.h"
+#include "tests/world/pair.h"
+
+#define WORLD_STREAM_MAX (64 * 1024 * 1024)
+
+struct world {
+	char dir[64];
+	struct fake_clock clock;
+	struct loop *loop;
+	struct log_sink sink;
+	struct log_ctx log;
+	struct relay *relay;
+	struct journal_io io; /* of the disk: fails when the test says so */
+	int fail_writes;      /* errno of journal writes from now on; 0: they work */
+	int fail_syncs;
+	char invite[RELAY_INVITE_LEN + 1];
+	char url[512];
+	struct arena *arena; /* of replies */
+	const char *conf;    /* lines that were added to relay.conf */
+};
+
+/* What a bare peer saw on one channel. */
+struct world_channel {
+	struct channel *ch; /* NULL once it is over */
+	struct world_peer *peer;
+	bool accepted, rejected, closed;
+	int code;	    /* of the reject or close */
+	char message[512];
+	char session[128];
+	char notice[512];   /* the last one */
+	bool exited;
+	int exit_status;
+	struct buf got[STREAMS];
+	bool ended[STREAMS];
+	struct msg_open open; /* a node's: what it was asked; texts in the world's arena */
+	struct msg_control control; /* the last one that is no notice */
+	bool hold;		    /* does not consume what comes in */
+};
+
+struct world_peer {
+	struct world *world;
+	struct cert_identity who;
+	struct pair *pair;
+	struct link *link; /* NULL when it is down */
+	bool up;
+	int down_code;
+	char down_why[512];
+	/* A node's: what it does with an OPEN. */
+	bool refuses;
+	bool silent;	/* never answers */
+	bool echoes;	/* sends input back as output, and credits it as shown */
+	int echo;	/* enum frame_echo of its credits */
+	bool stopped;	/* does not consume input */
+	struct world_channel *opened; /* the last channel that was opened to it */
+	struct world_channel channels[16];
+	size_t n_channels;
+};
+
+struct world *world_new(const char *conf);
+void world_free(struct world *w);
+void world_settle(struct world *w);
+void world_advance(struct world *w, int64_t usec);
+
+/* Closes the relay and opens it again over the same directory; links are gone. HW code. */
+int world_restart(struct world *w, struct hw_err *err);
+
+/* HTTP doors. The body of the answer is in the arena. */
+int world_http(struct world *w, const char *op, const char *body, const char **reply);
+
+/* Joins a node and logs a user in, through the doors, with real keys. */
+struct world_peer *world_node(struct world *w, struct world_peer *admin, const char *name);
+struct world_peer *world_user(struct world *w, const char *invite);
+struct world_peer *world_admin(struct world *w);
+void world_peer_free(struct world_peer *p);
+
+/* Dials; the link is up when it returns 0. */
+int world_connect(struct world_peer *p, struct hw_err *err);
+void world_drop(struct world_peer *p);
+
+/* One operation over the link: its code, and the reply in the arena. */
+int world_call(struct world_peer *p, enum op_id op, const void *request, void *reply_ptr, char *message);
+
+/* StartSession and OPEN; the channel as the user sees it. Settles. */
+struct world_channel *world_shell(struct world_peer *user, struct world_peer *node);
+struct world_channel *world_exec(struct world_peer *user, struct world_peer *node, const char *command);
+struct world_channel *world_open(struct world_peer *user, int type, const char *session, const char *token);
+
+/* Whether the ledger has an entry of this kind with these texts in action and outcome (NULL: any), and how many. */
+size_t world_entries(struct world *w, const char *kind, const char *action, int outcome);
+
+#endif
