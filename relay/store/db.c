@@ -201,6 +201,12 @@ db_exec(struct db *db, const char *sql, struct hw_err *err)
 	return sqlite3_exec(db->sql, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : fail(db, err);
 }
 
+int
+db_begin_write(struct db *db, struct hw_err *err)
+{
+	return db_exec(db, "BEGIN IMMEDIATE", err);
+}
+
 bool
 db_in_transaction(const struct db *db)
 {

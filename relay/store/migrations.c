@@ -154,7 +154,7 @@ migrations_run(struct db *db, int64_t now, struct hw_err *err)
 			(long long)version, migrations_newest());
 	while (version < migrations_newest()) {
 		version++;
-		if ((r = db_exec(db, "BEGIN IMMEDIATE", err)) < 0)
+		if ((r = db_begin_write(db, err)) < 0)
 			return r;
 		if ((r = migrate(db, version, now, err)) < 0 ||
 			(r = db_exec(db, "COMMIT", err)) < 0) {

@@ -138,7 +138,7 @@ run_all(struct store *s, struct write_list *batch, struct hw_err *err)
 	struct write *w;
 	int r;
 
-	if ((r = db_exec(s->writer, "BEGIN IMMEDIATE", err)) < 0)
+	if ((r = db_begin_write(s->writer, err)) < 0)
 		return r;
 	TAILQ_FOREACH(w, batch, link)
 	{
