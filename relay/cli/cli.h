@@ -1,0 +1,42 @@
+/* What the files of hawser-relay's command line share: options, and a function for each command. */
+#ifndef HAWSER_RELAY_CLI_H
+#define HAWSER_RELAY_CLI_H
+
+#include <stdbool.h>
+
+#include "proto/base/err.h"
+#include "proto/base/log.h"
+
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+struct cli_options {
+	const char *dir, *name, *listen, *advertise, *master_key;
+	enum log_level log_level;
+	bool allow_root;
+};
+
+/* Each returns the program's exit status, and has said why on stderr when it is not 0. */
+int cli_init(const struct cli_options *o);
+int cli_run(const struct cli_options *o);
+int cli_check(const struct cli_options *o);
+
+/* Says it on stderr; returns EXIT_FAILED. */
+int cli_fail(const struct hw_err *err);
+
+/* ADDRESS:PORT, [IPV6]:PORT or :PORT; port 0 is none. HW_EUSAGE. */
+int cli_address(char *host, size_t room, int *port, const char *text, struct hw_err *err);
+
+/* --- process.c: what the process may do
+ * ------------------------------------------------------------ */
+
+/* No new privileges, no core dumps, nobody's debugger; all descriptors that there may be. */
+void process_harden(void);
+
+/* As root: becomes the user who owns DIR, when that is not root either. *still_root says that it
+ * is. */
+int process_become_owner(const char *dir, bool *still_root, struct hw_err *err);
+
+/* Tells the service manager, where there is one: "READY=1". */
+void process_notify(const char *state);
+
+#endif

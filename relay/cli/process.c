@@ -1,0 +1,86 @@
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/base/file.h"
+#include "relay/cli/cli.h"
+
+static void
+raise_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit); /* the limit that is will do: `check` tells */
+}
+
+void
+process_harden(void)
+{
+	const struct rlimit none = {0};
+
+	umask(077);
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	setrlimit(RLIMIT_CORE, &none);
+#ifndef __SANITIZE_ADDRESS__ /* its search for leaks is a debugger's work */
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#endif
+	raise_descriptors();
+}
+
+static int
+become(uid_t uid, gid_t gid, struct hw_err *err)
+{
+	const struct passwd *pw = getpwuid(uid);
+
+	if ((pw != NULL ? initgroups(pw->pw_name, gid) : setgroups(0, NULL)) < 0 ||
+		setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+		return hw_err_sys(err, "cannot become user %u", (unsigned)uid);
+	hw_assert(setuid(0) < 0);
+	return 0;
+}
+
+int
+process_become_owner(const char *dir, bool *still_root, struct hw_err *err)
+{
+	struct stat st;
+	int r = 0;
+
+	if (geteuid() == 0 && stat(dir, &st) == 0 && st.st_uid != 0)
+		r = become(st.st_uid, st.st_gid, err);
+	*still_root = geteuid() == 0;
+	return r;
+}
+
+void
+process_notify(const char *state)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	const char *path = getenv("NOTIFY_SOCKET");
+
+	if (path == NULL || strlen(path) >= sizeof(to.sun_path) ||
+		(path[0] != '/' && path[0] != '@'))
+		return;
+	size_t n = strlen(path);
+	memcpy(to.sun_path, path, n);
+	if (path[0] == '@') /* an abstract one */
+		to.sun_path[0] = '\0';
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	(void)!sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&to,
+		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+	fd_close(fd);
+}

@@ -1,0 +1,168 @@
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/base/clock.h"
+#include "proto/base/loop.h"
+#include "relay/cli/cli.h"
+#include "relay/core/relay.h"
+#include "relay/edge/server.h"
+#include "relay/services/table.h"
+
+#define LAST_WORDS (3 * USEC_PER_SEC) /* what the links' ends may take */
+#define LOOK_EVERY (20 * USEC_PER_MSEC)
+
+struct run {
+	struct log_sink sink;
+	struct log_ctx log;
+	struct loop *loop;
+	struct relay *relay;
+	struct server *server;
+	struct loop_signal *signals[3];
+	struct loop_timer look;
+	int64_t give_up;
+};
+
+/* --- signals
+ * ---------------------------------------------------------------------------------------- */
+
+static void
+on_stop(void *arg)
+{
+	struct run *run = arg;
+
+	loop_stop(run->loop);
+}
+
+static void
+on_hangup(void *arg)
+{
+	struct run *run = arg;
+
+	log_info(run, "relay.hangup", "%s", "nothing is read again; restart for new settings");
+}
+
+static int
+watch_signals(struct run *run, struct hw_err *err)
+{
+	int r;
+
+	if ((r = loop_signal_new(&run->signals[0], run->loop, SIGTERM, on_stop, run)) < 0 ||
+		(r = loop_signal_new(&run->signals[1], run->loop, SIGINT, on_stop, run)) < 0 ||
+		(r = loop_signal_new(&run->signals[2], run->loop, SIGHUP, on_hangup, run)) < 0)
+		return hw_err_set(err, r, "cannot watch signals");
+	return 0;
+}
+
+/* --- life
+ * ------------------------------------------------------------------------------------------- */
+
+/* The relay does not run as root: what parses strangers' bytes has no business with the machine. */
+static int
+leave_root(const struct cli_options *o, struct hw_err *err)
+{
+	bool root;
+	int r = process_become_owner(o->dir, &root, err);
+
+	if (r < 0 || !root)
+		return r;
+	if (!o->allow_root)
+		return hw_err_set(err, HW_EDENIED,
+			"the relay does not run as root, and %s is root's: make it another user's "
+			"(chown -R hawser-relay %s), or say --allow-root",
+			o->dir, o->dir);
+	fprintf(stderr, "hawser-relay: runs as root, because --allow-root says so\n");
+	return 0;
+}
+
+static int
+start(struct run *run, const struct cli_options *o, struct hw_err *err)
+{
+	struct server_options so = {.log = &run->log, .dir = o->dir};
+	char host[256];
+	int r;
+
+	if (o->listen != NULL) {
+		if ((r = cli_address(host, sizeof(host), &so.listen_port, o->listen, err)) < 0)
+			return r;
+		so.listen_host = host;
+	}
+	if ((r = loop_new(&run->loop, err)) < 0)
+		return r;
+	const struct relay_options ro = {
+		.dir = o->dir,
+		.loop = run->loop,
+		.log = &run->log,
+		.threaded = true,
+		.handlers = services_handlers,
+		.master_key = o->master_key,
+	};
+	if ((r = relay_open(&run->relay, &ro, err)) < 0)
+		return r;
+	so.relay = run->relay;
+	so.loop = run->loop;
+	if ((r = server_open(&run->server, &so, err)) < 0)
+		return r;
+	return watch_signals(run, err);
+}
+
+static void
+on_look(void *arg)
+{
+	struct run *run = arg;
+
+	if (server_connections(run->server) == 0 ||
+		clock_mono(loop_clock(run->loop)) >= run->give_up)
+		loop_stop(run->loop);
+	else
+		loop_timer_start(run->loop, &run->look, LOOK_EVERY);
+}
+
+/* The relay ends before its connections do: the links' last words need the loop once more. */
+static void
+stop(struct run *run)
+{
+	struct hw_err err = HW_ERR_INIT;
+
+	if (run->server != NULL)
+		server_quiesce(run->server);
+	relay_close(run->relay);
+	if (run->server != NULL) {
+		run->look = (struct loop_timer){.fn = on_look, .arg = run};
+		run->give_up = clock_mono(loop_clock(run->loop)) + LAST_WORDS;
+		loop_timer_start(run->loop, &run->look, 0);
+		if (loop_run(run->loop, &err) < 0)
+			cli_fail(&err);
+	}
+	for (size_t i = 0; i < 3; i++)
+		loop_signal_free(run->signals[i]);
+	server_free(run->server);
+	loop_free(run->loop);
+}
+
+int
+cli_run(const struct cli_options *o)
+{
+	struct run run = {
+		.sink = {.level = o->log_level, .clock = &hw_clock_system}
+	  };
+	struct hw_err err = HW_ERR_INIT;
+
+	process_harden();
+	log_ctx_init(&run.log, &run.sink);
+	int r = leave_root(o, &err);
+	if (r == 0)
+		r = start(&run, o, &err);
+	if (r == 0) {
+		log_info(&run, "relay.ready", "version=%s", HAWSER_VERSION);
+		process_notify("READY=1\n");
+		r = loop_run(run.loop, &err);
+		process_notify("STOPPING=1\n");
+	}
+	if (r < 0)
+		cli_fail(&err);
+	stop(&run);
+	if (r == 0)
+		log_info(&run, "relay.stopped", "%s", "");
+	return r < 0 ? EXIT_FAILED : EXIT_OK;
+}

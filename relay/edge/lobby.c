@@ -1,0 +1,164 @@
+/*
+ * Connections that have said nothing yet. They cost a descriptor and some bytes: no TLS, no
+ * libwebsockets. Once a ClientHello is there whole its handshake can be done at one go, and only so
+ * many are done in one turn of the loop, so that a crowd at the door slows nobody inside.
+ */
+#include <libwebsockets.h>
+
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <ctype.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "relay/edge/private.h"
+
+#define RECORD_HEAD	 5
+#define RECORD_HANDSHAKE 22
+#define RECORD_MAX	 (16 * 1024)
+
+/* Whoever types http:// for https:// is told so. */
+static void
+answer_plain(int fd)
+{
+	static const char answer[] = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n"
+				     "Content-Length: 38\r\nConnection: close\r\n\r\n"
+				     "This port speaks HTTPS: use https://.\n";
+
+	(void)!send(fd, answer, sizeof(answer) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+enum hello { HELLO_BAD, HELLO_PART, HELLO_WHOLE };
+
+/* Looks at what has come without taking it; sets how many bytes are worth waking up for. */
+static enum hello
+look(struct greeting *g)
+{
+	uint8_t head[RECORD_HEAD];
+	int there = 0;
+
+	ssize_t n = recv(g->fd, head, sizeof(head), MSG_PEEK | MSG_DONTWAIT);
+	if (n <= 0 || ioctl(g->fd, FIONREAD, &there) < 0)
+		return HELLO_BAD;
+	if (head[0] != RECORD_HANDSHAKE) {
+		if (isalpha(head[0]))
+			answer_plain(g->fd);
+		return HELLO_BAD;
+	}
+	int wanted = RECORD_HEAD;
+	if (n == RECORD_HEAD) {
+		int length = head[3] << 8 | head[4];
+		if (length == 0 || length > RECORD_MAX)
+			return HELLO_BAD;
+		wanted += length;
+	}
+	if (n == RECORD_HEAD && there >= wanted)
+		return HELLO_WHOLE;
+	/* Woken with fewer than it waits for: no more will come. */
+	if (wanted == g->wanted)
+		return HELLO_BAD;
+	g->wanted = wanted;
+	return HELLO_PART;
+}
+
+static void
+wake_at(int fd, int bytes)
+{
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
+}
+
+static void
+queue_up(struct conn *c)
+{
+	struct server *s = c->server;
+
+	wake_at(c->greeting->fd, 1);
+	loop_fd_want(c->greeting->watch, 0);
+	c->state = CONN_READY;
+	if (TAILQ_EMPTY(&s->waiting))
+		loop_timer_start(s->loop, &s->handshakes, 0);
+	TAILQ_INSERT_TAIL(&s->waiting, c, turn);
+}
+
+static void
+on_readable(void *arg, int what)
+{
+	struct conn *c = arg;
+
+	(void)what;
+	switch (look(c->greeting)) {
+	case HELLO_BAD:
+		conn_close(c);
+		break;
+	case HELLO_PART:
+		wake_at(c->greeting->fd, c->greeting->wanted);
+		break;
+	case HELLO_WHOLE:
+		queue_up(c);
+		break;
+	}
+}
+
+void
+lobby_enter(struct conn *c)
+{
+	struct greeting *g = c->greeting;
+
+	if (loop_fd_new(&g->watch, c->server->loop, g->fd, on_readable, c) < 0) {
+		conn_close(c);
+		return;
+	}
+	loop_fd_want(g->watch, LOOP_READ);
+}
+
+void
+lobby_leave(struct conn *c)
+{
+	if (c->state == CONN_READY)
+		TAILQ_REMOVE(&c->server->waiting, c, turn);
+}
+
+/* --- turns
+ * ---------------------------------------------------------------------------------------- */
+
+void
+lobby_hand_over(struct conn *c)
+{
+	struct greeting *g = c->greeting;
+	lws_adopt_desc_t how = {
+		.vh = c->server->vhosts[c->door],
+		.type = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP |
+			(c->door == HTTP_DOOR_MAIN ? LWS_ADOPT_ALLOW_SSL : 0),
+		.fd.sockfd = g->fd,
+		.opaque = c,
+	};
+	bool gone = false;
+
+	loop_fd_free(g->watch);
+	g->watch = NULL;
+	g->fd = -1;
+	c->state = CONN_GREETING;
+	c->gone = &gone;
+	struct lws *wsi = lws_adopt_descriptor_vhost_via_info(&how);
+	if (gone)
+		return;
+	c->gone = NULL;
+	c->wsi = wsi;
+	if (wsi == NULL) /* it failed before there was anything that says so */
+		conn_free(c);
+}
+
+void
+lobby_on_turn(void *arg)
+{
+	struct server *s = arg;
+	struct conn *c;
+
+	for (int i = 0; i < s->max_handshakes && (c = TAILQ_FIRST(&s->waiting)) != NULL; i++) {
+		lobby_leave(c);
+		lobby_hand_over(c);
+	}
+	if (!TAILQ_EMPTY(&s->waiting))
+		loop_timer_start(s->loop, &s->handshakes, 0);
+}

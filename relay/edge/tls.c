@@ -1,0 +1,147 @@
+#include "relay/edge/tls.h"
+
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <string.h>
+
+#define CERT_LIST_MAX (16 * 1024) /* bytes of a peer's chain, before anybody knows it */
+
+static void
+on_turn_end(void *arg)
+{
+	struct tls *t = arg;
+
+	t->hellos = 0;
+}
+
+void
+tls_init(struct tls *t, struct loop *loop, X509 *ca, const char *fleet, unsigned hellos_max,
+	uint64_t *refused)
+{
+	*t = (struct tls){.ca = ca, .loop = loop, .hellos_max = hellos_max, .refused = refused};
+	t->turn_end = (struct loop_task){.fn = on_turn_end, .arg = t};
+	hw_assert(strlen(fleet) < sizeof(t->fleet));
+	strcpy(t->fleet, fleet);
+}
+
+void
+tls_fini(struct tls *t)
+{
+	if (t->loop != NULL)
+		loop_undefer(t->loop, &t->turn_end);
+}
+
+/* --- the handshake
+ * -------------------------------------------------------------------------------- */
+
+/* OpenSSL's verdict stands, but for one thing: that the peer's own certificate is past its time
+ * does not end the handshake. A node may renew such a one, and a user is told in words. */
+static int
+on_verify(int ok, X509_STORE_CTX *store)
+{
+	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct tls *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+
+	if (ok)
+		return 1;
+	if (X509_STORE_CTX_get_error(store) == X509_V_ERR_CERT_HAS_EXPIRED &&
+		X509_STORE_CTX_get_error_depth(store) == 0)
+		return 1;
+	++*t->refused;
+	return 0;
+}
+
+static int
+on_hello(SSL *ssl, int *alert, void *arg)
+{
+	struct tls *t = arg;
+
+	(void)ssl;
+	loop_defer(t->loop, &t->turn_end);
+	if (++t->hellos <= t->hellos_max)
+		return SSL_CLIENT_HELLO_SUCCESS;
+	*alert = SSL_AD_INTERNAL_ERROR;
+	return SSL_CLIENT_HELLO_ERROR;
+}
+
+static int
+trust_the_fleet(SSL_CTX *ctx, struct tls *t)
+{
+	X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+
+	if (X509_STORE_add_cert(store, t->ca) != 1 || SSL_CTX_add_client_CA(ctx, t->ca) != 1)
+		return 0;
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, on_verify);
+	SSL_CTX_set_verify_depth(ctx, 0); /* the CA signs all there are: nothing lies between */
+	SSL_CTX_set_max_cert_list(ctx, CERT_LIST_MAX);
+	return 1;
+}
+
+/* Each handshake shows its certificate: no tickets, no cached sessions. */
+static void
+forget_sessions(SSL_CTX *ctx)
+{
+	SSL_CTX_set_options(ctx,
+		SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_num_tickets(ctx, 0);
+}
+
+int
+tls_setup(SSL_CTX *ctx, struct tls *t, struct hw_err *err)
+{
+	static const unsigned char session_context[] = "hawser";
+
+	SSL_CTX_set_app_data(ctx, t);
+	forget_sessions(ctx);
+	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
+	SSL_CTX_set_client_hello_cb(ctx, on_hello, t);
+	/* libwebsockets' own would choose another vhost by the name that the peer asks for. */
+	SSL_CTX_set_tlsext_servername_callback(ctx, NULL);
+	if (SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1 ||
+		SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) != 1 ||
+		SSL_CTX_set_ciphersuites(ctx,
+			"TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384") !=
+			1 ||
+		/* libwebsockets leaves P-256 alone, which costs X25519's friends a round trip. */
+		SSL_CTX_set1_groups_list(ctx, "X25519:P-256") != 1 ||
+		SSL_CTX_set_session_id_context(ctx, session_context, sizeof(session_context) - 1) !=
+			1 ||
+		!trust_the_fleet(ctx, t))
+		return hw_err_set(err, HW_EINTERNAL, "cannot set up TLS");
+	return 0;
+}
+
+/* --- the peer
+ * ------------------------------------------------------------------------------------- */
+
+int
+tls_identify(struct cert_identity *ret, bool *expired, SSL *ssl, const struct tls *t, int64_t now,
+	struct hw_err *err)
+{
+	struct cert_identity who;
+	X509 *cert = SSL_get0_peer_certificate(ssl);
+	long verdict = SSL_get_verify_result(ssl);
+	int r;
+
+	if (cert == NULL)
+		return hw_err_set(err, HW_ECERT,
+			"a link needs a certificate of this fleet: log in, or join, first");
+	if (verdict != X509_V_OK && verdict != X509_V_ERR_CERT_HAS_EXPIRED)
+		return hw_err_set(err, HW_ECERT, "the certificate did not verify: %s",
+			X509_verify_cert_error_string(verdict));
+	if ((r = cert_identity(&who, cert, t->fleet, err)) < 0)
+		return r;
+	if (who.role != ROLE_NODE && who.role != ROLE_USER)
+		return hw_err_set(err, HW_ECERT, "links are for nodes and users");
+	r = cert_verify(cert, t->ca, now, false, err);
+	bool late = r == HW_EEXPIRED && who.role == ROLE_NODE;
+	if (late)
+		r = cert_verify(cert, t->ca, now, true, err);
+	if (r < 0)
+		return r;
+	*ret = who;
+	*expired = late;
+	return 0;
+}

@@ -1,0 +1,243 @@
+/*
+ * hawser-relay: what every node and every person dials.
+ *
+ *   main.c      the command line
+ *   cli/        its commands: init, run, check; what the process may do
+ *   edge/       the port: TLS, HTTP, WebSocket, who is let in - the only files that know
+ * libwebsockets core/       a relay without sockets: operations, policy, nodes, sessions, what is
+ * recorded when services/   the operations' handlers, a folder for each family store/      what
+ * outlives the process: SQL on SQLite
+ *
+ * Read core/relay.h for what the edge and the core say to each other, and core/op.h for the way of
+ * an operation.
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/cli/cli.h"
+
+struct command {
+	const char *name;
+	int (*call)(const struct cli_options *o);
+	const char *takes; /* the letters of its options in `flags` */
+	const char *help;
+};
+
+static int show_version(const struct cli_options *o);
+
+static const char init_help[] =
+	"usage: hawser-relay init --dir DIR [OPTIONS]\n"
+	"\n"
+	"Makes a fleet: its certificate authority, keys, settings, store and the user\n"
+	"`admin`. Ends with one line on stdout for `hawser login`: the fleet's URL and\n"
+	"the admin's invite.\n"
+	"\n"
+	"  --dir DIR              an empty directory, or one to be made\n"
+	"  --name NAME            of this relay, in certificate and ledger (relay)\n"
+	"  --listen ADDR:PORT     where to listen (every address, port 8443)\n"
+	"  --advertise HOST:PORT  what nodes and users dial (where it listens, or this\n"
+	"                         machine's name)\n"
+	"  --master-key FILE      encrypts recordings and secrets (DIR/master.key)\n"
+	"\n"
+	"examples:\n"
+	"  hawser-relay init --dir /var/lib/hawser-relay --advertise relay.example:8443\n"
+	"  hawser-relay init --dir ./try --listen 127.0.0.1:8443\n";
+
+static const char run_help[] =
+	"usage: hawser-relay run --dir DIR [OPTIONS]\n"
+	"\n"
+	"Runs the relay in the foreground until SIGTERM or SIGINT. Started as root it\n"
+	"becomes the user who owns DIR.\n"
+	"\n"
+	"  --dir DIR            what `init` made\n"
+	"  --listen ADDR:PORT   listen there, whatever relay.conf says\n"
+	"  --log-level LEVEL    error, warn, info or debug (info)\n"
+	"  --master-key FILE    where the master key lies, whatever relay.conf says\n"
+	"  --allow-root         go on as root where DIR is root's: for trying out\n"
+	"\n"
+	"examples:\n"
+	"  hawser-relay run --dir /var/lib/hawser-relay\n"
+	"  hawser-relay run --dir ./try --log-level debug\n";
+
+static const char check_help[] =
+	"usage: hawser-relay check --dir DIR [--master-key FILE]\n"
+	"\n"
+	"Looks at port, clock, disk, descriptors, the time of an fsync, private files and\n"
+	"certificates: a line for each. Exits with 1 when one of them fails.\n"
+	"\n"
+	"examples:\n"
+	"  hawser-relay check --dir /var/lib/hawser-relay\n"
+	"  hawser-relay check --dir ./try | grep -v ^ok\n";
+
+static const char version_help[] = "usage: hawser-relay version\n";
+
+static const struct command commands[] = {
+	{"init",	 cli_init,	   "dnlam", init_help   },
+	{"run",	cli_run,	 "dlmvr", run_help	  },
+	{"check",	  cli_check,    "dm",	   check_help  },
+	{"version", show_version, "",      version_help},
+};
+
+static const char usage[] =
+	"usage: hawser-relay COMMAND --dir DIR [OPTIONS]\n"
+	"\n"
+	"  init      make a fleet in a directory\n"
+	"  run       run the relay\n"
+	"  check     look at what it needs of this machine\n"
+	"  version   print the version\n"
+	"\n"
+	"`hawser-relay COMMAND --help` says more.\n"
+	"\n"
+	"examples:\n"
+	"  hawser-relay init --dir /var/lib/hawser-relay --advertise relay.example:8443\n"
+	"  hawser-relay run --dir /var/lib/hawser-relay\n";
+
+static const struct option flags[] = {
+	{"dir",	required_argument, NULL, 'd'},
+	{"name",	 required_argument, NULL, 'n'},
+	{"listen",	   required_argument, NULL, 'l'},
+	{"advertise",  required_argument, NULL, 'a'},
+	{"master-key", required_argument, NULL, 'm'},
+	{"log-level",  required_argument, NULL, 'v'},
+	{"allow-root", no_argument,	    NULL, 'r'},
+	{"help",	 no_argument,	      NULL, 'h'},
+	{NULL,	       0,		  NULL, 0	 },
+};
+
+static int
+show_version(const struct cli_options *o)
+{
+	(void)o;
+	puts("hawser-relay " HAWSER_VERSION);
+	return EXIT_OK;
+}
+
+int
+cli_fail(const struct hw_err *err)
+{
+	fprintf(stderr, "hawser-relay: %s\n", hw_err_text(err));
+	return EXIT_FAILED;
+}
+
+int
+cli_address(char *host, size_t room, int *port, const char *text, struct hw_err *err)
+{
+	const char *colon = strrchr(text, ':'), *from = text;
+	char *end = NULL;
+	long p = colon != NULL ? strtol(colon + 1, &end, 10) : 0;
+
+	if (colon == NULL || end == colon + 1 || *end != '\0' || p < 1 || p > 65535)
+		return hw_err_set(err, HW_EUSAGE, "\"%s\" is not ADDRESS:PORT", text);
+	size_t n = (size_t)(colon - text);
+	if (n >= 2 && text[0] == '[' && text[n - 1] == ']') {
+		from++;
+		n -= 2;
+	}
+	if (n >= room)
+		return hw_err_set(err, HW_EUSAGE, "\"%.40s...\" is too long for an address", text);
+	memcpy(host, from, n);
+	host[n] = '\0';
+	*port = (int)p;
+	return 0;
+}
+
+/* --- options
+ * ---------------------------------------------------------------------------------------- */
+
+static int
+bad_usage(const struct command *cmd, const char *what, const char *which)
+{
+	fprintf(stderr, "hawser-relay: %s%s; see hawser-relay %s%s--help\n", what, which,
+		cmd != NULL ? cmd->name : "", cmd != NULL ? " " : "");
+	return EXIT_USAGE;
+}
+
+static bool
+set_log_level(struct cli_options *o, const char *text)
+{
+	static const char *const levels[] = {"error", "warn", "info", "debug"};
+
+	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
+		if (strcmp(levels[i], text) == 0) {
+			o->log_level = (enum log_level)i;
+			return true;
+		}
+	return false;
+}
+
+static bool
+set_option(struct cli_options *o, int letter, const char *arg)
+{
+	switch (letter) {
+	case 'd':
+		o->dir = arg;
+		return true;
+	case 'n':
+		o->name = arg;
+		return true;
+	case 'l':
+		o->listen = arg;
+		return true;
+	case 'a':
+		o->advertise = arg;
+		return true;
+	case 'm':
+		o->master_key = arg;
+		return true;
+	case 'v':
+		return set_log_level(o, arg);
+	default:
+		o->allow_root = true;
+		return true;
+	}
+}
+
+static int
+run_command(const struct command *cmd, int argc, char **argv)
+{
+	struct cli_options o = {.log_level = LOG_LEVEL_INFO};
+	int letter, which = 0;
+
+	opterr = 0;
+	while ((letter = getopt_long(argc, argv, "+", flags, &which)) != -1) {
+		if (letter == 'h') {
+			fputs(cmd->help, stdout);
+			return EXIT_OK;
+		}
+		if (letter == '?')
+			return bad_usage(cmd,
+				"not an option, or without its value: ", argv[optind - 1]);
+		if (strchr(cmd->takes, letter) == NULL)
+			return bad_usage(cmd, "no option of this command: --", flags[which].name);
+		if (!set_option(&o, letter, optarg))
+			return bad_usage(cmd, "not a log level: ", optarg);
+	}
+	if (optind < argc)
+		return bad_usage(cmd, "not expected: ", argv[optind]);
+	if (o.dir == NULL && strchr(cmd->takes, 'd') != NULL)
+		return bad_usage(cmd, "--dir is missing", "");
+	return cmd->call(&o);
+}
+
+int
+main(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : "";
+
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+		fputs(usage, stdout);
+		return EXIT_OK;
+	}
+	if (strcmp(name, "--version") == 0)
+		return show_version(NULL);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return run_command(&commands[i], argc - 1, argv + 1);
+	if (*name == '\0') {
+		fputs(usage, stderr);
+		return EXIT_USAGE;
+	}
+	return bad_usage(NULL, "no such command: ", name);
+}
