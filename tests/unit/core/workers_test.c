@@ -1,0 +1,96 @@
+#include "relay/core/workers.h"
+
+#include <stdatomic.h>
+
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+
+struct job {
+	atomic_int ran;
+	int done;
+	struct loop *loop;
+	int expected;
+};
+
+static void
+run(void *arg)
+{
+	struct job *j = arg;
+
+	atomic_fetch_add(&j->ran, 1);
+}
+
+static void
+done(void *arg)
+{
+	struct job *j = arg;
+
+	if (++j->done == j->expected)
+		loop_stop(j->loop);
+}
+
+Test(workers, each_piece_of_work_runs_once_and_is_done_on_the_loop)
+{
+	struct job j = {.expected = 500};
+	struct workers *w;
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(eq(int, loop_new(&j.loop, &err), 0));
+	cr_assert(eq(int, workers_new(&w, j.loop, 4, &err), 0));
+	for (int i = 0; i < 500; i++)
+		cr_assert(workers_submit(w, run, done, &j));
+	loop_run(j.loop, &err);
+	cr_assert(eq(int, j.ran, 500));
+	workers_free(w);
+	loop_free(j.loop);
+}
+
+Test(workers, freeing_finishes_what_was_queued)
+{
+	struct job j = {.expected = 1000};
+	struct workers *w;
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(eq(int, loop_new(&j.loop, &err), 0));
+	cr_assert(eq(int, workers_new(&w, j.loop, 2, &err), 0));
+	for (int i = 0; i < 100; i++)
+		cr_assert(workers_submit(w, run, done, &j));
+	workers_free(w);
+	loop_settle(j.loop);
+	cr_assert(eq(int, j.ran, 100));
+	cr_assert(eq(int, j.done, 100));
+	loop_free(j.loop);
+}
+
+static void
+wait_for_it(void *arg)
+{
+	atomic_int *go = arg;
+
+	while (!atomic_load(go))
+		;
+}
+
+static void
+nothing(void *arg)
+{
+	(void)arg;
+}
+
+Test(workers, a_full_queue_says_so)
+{
+	struct loop *l;
+	struct workers *w;
+	struct hw_err err = HW_ERR_INIT;
+	atomic_int go = 0;
+	int n = 0;
+
+	cr_assert(eq(int, loop_new(&l, &err), 0));
+	cr_assert(eq(int, workers_new(&w, l, 1, &err), 0));
+	while (workers_submit(w, wait_for_it, nothing, &go))
+		cr_assert(le(int, ++n, WORKERS_QUEUE_MAX + 1));
+	cr_assert(ge(int, n, WORKERS_QUEUE_MAX));
+	atomic_store(&go, 1);
+	workers_free(w);
+	loop_free(l);
+}
