@@ -1,24 +1,28 @@
 #include "relay/services/page.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "proto/base/enc.h"
 #include "proto/trust/secret.h"
 #include "relay/core/op.h"
 
-#define TOKEN_MAX  512
-#define PAGE_BYTES ((size_t)128 * 1024) /* a reply must fit into one frame */
+#define TOKEN_MAX   512
+#define PURPOSE_MAX 384
+#define PAGE_BYTES  ((size_t)128 * 1024) /* a reply must fit into one frame */
 
 static void
-page_secret(struct secret_key *key, const struct op *op)
+page_secret(struct secret_key *key, char purpose[PURPOSE_MAX], const struct op *op)
 {
 	secret_key_derive(key, op->env->master, "paging");
+	snprintf(purpose, PURPOSE_MAX, "%s %s", op->row->name, op->arn);
 }
 
 int
 page_token(const char **ret, struct op *op, const struct page_key *last)
 {
 	struct secret_key key;
+	char purpose[PURPOSE_MAX];
 	uint8_t plain[sizeof(last->number) + sizeof(last->text)];
 	struct buf sealed;
 	char *text = NULL;
@@ -26,8 +30,8 @@ page_token(const char **ret, struct op *op, const struct page_key *last)
 	memcpy(plain, &last->number, sizeof(last->number));
 	memcpy(plain + sizeof(last->number), last->text, strlen(last->text));
 	buf_init(&sealed, TOKEN_MAX);
-	page_secret(&key, op);
-	int r = secret_seal(&sealed, &key, op->row->name, plain,
+	page_secret(&key, purpose, op);
+	int r = secret_seal(&sealed, &key, purpose, plain,
 		sizeof(last->number) + strlen(last->text));
 	secret_key_wipe(&key);
 	if (r == 0 && (text = arena_alloc(op->arena, BASE64_LEN(sealed.len) + 1)) == NULL)
@@ -44,6 +48,7 @@ static int
 open_token(struct page_key *ret, struct op *op, const char *token)
 {
 	struct secret_key key;
+	char purpose[PURPOSE_MAX];
 	uint8_t sealed[TOKEN_MAX];
 	struct buf plain;
 	size_t n;
@@ -51,8 +56,8 @@ open_token(struct page_key *ret, struct op *op, const char *token)
 	if (strlen(token) > TOKEN_MAX || base64url_decode(sealed, &n, token, strlen(token)) < 0)
 		return HW_ENEXTTOKEN;
 	buf_init(&plain, sizeof(*ret));
-	page_secret(&key, op);
-	int r = secret_open(&plain, &key, op->row->name, sealed, n);
+	page_secret(&key, purpose, op);
+	int r = secret_open(&plain, &key, purpose, sealed, n);
 	secret_key_wipe(&key);
 	size_t text = plain.len - sizeof(ret->number);
 	if (r == 0 && (plain.len < sizeof(ret->number) || text >= sizeof(ret->text)))

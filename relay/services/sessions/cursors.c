@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/trust/secret.h"
+
 struct place {
 	struct cursor *cursor; /* NULL: free */
 	char hash[2 * SHA256_LEN + 1];
@@ -15,38 +17,28 @@ struct recording_cursors {
 	pthread_mutex_t lock;
 	const struct hw_clock *clock;
 	struct place places[CURSORS_MAX];
-	char dir[];
 };
 
 struct recording_cursors *
-recording_cursors_new(const char *recordings_dir, const struct hw_clock *clock)
+recording_cursors_new(const struct hw_clock *clock)
 {
-	size_t n = strlen(recordings_dir) + 1;
-	struct recording_cursors *c = calloc(1, sizeof(*c) + n);
+	struct recording_cursors *c = calloc(1, sizeof(*c));
 
 	if (c == NULL)
 		return NULL;
 	pthread_mutex_init(&c->lock, NULL);
 	c->clock = clock;
-	memcpy(c->dir, recordings_dir, n);
 	return c;
 }
 
-const char *
-recording_cursors_dir(const struct recording_cursors *c)
-{
-	return c->dir;
-}
-
 struct cursor *
-cursor_new(const char *principal, const char *session_id, struct recording *take)
+cursor_new(const char *principal, struct recording *take)
 {
 	struct cursor *c = calloc(1, sizeof(*c));
 
 	if (c == NULL)
 		return NULL;
 	snprintf(c->principal, sizeof(c->principal), "%s", principal);
-	snprintf(c->session_id, sizeof(c->session_id), "%s", session_id);
 	c->recording = take;
 	return c;
 }
@@ -113,41 +105,41 @@ find_place(struct recording_cursors *c, const char *principal)
 	return oldest;
 }
 
-int
-cursor_keep(char token[TOKEN_LEN + 1], struct recording_cursors *c, struct cursor *take,
-	struct hw_err *err)
+void
+cursor_keep(struct recording_cursors *c, const char *token, struct cursor *take)
 {
-	pthread_mutex_lock(&c->lock);
-	drop_idle(c);
-	struct place *p = find_place(c, take->principal);
-	if (p != NULL) {
-		token_make(token);
-		token_hash(p->hash, token);
-		p->cursor = take;
-		p->since = clock_mono(c->clock);
+	struct place *p = NULL;
+
+	if (c != NULL) {
+		pthread_mutex_lock(&c->lock);
+		drop_idle(c);
+		p = find_place(c, take->principal);
+		if (p != NULL) {
+			token_hash(p->hash, token);
+			p->cursor = take;
+			p->since = clock_mono(c->clock);
+		}
+		pthread_mutex_unlock(&c->lock);
 	}
-	pthread_mutex_unlock(&c->lock);
 	if (p == NULL)
-		return hw_err_set(err, HW_EFULL,
-			"too many recordings are being read; try again later");
-	return 0;
+		cursor_free(take);
 }
 
 struct cursor *
-cursor_take(struct recording_cursors *c, const char *token, const char *principal,
-	const char *session_id)
+cursor_take(struct recording_cursors *c, const char *token, const char *principal)
 {
 	char hash[2 * SHA256_LEN + 1];
 	struct cursor *found = NULL;
 
+	if (c == NULL)
+		return NULL;
 	token_hash(hash, token);
 	pthread_mutex_lock(&c->lock);
 	drop_idle(c);
 	for (size_t i = 0; i < CURSORS_MAX && found == NULL; i++) {
 		struct place *p = &c->places[i];
 		if (p->cursor == NULL || strcmp(p->hash, hash) != 0 ||
-			strcmp(p->cursor->principal, principal) != 0 ||
-			strcmp(p->cursor->session_id, session_id) != 0)
+			strcmp(p->cursor->principal, principal) != 0)
 			continue;
 		found = p->cursor;
 		p->cursor = NULL;

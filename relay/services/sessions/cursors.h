@@ -1,13 +1,14 @@
 /*
- * Recordings that are being read page by page: an open recording waits here between two pages,
- * under a random token that only who began may use, once. Thread-safe.
+ * Recordings that are being read page by page. A NextToken says by itself where the next page
+ * begins; but reading up to there again for each page would make a long recording slow, so an open
+ * one waits here between two pages, under its token. What is not found here is opened again.
+ * Thread-safe.
  */
 #ifndef HAWSER_SERVICES_SESSIONS_CURSORS_H
 #define HAWSER_SERVICES_SESSIONS_CURSORS_H
 
 #include "audit/recording.h"
 #include "proto/base/clock.h"
-#include "proto/trust/secret.h"
 
 #define CURSORS_MAX	 64
 #define CURSORS_EACH_MAX 8		      /* of one principal; its oldest makes room */
@@ -15,33 +16,26 @@
 
 struct recording_cursors;
 
-/* Recordings lie in the directory. NULL without memory. */
-struct recording_cursors *recording_cursors_new(const char *recordings_dir,
-	const struct hw_clock *clock);
+struct recording_cursors *recording_cursors_new(const struct hw_clock
+		*clock);				  /* NULL without memory */
 void recording_cursors_free(struct recording_cursors *c); /* NULL is fine */
-const char *recording_cursors_dir(const struct recording_cursors *c);
 
-/* A reader's place in a recording. What is not yet sent: the rest of a block, and before it the
- * rest of one large event. */
+/* A reader's place: what of the recording comes next. */
 struct cursor {
 	char principal[257];
-	char session_id[97];
 	struct recording *recording;
-	const uint8_t *block; /* the recording's, until its next block */
+	const uint8_t *block; /* the rest of a block: the recording's, until its next one */
 	size_t left;
-	struct event event; /* len 0: none; its bytes are of the block */
+	size_t part;   /* bytes of the next event, which is too large for a page, that were sent */
+	uint64_t sent; /* encoded events before that, in bytes */
 };
 
-struct cursor *cursor_new(const char *principal, const char *session_id, struct recording *take);
+struct cursor *cursor_new(const char *principal, struct recording *take);
 void cursor_free(struct cursor *c); /* closes the recording; NULL is fine */
 
-/* Puts it away; the token is what takes it out again. HW_EFULL when too many are read at once; the
- * caller then still owns it. */
-int cursor_keep(char token[TOKEN_LEN + 1], struct recording_cursors *c, struct cursor *take,
-	struct hw_err *err);
-/* The caller owns it. NULL for a token that is not known, was used, is too old, or is another's or
- * of another session. */
-struct cursor *cursor_take(struct recording_cursors *c, const char *token, const char *principal,
-	const char *session_id);
+/* Puts it away, or closes it when there is no place (or c is NULL). */
+void cursor_keep(struct recording_cursors *c, const char *token, struct cursor *take);
+/* The caller owns it. NULL for a token that nothing waits under, or another's. */
+struct cursor *cursor_take(struct recording_cursors *c, const char *token, const char *principal);
 
 #endif

@@ -1,17 +1,20 @@
 /* GetRecording: a session's recording, in pages of whole events. */
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "audit/ledger.h"
 #include "audit/recording.h"
 #include "proto/wire/codec.h"
 #include "relay/core/op.h"
+#include "relay/services/page.h"
 #include "relay/services/sessions/cursors.h"
 #include "relay/store/sessions.h"
 #include "relay/store/store.h"
 
-#define PAGE_MAX   (176 * 1024) /* bytes of events and head: a reply must fit into one frame */
-#define EVENT_HEAD 128		/* at most, of an encoded event, beside its bytes */
-#define SPLIT_MIN  4096
+#define PAGE_MAX   ((size_t)176 * 1024) /* events and head: a reply must fit into one frame */
+#define EVENT_HEAD 128			/* at most, of an encoded event, beside its bytes */
+#define ROOM_MIN   4096			/* what is worth a part of a large event */
 
 /* --- events into a page
  * --------------------------------------------------------------------------------------- */
@@ -22,19 +25,41 @@ room(const struct buf *page)
 	return page->max - page->len;
 }
 
-/* As much of a large event as there is room for: 1. */
-static int
-append_part(struct buf *page, struct cursor *c, struct op *op)
+static void
+pass(struct cursor *c, size_t used)
 {
-	struct event part = c->event;
+	c->block += used;
+	c->left -= used;
+	c->sent += used;
+	c->part = 0;
+}
 
+static int
+damaged(struct op *op)
+{
+	return op_fail(op, HW_ECORRUPT, "the recording is damaged");
+}
+
+/* An event that no page can hold goes in parts, each an event with its own offset. 1: done with it,
+ * or the page is full. */
+static int
+append_part(struct buf *page, struct cursor *c, const struct event *whole, size_t used,
+	struct op *op)
+{
+	struct event part = *whole;
+
+	if (c->part > whole->len)
+		return damaged(op);
+	part.bytes += c->part;
+	part.offset += c->part;
+	part.len -= c->part;
 	if (part.len > room(page) - EVENT_HEAD)
 		part.len = room(page) - EVENT_HEAD;
 	if (event_encode(page, &part) < 0)
 		return op_fail(op, HW_EINTERNAL, "an event did not fit its page");
-	c->event.bytes += part.len;
-	c->event.offset += part.len;
-	c->event.len -= part.len;
+	c->part += part.len;
+	if (c->part == whole->len)
+		pass(c, used);
 	return 1;
 }
 
@@ -46,21 +71,16 @@ append_event(struct buf *page, struct cursor *c, struct op *op)
 	size_t used;
 
 	if (event_decode(&ev, c->block, c->left, &used) < 0)
-		return op_fail(op, HW_ECORRUPT, "the recording of %s is damaged", c->session_id);
-	bool large = used > room(page);
-	if (large && ev.type != EVENT_DATA && page->len > 0)
+		return damaged(op);
+	if (c->part > 0 || (used > page->max && ev.type == EVENT_DATA))
+		return room(page) < ROOM_MIN ? 0 : append_part(page, c, &ev, used, op);
+	if (used > page->max)
+		return op_fail(op, HW_ECORRUPT, "the recording has an event of %zu bytes", used);
+	if (used > room(page))
 		return 0;
-	if (large && ev.type != EVENT_DATA)
-		return op_fail(op, HW_ECORRUPT, "the recording of %s has an event of %zu bytes",
-			c->session_id, used);
-	if (large && page->len > 0 && used <= PAGE_MAX / 2)
-		return 0; /* it fits into the next */
-	if (large)
-		c->event = ev;
-	else if (buf_append(page, c->block, used) < 0)
+	if (buf_append(page, c->block, used) < 0)
 		return op_fail(op, HW_ENOMEM, "no memory for a page of a recording");
-	c->block += used;
-	c->left -= used;
+	pass(c, used);
 	return 1;
 }
 
@@ -71,21 +91,42 @@ fill_page(struct buf *page, struct cursor *c, struct op *op)
 	int r;
 
 	for (;;) {
-		if (room(page) < SPLIT_MIN)
-			return 1;
-		if (c->event.len > 0)
-			r = append_part(page, c, op);
-		else if (c->left > 0)
-			r = append_event(page, c, op);
-		else if ((r = recording_next(c->recording, &c->block, &c->left, &op->err)) == 0)
-			return 0;
-		if (r <= 0)
+		if (c->left == 0) {
+			r = recording_next(c->recording, &c->block, &c->left, &op->err);
+			if (r <= 0)
+				return r;
+		} else if ((r = append_event(page, c, op)) <= 0) {
 			return r < 0 ? r : 1;
+		}
 	}
 }
 
-/* --- the first page
- * --------------------------------------------------------------------------------------------- */
+/* --- opening
+ * ----------------------------------------------------------------------------------------------------
+ */
+
+static int
+open_recording(struct cursor **ret, struct op *op, const char *id)
+{
+	struct recording *recording;
+	int r;
+
+	const char *dir = arena_printf(op->arena, "%s/recordings", op->env->dir);
+	if (dir == NULL)
+		return op_fail(op, HW_ENOMEM, "no memory for reading a recording");
+	if ((r = archiver_flush(op->env->archiver, id, &op->err)) < 0)
+		return r;
+	r = recording_open(&recording, dir, id, op->env->master, &op->err);
+	if (r == HW_ENOTFOUND)
+		return op_fail(op, r, "session %s has no recording: it was never opened", id);
+	if (r < 0)
+		return r;
+	*ret = cursor_new(op->arn, recording);
+	if (*ret != NULL)
+		return 0;
+	recording_close(recording);
+	return op_fail(op, HW_ENOMEM, "no memory for reading a recording");
+}
 
 struct known {
 	struct arena *arena;
@@ -99,27 +140,6 @@ find_session(void *arg, struct db *db, struct hw_err *err)
 	struct known *w = arg;
 
 	return session_get(db, w->arena, w->id, &w->row, err);
-}
-
-/* A deep copy: the recording may be closed before the reply is encoded. */
-static int
-copy_meta(struct msg_get_recording_reply *rep, struct op *op, const struct recording *recording,
-	size_t *size)
-{
-	const struct msg_row *row = MSG_ROW(recording_meta);
-	struct buf bytes;
-	void *copy;
-
-	buf_init(&bytes, PAGE_MAX);
-	int r = msg_encode(&bytes, row, recording_meta(recording), &op->err);
-	if (r == 0)
-		r = msg_decode(&copy, op->arena, row, buf_data(&bytes), bytes.len, &op->err);
-	if (r == 0) {
-		rep->meta = copy;
-		*size = bytes.len;
-	}
-	buf_fini(&bytes);
-	return r;
 }
 
 static int
@@ -139,67 +159,130 @@ record_reading(struct op *op, const char *id)
 	return 0;
 }
 
+/* A deep copy: the recording may be closed before the reply is encoded. */
 static int
-open_recording(struct cursor **ret, struct op *op, const char *id)
+copy_meta(struct msg_get_recording_reply *rep, struct op *op, const struct recording *recording,
+	size_t *size)
 {
-	struct known w = {.arena = op->arena, .id = id};
-	struct recording *recording;
-	int r;
+	const struct msg_row *row = MSG_ROW(recording_meta);
+	struct buf bytes;
+	void *copy = NULL;
 
-	if ((r = store_read(op->env->store, find_session, &w, &op->err)) < 0 ||
-		(r = record_reading(op, id)) < 0 ||
-		(r = archiver_flush(op->env->archiver, id, &op->err)) < 0)
-		return r;
-	r = recording_open(&recording, recording_cursors_dir(op->env->cursors), id, op->env->master,
-		&op->err);
-	if (r == HW_ENOTFOUND)
-		return op_fail(op, r, "session %s has no recording: it was never opened", id);
-	if (r < 0)
-		return r;
-	*ret = cursor_new(op->arn, id, recording);
-	if (*ret != NULL)
-		return 0;
-	recording_close(recording);
-	return op_fail(op, HW_ENOMEM, "no memory for reading a recording");
-}
-
-/* --- a page
- * --------------------------------------------------------------------------------------------------------
- */
-
-static int
-keep(struct msg_get_recording_reply *rep, struct op *op, struct cursor *c)
-{
-	char *token = arena_alloc(op->arena, TOKEN_LEN + 1);
-
-	if (token == NULL)
-		return op_fail(op, HW_ENOMEM, "no memory for the reply");
-	int r = cursor_keep(token, op->env->cursors, c, &op->err);
+	buf_init(&bytes, PAGE_MAX - ROOM_MIN);
+	int r = msg_encode(&bytes, row, recording_meta(recording), &op->err);
 	if (r == 0)
-		rep->next_token = token;
+		r = msg_decode(&copy, op->arena, row, buf_data(&bytes), bytes.len, &op->err);
+	if (r == 0) {
+		rep->meta = copy;
+		*size = bytes.len;
+	}
+	buf_fini(&bytes);
 	return r;
 }
 
-/* Fills in the events; the cursor is kept for the next page or closed. */
+/* Who reads is written down before anything is read. */
 static int
-send_page(struct msg_get_recording_reply *rep, struct op *op, struct cursor *c, size_t reserved)
+open_first(struct cursor **ret, struct op *op, const char *id, struct msg_get_recording_reply *rep,
+	size_t *head)
+{
+	struct known w = {.arena = op->arena, .id = id};
+	int r;
+
+	if ((r = store_read(op->env->store, find_session, &w, &op->err)) < 0 ||
+		(r = record_reading(op, id)) < 0 || (r = open_recording(ret, op, id)) < 0)
+		return r;
+	r = copy_meta(rep, op, (*ret)->recording, head);
+	if (r < 0)
+		cursor_free(*ret);
+	return r;
+}
+
+/* --- the place in a token
+ * ------------------------------------------------------------------------------------------ */
+
+static int
+skip(struct cursor *c, uint64_t to, size_t part, struct op *op)
+{
+	int r;
+
+	while (c->sent < to) {
+		uint64_t step = to - c->sent;
+		if (c->left == 0 &&
+			(r = recording_next(c->recording, &c->block, &c->left, &op->err)) <= 0)
+			return r < 0 ? r : damaged(op);
+		pass(c, step < c->left ? (size_t)step : c->left);
+	}
+	c->part = part;
+	return 0;
+}
+
+static int
+open_next(struct cursor **ret, struct op *op, const char *id, const char *token)
+{
+	struct page_key key;
+	char *name = NULL;
+	int r;
+
+	if ((r = page_read(&key, op, token)) < 0)
+		return r;
+	size_t part = strtoul(key.text, &name, 10);
+	if (strcmp(name + (name[0] == ' '), id) != 0)
+		return op_fail(op, HW_ENEXTTOKEN, "NextToken is of another session's recording");
+	*ret = cursor_take(op->env->cursors, token, op->arn);
+	if (*ret != NULL)
+		return 0;
+	if ((r = open_recording(ret, op, id)) < 0)
+		return r;
+	r = skip(*ret, (uint64_t)key.number, part, op);
+	if (r < 0)
+		cursor_free(*ret);
+	return r;
+}
+
+static int
+make_token(const char **ret, struct op *op, const struct cursor *c, const char *id)
+{
+	struct page_key key = {.number = (int64_t)c->sent};
+
+	snprintf(key.text, sizeof(key.text), "%zu %.96s", c->part, id);
+	return page_token(ret, op, &key);
+}
+
+/* --- a page
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+static int
+take_events(struct msg_get_recording_reply *rep, struct op *op, const struct buf *page)
+{
+	const uint8_t *p = arena_dup(op->arena, buf_data(page), page->len);
+
+	if (p == NULL)
+		return op_fail(op, HW_ENOMEM, "no memory for a page of a recording");
+	rep->events = (struct msg_bin){p, page->len};
+	return 0;
+}
+
+/* The cursor is kept for the next page, or closed. */
+static int
+send_page(struct msg_get_recording_reply *rep, struct op *op, struct cursor *c, const char *id,
+	size_t head)
 {
 	struct buf page;
+	int r;
 
-	buf_init(&page, PAGE_MAX - reserved);
-	int r = fill_page(&page, c, op);
-	if (r >= 0) {
-		rep->events =
-			(struct msg_bin){arena_dup(op->arena, buf_data(&page), page.len), page.len};
-		if (rep->events.p == NULL)
-			r = op_fail(op, HW_ENOMEM, "no memory for a page of a recording");
-	}
+	buf_init(&page, PAGE_MAX - head);
+	int more = fill_page(&page, c, op);
+	r = more < 0 ? more : take_events(rep, op, &page);
 	buf_fini(&page);
-	if (r > 0 && (r = keep(rep, op, c)) == 0)
-		return 0;
-	if (r == 0)
+	if (r == 0 && more > 0)
+		r = make_token(&rep->next_token, op, c, id);
+	else if (r == 0)
 		rep->complete = recording_complete(c->recording);
-	cursor_free(c);
+	if (r == 0 && more > 0)
+		cursor_keep(op->env->cursors, rep->next_token, c);
+	else
+		cursor_free(c);
 	return r;
 }
 
@@ -207,22 +290,14 @@ int
 op_get_recording(struct op *op, const struct msg_get_recording_request *req,
 	struct msg_get_recording_reply *rep)
 {
+	const char *id = req->session_id, *token = req->next_token;
 	struct cursor *c = NULL;
 	size_t head = 0;
 	int r;
 
-	if (req->next_token != NULL && req->next_token[0] != '\0') {
-		c = cursor_take(op->env->cursors, req->next_token, op->arn, req->session_id);
-		if (c == NULL)
-			return op_fail(op, HW_ENEXTTOKEN,
-				"NextToken is not the last reply's, or older than five minutes");
-		return send_page(rep, op, c, 0);
-	}
-	if ((r = open_recording(&c, op, req->session_id)) < 0)
-		return r;
-	if ((r = copy_meta(rep, op, c->recording, &head)) < 0) {
-		cursor_free(c);
-		return r;
-	}
-	return send_page(rep, op, c, head);
+	if (token == NULL || token[0] == '\0')
+		r = open_first(&c, op, id, rep, &head);
+	else
+		r = open_next(&c, op, id, token);
+	return r < 0 ? r : send_page(rep, op, c, id, head);
 }
