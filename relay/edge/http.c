@@ -257,13 +257,18 @@ static void
 append_json(struct buf *out, const char *text)
 {
 	buf_append_byte(out, '"');
-	for (const unsigned char *p = (const unsigned char *)text; *p != '\0'; p++) {
-		if (*p == '"' || *p == '\\')
-			buf_printf(out, "\\%c", *p);
-		else if (*p < 0x20 || *p == 0x7f)
-			buf_printf(out, "\\u%04x", *p);
+	for (size_t left = strlen(text), step; left > 0; text += step, left -= step) {
+		uint8_t c = (uint8_t)*text;
+		int n = utf8_next((const uint8_t *)text, left);
+		step = n > 0 ? (size_t)n : 1;
+		if (n <= 0)
+			buf_append_byte(out, '?');
+		else if (c == '"' || c == '\\')
+			buf_printf(out, "\\%c", c);
+		else if (c < 0x20 || c == 0x7f)
+			buf_printf(out, "\\u%04x", c);
 		else
-			buf_append_byte(out, *p);
+			buf_append(out, text, step);
 	}
 	buf_append_byte(out, '"');
 }
