@@ -1,0 +1,1 @@
+"""What the tests of the real programs share: see relay.py, certs.py, wire.py."""
