@@ -1,0 +1,60 @@
+/*
+ * One run of the hawser command: its settings, and what commands need of them, each made when it is
+ * first asked for. A command that never connects never loads a key.
+ */
+#ifndef HAWSER_CLIENT_CLIENT_H
+#define HAWSER_CLIENT_CLIENT_H
+
+#include "client/command.h"
+#include "client/conn.h"
+#include "client/home.h"
+#include "client/output.h"
+
+struct dialer;
+struct renewal;
+
+struct client {
+	struct log_sink sink;
+	struct log_ctx log;
+	struct arena *arena; /* lives as long as the client */
+
+	const char *home_dir; /* --home */
+	int64_t timeout;
+	bool color;
+	enum output_format format;
+
+	struct home home;
+	struct loop *loop;
+	struct dialer *dialer;
+	struct conn *conn;
+	struct renewal *renewal;
+
+	char hint[200];	 /* the next command to try, after an error */
+	int exit_status; /* of a failure, where it is not the command's usual one */
+};
+
+#define CLIENT_ARENA_MAX (512u << 20)
+#define CLIENT_TIMEOUT	 (30 * USEC_PER_SEC)
+
+int client_init(struct client *c, struct hw_err *err);
+/* Takes --home, --timeout, --no-color and -o from the command line. */
+int client_configure(struct client *c, const struct input *in, struct hw_err *err);
+/* Renews the certificate if that is due, then ends the connection. */
+void client_fini(struct client *c);
+
+/* Each makes it at the first call. The home is that of somebody who is logged in: HW_EUNAUTH. */
+int client_home(struct client *c, struct hw_err *err);
+int client_loop(struct client *c, struct hw_err *err);
+int client_connect(struct client *c, struct hw_err *err);
+
+/* conn_call() on the client's connection and arena. */
+int client_call(void *ret, struct client *c, enum op_id op, const void *request,
+	struct hw_err *err);
+
+/* Says on stderr what to try, if the command fails. */
+void client_hint(struct client *c, const char *fmt, ...) HW_PRINTF(2, 3);
+
+/* "hawser: text" on stderr, whatever bytes the text holds. */
+void client_say(const struct client *c, const char *fmt, ...) HW_PRINTF(2, 3);
+
+#endif

@@ -1,0 +1,145 @@
+/* hawser api: any operation of the control API. */
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/client.h"
+#include "client/commands.h"
+#include "client/json_args.h"
+#include "proto/base/file.h"
+#include "proto/wire/codec.h"
+
+#define INPUT_MAX (4u << 20)
+
+static bool
+is_for_users(const struct op_row *op)
+{
+	return op->door == DOOR_USER || op->door == DOOR_SELF;
+}
+
+static int
+list_operations(struct hw_err *err)
+{
+	struct buf out;
+	int r;
+
+	buf_init(&out, 1 << 20);
+	for (size_t i = 0; i < OP_COUNT; i++) {
+		if (is_for_users(&op_rows[i]))
+			buf_printf(&out, "%-32s %s\n", op_rows[i].name, op_rows[i].doc);
+	}
+	r = output_bytes(buf_data(&out), out.len, err);
+	buf_fini(&out);
+	return r;
+}
+
+/* --- the input --------------------------------------------------------------------------------------- */
+
+static int
+read_fd(struct buf *out, int fd, const char *name, struct hw_err *err)
+{
+	while (true) {
+		uint8_t *p = buf_reserve(out, 16384);
+		ssize_t n = p != NULL ? read(fd, p, 16384) : -1;
+
+		if (p == NULL)
+			return hw_err_set(err, HW_EUSAGE, "%s is larger than 4 MiB", name);
+		if (n < 0)
+			return hw_err_sys(err, "cannot read %s", name);
+		if (n == 0)
+			return 0;
+		buf_commit(out, (size_t)n);
+	}
+}
+
+/* JSON, @FILE or - */
+static int
+read_input(struct buf *out, const char *text, struct hw_err *err)
+{
+	int fd, r;
+
+	if (strcmp(text, "-") == 0 || strcmp(text, "@-") == 0)
+		return read_fd(out, STDIN_FILENO, "standard input", err);
+	if (text[0] != '@')
+		return buf_append_str(out, text) < 0
+			? hw_err_set(err, HW_EUSAGE, "the input is larger than 4 MiB")
+			: 0;
+	if ((fd = open(text + 1, O_RDONLY | O_CLOEXEC)) < 0)
+		return hw_err_sys(err, "cannot open %s", text + 1);
+	r = read_fd(out, fd, text + 1, err);
+	fd_close(fd);
+	return r;
+}
+
+/* --- the call ------------------------------------------------------------------------------------------ */
+
+static int
+make_request(void **ret, struct client *c, const struct op_row *op, const struct input *in,
+	struct hw_err *err)
+{
+	const char *given = input_text(in, "input");
+	struct buf input, json;
+	int r = 0;
+
+	buf_init(&input, INPUT_MAX);
+	buf_init(&json, 2 * INPUT_MAX);
+	if (given != NULL)
+		r = read_input(&input, given, err);
+	if (r == 0)
+		r = json_args(&json, op->request(), given != NULL ? (const char *)buf_data(&input) : NULL,
+			input.len, in->operands + 1, in->n - 1, err);
+	if (r == 0)
+		r = msg_from_json(ret, c->arena, op->request(), (const char *)buf_data(&json), json.len,
+			err);
+	buf_wipe(&input);
+	buf_wipe(&json);
+	return r;
+}
+
+static int
+run_api(struct client *c, const struct input *in, struct hw_err *err)
+{
+	const struct op_row *op;
+	void *request;
+	const void *reply;
+	int r;
+
+	if (input_has(in, "list"))
+		return list_operations(err);
+	if (in->n == 0)
+		return hw_err_set(err, HW_EUSAGE, "api wants an operation's name");
+	op = op_find(in->operands[0]);
+	if (op == NULL || !is_for_users(op)) {
+		client_hint(c, "hawser api --list");
+		return hw_err_set(err, HW_EUSAGE, op == NULL ? "there is no operation %s"
+							     : "%s is not for users",
+			in->operands[0]);
+	}
+	if ((r = make_request(&request, c, op, in, err)) < 0 ||
+		(r = client_call(&reply, c, op->id, request, err)) < 0)
+		return r;
+	if (c->format == OUTPUT_TABLE)
+		c->format = OUTPUT_JSON;
+	return output_one(c, op->reply(), reply, NULL, err);
+}
+
+static const struct option_row options[] = {
+	{"input", 'i', "JSON", "the request: JSON, @FILE, or - for standard input"},
+	{"list", 0, NULL, "the operations there are"},
+	{0},
+};
+
+const struct command cmd_api = {
+	.name = "api",
+	.operands = "OPERATION [KEY=VALUE...]",
+	.summary = "Call an operation of the control API; the reply is JSON.",
+	.about = "  Names and fields are those of the API reference. KEY=VALUE sets a field of the\n"
+		 "  request: a text, number, true or false, a time, or JSON where it begins with [\n"
+		 "  or {. A key that is given again adds to its list of texts.",
+	.examples = {"hawser api GetCallerIdentity",
+		"hawser api AddTagsToResource -i @tags.json ResourceId=mi-0123456789abcdef0"},
+	.options = options,
+	.max = -1,
+	.shows = true,
+	.run = run_api,
+};

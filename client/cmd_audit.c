@@ -1,0 +1,92 @@
+/* hawser audit export: a recording as a file. */
+#include <unistd.h>
+
+#include "audit/export.h"
+#include "client/client.h"
+#include "client/commands.h"
+#include "client/session_name.h"
+#include "client/tape.h"
+
+#define OUT_MAX (8u << 20)
+
+static int
+flush_out(struct buf *out, int r, struct hw_err *err)
+{
+	if (r < 0 || out->failed)
+		return hw_err_set(err, r < 0 ? r : HW_ELIMIT, "an event is too large to be written");
+	r = output_bytes(buf_data(out), out->len, err);
+	buf_consume(out, out->len);
+	return r;
+}
+
+static int
+write_all(struct tape *tape, enum export_format format, bool typed, struct hw_err *err)
+{
+	struct export *e;
+	struct event ev;
+	struct buf out;
+	int r;
+
+	buf_init(&out, OUT_MAX);
+	if ((e = export_new(format, tape_meta(tape), typed, &out)) == NULL) {
+		buf_fini(&out);
+		return hw_err_set(err, HW_ENOMEM, "out of memory");
+	}
+	while ((r = tape_next(&ev, tape, err)) > 0) {
+		if ((r = flush_out(&out, export_event(e, &ev, &out), err)) < 0)
+			break;
+	}
+	if (r == 0)
+		r = flush_out(&out, export_end(e, &out), err);
+	export_free(e);
+	buf_fini(&out);
+	return r;
+}
+
+static int
+run_export(struct client *c, const struct input *in, struct hw_err *err)
+{
+	const char *name = input_text(in, "format"), *id;
+	int format = export_format(name != NULL ? name : "cast");
+	bool typed = input_has(in, "typed");
+	struct tape *tape;
+	int r;
+
+	if (format < 0)
+		return hw_err_set(err, HW_EUSAGE, "no format '%s': cast, text, raw or json", name);
+	if (typed && format != EXPORT_TEXT && format != EXPORT_RAW)
+		return hw_err_set(err, HW_EUSAGE, "--typed is for text and raw; the others hold it anyway");
+	if (format == EXPORT_RAW && isatty(STDOUT_FILENO) && !input_has(in, "force"))
+		return hw_err_set(err, HW_EUSAGE,
+			"raw bytes could drive this terminal: send them to a file, or --force");
+	if ((r = client_connect(c, err)) < 0 ||
+		(r = session_find_id(&id, c, in->operands[0], err)) < 0 ||
+		(r = tape_open(&tape, c, id, err)) < 0)
+		return r;
+	r = write_all(tape, (enum export_format)format, typed, err);
+	if (r == 0 && !tape_is_complete(tape))
+		client_say(c, "the session has not ended: this is what is recorded so far");
+	tape_close(tape);
+	return r;
+}
+
+static const struct option_row options[] = {
+	{"format", 'f', "FORMAT", "cast (asciicast v2, the default), text, raw or json"},
+	{"typed", 't', NULL, "what was typed instead of what was shown (text, raw)"},
+	{"force", 0, NULL, "raw bytes even to a terminal"},
+	{0},
+};
+
+const struct command cmd_audit_export = {
+	.name = "audit export",
+	.operands = "SESSION",
+	.summary = "Write a recording to stdout. Reading is audited.",
+	.about = "  cast plays in asciinema; text is without escape sequences; raw is every byte that\n"
+		 "  was shown; json is one event a line.",
+	.examples = {"hawser audit export alice-0f1e2d > session.cast",
+		"hawser audit export a69788 --format text --typed"},
+	.options = options,
+	.min = 1,
+	.max = 1,
+	.run = run_export,
+};

@@ -1,0 +1,112 @@
+#include "client/commands.h"
+
+#include <string.h>
+
+const struct command *const command_table[] = {
+	&cmd_login,
+	&cmd_logout,
+	&cmd_status,
+	&cmd_version,
+	&cmd_ls,
+	&cmd_node_show,
+	&cmd_node_tag,
+	&cmd_node_untag,
+	&cmd_node_rm,
+	&cmd_activation_create,
+	&cmd_activation_ls,
+	&cmd_activation_rm,
+	&cmd_user_add,
+	&cmd_user_ls,
+	&cmd_user_rm,
+	&cmd_user_invite,
+	&cmd_shell,
+	&cmd_exec,
+	&cmd_sessions_ls,
+	&cmd_sessions_show,
+	&cmd_sessions_kill,
+	&cmd_replay,
+	&cmd_audit_export,
+	&cmd_api,
+	NULL,
+};
+
+/* Whether `name` is "group", or "group something". */
+static bool
+is_of_group(const char *name, const char *group, size_t n)
+{
+	return strncmp(name, group, n) == 0 && name[n] == ' ';
+}
+
+bool
+command_is_group(const char *word)
+{
+	for (size_t i = 0; command_table[i] != NULL; i++) {
+		if (is_of_group(command_table[i]->name, word, strlen(word)))
+			return true;
+	}
+	return false;
+}
+
+const struct command *
+command_find(int *used, int argc, char **argv)
+{
+	size_t n = argc > 0 ? strlen(argv[0]) : 0;
+	const struct command *alone = NULL;
+
+	for (size_t i = 0; argc > 0 && command_table[i] != NULL; i++) {
+		const struct command *command = command_table[i];
+
+		*used = 1;
+		if (strcmp(command->name, argv[0]) == 0)
+			return command;
+		if (!is_of_group(command->name, argv[0], n))
+			continue;
+		if (argc > 1 && strcmp(command->name + n + 1, argv[1]) == 0) {
+			*used = 2;
+			return command;
+		}
+		if (command->alone)
+			alone = command;
+	}
+	/* `sessions -o json` is `sessions ls -o json`; `sessions lss` is a mistake. */
+	return argc == 1 || (argc > 1 && argv[1][0] == '-') ? alone : NULL;
+}
+
+void
+commands_help_group(struct buf *out, const char *group)
+{
+	buf_printf(out, "usage: hawser %s COMMAND [OPTION...]\n\n", group);
+	for (size_t i = 0; command_table[i] != NULL; i++) {
+		const struct command *command = command_table[i];
+		if (is_of_group(command->name, group, strlen(group)))
+			buf_printf(out, "  %-20s %s\n", command->name, command->summary);
+	}
+	buf_printf(out, "\n`hawser %s COMMAND --help` says more.\n", group);
+}
+
+/* The whole house on one screen, by what people want to do. */
+void
+commands_help(struct buf *out)
+{
+	buf_append_str(out,
+		"usage: hawser [--home DIR] COMMAND [OPTION...]\n\n"
+		"  login URL INVITE          log in with the two words of an invite; logout, status\n"
+		"  ls [SELECTOR...]          the nodes: names, globs, tag:Env=prod, status:online\n"
+		"  shell [USER@]NODE         a recorded shell\n"
+		"  exec [USER@]NODE -- CMD   a command: clean streams, its exit status\n"
+		"  sessions ls|show|kill     who did what, and does now\n"
+		"  replay SESSION            play a recording; audit export writes it to a file\n"
+		"  node show|tag|untag|rm    one node\n"
+		"  activation create|ls|rm   tokens with which nodes join\n"
+		"  user add|ls|rm|invite     who may log in\n"
+		"  api OPERATION             any operation of the control API, as JSON\n"
+		"  version                   which hawser this is\n\n"
+		"options of every command:\n"
+		"  --home DIR                the client's directory (HAWSER_HOME, ~/.config/hawser)\n"
+		"  --timeout TIME            how long to wait for the relay's answer (30s)\n"
+		"  --no-color                no colours; NO_COLOR does the same\n"
+		"  -h, --help                options and examples of the command\n\n"
+		"examples:\n"
+		"  hawser shell web-01\n"
+		"  hawser exec web-01 -- uname -r\n");
+}

@@ -1,0 +1,27 @@
+/* The table of all commands. */
+#ifndef HAWSER_CLIENT_COMMANDS_H
+#define HAWSER_CLIENT_COMMANDS_H
+
+#include "client/command.h"
+
+extern const struct command cmd_login, cmd_logout, cmd_status, cmd_version;
+extern const struct command cmd_ls, cmd_node_show, cmd_node_tag, cmd_node_untag, cmd_node_rm;
+extern const struct command cmd_activation_create, cmd_activation_ls, cmd_activation_rm;
+extern const struct command cmd_user_add, cmd_user_ls, cmd_user_rm, cmd_user_invite;
+extern const struct command cmd_shell, cmd_exec;
+extern const struct command cmd_sessions_ls, cmd_sessions_show, cmd_sessions_kill;
+extern const struct command cmd_replay, cmd_audit_export, cmd_api;
+
+/* In the order in which help shows them; NULL ends. */
+extern const struct command *const command_table[];
+
+/* The command of argv[0..]: its name, and how many words that took. Of a group without its second word
+ * the one that stands for it. NULL when there is none. */
+const struct command *command_find(int *used, int argc, char **argv);
+/* Whether some command's name begins with this word. */
+bool command_is_group(const char *word);
+
+void commands_help(struct buf *out);		       /* all of them */
+void commands_help_group(struct buf *out, const char *group); /* those of one group */
+
+#endif

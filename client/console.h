@@ -1,0 +1,47 @@
+/*
+ * A remote program joined with our stdin, stdout and stderr, for as long as it runs: what shell and
+ * exec have in common.
+ */
+#ifndef HAWSER_CLIENT_CONSOLE_H
+#define HAWSER_CLIENT_CONSOLE_H
+
+#include "client/escape.h"
+#include "client/remote.h"
+
+struct client;
+struct console;
+
+struct console_config {
+	struct client *client;
+	const struct remote_request *request;
+	int escape;    /* ESCAPE_OFF for none */
+	bool no_input; /* stdin is not read; the program reads its end at once */
+	/* It runs; nothing was shown yet. */
+	void (*on_started)(void *arg, const char *session_id);
+	void (*on_action)(void *arg, enum escape_action action); /* with escapes only */
+	/* stdin ended. NULL: so does the program's. */
+	void (*on_input_end)(void *arg);
+	void *arg;
+};
+
+/* Starts it. `ret` is set before on_started is called. */
+int console_new(struct console **ret, const struct console_config *config, struct hw_err *err);
+void console_free(struct console *con); /* NULL is fine */
+
+/* Runs until it has ended and everything it wrote is out: its status, or that of console_stop(). */
+int console_run(struct console *con);
+/* Says on stderr why it ended, unless the program did so by itself. */
+void console_report(const struct console *con);
+
+/* Ends it with this status, at once: what is not written yet is lost. */
+void console_stop(struct console *con, int status);
+struct remote *console_remote(const struct console *con);
+
+/* Whether what was shown last leaves the cursor in the middle of a line. */
+bool console_mid_line(const struct console *con);
+
+/* Splits "[USER@]NODE"; *run_as is NULL without a user. Everything lives in the client's arena. */
+int console_target(const char **run_as, const char **node, struct client *c, const char *text,
+	struct hw_err *err);
+
+#endif

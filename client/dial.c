@@ -1,0 +1,84 @@
+#include "client/dial.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proto/trust/https.h"
+#include "proto/wire/ws_client.h"
+
+struct dialer {
+	struct ws_client *ws;
+	struct ws_dial *dial; /* under way */
+	struct relay_url url;
+	struct conn *conn;
+};
+
+static struct link *
+on_connected(void *arg, struct link_transport *transport)
+{
+	struct dialer *d = arg;
+
+	d->dial = NULL;
+	return conn_connected(d->conn, transport);
+}
+
+static void
+on_failed(void *arg, int code, const char *why)
+{
+	struct dialer *d = arg;
+	struct hw_err err = HW_ERR_INIT;
+
+	d->dial = NULL;
+	hw_err_set(&err, code, "%s", why);
+	hw_err_prefix(&err, "no connection to the relay at %s:%d", d->url.host, d->url.port);
+	conn_failed(d->conn, code, err.text);
+}
+
+static const struct ws_dial_events dial_events = {
+	.on_connected = on_connected,
+	.on_failed = on_failed,
+};
+
+int
+dialer_new(struct dialer **ret, struct loop *loop, const struct log_ctx *log,
+	const struct home *home, struct hw_err *err)
+{
+	char ca[PATH_MAX], cert[PATH_MAX], key[PATH_MAX];
+	struct ws_client_config config = {
+		.loop = loop, .log = log, .ca_file = ca, .cert_file = cert, .key_file = key};
+	struct dialer *d = calloc(1, sizeof(*d));
+	int r;
+
+	if (d == NULL)
+		return hw_err_set(err, HW_ENOMEM, "out of memory");
+	home_file(ca, home, HOME_CA);
+	home_file(cert, home, HOME_CERT);
+	home_file(key, home, HOME_KEY);
+	if ((r = relay_url_parse(&d->url, home->relay, err)) < 0 ||
+		(r = ws_client_new(&d->ws, &config, err)) < 0) {
+		free(d);
+		return r;
+	}
+	*ret = d;
+	return 0;
+}
+
+void
+dialer_free(struct dialer *d)
+{
+	if (d == NULL)
+		return;
+	if (d->dial != NULL)
+		ws_dial_cancel(d->dial);
+	ws_client_free(d->ws);
+	free(d);
+}
+
+int
+dialer_dial(void *arg, struct conn *c, struct hw_err *err)
+{
+	struct dialer *d = arg;
+
+	d->conn = c;
+	return ws_dial(&d->dial, d->ws, d->url.host, d->url.port, &dial_events, d, err);
+}

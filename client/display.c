@@ -1,0 +1,76 @@
+#include "client/display.h"
+
+#include <locale.h>
+#include <stdio.h>
+#include <wchar.h>
+
+#include "proto/base/enc.h"
+
+static uint32_t
+decode(const uint8_t *p, int len)
+{
+	uint32_t c = len == 1 ? p[0] : p[0] & (0xffu >> (len + 1));
+
+	for (int i = 1; i < len; i++)
+		c = c << 6 | (p[i] & 0x3fu);
+	return c;
+}
+
+/* Widths are those of Unicode, whatever locale the program was started in. */
+static locale_t
+unicode_locale(void)
+{
+	static locale_t l; /* a constant, once it is there */
+
+	if (l == (locale_t)0)
+		l = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+	return l;
+}
+
+/* Columns of a character that is shown as itself, or -1. */
+static int
+width_of(uint32_t c)
+{
+	locale_t l, before;
+	int width;
+
+	if (c < 0x7f)
+		return c >= 0x20 ? 1 : -1;
+	/* Invisible, or turning the direction of what is around them. */
+	if ((c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
+		(c >= 0x2060 && c <= 0x206f) || c == 0xfeff || c == 0x61c)
+		return -1;
+	if ((l = unicode_locale()) == (locale_t)0)
+		return -1;
+	before = uselocale(l);
+	width = wcwidth((wchar_t)c);
+	uselocale(before);
+	return width;
+}
+
+size_t
+display_append(struct buf *out, const char *text, size_t n)
+{
+	const uint8_t *p = (const uint8_t *)text;
+	char escape[16];
+	size_t columns = 0;
+
+	for (size_t i = 0; i < n;) {
+		int len = utf8_next(p + i, n - i);
+		uint32_t c = len > 0 ? decode(p + i, len) : p[i];
+		int width = len > 0 ? width_of(c) : -1;
+
+		if (width >= 0) {
+			if (out != NULL)
+				buf_append(out, p + i, (size_t)len);
+			columns += (size_t)width;
+		} else {
+			int used = snprintf(escape, sizeof(escape), len > 1 ? "\\u{%x}" : "\\x%02x", c);
+			if (out != NULL)
+				buf_append(out, escape, (size_t)used);
+			columns += (size_t)used;
+		}
+		i += len > 0 ? (size_t)len : 1;
+	}
+	return columns;
+}

@@ -1,0 +1,12 @@
+/* Text for a terminal: nothing in it can steer one, and its width is known. */
+#ifndef HAWSER_CLIENT_DISPLAY_H
+#define HAWSER_CLIENT_DISPLAY_H
+
+#include "proto/base/buf.h"
+
+/* Appends any bytes so that they are safe to look at: what does not print (control bytes, invalid
+ * UTF-8, marks that turn the writing direction) becomes \xNN or \u{N}. Returns the columns it takes.
+ * A NULL buffer only measures. */
+size_t display_append(struct buf *out, const char *text, size_t n);
+
+#endif

@@ -1,0 +1,229 @@
+#include "client/output.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "client/client.h"
+#include "client/duration.h"
+#include "client/yaml.h"
+#include "proto/base/file.h"
+#include "proto/wire/codec.h"
+
+#define OUTPUT_MAX (1u << 30)
+
+int
+output_format(enum output_format *ret, const char *name)
+{
+	static const char *const names[] = {
+		[OUTPUT_TABLE] = "table",
+		[OUTPUT_WIDE] = "wide",
+		[OUTPUT_JSON] = "json",
+		[OUTPUT_JSONL] = "jsonl",
+		[OUTPUT_YAML] = "yaml",
+		[OUTPUT_NAME] = "name",
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(name, names[i]) == 0) {
+			*ret = (enum output_format)i;
+			return 0;
+		}
+	}
+	return HW_EUSAGE;
+}
+
+int
+output_bytes(const void *p, size_t n, struct hw_err *err)
+{
+	int r = fd_write_all(STDOUT_FILENO, p, n, err);
+
+	return r < 0 && errno == EPIPE ? 0 : r;
+}
+
+static int
+output_flush(struct buf *out, int r, struct hw_err *err)
+{
+	if (r < 0 || out->failed)
+		r = hw_err_set(err, HW_ELIMIT, "the answer is too large to be shown");
+	else
+		r = output_bytes(buf_data(out), out->len, err);
+	buf_fini(out);
+	return r;
+}
+
+/* --- lists -------------------------------------------------------------------------------------------- */
+
+static bool
+shows_column(const struct client *c, const struct column *column)
+{
+	return !column->wide || c->format == OUTPUT_WIDE;
+}
+
+static int
+append_table(struct buf *out, struct client *c, const struct listing *l, const char *items, size_t n)
+{
+	struct table *t;
+	size_t columns = 0, size = l->item()->size;
+	int r = 0;
+
+	for (const struct column *col = l->columns; col->title != NULL; col++)
+		columns += shows_column(c, col);
+	if ((t = table_new(columns)) == NULL)
+		return HW_ENOMEM;
+	for (const struct column *col = l->columns; col->title != NULL; col++) {
+		if (shows_column(c, col))
+			r |= table_add(t, col->title, STYLE_PLAIN);
+	}
+	for (size_t i = 0; i < n; i++, items += size) {
+		for (const struct column *col = l->columns; col->title != NULL; col++) {
+			if (shows_column(c, col))
+				r |= table_add(t, col->cell(c, items),
+					col->style != NULL ? col->style(items) : STYLE_PLAIN);
+		}
+	}
+	if (r == 0)
+		r = table_print(out, t, c->color);
+	table_free(t);
+	return r < 0 ? HW_ENOMEM : 0;
+}
+
+static void
+append_name(struct buf *out, const char *name)
+{
+	if (name == NULL || name[0] == '\0')
+		return;
+	/* A line of its own, whatever is in it. */
+	for (const char *at = name; *at != '\0'; at++)
+		buf_append_byte(out, (unsigned char)*at < ' ' || *at == 0x7f ? '?' : (uint8_t)*at);
+	buf_append_byte(out, '\n');
+}
+
+int
+output_list(struct client *c, const struct listing *l, const void *reply, const void *items,
+	size_t n, struct hw_err *err)
+{
+	size_t size = l->item()->size;
+	struct buf out;
+	int r = 0;
+
+	buf_init(&out, OUTPUT_MAX);
+	switch (c->format) {
+	case OUTPUT_TABLE:
+	case OUTPUT_WIDE:
+		r = append_table(&out, c, l, items, n);
+		break;
+	case OUTPUT_JSON:
+		r = msg_to_json(&out, l->reply(), reply, JSON_PRETTY);
+		buf_append_byte(&out, '\n');
+		break;
+	case OUTPUT_YAML:
+		r = yaml_append(&out, l->reply(), reply, 0);
+		break;
+	case OUTPUT_JSONL:
+		for (size_t i = 0; i < n && r == 0; i++) {
+			r = msg_to_json(&out, l->item(), (const char *)items + i * size, 0);
+			buf_append_byte(&out, '\n');
+		}
+		break;
+	case OUTPUT_NAME:
+		for (size_t i = 0; i < n; i++)
+			append_name(&out, l->name((const char *)items + i * size));
+		break;
+	}
+	return output_flush(&out, r, err);
+}
+
+int
+output_one(struct client *c, const struct msg_row *row, const void *msg, const char *name,
+	struct hw_err *err)
+{
+	struct buf out;
+	int r = 0;
+
+	buf_init(&out, OUTPUT_MAX);
+	switch (c->format) {
+	case OUTPUT_TABLE:
+	case OUTPUT_WIDE:
+		r = yaml_append(&out, row, msg, YAML_FOR_PEOPLE);
+		break;
+	case OUTPUT_JSON:
+	case OUTPUT_JSONL:
+		r = msg_to_json(&out, row, msg, c->format == OUTPUT_JSON ? JSON_PRETTY : 0);
+		buf_append_byte(&out, '\n');
+		break;
+	case OUTPUT_YAML:
+		r = yaml_append(&out, row, msg, 0);
+		break;
+	case OUTPUT_NAME:
+		append_name(&out, name);
+		break;
+	}
+	return output_flush(&out, r, err);
+}
+
+/* --- cells ---------------------------------------------------------------------------------------------- */
+
+const char *
+output_age(struct client *c, int64_t when)
+{
+	char text[DURATION_TEXT];
+	int64_t age = clock_wall(&hw_clock_system) - when;
+
+	if (when == 0)
+		return NULL;
+	duration_format(text, age);
+	return strcmp(text, "now") == 0 ? "now" : arena_printf(c->arena, "%s ago", text);
+}
+
+const char *
+output_until(struct client *c, int64_t when)
+{
+	char text[DURATION_TEXT];
+	int64_t left = when - clock_wall(&hw_clock_system);
+
+	if (when == 0)
+		return NULL;
+	if (left <= 0)
+		return "over";
+	duration_format(text, left);
+	return arena_printf(c->arena, "in %s", text);
+}
+
+const char *
+output_time(struct client *c, int64_t when)
+{
+	char text[64];
+	time_t seconds = (time_t)(when / USEC_PER_SEC);
+	struct tm tm;
+
+	if (when == 0 || localtime_r(&seconds, &tm) == NULL)
+		return NULL;
+	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
+	return arena_strdup(c->arena, text);
+}
+
+const char *
+output_tags(struct client *c, const struct msg_tag *tags, size_t n)
+{
+	struct buf text;
+	const char *ret = NULL;
+
+	buf_init(&text, 1 << 16);
+	for (size_t i = 0; i < n; i++)
+		buf_printf(&text, "%s%s=%s", i > 0 ? "," : "", tags[i].key,
+			tags[i].value != NULL ? tags[i].value : "");
+	if (text.len > 0)
+		ret = arena_strndup(c->arena, (const char *)buf_data(&text), text.len);
+	buf_fini(&text);
+	return ret;
+}
+
+const char *
+output_int(struct client *c, int64_t v)
+{
+	return arena_printf(c->arena, "%" PRId64, v);
+}

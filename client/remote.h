@@ -1,0 +1,59 @@
+/*
+ * A program on a node, at the end of a session's channel: StartSession, the channel with its ticket,
+ * and the streams. No terminal and no descriptor here; the shell, exec and tests stand on it.
+ */
+#ifndef HAWSER_CLIENT_REMOTE_H
+#define HAWSER_CLIENT_REMOTE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/arena.h"
+#include "proto/schema/schema.h"
+
+struct conn;
+struct remote;
+
+struct remote_request {
+	int type;	    /* CHANNEL_TYPE_* */
+	const char *target; /* a node's id */
+	const char *run_as, *reason;
+	const char *command; /* NULL: a login shell, on a pty only */
+	const char *term, *lang, *colorterm;
+	int cols, rows;
+};
+
+struct remote_exit {
+	int status;	/* of the program, or 255 */
+	bool exited;	/* the status is the program's own */
+	int code;	/* why it ended otherwise; 0 */
+	const char *message;
+};
+
+struct remote_events {
+	/* It runs; bytes may follow before remote_start() returns. */
+	void (*on_started)(void *arg, const char *session_id);
+	/* They are the caller's until remote_consumed(), which may come later. */
+	void (*on_output)(void *arg, int stream, const uint8_t *p, size_t n);
+	/* There is room for input again. */
+	void (*on_room)(void *arg);
+	void (*on_notice)(void *arg, const char *text);
+	/* Last call. `message` is good during it. */
+	void (*on_exit)(void *arg, const struct remote_exit *e);
+};
+
+/* Starts it and waits until it runs. */
+int remote_start(struct remote **ret, struct conn *c, const struct remote_request *req,
+	struct arena *a, const struct remote_events *events, void *arg, struct hw_err *err);
+/* Ends it, if it still runs: its terminal or pipes are hung up. No event follows. NULL is fine. */
+void remote_free(struct remote *r);
+
+/* Each does nothing once it has ended. */
+size_t remote_room(const struct remote *r);
+size_t remote_send(struct remote *r, const void *p, size_t n); /* how many it took */
+void remote_end_input(struct remote *r);
+void remote_consumed(struct remote *r, int stream, size_t n);
+void remote_resize(struct remote *r, int cols, int rows);
+void remote_signal(struct remote *r, const char *name); /* without SIG */
+
+#endif

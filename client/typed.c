@@ -1,0 +1,113 @@
+#include "client/typed.h"
+
+#include "client/display.h"
+#include "client/duration.h"
+
+#define LINE_MAX_BYTES 65536
+
+void
+typed_init(struct typed *t)
+{
+	*t = (struct typed){0};
+	buf_init(&t->line, LINE_MAX_BYTES);
+}
+
+void
+typed_fini(struct typed *t)
+{
+	buf_fini(&t->line);
+}
+
+static bool
+is_control(uint8_t c)
+{
+	return c < ' ' || c == 0x7f;
+}
+
+/* Keys as people write them: ^C, ^[[A, ^?. */
+static void
+append_keys(struct buf *out, const uint8_t *p, size_t n)
+{
+	for (size_t i = 0; i < n;) {
+		size_t run = 0;
+
+		while (i + run < n && !is_control(p[i + run]))
+			run++;
+		display_append(out, (const char *)p + i, run);
+		i += run;
+		if (i < n) {
+			buf_printf(out, "^%c", p[i] ^ 0x40);
+			i++;
+		}
+	}
+}
+
+static void
+append_time(struct buf *out, int64_t time)
+{
+	char text[DURATION_TEXT];
+
+	duration_format_clock(text, time);
+	buf_printf(out, "%s  ", text);
+}
+
+/* A hidden line's end is hidden with it, so what follows is a new line. */
+static void
+flush(struct typed *t, struct buf *out)
+{
+	if (t->hidden > 0) {
+		append_time(out, t->time);
+		buf_printf(out, "[%llu hidden]\n", (unsigned long long)t->hidden);
+		t->hidden = 0;
+	}
+	if (t->line.len > 0) {
+		append_time(out, t->time);
+		append_keys(out, buf_data(&t->line), t->line.len);
+		buf_append_byte(out, '\n');
+		buf_reset(&t->line);
+	}
+}
+
+static void
+take_byte(struct typed *t, uint8_t c, int64_t time, struct buf *out)
+{
+	if (t->line.len == 0)
+		t->time = time;
+	if (c != '\r' && c != '\n') {
+		buf_append_byte(&t->line, c);
+		if (t->line.len == LINE_MAX_BYTES)
+			flush(t, out);
+		return;
+	}
+	if (t->line.len > 0) {
+		flush(t, out);
+		return;
+	}
+	append_time(out, time); /* Return alone is a key, too */
+	buf_append_byte(out, '\n');
+}
+
+void
+typed_event(struct typed *t, const struct event *ev, struct buf *out)
+{
+	if (ev->stream != STREAM_IN)
+		return;
+	if (ev->type == EVENT_HIDDEN) {
+		if (t->line.len > 0)
+			flush(t, out);
+		if (t->hidden == 0)
+			t->time = ev->time;
+		t->hidden += ev->hidden;
+	} else if (ev->type == EVENT_DATA) {
+		if (t->hidden > 0)
+			flush(t, out);
+		for (size_t i = 0; i < ev->len; i++)
+			take_byte(t, ev->bytes[i], ev->time, out);
+	}
+}
+
+void
+typed_end(struct typed *t, struct buf *out)
+{
+	flush(t, out);
+}
