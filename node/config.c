@@ -1,0 +1,137 @@
+#include "node/config.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "node/credentials.h"
+#include "proto/base/file.h"
+
+#define CONF_MAX 16384
+
+struct key_row {
+	const char *name;
+	size_t offset, size;
+};
+
+/* `relay` is parsed, the others are copied. */
+static const struct key_row keys[] = {
+	{"name",	 offsetof(struct node_config, name),	     sizeof(((struct node_config *)0)->name)  },
+	{"run_as",	   offsetof(struct node_config, run_as),	 sizeof(((struct node_config *)0)->run_as)},
+	{"agent_user", offsetof(struct node_config, agent_user),
+		sizeof(((struct node_config *)0)->agent_user)						     },
+};
+
+static char *
+trim(char *s)
+{
+	size_t n;
+
+	while (isspace((unsigned char)*s))
+		s++;
+	for (n = strlen(s); n > 0 && isspace((unsigned char)s[n - 1]); n--)
+		;
+	s[n] = '\0';
+	return s;
+}
+
+static int
+set(struct node_config *c, const char *key, const char *value, struct hw_err *err)
+{
+	if (strcmp(key, "relay") == 0)
+		return relay_url_parse(&c->relay, value, err);
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		if (strcmp(key, keys[i].name) != 0)
+			continue;
+		if (strlen(value) >= keys[i].size)
+			return hw_err_set(err, HW_EVALIDATION, "%s is too long", key);
+		strcpy((char *)c + keys[i].offset, value);
+		return 0;
+	}
+	return hw_err_set(err, HW_EVALIDATION,
+		"no setting is called %s: relay, name, run_as, agent_user", key);
+}
+
+static int
+parse_line(struct node_config *c, char *line, struct hw_err *err)
+{
+	char *s = trim(line), *equals = strchr(s, '=');
+
+	if (*s == '\0' || *s == '#')
+		return 0;
+	if (equals == NULL)
+		return hw_err_set(err, HW_EVALIDATION, "not KEY = VALUE: %s", s);
+	*equals = '\0';
+	return set(c, trim(s), trim(equals + 1), err);
+}
+
+int
+node_config_parse(struct node_config *ret, const char *text, struct hw_err *err)
+{
+	struct node_config c = {.run_as = "hawser", .agent_user = "hawser-node"};
+	char line[1024];
+
+	for (int number = 1; *text != '\0'; number++) {
+		size_t n = strcspn(text, "\n");
+		int r = snprintf(line, sizeof(line), "%.*s", (int)n, text) < (int)sizeof(line)
+			? parse_line(&c, line, err)
+			: hw_err_set(err, HW_EVALIDATION, "too long");
+		if (r < 0) {
+			hw_err_prefix(err, NODE_CONF ":%d", number);
+			return r;
+		}
+		text += n;
+		text += *text == '\n';
+	}
+	if (c.relay.host[0] == '\0' || c.relay.pin[0] == '\0')
+		return hw_err_set(err, HW_EVALIDATION,
+			NODE_CONF " has no relay = https://HOST:PORT#sha256:...");
+	*ret = c;
+	return 0;
+}
+
+int
+node_config_load(struct node_config *ret, int dir, struct hw_err *err)
+{
+	struct cert_identity who;
+	struct buf text;
+	int r;
+
+	buf_init(&text, CONF_MAX);
+	r = file_read(&text, dir, NODE_CONF, err);
+	if (r == 0 && buf_str(&text) == NULL)
+		r = HW_ENOMEM;
+	if (r == 0)
+		r = node_config_parse(ret, buf_str(&text), err);
+	buf_fini(&text);
+	if (r < 0 || (r = credentials_identity(&who, dir, err)) < 0)
+		return r;
+	snprintf(ret->id, sizeof(ret->id), "%.23s", who.id);
+	return 0;
+}
+
+int
+node_config_save(int dir, const struct node_config *c, struct hw_err *err)
+{
+	char url[RELAY_URL_MAX];
+	struct buf text;
+	int r;
+
+	if ((r = relay_url_format(url, sizeof(url), &c->relay)) < 0)
+		return hw_err_set(err, r, "the relay's URL is too long");
+	buf_init(&text, CONF_MAX);
+	r = buf_printf(&text,
+		"# Made by hawser-node join.\n"
+		"relay = %s\n"
+		"name = %s\n"
+		"\n"
+		"# The operating system user of sessions for which no policy names one.\n"
+		"run_as = %s\n"
+		"# The user of the agent's network process.\n"
+		"agent_user = %s\n",
+		url, c->name, c->run_as, c->agent_user);
+	if (r == 0)
+		r = file_write(dir, NODE_CONF, buf_data(&text), text.len, 0644, err);
+	buf_fini(&text);
+	return r;
+}

@@ -1,0 +1,31 @@
+/* A node's directory: the names of what lies there, and node.conf. */
+#ifndef HAWSER_NODE_CONFIG_H
+#define HAWSER_NODE_CONFIG_H
+
+#include "proto/base/buf.h"
+#include "proto/trust/https.h"
+
+#define NODE_CONF	  "node.conf"
+#define NODE_LOCK	  "lock"	 /* held by the one agent of the directory */
+#define NODE_STATUS	  "status.sock"	 /* the running agent tells its status there */
+#define NODE_DEREGISTERED "deregistered" /* since when the fleet does not know this node */
+
+/* "key = value" lines; # starts a comment. */
+struct node_config {
+	struct relay_url relay; /* with the pin of its CA */
+	char name[257];
+	char run_as[65];     /* whom sessions run as when a policy names nobody */
+	char agent_user[65]; /* whom the uplink runs as */
+	char id[24];	     /* of the node; from its certificate, not from node.conf */
+};
+
+/* Of an open directory. HW_ENOTFOUND when the machine has not joined; HW_EVALIDATION names the
+ * line. */
+int node_config_load(struct node_config *ret, int dir, struct hw_err *err);
+
+/* The same of text: id is not set. */
+int node_config_parse(struct node_config *ret, const char *text, struct hw_err *err);
+
+int node_config_save(int dir, const struct node_config *c, struct hw_err *err);
+
+#endif

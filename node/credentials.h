@@ -1,0 +1,47 @@
+/*
+ * The node's certificate: who it is, how long it is good, and its renewal over a link when half of
+ * its life is over. The key stays the same, so that one atomic file replaces the certificate.
+ */
+#ifndef HAWSER_NODE_CREDENTIALS_H
+#define HAWSER_NODE_CREDENTIALS_H
+
+#include "proto/base/log.h"
+#include "proto/trust/cert.h"
+
+struct credentials;
+struct link;
+struct loop;
+
+/* Who the files in the directory say that this node is. HW_ENOTFOUND when there are none. */
+int credentials_identity(struct cert_identity *ret, int dir, struct hw_err *err);
+
+/* Removes key and certificate: the fleet does not know this node any more. */
+void credentials_drop(int dir);
+
+struct credentials_config {
+	struct loop *loop;
+	const struct log_ctx *log;
+	int dir; /* stays the caller's */
+	/* There is a new certificate; `expired` says that the one of this link was not good any
+	 * more: then the link admits nothing but renewals. */
+	void (*on_renewed)(void *arg, bool expired);
+	void *arg;
+};
+
+int credentials_new(struct credentials **ret, const struct credentials_config *config,
+	struct hw_err *err);
+void credentials_free(struct credentials *c);
+
+const struct cert_identity *credentials_who(const struct credentials *c);
+
+/* The latest of the system's clock, the build's date, and the relay's clock as last told. */
+int64_t credentials_now(const struct credentials *c);
+void credentials_peer_time(struct credentials *c, int64_t wall);
+
+/* The link to renew over: it is looked at now, and each hour until it goes. */
+void credentials_link_up(struct credentials *c, struct link *l);
+void credentials_link_down(struct credentials *c);
+/* Renews now, whether it is time or not. */
+void credentials_renew(struct credentials *c);
+
+#endif

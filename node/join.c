@@ -1,0 +1,173 @@
+#include <ctype.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "node/command.h"
+#include "node/config.h"
+#include "node/credentials.h"
+#include "node/ground.h"
+#include "proto/base/file.h"
+#include "proto/wire/enrol.h"
+
+#define TAGS_MAX 50
+
+struct join {
+	const char *dir;
+	struct relay_url url;
+	char activation[512]; /* ID, NUL, CODE */
+	struct msg_register_managed_instance_request request;
+	struct msg_tag tags[TAGS_MAX];
+};
+
+/* Copied, and wiped where a process list would show it. */
+static int
+take_activation(struct join *j, char *text, struct hw_err *err)
+{
+	char *colon;
+
+	if (strcmp(text, "-") == 0) {
+		if (fgets(j->activation, sizeof(j->activation), stdin) == NULL)
+			return hw_err_set(err, HW_EUSAGE, "no ID:CODE on stdin");
+		j->activation[strcspn(j->activation, "\r\n")] = '\0';
+	} else {
+		if (strlen(text) >= sizeof(j->activation))
+			return hw_err_set(err, HW_EUSAGE, "the activation is too long");
+		strcpy(j->activation, text);
+		memset(text, '*', strlen(text));
+	}
+	if ((colon = strchr(j->activation, ':')) == NULL || colon == j->activation ||
+		colon[1] == '\0')
+		return hw_err_set(err, HW_EUSAGE, "the activation is not of the form ID:CODE");
+	*colon = '\0';
+	j->request.activation_id = j->activation;
+	j->request.activation_code = colon + 1;
+	return 0;
+}
+
+static int
+take_tag(struct join *j, char *text)
+{
+	char *equals = strchr(text, '=');
+
+	if (equals == NULL || equals == text || j->request.tags.n == TAGS_MAX)
+		return -1;
+	*equals = '\0';
+	j->tags[j->request.tags.n++] = (struct msg_tag){.key = text, .value = equals + 1};
+	return 0;
+}
+
+static int
+take_options(struct join *j, const struct command *self, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"dir",	required_argument, NULL, 'd'},
+		{"name", required_argument, NULL, 'n'},
+		{"tag",	required_argument, NULL, 't'},
+		{NULL,   0,		  NULL, 0	 },
+	};
+	struct hw_err err = HW_ERR_INIT;
+	int o;
+
+	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (o == 'd')
+			j->dir = optarg;
+		else if (o == 'n')
+			j->request.name = optarg;
+		else if (o != 't')
+			return EXIT_USAGE;
+		else if (take_tag(j, optarg) < 0)
+			return command_usage(self, "--tag %s: not KEY=VALUE, or more than %d",
+				optarg, TAGS_MAX);
+	}
+	if (argc - optind != 2 || j->dir == NULL)
+		return command_usage(self, "join takes URL, ID:CODE and --dir DIR");
+	if (relay_url_parse(&j->url, argv[optind], &err) < 0 ||
+		take_activation(j, argv[optind + 1], &err) < 0)
+		return command_usage(self, "%s", hw_err_text(&err));
+	if (j->url.pin[0] == '\0')
+		return command_usage(self,
+			"the URL lacks #sha256:..., by which the relay is known");
+	return EXIT_OK;
+}
+
+static int
+refuse_second(int dir, const char *path, struct hw_err *err)
+{
+	struct cert_identity who;
+	struct stat st;
+
+	if (credentials_identity(&who, dir, NULL) < 0 && fstatat(dir, ENROL_NODE_KEY, &st, 0) < 0)
+		return 0;
+	return hw_err_set(err, HW_EEXISTS,
+		"%s is a node already: see hawser-node status --dir %s. To join another fleet, stop the "
+		"agent, remove %s/" ENROL_NODE_KEY " and %s/" ENROL_NODE_CERT ", and join again",
+		path, path, path, path);
+}
+
+/* The settings that somebody made before stay. */
+static int
+write_config(const struct join *j, int dir, const char *name, struct node_config *c,
+	struct hw_err *err)
+{
+	struct buf old;
+
+	*c = (struct node_config){.run_as = "hawser", .agent_user = "hawser-node"};
+	buf_init(&old, 65536);
+	if (file_read(&old, dir, NODE_CONF, NULL) == 0 && buf_str(&old) != NULL &&
+		node_config_parse(c, buf_str(&old), NULL) < 0)
+		*c = (struct node_config){.run_as = "hawser", .agent_user = "hawser-node"};
+	buf_fini(&old);
+	c->relay = j->url;
+	snprintf(c->name, sizeof(c->name), "%s", name);
+	return node_config_save(dir, c, err);
+}
+
+static int
+join(struct join *j, int dir, struct enrol_result *who, struct hw_err *err)
+{
+	struct node_config c;
+	struct utsname u;
+	int r;
+
+	if (uname(&u) == 0)
+		j->request.computer_name = u.nodename;
+	j->request.tags.v = j->tags;
+	if ((r = refuse_second(dir, j->dir, err)) < 0 ||
+		(r = enrol_node(who, &j->url, dir, &j->request, err)) < 0 ||
+		(r = write_config(j, dir, who->name, &c, err)) < 0)
+		return r;
+	unlinkat(dir, NODE_DEREGISTERED, 0);
+	if (geteuid() == 0 && ground_user_exists(c.agent_user))
+		return ground_give(dir, c.agent_user, err);
+	return 0;
+}
+
+int
+command_join(const struct command *self, int argc, char **argv)
+{
+	struct join j = {.dir = NULL};
+	struct enrol_result who;
+	struct hw_err err = HW_ERR_INIT;
+	int dir, r;
+
+	signal(SIGPIPE, SIG_IGN);
+	umask(077);
+	if ((r = take_options(&j, self, argc, argv)) != EXIT_OK)
+		return r;
+	if (dir_open(&dir, j.dir, true, &err) < 0)
+		return command_fail(&err);
+	r = join(&j, dir, &who, &err);
+	explicit_bzero(j.activation, sizeof(j.activation));
+	fd_close(dir);
+	if (r < 0)
+		return command_fail(&err);
+	printf("%s\n", who.who.id);
+	fprintf(stderr, "hawser-node: joined as %s (%s); now run: hawser-node run --dir %s\n",
+		who.name, who.who.id, j.dir);
+	return EXIT_OK;
+}

@@ -1,0 +1,143 @@
+/*
+ * hawser-node, the agent of a machine.
+ *
+ *   main.c               this: the commands
+ *   join.c               enrols the machine
+ *   run.c                checks the ground, then becomes the monitor
+ *   command_status.c     asks the running agent
+ *   uplink.c             the process that speaks to the relay: puts the following together
+ *     agent.c              keeps a link, opens sessions, reports facts; knows no TLS, no processes
+ *     session.c            a channel of the relay and the program behind it
+ *     programs.h           where programs come from:
+ *     programs_monitor.c     the monitor's holders
+ *     credentials.c        the certificate and its renewal
+ *     facts.c              what the node says of itself
+ *     status.c             what it tells hawser-node status
+ *     config.c             the directory's files, node.conf
+ *   monitor/             hawser-node-monitor: root's half, parent of all that runs
+ *   holder/              what the monitor becomes for each shell or command
+ *
+ * A shell's way: relay -> link -> agent on_open -> session_open -> programs start -> monitor, which
+ * forks the holder, whose socket comes back; from then on bytes go relay - session - holder - pty.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "node/command.h"
+
+static const struct command commands[] = {
+	{"join",	 command_join,
+		"usage: hawser-node join URL ID:CODE --dir DIR [--name NAME] [--tag KEY=VALUE]...\n"
+		"\n"
+		"Makes this machine a node of the relay's fleet. URL carries the fingerprint of the\n"
+		"relay's CA, as hawser-relay init prints it; ID:CODE comes from hawser activation create.\n"
+		"With - in place of ID:CODE it is read from stdin, which keeps it out of process lists.\n"
+		"\n"
+		"  --dir DIR         where key, certificate and settings go\n"
+		"  --name NAME       the node's name; else the activation's, or the host's\n"
+		"  --tag KEY=VALUE   a tag; may be repeated\n"
+		"\n"
+		"examples:\n"
+		"  hawser-node join https://relay.example:8443#sha256:4f0c... 7d1e...:Zm9v... --dir /var/lib/hawser-node\n"
+		"  echo \"$ACTIVATION\" | hawser-node join \"$URL\" - --dir /var/lib/hawser-node --tag Env=prod\n"},
+	{"run",	command_run,
+		"usage: hawser-node run --dir DIR [--rootless] [--agent-user USER] [--log-level LEVEL]\n"
+		"\n"
+		"Runs the agent in the foreground: the monitor, and under it the process that dials the\n"
+		"relay. As root, shells may run as any user that policies allow; otherwise, or with\n"
+		"--rootless, all runs as the one user.\n"
+		"\n"
+		"  --dir DIR           what hawser-node join made\n"
+		"  --rootless          changes no users\n"
+		"  --agent-user USER   whom the network process runs as (hawser-node)\n"
+		"  --log-level LEVEL   error, warn, info or debug (info)\n"
+		"\n"
+		"examples:\n"
+		"  hawser-node run --dir /var/lib/hawser-node\n"
+		"  hawser-node run --dir ~/.local/share/hawser-node --rootless\n"				 },
+	{"status", command_status,
+		"usage: hawser-node status --dir DIR [-o text|json]\n"
+		"\n"
+		"Shows who this node is, which relay and CA it trusts, and whether it is connected.\n"
+		"Exits with 0 when it is, with 1 otherwise.\n"
+		"\n"
+		"  --dir DIR   the agent's directory\n"
+		"  -o json     one JSON object\n"
+		"\n"
+		"examples:\n"
+		"  hawser-node status --dir /var/lib/hawser-node\n"
+		"  hawser-node status --dir /var/lib/hawser-node -o json\n"					   },
+	{"uplink", command_uplink, NULL									   },
+};
+
+static const char overview[] = "usage: hawser-node COMMAND ... | --help | --version\n"
+			       "\n"
+			       "  join URL ID:CODE --dir DIR   make this machine a node\n"
+			       "  run --dir DIR                run the agent\n"
+			       "  status --dir DIR             show whether it is connected\n"
+			       "\n"
+			       "hawser-node COMMAND --help says more.\n"
+			       "\n"
+			       "examples:\n"
+			       "  hawser-node run --dir /var/lib/hawser-node\n"
+			       "  hawser-node status --dir /var/lib/hawser-node\n";
+
+int
+command_fail(const struct hw_err *err)
+{
+	fprintf(stderr, "hawser-node: %s\n", hw_err_text(err));
+	return EXIT_FAILED;
+}
+
+int
+command_usage(const struct command *self, const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("hawser-node: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	if (self != NULL)
+		fprintf(stderr, "; see hawser-node %s --help\n", self->name);
+	else
+		fputs("; see hawser-node --help\n", stderr);
+	return EXIT_USAGE;
+}
+
+static int
+wants_help(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+			return 1;
+	return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	if (argc < 2)
+		return command_usage(NULL, "which command");
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+		strcmp(argv[1], "help") == 0) {
+		fputs(overview, stdout);
+		return EXIT_OK;
+	}
+	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0) {
+		puts("hawser-node " HAWSER_VERSION);
+		return EXIT_OK;
+	}
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		const struct command *c = &commands[i];
+		if (strcmp(argv[1], c->name) != 0)
+			continue;
+		if (c->help != NULL && wants_help(argc - 1, argv + 1)) {
+			fputs(c->help, stdout);
+			return EXIT_OK;
+		}
+		return c->run(c, argc - 1, argv + 1);
+	}
+	return command_usage(NULL, "no command %s", argv[1]);
+}

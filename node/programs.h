@@ -1,0 +1,64 @@
+/*
+ * Where sessions get their programs from: the monitor's holders (programs_monitor.h), or a script
+ * in a test. Loop thread only; no event is called from inside of a function here.
+ */
+#ifndef HAWSER_NODE_PROGRAMS_H
+#define HAWSER_NODE_PROGRAMS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct hw_err;
+struct job; /* one shell or command; each kind of programs has its own */
+struct programs;
+
+struct program_spec {
+	int type; /* CHANNEL_TYPE_* */
+	const char *session_id;
+	const char *run_as;  /* NULL or empty: the node's default */
+	const char *command; /* NULL or empty: a login shell */
+	const char *term, *lang, *colorterm;
+	int cols, rows;
+};
+
+struct program_exit {
+	int status; /* 128+n when a signal ended it */
+	int signal; /* 0 when none did */
+};
+
+struct program_events {
+	/* First; or it did not start, which is then the last. */
+	void (*on_started)(void *arg, const char *run_as, int64_t pid);
+	void (*on_failed)(void *arg, int code, const char *why);
+	/* Output in order; returns how many bytes were taken. After fewer than all nothing more
+	 * comes until more(). */
+	size_t (*on_output)(void *arg, int stream, const uint8_t *p, size_t n);
+	void (*on_output_end)(void *arg, int stream);
+	/* The next n bytes of input were written to the program; echo is enum frame_echo. */
+	void (*on_consumed)(void *arg, size_t n, int echo);
+	/* After all output; the last. With a code it is lost: nobody knows how it ended. */
+	void (*on_exit)(void *arg, int code, const char *why, const struct program_exit *exit);
+};
+
+struct programs_ops {
+	/* Copies what it needs of the spec. */
+	int (*start)(struct job **ret, struct programs *ps, const struct program_spec *spec,
+		const struct program_events *events, void *arg, struct hw_err *err);
+	/* Takes all: the caller keeps within the credit that on_consumed gives back. */
+	void (*write)(struct job *j, const void *p, size_t n);
+	void (*end_input)(struct job *j);
+	/* Of an output stream: what was consumed, and how far it may go. */
+	void (*credit)(struct job *j, int stream, uint64_t consumed, uint64_t limit);
+	void (*more)(struct job *j);
+	void (*resize)(struct job *j, int cols, int rows);
+	void (*signal)(struct job *j, int signo);
+	/* At any time, also after the last event, and once: ends the program and all of its
+	 * session. No event is called any more; j is dead. */
+	void (*close)(struct job *j);
+};
+
+struct programs {
+	const struct programs_ops *ops;
+};
+
+#endif

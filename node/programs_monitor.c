@@ -1,0 +1,540 @@
+#include "node/programs_monitor.h"
+
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "node/holder/protocol.h"
+#include "node/monitor/request.h"
+#include "proto/base/buf.h"
+#include "proto/base/file.h"
+#include "proto/base/list.h"
+#include "proto/base/loop.h"
+#include "proto/schema/schema.h"
+
+#define ANSWER_WITHIN (30 * USEC_PER_SEC) /* NSS may ask a slow directory */
+#define MESSAGE_MAX   (sizeof(struct holder_head) + HOLDER_DATA_MAX)
+#define QUEUE_MAX     (2 * HOLDER_INPUT_MAX) /* to a holder: its input, and some words beside */
+
+struct monitor_programs {
+	struct programs base;
+	struct loop *loop;
+	struct log_ctx log;
+	int fd;
+	struct loop_fd *watch;
+	void (*on_gone)(void *arg);
+	void *arg;
+	uint32_t last_id;
+	TAILQ_HEAD(, job) waiting; /* for the monitor's answer */
+};
+
+enum job_state { WAITING, RUNNING, OVER, CLOSED };
+
+struct job {
+	struct monitor_programs *owner;
+	enum job_state state;
+	const struct program_events *events;
+	void *arg;
+
+	TAILQ_ENTRY(job) link; /* while WAITING */
+	uint32_t id;
+	struct loop_timer deadline;
+
+	int fd;
+	struct loop_fd *watch;
+	uint64_t written; /* input */
+	uint64_t consumed;
+	struct buf out;
+	uint8_t *in;
+	size_t in_len;
+	size_t taken; /* of the body of the message at in */
+	bool paused;
+	struct loop_task work; /* goes on after a pause, or frees */
+};
+
+static struct job *
+job_from(void *arg)
+{
+	struct job *j = arg;
+
+	hw_assert(j->state <= CLOSED && j->owner != NULL);
+	return j;
+}
+
+/* --- the life of a job -------------------------------------------------------------------------
+ */
+
+static void
+free_job(void *arg)
+{
+	struct job *j = job_from(arg);
+
+	buf_fini(&j->out);
+	free(j->in);
+	free(j);
+}
+
+static void
+disconnect(struct job *j)
+{
+	loop_fd_free(j->watch);
+	j->watch = NULL;
+	fd_close(j->fd);
+	j->fd = -1;
+}
+
+static void
+lose(struct job *j, const char *why)
+{
+	disconnect(j);
+	if (j->state != RUNNING)
+		return;
+	j->state = OVER;
+	j->events->on_exit(j->arg, HW_ESPAWN, why, NULL);
+}
+
+static void
+want(struct job *j)
+{
+	if (j->watch == NULL)
+		return;
+	loop_fd_want(j->watch, (j->paused ? 0 : LOOP_READ) | (j->out.len > 0 ? LOOP_WRITE : 0));
+}
+
+/* --- to the holder -------------------------------------------------------------------------------
+ */
+
+static void
+flush(struct job *j)
+{
+	while (j->out.len > 0) {
+		ssize_t n = send(j->fd, buf_data(&j->out), j->out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0)
+			break; /* full, or gone: then reading tells */
+		buf_consume(&j->out, (size_t)n);
+	}
+	if (j->out.len == 0)
+		buf_reset(&j->out);
+	want(j);
+}
+
+static void
+tell(struct job *j, struct holder_head head, const void *body)
+{
+	if (j->state != RUNNING || j->fd < 0)
+		return;
+	if (buf_append(&j->out, &head, sizeof(head)) < 0 || buf_append(&j->out, body, head.len) < 0)
+		log_error(j->owner, "job.queue_full", "bytes=%zu", j->out.len);
+	flush(j);
+}
+
+static void
+monitor_write(struct job *j, const void *p, size_t n)
+{
+	const uint8_t *bytes = p;
+
+	for (size_t piece; n > 0; bytes += piece, n -= piece) {
+		piece = n < HOLDER_DATA_MAX ? n : HOLDER_DATA_MAX;
+		tell(j,
+			(struct holder_head){.type = HOLDER_DATA,
+				.stream = HOLDER_IN,
+				.len = (uint32_t)piece,
+				.offset = j->written},
+			bytes);
+		j->written += piece;
+	}
+}
+
+static void
+monitor_end_input(struct job *j)
+{
+	tell(j, (struct holder_head){.type = HOLDER_END, .stream = HOLDER_IN, .offset = j->written},
+		NULL);
+}
+
+static void
+monitor_credit(struct job *j, int stream, uint64_t consumed, uint64_t limit)
+{
+	tell(j,
+		(struct holder_head){.type = HOLDER_CREDIT,
+			.stream = (uint8_t)stream,
+			.len = sizeof(limit),
+			.offset = consumed},
+		&limit);
+}
+
+static void
+monitor_resize(struct job *j, int cols, int rows)
+{
+	struct holder_size size = {.cols = (uint16_t)cols, .rows = (uint16_t)rows};
+
+	tell(j, (struct holder_head){.type = HOLDER_RESIZE, .len = sizeof(size)}, &size);
+}
+
+static void
+monitor_signal(struct job *j, int signo)
+{
+	tell(j, (struct holder_head){.type = HOLDER_SIGNAL, .flags = (uint16_t)signo}, NULL);
+}
+
+/* --- from the holder ---------------------------------------------------------------------------
+ */
+
+/* Returns false when not all of it was taken. */
+static bool
+take_output(struct job *j, const struct holder_msg *m)
+{
+	if (j->taken < m->head.len)
+		j->taken += j->events->on_output(j->arg, m->head.stream, m->body + j->taken,
+			m->head.len - j->taken);
+	if (j->taken < m->head.len) {
+		j->paused = true;
+		return false;
+	}
+	j->taken = 0;
+	return true;
+}
+
+static void
+take_credit(struct job *j, const struct holder_msg *m)
+{
+	uint64_t before = j->consumed;
+
+	if (m->head.offset < before || m->head.offset > j->written)
+		return;
+	j->consumed = m->head.offset;
+	if (j->consumed > before)
+		j->events->on_consumed(j->arg, (size_t)(j->consumed - before), m->head.flags);
+}
+
+static void
+take_exit(struct job *j, const struct holder_msg *m)
+{
+	struct holder_exit e;
+
+	memcpy(&e, m->body, sizeof(e));
+	struct program_exit exit = {.status = e.status, .signal = e.signal};
+	j->state = OVER;
+	j->events->on_exit(j->arg, HW_OK, NULL, &exit);
+}
+
+/* Returns false when the message stays where it is for now. */
+static bool
+take_msg(struct job *j, const struct holder_msg *m)
+{
+	switch (m->head.type) {
+	case HOLDER_DATA:
+		return take_output(j, m);
+	case HOLDER_CREDIT:
+		take_credit(j, m);
+		return true;
+	case HOLDER_END:
+		j->events->on_output_end(j->arg, m->head.stream);
+		return true;
+	case HOLDER_EXIT:
+		take_exit(j, m);
+		return true;
+	default:
+		return true;
+	}
+}
+
+/* An event may close the job: its memory stays until the end of the turn. */
+static void
+take_all(struct job *j)
+{
+	struct holder_msg m;
+	size_t at = 0, used;
+	int r = 0;
+
+	while (j->state == RUNNING &&
+		(r = holder_parse(&m, j->in + at, j->in_len - at, &used)) == 0) {
+		if (!take_msg(j, &m))
+			break;
+		at += used;
+	}
+	memmove(j->in, j->in + at, j->in_len - at);
+	j->in_len -= at;
+	if (r < 0)
+		lose(j, "the holder broke its protocol");
+}
+
+static void
+on_holder(void *arg, int what)
+{
+	struct job *j = job_from(arg);
+
+	if (what & LOOP_WRITE)
+		flush(j);
+	if (!(what & LOOP_READ) || j->paused)
+		return;
+	ssize_t n = recv(j->fd, j->in + j->in_len, MESSAGE_MAX - j->in_len, MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		lose(j, "the holder ended");
+		return;
+	}
+	j->in_len += (size_t)n;
+	take_all(j);
+	want(j);
+}
+
+static void
+go_on(void *arg)
+{
+	struct job *j = job_from(arg);
+
+	j->paused = false;
+	take_all(j);
+	want(j);
+}
+
+static void
+monitor_more(struct job *j)
+{
+	if (j->paused && j->state == RUNNING)
+		loop_defer(j->owner->loop, &j->work);
+}
+
+/* Its answer, if one is under way, finds nobody waiting. */
+static void
+monitor_close(struct job *j)
+{
+	struct loop *loop = j->owner->loop;
+
+	if (j->state == WAITING)
+		TAILQ_REMOVE(&j->owner->waiting, j, link);
+	else if (j->fd >= 0) {
+		j->state = RUNNING;
+		/* Behind a queue that the holder does not take, the end of the connection says it.
+		 */
+		tell(j, (struct holder_head){.type = HOLDER_CLOSE}, NULL);
+	}
+	loop_timer_stop(loop, &j->deadline);
+	disconnect(j);
+	j->state = CLOSED;
+	loop_undefer(loop, &j->work);
+	j->work = (struct loop_task){.fn = free_job, .arg = j};
+	loop_defer(loop, &j->work);
+}
+
+/* --- starting
+ * ------------------------------------------------------------------------------------- */
+
+static void
+fail_waiting(struct job *j, int code, const char *why)
+{
+	TAILQ_REMOVE(&j->owner->waiting, j, link);
+	loop_timer_stop(j->owner->loop, &j->deadline);
+	j->state = OVER;
+	j->events->on_failed(j->arg, code, why);
+}
+
+static void
+on_deadline(void *arg)
+{
+	fail_waiting(job_from(arg), HW_ESPAWN, "the node's monitor did not answer in 30 seconds");
+}
+
+static void
+run_job(struct job *j, int fd, const struct monitor_reply *reply)
+{
+	loop_timer_stop(j->owner->loop, &j->deadline);
+	TAILQ_REMOVE(&j->owner->waiting, j, link);
+	j->fd = fd;
+	j->state = RUNNING;
+	j->in = malloc(MESSAGE_MAX);
+	if (j->in == NULL || loop_fd_new(&j->watch, j->owner->loop, fd, on_holder, j) < 0) {
+		disconnect(j);
+		j->state = OVER;
+		j->events->on_failed(j->arg, HW_ENOMEM, "out of memory");
+		return;
+	}
+	want(j);
+	j->events->on_started(j->arg, reply->run_as, reply->pid);
+}
+
+static void
+end_unwanted(int fd)
+{
+	struct holder_head head = {.type = HOLDER_CLOSE};
+
+	if (fd >= 0 && send(fd, &head, sizeof(head), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		errno = 0; /* it is gone already */
+	fd_close(fd);
+}
+
+static void
+on_answer(struct monitor_programs *ps, const struct monitor_reply *reply, int fd)
+{
+	struct job *j;
+
+	TAILQ_FOREACH(j, &ps->waiting, link)
+	if (j->id == reply->id)
+		break;
+	if (j == NULL || reply->code != 0 || fd < 0)
+		end_unwanted(fd);
+	if (j == NULL)
+		return;
+	if (reply->code == 0 && fd >= 0)
+		run_job(j, fd, reply);
+	else
+		fail_waiting(j, reply->code ? reply->code : HW_ESPAWN, reply->text);
+}
+
+static void
+on_monitor(void *arg, int what)
+{
+	struct monitor_programs *ps = arg;
+	struct monitor_reply reply;
+	int fd, r;
+
+	(void)what;
+	hw_assert(ps->base.ops != NULL);
+	r = reply_receive(&reply, &fd, ps->fd);
+	if (r == 0)
+		on_answer(ps, &reply, fd);
+	else if (r == HW_EVALIDATION)
+		log_error(ps, "monitor.bad_answer", "%s", "");
+	if (r != HW_EIO)
+		return;
+	loop_fd_want(ps->watch, 0);
+	ps->on_gone(ps->arg);
+}
+
+static int
+put_text(char *to, size_t room, const char *from, const char *what, struct hw_err *err)
+{
+	size_t n = from != NULL ? strlen(from) : 0;
+
+	if (n >= room)
+		return hw_err_set(err, HW_EVALIDATION, "%s is too long", what);
+	memcpy(to, from != NULL ? from : "", n);
+	return 0;
+}
+
+static int
+make_request(struct monitor_request *r, const struct program_spec *s, struct hw_err *err)
+{
+	int e;
+
+	if ((e = put_text(r->run_as, sizeof(r->run_as), s->run_as, "RunAs", err)) < 0 ||
+		(e = put_text(r->session_id, sizeof(r->session_id), s->session_id, "SessionId",
+			 err)) < 0 ||
+		(e = put_text(r->term, sizeof(r->term), s->term, "Term", err)) < 0 ||
+		(e = put_text(r->lang, sizeof(r->lang), s->lang, "Lang", err)) < 0 ||
+		(e = put_text(r->colorterm, sizeof(r->colorterm), s->colorterm, "ColorTerm", err)) <
+			0)
+		return e;
+	r->kind = s->type == CHANNEL_TYPE_PTY ? REQUEST_PTY : REQUEST_EXEC;
+	r->cols = (uint16_t)s->cols;
+	r->rows = (uint16_t)s->rows;
+	return 0;
+}
+
+/* Checked here as the monitor will, so that the sentence names the field. */
+static int
+send_request(struct monitor_programs *ps, const struct monitor_request *r, const char *command,
+	struct hw_err *err)
+{
+	struct monitor_request parsed;
+	const char *why, *bytes;
+	struct buf message;
+	int e = 0;
+
+	buf_init(&message, REQUEST_MAX);
+	if (buf_append(&message, r, sizeof(*r)) < 0 ||
+		buf_append(&message, command, r->command_len) < 0)
+		e = hw_err_set(err, HW_ELIMIT, "the command is too long");
+	else if (request_parse(&parsed, &bytes, buf_data(&message), message.len, &why) < 0)
+		e = hw_err_set(err, HW_EVALIDATION, "the request's %s is not valid", why);
+	else if (send(ps->fd, buf_data(&message), message.len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		e = hw_err_set(err, errno == EAGAIN ? HW_EFULL : HW_ESPAWN,
+			"the node's monitor takes no request: %s", strerror(errno));
+	buf_fini(&message);
+	return e;
+}
+
+static int
+monitor_start(struct job **ret, struct programs *base, const struct program_spec *spec,
+	const struct program_events *events, void *arg, struct hw_err *err)
+{
+	struct monitor_programs *ps = container_of(base, struct monitor_programs, base);
+	const char *command = spec->command != NULL ? spec->command : "";
+	struct monitor_request r = {
+		.magic = REQUEST_MAGIC,
+		.version = REQUEST_VERSION,
+		.id = ++ps->last_id,
+		.command_len = (uint32_t)strlen(command),
+	};
+	int e;
+
+	if ((e = make_request(&r, spec, err)) < 0 || (e = send_request(ps, &r, command, err)) < 0)
+		return e;
+	struct job *j = calloc(1, sizeof(*j));
+	if (j == NULL)
+		return hw_err_set(err, HW_ENOMEM, "out of memory");
+	*j = (struct job){
+		.owner = ps,
+		.state = WAITING,
+		.events = events,
+		.arg = arg,
+		.id = r.id,
+		.fd = -1,
+		.deadline = {.fn = on_deadline, .arg = j},
+		.work = {.fn = go_on,	      .arg = j},
+	};
+	buf_init(&j->out, QUEUE_MAX);
+	TAILQ_INSERT_TAIL(&ps->waiting, j, link);
+	loop_timer_start(ps->loop, &j->deadline, ANSWER_WITHIN);
+	*ret = j;
+	return 0;
+}
+
+static const struct programs_ops monitor_ops = {
+	.start = monitor_start,
+	.write = monitor_write,
+	.end_input = monitor_end_input,
+	.credit = monitor_credit,
+	.more = monitor_more,
+	.resize = monitor_resize,
+	.signal = monitor_signal,
+	.close = monitor_close,
+};
+
+int
+programs_monitor_new(struct programs **ret, struct loop *loop, const struct log_ctx *log, int fd,
+	void (*on_gone)(void *arg), void *arg, struct hw_err *err)
+{
+	struct monitor_programs *ps = calloc(1, sizeof(*ps));
+
+	if (ps == NULL || loop_fd_new(&ps->watch, loop, fd, on_monitor, ps) < 0) {
+		free(ps);
+		return hw_err_set(err, HW_ENOMEM, "out of memory");
+	}
+	ps->base.ops = &monitor_ops;
+	ps->loop = loop;
+	ps->log = *log;
+	ps->fd = fd;
+	ps->on_gone = on_gone;
+	ps->arg = arg;
+	TAILQ_INIT(&ps->waiting);
+	loop_fd_want(ps->watch, LOOP_READ);
+	*ret = &ps->base;
+	return 0;
+}
+
+void
+programs_monitor_free(struct programs *base)
+{
+	if (base == NULL)
+		return;
+	struct monitor_programs *ps = container_of(base, struct monitor_programs, base);
+	hw_assert(TAILQ_EMPTY(&ps->waiting));
+	loop_fd_free(ps->watch);
+	free(ps);
+}

@@ -1,0 +1,213 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "node/command.h"
+#include "node/config.h"
+#include "node/ground.h"
+#include "node/uplink.h"
+#include "proto/base/file.h"
+
+#define MONITOR "hawser-node-monitor"
+
+struct run {
+	const char *dir, *agent_user, *level;
+	bool rootless;
+	char path[PATH_MAX]; /* of the directory, absolute */
+	struct node_config config;
+};
+
+static const char *const levels[] = {"error", "warn", "info", "debug"};
+
+static int
+level_by_name(const char *name)
+{
+	for (int i = 0; i < 4; i++)
+		if (strcmp(levels[i], name) == 0)
+			return i;
+	return -1;
+}
+
+static int
+take_options(struct run *run, const struct command *self, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"dir",	required_argument, NULL, 'd'},
+		{"rootless",   no_argument,	  NULL, 'r'},
+		{"agent-user", required_argument, NULL, 'a'},
+		{"log-level",  required_argument, NULL, 'l'},
+		{NULL,	       0,		  NULL, 0	 },
+	};
+	int o;
+
+	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (o == 'd')
+			run->dir = optarg;
+		else if (o == 'r')
+			run->rootless = true;
+		else if (o == 'a')
+			run->agent_user = optarg;
+		else if (o == 'l')
+			run->level = optarg;
+		else
+			return EXIT_USAGE;
+	}
+	if (argc != optind || run->dir == NULL)
+		return command_usage(self, "run takes --dir DIR");
+	if (level_by_name(run->level) < 0)
+		return command_usage(self, "--log-level %s: error, warn, info or debug",
+			run->level);
+	return EXIT_OK;
+}
+
+/* Why there is no certificate, and what to do. */
+static int
+explain_missing(const struct run *run, int dir, struct hw_err *err)
+{
+	struct buf when;
+
+	buf_init(&when, 256);
+	if (file_read(&when, dir, NODE_DEREGISTERED, NULL) == 0 && buf_str(&when) != NULL)
+		hw_err_set(err, HW_EREVOKED,
+			"the relay deregistered this node at %.*s. To make it a node again: hawser-node "
+			"join URL ID:CODE --dir %s",
+			(int)strcspn(buf_str(&when), "\n"), buf_str(&when), run->dir);
+	else
+		hw_err_set(err, HW_ENOTFOUND,
+			"%s is not joined to a fleet: hawser-node join URL ID:CODE --dir %s",
+			run->dir, run->dir);
+	buf_fini(&when);
+	return err->code;
+}
+
+/* *lock is what the monitor keeps for as long as it lives. */
+static int
+prepare(struct run *run, int *lock, struct hw_err *err)
+{
+	int dir, r;
+
+	if (realpath(run->dir, run->path) == NULL)
+		return hw_err_set(err, HW_ENOTFOUND, "%s: %s", run->dir, strerror(errno));
+	if ((r = dir_open(&dir, run->path, false, err)) < 0)
+		return r;
+	if ((r = node_config_load(&run->config, dir, err)) == HW_ENOTFOUND)
+		r = explain_missing(run, dir, err);
+	if (run->agent_user == NULL)
+		run->agent_user = run->config.agent_user;
+	if (r == 0 && (r = file_lock(lock, dir, NODE_LOCK, err)) == HW_EEXISTS)
+		hw_err_set(err, r, "an agent runs in %s already: see hawser-node status --dir %s",
+			run->dir, run->dir);
+	if (r == 0 && !run->rootless)
+		r = ground_give(dir, run->agent_user, err);
+	fd_close(dir);
+	return r;
+}
+
+/* Programs lie side by side, or the monitor where the installation puts what is not for people. */
+static int
+find_programs(char self[PATH_MAX], char monitor[PATH_MAX + 32], struct hw_err *err)
+{
+	ssize_t n = readlink("/proc/self/exe", self, PATH_MAX - 1);
+
+	if (n < 0)
+		return hw_err_sys(err, "cannot read /proc/self/exe");
+	self[n] = '\0';
+	snprintf(monitor, PATH_MAX, "%.*s", (int)(strrchr(self, '/') - self), self);
+	strcat(monitor, "/" MONITOR);
+	if (access(monitor, X_OK) == 0)
+		return 0;
+	strcpy(monitor, HAWSER_LIBEXECDIR "/" MONITOR);
+	if (access(monitor, X_OK) == 0)
+		return 0;
+	return hw_err_set(err, HW_ENOTFOUND, "no " MONITOR " beside %s nor in " HAWSER_LIBEXECDIR,
+		self);
+}
+
+static int
+become_monitor(const struct run *run, struct hw_err *err)
+{
+	char self[PATH_MAX], monitor[PATH_MAX + 32];
+	const char *args[24];
+	int n = 0, r;
+
+	if ((r = find_programs(self, monitor, err)) < 0)
+		return r;
+	args[n++] = MONITOR;
+	args[n++] = "--dir";
+	args[n++] = run->path;
+	args[n++] = "--uplink";
+	args[n++] = self;
+	if (run->rootless) {
+		args[n++] = "--rootless";
+	} else {
+		args[n++] = "--agent-user";
+		args[n++] = run->agent_user;
+		args[n++] = "--run-as";
+		args[n++] = run->config.run_as;
+	}
+	args[n++] = "--";
+	args[n++] = "uplink";
+	args[n++] = "--dir";
+	args[n++] = run->path;
+	args[n++] = "--log-level";
+	args[n++] = run->level;
+	args[n] = NULL;
+	execv(monitor, (char *const *)(void *)args);
+	return hw_err_sys(err, "cannot run %s", monitor);
+}
+
+int
+command_run(const struct command *self, int argc, char **argv)
+{
+	struct run run = {.level = "info"};
+	struct hw_err err = HW_ERR_INIT;
+	int lock = -1, r;
+
+	if ((r = take_options(&run, self, argc, argv)) != EXIT_OK)
+		return r;
+	run.rootless = run.rootless || geteuid() != 0;
+	if (prepare(&run, &lock, &err) < 0)
+		return command_fail(&err);
+	if (!run.rootless && !ground_user_exists(run.config.run_as))
+		fprintf(stderr,
+			"hawser-node: no user %s on this machine: sessions for which no policy names a "
+			"user will be refused (run_as in %s/" NODE_CONF ")\n",
+			run.config.run_as, run.dir);
+	if (fcntl(lock, F_SETFD, 0) < 0)
+		return EXIT_FAILED;
+	become_monitor(&run, &err);
+	return command_fail(&err);
+}
+
+int
+command_uplink(const struct command *self, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"dir",	required_argument, NULL, 'd'},
+		{"monitor-fd", required_argument, NULL, 'm'},
+		{"log-level",  required_argument, NULL, 'l'},
+		{NULL,	       0,		  NULL, 0	 },
+	};
+	struct uplink_options u = {.monitor_fd = -1, .level = LOG_LEVEL_INFO};
+	int o;
+
+	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (o == 'd')
+			u.dir = optarg;
+		else if (o == 'm')
+			u.monitor_fd = atoi(optarg);
+		else if (o == 'l' && level_by_name(optarg) >= 0)
+			u.level = (enum log_level)level_by_name(optarg);
+		else
+			return EXIT_USAGE;
+	}
+	if (u.dir == NULL || u.monitor_fd < 3)
+		return command_usage(self, "the monitor starts this");
+	return uplink_run(&u);
+}

@@ -1,0 +1,22 @@
+/*
+ * A session: a channel of the relay and the program behind it, a shell on a terminal or a command
+ * on pipes. It only moves what one says to the other; both count the same streams.
+ */
+#ifndef HAWSER_NODE_SESSION_H
+#define HAWSER_NODE_SESSION_H
+
+#include <stdint.h>
+
+struct channel;
+struct log_ctx;
+struct msg_open;
+struct programs;
+struct session;
+
+/* Answers the OPEN, now or later. on_over is called at the end of a session that was started, when
+ * its memory is about to go; once, and not after session_free(). */
+void session_open(struct session **ret, struct programs *ps, const struct log_ctx *log,
+	struct channel *ch, const struct msg_open *open,
+	void (*on_over)(void *arg, struct session *s), void *arg);
+
+#endif

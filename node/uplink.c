@@ -1,0 +1,365 @@
+#include "node/uplink.h"
+
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "node/agent.h"
+#include "node/config.h"
+#include "node/credentials.h"
+#include "node/facts.h"
+#include "node/monitor/monitor.h"
+#include "node/programs_monitor.h"
+#include "node/status.h"
+#include "proto/base/arena.h"
+#include "proto/base/file.h"
+#include "proto/base/loop.h"
+#include "proto/wire/enrol.h"
+#include "proto/wire/ws_client.h"
+
+#define GOODBYE_WITHIN (250 * USEC_PER_MSEC) /* for what the relay is still to be told */
+#define TRIM_AFTER     (5 * USEC_PER_SEC)
+
+struct uplink {
+	struct log_sink sink;
+	struct log_ctx log;
+	struct loop *loop;
+	int dir;
+	struct node_config config;
+	char boot_id[64];
+	char ca[512], cert[512], key[512]; /* paths */
+	struct ws_client *ws;
+	struct ws_dial *dial; /* an attempt under way */
+	struct programs *programs;
+	struct credentials *credentials;
+	struct agent *agent;
+	struct status_server *status;
+	struct loop_signal *term, *intr;
+	struct loop_timer goodbye, trim;
+	int exit_code;
+};
+
+static struct uplink *
+uplink_from(void *arg)
+{
+	struct uplink *u = arg;
+
+	hw_assert(u->loop != NULL);
+	return u;
+}
+
+/* --- the dialer ----------------------------------------------------------------------------------
+ */
+
+static struct link *
+on_connected(void *arg, struct link_transport *t)
+{
+	struct uplink *u = uplink_from(arg);
+
+	u->dial = NULL;
+	return agent_connected(u->agent, t);
+}
+
+static void
+on_dial_failed(void *arg, int code, const char *why)
+{
+	struct uplink *u = uplink_from(arg);
+
+	u->dial = NULL;
+	agent_dial_failed(u->agent, code, why);
+}
+
+static const struct ws_dial_events dial_events = {.on_connected = on_connected,
+	.on_failed = on_dial_failed};
+
+static void
+dial(void *arg)
+{
+	struct uplink *u = uplink_from(arg);
+	const struct relay_url *relay = &u->config.relay;
+	struct hw_err err = HW_ERR_INIT;
+
+	int r = ws_dial(&u->dial, u->ws, relay->host, relay->port, &dial_events, u, &err);
+	if (r < 0)
+		agent_dial_failed(u->agent, r, hw_err_text(&err));
+}
+
+static void
+cancel(void *arg)
+{
+	struct uplink *u = uplink_from(arg);
+
+	if (u->dial != NULL)
+		ws_dial_cancel(u->dial);
+	u->dial = NULL;
+}
+
+/* --- what the agent and the certificate tell
+ * ------------------------------------------------------- */
+
+static void
+on_up(void *arg, struct link *l)
+{
+	struct uplink *u = uplink_from(arg);
+
+	credentials_link_up(u->credentials, l);
+	loop_timer_start(u->loop, &u->trim, TRIM_AFTER);
+}
+
+static void
+on_down(void *arg)
+{
+	credentials_link_down(uplink_from(arg)->credentials);
+}
+
+static void
+on_peer_time(void *arg, int64_t wall)
+{
+	credentials_peer_time(uplink_from(arg)->credentials, wall);
+}
+
+static void
+on_renew(void *arg, struct link *l)
+{
+	(void)l;
+	credentials_renew(uplink_from(arg)->credentials);
+}
+
+static void
+facts(void *arg, struct arena *a, struct msg_update_instance_information_request *f)
+{
+	(void)arg;
+	facts_collect(a, f);
+}
+
+/* The link goes on with the certificate that it was made with; only one that admits nothing but
+ * renewals is made anew. */
+static void
+on_renewed(void *arg, bool expired)
+{
+	struct uplink *u = uplink_from(arg);
+	struct hw_err err = HW_ERR_INIT;
+
+	if (ws_client_reload(u->ws, &err) < 0)
+		log_error(u, "certificate.not_reloaded", "why=\"%s\"", hw_err_text(&err));
+	else if (expired)
+		agent_redial(u->agent, "the certificate was renewed");
+}
+
+/* The key is worth nothing any more. The process stays, so that nothing starts it again to dial,
+ * and so that its status says why. */
+static void
+on_revoked(void *arg)
+{
+	struct uplink *u = uplink_from(arg);
+	char when[RFC3339_LEN + 2];
+
+	rfc3339_format(when, clock_wall(loop_clock(u->loop)));
+	strcat(when, "\n");
+	credentials_drop(u->dir);
+	u->exit_code = UPLINK_EXIT_GONE;
+	if (file_write(u->dir, NODE_DEREGISTERED, when, strlen(when), 0644, NULL) < 0)
+		log_error(u, "agent.deregistered_not_noted", "%s", "");
+}
+
+static void
+fill_status(void *arg, struct node_status *s)
+{
+	static const char *const words[] = {
+		[AGENT_STOPPED] = "stopped",
+		[AGENT_DIALLING] = "connecting",
+		[AGENT_WAITING] = "waiting",
+		[AGENT_CONNECTED] = "connected",
+		[AGENT_REVOKED] = "deregistered",
+	};
+	struct uplink *u = uplink_from(arg);
+	struct agent_status a;
+
+	agent_status(u->agent, &a);
+	*s = (struct node_status){
+		.state = words[a.state],
+		.error = a.error,
+		.since = a.since,
+		.next_dial = a.state == AGENT_WAITING ? a.next_dial : 0,
+		.expires = credentials_who(u->credentials)->not_after,
+		.sessions = a.sessions,
+	};
+}
+
+/* --- the end
+ * ---------------------------------------------------------------------------------------- */
+
+static void
+on_goodbye(void *arg)
+{
+	loop_stop(uplink_from(arg)->loop);
+}
+
+static void
+stop(void *arg)
+{
+	struct uplink *u = uplink_from(arg);
+
+	agent_stop(u->agent, "the agent was stopped");
+	loop_timer_start(u->loop, &u->goodbye, GOODBYE_WITHIN);
+}
+
+static void
+on_monitor_gone(void *arg)
+{
+	struct uplink *u = uplink_from(arg);
+
+	log_error(u, "agent.monitor_gone", "%s", "");
+	u->exit_code = 1;
+	stop(u);
+}
+
+/* --- the start
+ * -------------------------------------------------------------------------------------- */
+
+/* This process alone: what it sets is inherited by nobody's shell. */
+static void
+confine(void)
+{
+	struct rlimit none = {0, 0};
+
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	setrlimit(RLIMIT_CORE, &none);
+	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_TRIM_THRESHOLD, 64 * 1024);
+	mallopt(M_MMAP_THRESHOLD, 64 * 1024);
+}
+
+/* What connecting took is mostly free by now. */
+static void
+on_trim(void *arg)
+{
+	(void)uplink_from(arg);
+	malloc_trim(0);
+}
+
+static void
+find_boot_id(struct uplink *u)
+{
+	struct arena *a = arena_new(1024);
+	const char *id = a != NULL ? facts_boot_id(a) : NULL;
+
+	snprintf(u->boot_id, sizeof(u->boot_id), "%s", id != NULL ? id : "");
+	arena_free(a);
+}
+
+static int
+make_ws(struct uplink *u, const char *dir, struct hw_err *err)
+{
+	struct ws_client_config c = {.loop = u->loop,
+		.log = &u->log,
+		.ca_file = u->ca,
+		.cert_file = u->cert,
+		.key_file = u->key};
+
+	if (strlen(dir) > sizeof(u->ca) - 16)
+		return hw_err_set(err, HW_EVALIDATION, "the path %s is too long", dir);
+	snprintf(u->ca, sizeof(u->ca), "%s/" ENROL_CA, dir);
+	snprintf(u->cert, sizeof(u->cert), "%s/" ENROL_NODE_CERT, dir);
+	snprintf(u->key, sizeof(u->key), "%s/" ENROL_NODE_KEY, dir);
+	return ws_client_new(&u->ws, &c, err);
+}
+
+static int
+make_agent(struct uplink *u, struct hw_err *err)
+{
+	struct agent_config c = {
+		.loop = u->loop,
+		.log = &u->log,
+		.node_id = u->config.id,
+		.boot_id = u->boot_id,
+		.programs = u->programs,
+		.dial = dial,
+		.cancel = cancel,
+		.facts = facts,
+		.on_up = on_up,
+		.on_down = on_down,
+		.on_peer_time = on_peer_time,
+		.on_renew = on_renew,
+		.on_revoked = on_revoked,
+		.arg = u,
+	};
+
+	u->agent = agent_new(&c);
+	return u->agent != NULL ? 0 : hw_err_set(err, HW_ENOMEM, "out of memory");
+}
+
+static int
+open_all(struct uplink *u, const struct uplink_options *o, struct hw_err *err)
+{
+	int r;
+
+	if ((r = loop_new(&u->loop, err)) < 0 || (r = dir_open(&u->dir, o->dir, false, err)) < 0 ||
+		(r = node_config_load(&u->config, u->dir, err)) < 0)
+		return r;
+	struct credentials_config c = {
+		.loop = u->loop, .log = &u->log, .dir = u->dir, .on_renewed = on_renewed, .arg = u};
+	find_boot_id(u);
+	if ((r = credentials_new(&u->credentials, &c, err)) < 0 ||
+		(r = make_ws(u, o->dir, err)) < 0 ||
+		(r = programs_monitor_new(&u->programs, u->loop, &u->log, o->monitor_fd,
+			 on_monitor_gone, u, err)) < 0 ||
+		(r = make_agent(u, err)) < 0 ||
+		(r = status_server_new(&u->status, u->loop, u->dir, &u->config, fill_status, u,
+			 err)) < 0 ||
+		(r = loop_signal_new(&u->term, u->loop, SIGTERM, stop, u)) < 0 ||
+		(r = loop_signal_new(&u->intr, u->loop, SIGINT, stop, u)) < 0)
+		return r;
+	u->goodbye = (struct loop_timer){.fn = on_goodbye, .arg = u};
+	u->trim = (struct loop_timer){.fn = on_trim, .arg = u};
+	return 0;
+}
+
+static void
+close_all(struct uplink *u)
+{
+	loop_signal_free(u->intr);
+	loop_signal_free(u->term);
+	status_server_free(u->status);
+	agent_free(u->agent);
+	programs_monitor_free(u->programs);
+	ws_client_free(u->ws);
+	credentials_free(u->credentials);
+	loop_free(u->loop);
+	fd_close(u->dir);
+}
+
+int
+uplink_run(const struct uplink_options *o)
+{
+	struct uplink u = {
+		.sink = {.level = o->level, .clock = &hw_clock_system},
+		.dir = -1,
+		.exit_code = UPLINK_EXIT_OK
+	   };
+	struct hw_err err = HW_ERR_INIT;
+	int r;
+
+	confine();
+	log_ctx_init(&u.log, &u.sink);
+	if ((r = open_all(&u, o, &err)) < 0) {
+		log_error(&u, "agent.cannot_start", "dir=%s why=\"%s\"", o->dir, hw_err_text(&err));
+		close_all(&u);
+		return UPLINK_EXIT_FATAL;
+	}
+	log_info(&u, "agent.start", "node=%s relay=%s:%d version=" HAWSER_VERSION, u.config.id,
+		u.config.relay.host, u.config.relay.port);
+	agent_start(u.agent);
+	if ((r = loop_run(u.loop, &err)) < 0) {
+		log_error(&u, "agent.loop", "why=\"%s\"", hw_err_text(&err));
+		u.exit_code = 1;
+	}
+	close_all(&u);
+	return u.exit_code;
+}
