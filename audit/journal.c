@@ -10,7 +10,7 @@
 
 #define KEEP_ROOM (4 * 1024 * 1024) /* a buffer that grew past this is given back once empty */
 
-/* --- failure --------------------------------------------------------------------------------- */
+/* --- failure ---------------------------------------------------------------------------------- */
 
 int
 journal_fail(struct journal *j, const char *why)
@@ -35,7 +35,7 @@ journal_failed(const struct journal *j)
 	return atomic_load(&j->failed);
 }
 
-/* --- appending ------------------------------------------------------------------------------- */
+/* --- appending -------------------------------------------------------------------------------- */
 
 /* Under `lock`. */
 static int
@@ -100,7 +100,7 @@ journal_append_ledger(struct journal *j,
 	return code;
 }
 
-/* --- writing --------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 static void
 count_write(struct journal *j, size_t n, int64_t usec)
@@ -155,7 +155,7 @@ journal_write(struct journal *j)
 	return r < 0 && r != HW_ERECORD ? journal_fail(j, hw_err_text(&err)) : r;
 }
 
-/* --- asking ---------------------------------------------------------------------------------- */
+/* --- asking ----------------------------------------------------------------------------------- */
 
 jpos
 journal_written(const struct journal *j)
@@ -187,7 +187,7 @@ journal_stats(struct journal *j, struct journal_stats *ret)
 	pthread_mutex_unlock(&j->lock);
 }
 
-/* --- dropping -------------------------------------------------------------------------------- */
+/* --- dropping --------------------------------------------------------------------------------- */
 
 int
 journal_drop_below(struct journal *j, jpos pos, struct hw_err *err)

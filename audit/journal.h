@@ -114,7 +114,7 @@ bool journal_failed(const struct journal *j);
 uint64_t journal_ledger_next(struct journal *j); /* the next sequence number */
 void journal_stats(struct journal *j, struct journal_stats *ret);
 
-/* --- reading --------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 struct journal_reader;
 /* From the first record at or after pos, or the oldest that is left; follows a journal that is

@@ -21,7 +21,7 @@ struct found {
 	uint64_t ledger_next, cut;
 };
 
-/* --- checking -------------------------------------------------------------------------------- */
+/* --- checking --------------------------------------------------------------------------------- */
 
 /* Reads all records; *next says how the segment ends. */
 static int
@@ -140,20 +140,19 @@ check_next(struct found *f, struct journal *j, struct hw_err *err)
 static int
 check(struct found *f, struct journal *j, struct hw_err *err)
 {
-	jpos *list;
-	size_t n;
+	jpos *list = NULL;
+	size_t n = 0;
 
 	int r = segment_list(&list, &n, j->dir, err);
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = check_segment(f, j, list[i], i == 0, i == n - 1, err);
 	if (r == 0)
 		r = check_next(f, j, err);
-	if (r >= 0)
-		free(list);
+	free(list);
 	return r;
 }
 
-/* --- beginning ------------------------------------------------------------------------------- */
+/* --- beginning -------------------------------------------------------------------------------- */
 
 /* Always a new segment: in the old one the positions that were cut off would be used a second time
  * as nonces of the same key. */
@@ -290,8 +289,5 @@ journal_close(struct journal *j)
 		j->thread_runs = false;
 	}
 	(void)journal_sync_round(j);
-	if (!journal_failed(j) &&
-		ftruncate(j->out.fd, (off_t)(SEGMENT_HEAD_LEN + (j->next - j->out.first))) < 0)
-		log_debug(j, "journal.untrimmed", "errno=%d", errno);
 	destroy(j);
 }

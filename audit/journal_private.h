@@ -1,5 +1,4 @@
-/* Shared by journal.c (appending, writing), journal_sync.c (the writer thread) and journal_open.c.
- */
+/* Shared by journal.c (appending, writing), journal_sync.c (the thread) and journal_open.c. */
 #ifndef HAWSER_AUDIT_JOURNAL_PRIVATE_H
 #define HAWSER_AUDIT_JOURNAL_PRIVATE_H
 
@@ -60,8 +59,7 @@ int journal_fail(struct journal *j, const char *why);
  * go of the locks. */
 int journal_write_buffered(struct journal *j, bool held, struct hw_err *err);
 
-/* Writes and syncs all that was appended before the call, and changes the segment when it is time.
- */
+/* Writes and syncs all that was appended before the call; changes the segment when it is time. */
 int journal_sync_round(struct journal *j);
 
 /* Makes the first or the next segment under its temporary name; *key is new. */

@@ -21,7 +21,7 @@
 _Static_assert(WINDOW > FRAME_MAX, "a frame must fit");
 _Static_assert(32 + WRAPPED_LEN <= SEGMENT_HEAD_LEN, "the head must fit");
 
-/* --- names ----------------------------------------------------------------------------------- */
+/* --- names ------------------------------------------------------------------------------------ */
 
 void
 segment_name(char out[SEGMENT_NAME_LEN + 1], jpos first)
@@ -90,7 +90,7 @@ segment_list(jpos **ret, size_t *n, int dir, struct hw_err *err)
 	return 0;
 }
 
-/* --- heads ----------------------------------------------------------------------------------- */
+/* --- heads ------------------------------------------------------------------------------------ */
 
 static void
 head_aad(char out[128], const struct segment_head *h)
@@ -145,7 +145,7 @@ head_read(struct segment_head *h, struct secret_key *key, const uint8_t in[SEGME
 	return r;
 }
 
-/* --- frames ---------------------------------------------------------------------------------- */
+/* --- frames ----------------------------------------------------------------------------------- */
 
 static void
 frame_aad(uint8_t out[AAD_LEN], jpos pos, uint32_t len)
@@ -213,7 +213,7 @@ record_parse(struct journal_record *ret, const uint8_t *p, size_t n)
 	return true;
 }
 
-/* --- reading --------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 struct segment {
 	int fd;

@@ -1,9 +1,10 @@
 /*
  * One segment file of a journal: a head, then frames.
  *
- *   head   "hwjrnl1\n", first position, first ledger sequence, time, wrapped key; zeros up to 128
- * bytes frame  u32 length of the rest, u32 CRC-32C of length and rest, sealed record record type,
- * stream, flags, 0, u32 author, u64 session, u64 offset, i64 time, bytes
+ *   head   "hwjrnl1\n", u64 first position, u64 first ledger sequence, i64 time, wrapped key;
+ *          zeros up to 128 bytes
+ *   frame  u32 length of the rest, u32 CRC-32C of length and rest, sealed record
+ *   record type, stream, flags, 0, u32 author, u64 session, u64 offset, i64 time, bytes
  *
  * Numbers are little-endian. The head is authenticated with the wrapped key; a record with its
  * position as nonce, and position and length as associated data.
@@ -38,7 +39,7 @@ int segment_head_make(uint8_t out[SEGMENT_HEAD_LEN], const struct segment_head *
 int segment_frame_make(uint8_t *out, struct secret_stream *key, jpos pos,
 	const struct journal_record *r);
 
-/* --- reading --------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 struct segment;
 

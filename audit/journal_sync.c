@@ -27,7 +27,7 @@
 #define SYNC_DELAY_MSEC 50    /* for what nobody waits for */
 #define IDLE_MSEC	30000 /* how often an idle thread looks at the segment's age */
 
-/* --- segments -------------------------------------------------------------------------------- */
+/* --- segments --------------------------------------------------------------------------------- */
 
 int
 journal_segment_prepare(int *fd, struct secret_key *key, struct journal *j, struct hw_err *err)
@@ -37,9 +37,6 @@ journal_segment_prepare(int *fd, struct secret_key *key, struct journal *j, stru
 	int got = openat(j->dir, SEGMENT_NEXT, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (got < 0)
 		return hw_err_sys(err, "cannot make a journal segment");
-	/* Blocks found beforehand make each fdatasync cheaper; a file system that can't is fine. */
-	if (fallocate(got, FALLOC_FL_KEEP_SIZE, 0, (off_t)j->config.segment_size) < 0)
-		log_debug(j, "journal.unallocated", "errno=%d", errno);
 	int r = journal_io_sync(j->config.io, got, err);
 	if (r == 0)
 		r = journal_io_sync_dir(j->config.io, j->dir, err);
@@ -101,9 +98,6 @@ leave(struct journal *j, const struct segment_out *old, jpos end, struct hw_err 
 {
 	int r;
 
-	/* Gives back what was allocated and not needed; it is no matter if it can't. */
-	if (ftruncate(old->fd, (off_t)(SEGMENT_HEAD_LEN + (end - old->first))) < 0)
-		log_debug(j, "journal.untrimmed", "errno=%d", errno);
 	if ((r = journal_io_sync(j->config.io, old->fd, err)) < 0)
 		return r;
 	return journal_segment_publish(j, end, err);
@@ -143,7 +137,7 @@ is_time_to_change(struct journal *j)
 	return held >= j->config.segment_size || (held > 0 && age >= j->config.segment_age);
 }
 
-/* --- syncing --------------------------------------------------------------------------------- */
+/* --- syncing ---------------------------------------------------------------------------------- */
 
 static int
 sync_written(struct journal *j, struct hw_err *err)
@@ -232,7 +226,7 @@ journal_wait(struct journal *j, jpos pos)
 	return journal_synced(j) >= pos ? 0 : HW_ERECORD;
 }
 
-/* --- the thread ------------------------------------------------------------------------------ */
+/* --- the thread ------------------------------------------------------------------------------- */
 
 static void
 add_msec(struct timespec *t, long msec)
@@ -245,8 +239,7 @@ add_msec(struct timespec *t, long msec)
 	}
 }
 
-/* Until somebody wants a sync, or what nobody waits for has been there long enough. Under `lock`.
- */
+/* Until somebody wants a sync, or what nobody waits for has waited long enough. Under `lock`. */
 static void
 sleep_locked(struct journal *j)
 {

@@ -11,7 +11,7 @@
 
 #define SALT_LEN 16
 
-/* --- appending ------------------------------------------------------------------------------- */
+/* --- appending -------------------------------------------------------------------------------- */
 
 struct ledger {
 	struct journal *journal;
@@ -94,7 +94,7 @@ ledger_leaf(uint8_t out[SHA256_LEN], const void *bytes, size_t n)
 	buf_fini(&b);
 }
 
-/* --- reading --------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 /* How often files and journal are looked through for an entry that moves from one to the other. */
 #define TRIES 3

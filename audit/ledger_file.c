@@ -78,7 +78,7 @@ find_file(uint64_t *first, int dir, uint64_t least, uint64_t most, bool want_low
 	return found;
 }
 
-/* --- reading --------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 struct ledger_files {
 	int dir;
@@ -233,7 +233,7 @@ ledger_files_close(struct ledger_files *f)
 	free(f);
 }
 
-/* --- writing --------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 struct ledger_writer {
 	const struct journal_io *io;
@@ -278,8 +278,7 @@ begin_file(struct ledger_writer *w, struct hw_err *err)
 	return 0;
 }
 
-/* Goes to the end of the last file; what is no whole entry there is cut, if it can be made again.
- */
+/* Goes to the last file's end; what is no whole entry there is cut, if it can be made again. */
 static int
 take_up(struct ledger_writer *w, struct ledger_files *f, uint64_t first, uint64_t kept_from,
 	struct hw_err *err)

@@ -99,7 +99,7 @@ path_of(char out[160], const char *dir, jpos first)
 	snprintf(out, 160, "%s/%s", dir, name);
 }
 
-/* --- appending and reading ------------------------------------------------------------------- */
+/* --- appending and reading -------------------------------------------------------------------- */
 
 Test(journal, a_record_comes_back_as_it_was)
 {
@@ -264,7 +264,7 @@ Test(journal, refuses_more_than_its_buffer)
 	journal_close(j);
 }
 
-/* --- segments -------------------------------------------------------------------------------- */
+/* --- segments --------------------------------------------------------------------------------- */
 
 Test(journal, segments_change_by_size_and_are_dropped_whole)
 {
@@ -333,7 +333,7 @@ Test(journal, a_reader_crosses_segments_while_they_are_made)
 	journal_close(j);
 }
 
-/* --- repair ---------------------------------------------------------------------------------- */
+/* --- repair ----------------------------------------------------------------------------------- */
 
 /* Three records in one segment, closed; *last is where the third begins. */
 static void
@@ -480,7 +480,7 @@ Test(journal, a_missing_or_renamed_segment_is_corrupt)
 	cr_assert(eq(int, count(), HW_ECORRUPT));
 }
 
-/* --- disks that fail ------------------------------------------------------------------------- */
+/* --- disks that fail -------------------------------------------------------------------------- */
 
 struct bad_disk {
 	int writes, syncs;	   /* so far */
@@ -630,7 +630,7 @@ Test(journal, each_sync_may_fail)
 	fail_each(true, false, EIO);
 }
 
-/* --- crashes --------------------------------------------------------------------------------- */
+/* --- crashes ---------------------------------------------------------------------------------- */
 
 struct snapshots {
 	char dir[80];
@@ -733,7 +733,7 @@ Test(journal, a_new_segment_without_its_predecessors_end_is_cut)
 	journal_close(j);
 }
 
-/* --- threads --------------------------------------------------------------------------------- */
+/* --- threads ---------------------------------------------------------------------------------- */
 
 static void *
 append_many(void *arg)

@@ -1,0 +1,471 @@
+/*
+ * The archiver: follows the journal up to what is synced, hands each session's records to its
+ * builder and ledger entries to the ledger's files, and drops journal segments whose content is on
+ * disk elsewhere.
+ *
+ * What it has in memory is in the journal too: after a crash it reads the journal again from the
+ * oldest segment, and each file says how far it has got.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "audit/archiver_private.h"
+
+#define SLICE	   (4 * 1024 * 1024)  /* of the journal, between two looks at who waits */
+#define MEMORY_MAX (64 * 1024 * 1024) /* of all builders */
+#define LEDGER_MAX (1024 * 1024)      /* entries not yet on disk in the ledger's own files */
+#define POLL_MSEC  100
+#define NICE	   10
+
+/* --- failure ---------------------------------------------------------------------------------- */
+
+/* What could not be written is still in the journal; but what a failed write or sync left on the
+ * disk is not known before the files are read again. */
+static int
+fail(struct archiver *a, const struct hw_err *err)
+{
+	if (a->failed)
+		return HW_ERECORD;
+	a->failed = true;
+	log_error(a, "archiver.failed", "why=%s", hw_err_text(err));
+	if (a->config.on_failed != NULL)
+		a->config.on_failed(a->config.arg, hw_err_text(err));
+	return HW_ERECORD;
+}
+
+/* --- sessions --------------------------------------------------------------------------------- */
+
+static struct live_head *
+bucket(struct archiver *a, uint64_t session)
+{
+	return &a->sessions[session % ARCHIVER_BUCKETS];
+}
+
+static struct live *
+find(struct archiver *a, uint64_t session)
+{
+	struct live *l;
+
+	LIST_FOREACH(l, bucket(a, session), next)
+		if (builder_session(l->builder) == session)
+			return l;
+	return NULL;
+}
+
+static struct live *
+find_id(struct archiver *a, const char *id)
+{
+	struct live *l;
+
+	for (size_t i = 0; i < ARCHIVER_BUCKETS; i++)
+		LIST_FOREACH(l, &a->sessions[i], next)
+			if (strcmp(builder_id(l->builder), id) == 0)
+				return l;
+	return NULL;
+}
+
+int
+archiver_add(struct archiver *a, struct builder *b, struct hw_err *err)
+{
+	struct live *l = calloc(1, sizeof(*l));
+
+	if (l == NULL) {
+		builder_free(b);
+		return hw_err_set(err, HW_ENOMEM, "no memory for a recording");
+	}
+	l->builder = b;
+	l->is_late = recording_writer_complete(builder_file(b));
+	a->late += l->is_late;
+	LIST_INSERT_HEAD(bucket(a, builder_session(b)), l, next);
+	return 0;
+}
+
+static void
+remove_live(struct archiver *a, struct live *l)
+{
+	LIST_REMOVE(l, next);
+	a->late -= l->is_late;
+	a->held -= l->held;
+	builder_free(l->builder);
+	free(l);
+}
+
+void
+archiver_remove_all(struct archiver *a)
+{
+	for (size_t i = 0; i < ARCHIVER_BUCKETS; i++)
+		while (!LIST_EMPTY(&a->sessions[i]))
+			remove_live(a, LIST_FIRST(&a->sessions[i]));
+}
+
+static void
+count_held(struct archiver *a, struct live *l)
+{
+	a->held -= l->held;
+	l->held = builder_held(l->builder);
+	a->held += l->held;
+}
+
+/* A complete recording is reported, and only then gets its final name: what has it is done with. */
+static int
+seal(struct archiver *a, struct live *l, struct hw_err *err)
+{
+	struct recording_writer *file = builder_file(l->builder);
+
+	if (!l->is_reported && a->config.on_sealed != NULL)
+		a->config.on_sealed(a->config.arg, recording_writer_id(file),
+			recording_writer_hash(file), recording_writer_size(file));
+	int r = recording_writer_finish(file, err);
+	if (r == 0)
+		remove_live(a, l);
+	return r;
+}
+
+static bool
+is_finished(const struct archiver *a, const char *id)
+{
+	char name[RECORDING_NAME_MAX + 1];
+
+	recording_file_name(name, id, true);
+	return faccessat(a->env.store.dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static int
+take_start(struct archiver *a, const struct journal_record *rec, jpos begin, jpos end,
+	struct hw_err *err)
+{
+	struct builder *b;
+
+	int r = builder_new(&b, &a->env, rec, begin, end, err);
+	if (r == HW_EVALIDATION) {
+		log_error(a, "archiver.refused", "session=%016" PRIx64 " why=%s", rec->session,
+			hw_err_text(err));
+		return 0;
+	}
+	if (r < 0)
+		return r;
+	if (find_id(a, builder_id(b)) != NULL) {
+		log_error(a, "archiver.refused", "session=%016" PRIx64 " why=%s", rec->session,
+			"another session has the same id");
+		builder_free(b);
+		return 0;
+	}
+	if (is_finished(a, builder_id(b))) { /* before a crash */
+		builder_free(b);
+		return 0;
+	}
+	return archiver_add(a, b, err);
+}
+
+static int
+take_session(struct archiver *a, const struct journal_record *rec, jpos begin, jpos end,
+	struct hw_err *err)
+{
+	struct live *l = find(a, rec->session);
+	int r;
+
+	if (l == NULL) /* of a finished session, or a refused one */
+		return rec->type == JOURNAL_SESSION_START ? take_start(a, rec, begin, end, err) : 0;
+	if ((r = builder_take(l->builder, rec, begin, end, err)) < 0)
+		return r;
+	count_held(a, l);
+	if (recording_writer_complete(builder_file(l->builder)) && !l->is_late)
+		return seal(a, l, err);
+	return 0;
+}
+
+/* --- the ledger ------------------------------------------------------------------------------- */
+
+/* Whether a recording that was complete before a crash had been reported. */
+static void
+look_for_report(struct archiver *a, const struct journal_record *rec)
+{
+	struct arena *arena = arena_new(4 * JOURNAL_RECORD_MAX);
+	struct live *l;
+	void *msg;
+
+	if (arena != NULL &&
+		msg_decode(&msg, arena, MSG_ROW(ledger_entry), rec->bytes, rec->len, NULL) == 0) {
+		const struct msg_ledger_entry *entry = msg;
+		if (strcmp(entry->kind, entry_kind_name(ENTRY_RECORDING_SEALED)) == 0 &&
+			entry->session_id != NULL && (l = find_id(a, entry->session_id)) != NULL)
+			l->is_reported = true;
+	}
+	arena_free(arena);
+}
+
+static int
+sync_ledger(struct archiver *a, struct hw_err *err)
+{
+	int r = ledger_writer_sync(a->ledger, err);
+
+	if (r == 0)
+		a->ledger_waiting = UINT64_MAX;
+	return r;
+}
+
+static int
+take_ledger(struct archiver *a, const struct journal_record *rec, jpos begin, struct hw_err *err)
+{
+	uint64_t due = ledger_writer_next(a->ledger);
+	int r;
+
+	if (a->late > 0)
+		look_for_report(a, rec);
+	if (rec->offset < due)
+		return 0;
+	if (rec->offset > due)
+		return hw_err_set(err, HW_ECORRUPT, "ledger entry %" PRIu64 " is missing", due);
+	if ((r = ledger_writer_append(a->ledger, rec->bytes, rec->len, err)) < 0)
+		return r;
+	if (a->ledger_waiting == UINT64_MAX)
+		a->ledger_waiting = begin;
+	return ledger_writer_buffered(a->ledger) > LEDGER_MAX ? sync_ledger(a, err) : 0;
+}
+
+/* --- rounds ----------------------------------------------------------------------------------- */
+
+static int
+take(struct archiver *a, const struct journal_record *rec, jpos end, struct hw_err *err)
+{
+	jpos begin = end - FRAME_LEN(rec->len);
+	jpos segment = journal_reader_segment(a->reader);
+
+	if (segment != a->segment) {
+		a->before = a->segment;
+		a->segment = segment;
+	}
+	return rec->type == JOURNAL_LEDGER ? take_ledger(a, rec, begin, err)
+					   : take_session(a, rec, begin, end, err);
+}
+
+/* Some of what is synced: 1 when there is more. */
+static int
+read_slice(struct archiver *a, struct hw_err *err)
+{
+	jpos synced = journal_synced(a->config.journal), stop = a->at + SLICE;
+	struct journal_record rec;
+	jpos end;
+	int r;
+
+	while (a->at < synced && a->at < stop) {
+		if ((r = journal_reader_next(a->reader, &rec, &end, err)) <= 0)
+			return r; /* 0: in a segment that is being named this moment */
+		if ((r = take(a, &rec, end, err)) < 0)
+			return r;
+		a->at = end;
+	}
+	return a->at < synced;
+}
+
+/* What was complete before the last crash, and of which no report was found. */
+static int
+seal_late(struct archiver *a, struct hw_err *err)
+{
+	struct live *l, *next;
+	int r = 0;
+
+	if (a->late == 0 || a->at < a->replay_until)
+		return 0;
+	for (size_t i = 0; i < ARCHIVER_BUCKETS; i++)
+		for (l = LIST_FIRST(&a->sessions[i]); l != NULL && r == 0; l = next) {
+			next = LIST_NEXT(l, next);
+			if (l->is_late)
+				r = seal(a, l, err);
+		}
+	return r;
+}
+
+/* Old segments shall go: puts on disk what keeps them. Input that is still unknown when its segment
+ * is not even the last but one any more will stay so. */
+static int
+release_segments(struct archiver *a, struct hw_err *err)
+{
+	struct live *l;
+	int r = 0;
+
+	for (size_t i = 0; i < ARCHIVER_BUCKETS; i++)
+		LIST_FOREACH(l, &a->sessions[i], next) {
+			jpos waiting = builder_waiting(l->builder);
+			if (waiting >= a->segment)
+				continue;
+			if ((r = builder_flush(l->builder, waiting < a->before, err)) < 0)
+				return r;
+			count_held(a, l);
+		}
+	return a->ledger_waiting < a->segment ? sync_ledger(a, err) : 0;
+}
+
+static int
+drop_segments(struct archiver *a, struct hw_err *err)
+{
+	jpos keep = a->segment < a->ledger_waiting ? a->segment : a->ledger_waiting;
+	struct live *l;
+
+	for (size_t i = 0; i < ARCHIVER_BUCKETS; i++)
+		LIST_FOREACH(l, &a->sessions[i], next)
+			if (builder_waiting(l->builder) < keep)
+				keep = builder_waiting(l->builder);
+	if (a->late > 0 || keep <= a->dropped)
+		return 0;
+	int r = journal_drop_below(a->config.journal, keep, err);
+	if (r == 0)
+		a->dropped = keep;
+	return r;
+}
+
+/* Sessions that hold most are written first. */
+static int
+release_memory(struct archiver *a, struct hw_err *err)
+{
+	int r = 0;
+
+	while (r == 0 && a->held > MEMORY_MAX) {
+		struct live *l, *most = NULL;
+		for (size_t i = 0; i < ARCHIVER_BUCKETS; i++)
+			LIST_FOREACH(l, &a->sessions[i], next)
+				if (most == NULL || l->held > most->held)
+					most = l;
+		hw_assert(most != NULL);
+		r = builder_flush(most->builder, true, err);
+		count_held(a, most);
+	}
+	return r;
+}
+
+static int
+slice_locked(struct archiver *a, struct hw_err *err)
+{
+	int more, r;
+
+	if (a->failed)
+		return HW_ERECORD;
+	if ((more = r = read_slice(a, err)) >= 0)
+		r = seal_late(a, err);
+	if (r == 0)
+		r = release_memory(a, err);
+	if (r == 0 && a->dropped < a->segment) {
+		r = release_segments(a, err);
+		if (r == 0)
+			r = drop_segments(a, err);
+	}
+	return r < 0 ? fail(a, err) : more;
+}
+
+static int
+run_locked(struct archiver *a, struct hw_err *err)
+{
+	jpos target = journal_synced(a->config.journal);
+	int r;
+
+	do {
+		r = slice_locked(a, err);
+	} while (r > 0 && a->at < target);
+	return r < 0 ? r : 0;
+}
+
+int
+archiver_run(struct archiver *a, struct hw_err *err)
+{
+	struct hw_err own = HW_ERR_INIT;
+
+	pthread_mutex_lock(&a->lock);
+	int r = run_locked(a, err != NULL ? err : &own);
+	pthread_mutex_unlock(&a->lock);
+	return r;
+}
+
+int
+archiver_flush(struct archiver *a, const char *session_id, struct hw_err *err)
+{
+	struct hw_err own = HW_ERR_INIT;
+	struct live *l;
+
+	if (err == NULL)
+		err = &own;
+	atomic_fetch_add(&a->waiting, 1);
+	pthread_mutex_lock(&a->lock);
+	int r = run_locked(a, err);
+	if (r == 0 && (l = find_id(a, session_id)) != NULL) {
+		if ((r = builder_flush(l->builder, false, err)) < 0)
+			r = fail(a, err);
+		count_held(a, l);
+	}
+	pthread_mutex_unlock(&a->lock);
+	atomic_fetch_sub(&a->waiting, 1);
+	return r;
+}
+
+/* --- the thread ------------------------------------------------------------------------------- */
+
+static void
+pause_locked(struct archiver *a, long msec)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += msec * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	if (!a->stopping)
+		pthread_cond_timedwait(&a->wake, &a->lock, &until);
+}
+
+static void *
+thread_main(void *arg)
+{
+	struct archiver *a = arg;
+	struct hw_err err = HW_ERR_INIT;
+
+	pthread_setname_np(pthread_self(), "archiver");
+	/* Of this thread alone, on Linux. It is no matter if it can't. */
+	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
+	pthread_mutex_lock(&a->lock);
+	while (!a->stopping && !a->failed) {
+		if (slice_locked(a, &err) == 0)
+			pause_locked(a, POLL_MSEC);
+		else if (atomic_load(&a->waiting) > 0)
+			pause_locked(a, 1); /* the lock goes to who waits for it */
+	}
+	pthread_mutex_unlock(&a->lock);
+	return NULL;
+}
+
+int
+archiver_start(struct archiver *a, struct hw_err *err)
+{
+	sigset_t all, old;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	int e = pthread_create(&a->thread, NULL, thread_main, a);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	a->thread_runs = e == 0;
+	return e == 0
+		? 0
+		: hw_err_set(err, HW_ESYS, "cannot start the archiver's thread: %s", strerror(e));
+}
+
+void
+archiver_free(struct archiver *a)
+{
+	if (a == NULL)
+		return;
+	if (a->thread_runs) {
+		pthread_mutex_lock(&a->lock);
+		a->stopping = true;
+		pthread_cond_signal(&a->wake);
+		pthread_mutex_unlock(&a->lock);
+		pthread_join(a->thread, NULL);
+	}
+	archiver_destroy(a);
+}

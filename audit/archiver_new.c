@@ -1,0 +1,157 @@
+/* Starting the archiver: keys, masks, and what the last life left. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "audit/archiver_private.h"
+#include "proto/base/enc.h"
+#include "proto/base/file.h"
+
+/* 64 hex digits and perhaps a newline. */
+static int
+load_auditors(struct builder_env *env, const char *path, struct hw_err *err)
+{
+	struct buf text;
+
+	buf_init(&text, 2 * BOX_KEY_LEN + 2);
+	int r = file_read(&text, AT_FDCWD, path, err);
+	if (r == 0) {
+		while (text.len > 0 && buf_data(&text)[text.len - 1] <= ' ')
+			text.len--;
+		const char *hex = buf_str(&text);
+		if (hex == NULL || strlen(hex) != 2 * BOX_KEY_LEN ||
+			hex_decode(env->auditors, BOX_KEY_LEN, hex) < 0)
+			r = hw_err_set(err, HW_EVALIDATION,
+				"%s does not hold the auditors' key: 64 hex digits", path);
+		else
+			env->has_auditors = true;
+	}
+	buf_fini(&text);
+	return r == HW_ENOTFOUND ? 0 : r;
+}
+
+/* Recordings that were live. */
+static int
+resume_one(struct archiver *a, const char *name, jpos kept_from, struct hw_err *err)
+{
+	char id[RECORDING_ID_MAX + 1];
+	struct builder *b;
+	size_t n = strlen(name);
+
+	if (n < 6 || n - 5 > RECORDING_ID_MAX || strcmp(name + n - 5, ".part") != 0)
+		return 0;
+	memcpy(id, name, n - 5);
+	id[n - 5] = '\0';
+	if (!recording_id_valid(id))
+		return 0;
+	int r = builder_resume(&b, &a->env, id, kept_from, err);
+	if (r == HW_ENOTFOUND) {
+		log_warn(a, "archiver.unreadable", "why=%s", hw_err_text(err));
+		return 0;
+	}
+	return r < 0 ? r : archiver_add(a, b, err);
+}
+
+static int
+resume_all(struct archiver *a, jpos kept_from, struct hw_err *err)
+{
+	struct dirent *entry;
+	int r = 0;
+
+	int fd = openat(a->env.store.dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	if (d == NULL) {
+		fd_close(fd);
+		return hw_err_sys(err, "cannot list the recordings");
+	}
+	while (r == 0 && (errno = 0, entry = readdir(d)) != NULL)
+		r = resume_one(a, entry->d_name, kept_from, err);
+	if (r == 0 && errno != 0)
+		r = hw_err_sys(err, "cannot list the recordings");
+	closedir(d);
+	return r;
+}
+
+/* The journal and the ledger's files must be of one relay's life. */
+static int
+open_ledger(struct archiver *a, const struct archiver_config *config, struct hw_err *err)
+{
+	uint64_t kept_from = journal_reader_ledger_first(a->reader);
+	uint64_t journal_next = journal_ledger_next(config->journal);
+
+	int r = ledger_writer_open(&a->ledger, config->ledger_dir, config->master, kept_from,
+		config->io, err);
+	if (r < 0)
+		return r;
+	if (ledger_writer_next(a->ledger) > journal_next)
+		return hw_err_set(err, HW_ECORRUPT,
+			"the ledger has entries up to %" PRIu64
+			", but the journal goes on with %" PRIu64,
+			ledger_writer_next(a->ledger), journal_next);
+	return 0;
+}
+
+static int
+take_up(struct archiver *a, const struct archiver_config *config, struct hw_err *err)
+{
+	int r;
+
+	if ((r = recording_store_init(&a->env.store, config->recordings_dir, config->master,
+		     config->io, err)) < 0 ||
+		(config->masks_file != NULL &&
+			(r = masks_load(&a->env.masks, config->masks_file, err)) < 0) ||
+		(config->auditors_file != NULL &&
+			(r = load_auditors(&a->env, config->auditors_file, err)) < 0) ||
+		(r = journal_reader_open(&a->reader, config->journal_dir, config->master, 0, err)) <
+			0 ||
+		(r = open_ledger(a, config, err)) < 0)
+		return r;
+	a->at = a->segment = a->before = a->dropped = journal_reader_segment(a->reader);
+	a->replay_until = journal_synced(config->journal);
+	if ((r = resume_all(a, a->at, err)) < 0)
+		return r;
+	return config->threaded ? archiver_start(a, err) : 0;
+}
+
+int
+archiver_new(struct archiver **ret, const struct archiver_config *config, struct hw_err *err)
+{
+	pthread_condattr_t monotonic;
+
+	struct archiver *a = calloc(1, sizeof(*a));
+	if (a == NULL)
+		return hw_err_set(err, HW_ENOMEM, "no memory for the archiver");
+	a->config = *config;
+	a->env.store.dir = -1;
+	a->ledger_waiting = UINT64_MAX;
+	if (config->log != NULL)
+		a->log = *config->log;
+	pthread_mutex_init(&a->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&a->wake, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	int r = take_up(a, config, err);
+	if (r < 0)
+		archiver_destroy(a);
+	else
+		*ret = a;
+	return r;
+}
+
+void
+archiver_destroy(struct archiver *a)
+{
+	archiver_remove_all(a);
+	journal_reader_close(a->reader);
+	ledger_writer_close(a->ledger);
+	masks_free(a->env.masks);
+	recording_store_fini(&a->env.store);
+	pthread_cond_destroy(&a->wake);
+	pthread_mutex_destroy(&a->lock);
+	free(a);
+}

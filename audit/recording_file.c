@@ -1,0 +1,216 @@
+#include "audit/recording_file.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "audit/bytes.h"
+
+#define MAGIC	    "hwrec-1\n"
+#define BLOCK_MAGIC 0x4b425748u /* "HWBK" */
+#define WRAPPED_LEN RECORDING_SEALED(SECRET_KEY_LEN)
+/* A zstd frame of incompressible bytes is a little longer than they are. */
+#define PACKED_MAX (RECORDING_BLOCK_MAX + RECORDING_BLOCK_MAX / 128 + 1024)
+#define META_AAD   "hawser recording meta"
+
+/* --- names ------------------------------------------------------------------------------------ */
+
+bool
+recording_id_valid(const char *id)
+{
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				      "0123456789_.@+=-";
+	size_t n = strlen(id);
+
+	return n >= 1 && n <= RECORDING_ID_MAX && id[0] != '.' && strspn(id, allowed) == n;
+}
+
+void
+recording_file_name(char out[RECORDING_NAME_MAX + 1], const char *id, bool complete)
+{
+	snprintf(out, RECORDING_NAME_MAX + 1, "%s.%s", id, complete ? "rec" : "part");
+}
+
+/* --- associated data and hashes --------------------------------------------------------------- */
+
+static void
+key_aad(char out[96], const struct recording_head *h)
+{
+	snprintf(out, 96, "hawser recording %016" PRIx64 " %016" PRIx64, h->session, h->start);
+}
+
+static void
+block_aad(char out[128], uint64_t index, const struct recording_block *b)
+{
+	snprintf(out, 128, "hawser recording block %" PRIu64 " to %016" PRIx64 " raw %u flags %u",
+		index, b->to, b->raw_len, b->flags);
+}
+
+/* The hash over the hash so far and n bytes. */
+static int
+chain_on(struct recording_chain *c, const void *p, size_t n)
+{
+	struct buf b;
+
+	buf_init(&b, SHA256_LEN + n);
+	buf_append(&b, c->hash, SHA256_LEN);
+	int r = buf_append(&b, p, n);
+	if (r == 0)
+		sha256(c->hash, buf_data(&b), b.len);
+	buf_fini(&b);
+	c->at += n;
+	return r;
+}
+
+/* --- making ----------------------------------------------------------------------------------- */
+
+int
+recording_head_make(struct buf *out, struct recording_chain *chain,
+	const struct recording_head *head, const void *meta, size_t n,
+	const struct secret_key *wrap)
+{
+	uint8_t fixed[32] = MAGIC;
+	size_t begin = out->len;
+	char aad[96];
+	int r;
+
+	*chain = (struct recording_chain){.blocks = 0};
+	secret_key_random(&chain->key);
+	put_le32(fixed + 8, (uint32_t)RECORDING_SEALED(n));
+	put_le64(fixed + 16, head->session);
+	put_le64(fixed + 24, head->start);
+	key_aad(aad, head);
+	if ((r = buf_append(out, fixed, sizeof(fixed))) < 0 ||
+		(r = secret_seal(out, wrap, aad, chain->key.bytes, SECRET_KEY_LEN)) < 0 ||
+		(r = secret_seal(out, &chain->key, META_AAD, meta, n)) < 0)
+		return r;
+	sha256(chain->hash, buf_data(out) + begin, out->len - begin);
+	chain->at = out->len - begin;
+	return 0;
+}
+
+int
+recording_block_make(struct buf *out, struct recording_chain *chain,
+	const struct recording_block *block, const void *packed, size_t n)
+{
+	uint8_t head[RECORDING_BLOCK_HEAD];
+	size_t begin = out->len;
+	char aad[128];
+	int r;
+
+	put_le32(head, BLOCK_MAGIC);
+	put_le32(head + 4, (uint32_t)RECORDING_SEALED(n));
+	put_le64(head + 8, block->to);
+	put_le32(head + 16, block->raw_len);
+	put_le32(head + 20, block->flags);
+	block_aad(aad, chain->blocks, block);
+	if ((r = buf_append(out, head, sizeof(head))) < 0 ||
+		(r = secret_seal(out, &chain->key, aad, packed, n)) < 0 ||
+		(r = chain_on(chain, buf_data(out) + begin, out->len - begin)) < 0)
+		return r;
+	chain->blocks++;
+	return 0;
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+/* n bytes at `at`; false when the file has fewer, or on an error, which the next look will meet
+ * too. */
+static bool
+read_whole(int fd, uint8_t *p, size_t n, uint64_t at)
+{
+	while (n > 0) {
+		ssize_t got = pread(fd, p, n, (off_t)at);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return false;
+		p += got;
+		at += (uint64_t)got;
+		n -= (size_t)got;
+	}
+	return true;
+}
+
+static int
+open_key(struct recording_chain *chain, const struct recording_head *head, const uint8_t *wrapped,
+	const struct secret_key *wrap)
+{
+	struct buf key;
+	char aad[96];
+
+	key_aad(aad, head);
+	buf_init(&key, SECRET_KEY_LEN);
+	int r = secret_open(&key, wrap, aad, wrapped, WRAPPED_LEN);
+	if (r == 0)
+		memcpy(chain->key.bytes, buf_data(&key), SECRET_KEY_LEN);
+	buf_wipe(&key);
+	buf_fini(&key);
+	return r;
+}
+
+int
+recording_head_read(struct recording_head *head, struct recording_chain *chain, struct buf *meta,
+	int fd, const struct secret_key *wrap)
+{
+	uint8_t fixed[RECORDING_HEAD_LEN];
+	int r;
+
+	if (!read_whole(fd, fixed, sizeof(fixed), 0))
+		return HW_ENOTFOUND;
+	if (memcmp(fixed, MAGIC, 8) != 0 || get_le32(fixed + 12) != 0)
+		return HW_ECORRUPT;
+	size_t sealed = get_le32(fixed + 8);
+	if (sealed > RECORDING_SEALED(RECORDING_META_MAX))
+		return HW_ECORRUPT;
+	*head = (struct recording_head){get_le64(fixed + 16), get_le64(fixed + 24)};
+	*chain = (struct recording_chain){.at = sizeof(fixed) + sealed};
+	if (open_key(chain, head, fixed + 32, wrap) < 0)
+		return HW_ECORRUPT;
+	uint8_t *all = malloc(sizeof(fixed) + sealed);
+	if (all == NULL)
+		return HW_ENOMEM;
+	if (!read_whole(fd, all, sizeof(fixed) + sealed, 0))
+		r = HW_ENOTFOUND;
+	else
+		r = secret_open(meta, &chain->key, META_AAD, all + sizeof(fixed), sealed);
+	sha256(chain->hash, all, sizeof(fixed) + sealed);
+	free(all);
+	return r;
+}
+
+int
+recording_block_read(struct recording_block *block, struct recording_chain *chain,
+	struct buf *packed, int fd)
+{
+	uint8_t head[RECORDING_BLOCK_HEAD];
+	char aad[128];
+	int r;
+
+	if (!read_whole(fd, head, sizeof(head), chain->at))
+		return 0;
+	uint32_t sealed = get_le32(head + 4);
+	const struct recording_block got = {
+		get_le64(head + 8), get_le32(head + 16), get_le32(head + 20)};
+	if (get_le32(head) != BLOCK_MAGIC || sealed > RECORDING_SEALED(PACKED_MAX) ||
+		got.raw_len > RECORDING_BLOCK_MAX)
+		return HW_ECORRUPT;
+	uint8_t *all = malloc(sizeof(head) + sealed);
+	if (all == NULL)
+		return HW_ENOMEM;
+	r = read_whole(fd, all, sizeof(head) + sealed, chain->at) ? 1 : 0;
+	block_aad(aad, chain->blocks, &got);
+	if (r == 1 && secret_open(packed, &chain->key, aad, all + sizeof(head), sealed) < 0)
+		r = HW_ECORRUPT;
+	if (r == 1 && chain_on(chain, all, sizeof(head) + sealed) < 0)
+		r = HW_ENOMEM;
+	free(all);
+	if (r == 1) {
+		chain->blocks++;
+		*block = got;
+	}
+	return r;
+}

@@ -1,0 +1,66 @@
+/*
+ * The file of a recording, for who writes and who reads it.
+ *
+ *   head   "hwrec-1\n", u32 length of the sealed meta, u32 0, u64 session, u64 position of the
+ *          session's start in the journal, wrapped key, sealed meta (an encoded recording_meta)
+ *   block  u32 "HWBK", u32 length of what is sealed, u64 position up to which the journal's records
+ *          of this session are in the file with this block, u32 length of the events, u32 flags,
+ *          sealed zstd frame of events
+ *
+ * Numbers are little-endian. The hash of a recording is a chain: SHA-256 of the head, then for each
+ * block SHA-256 of the hash so far and the block's bytes.
+ */
+#ifndef HAWSER_AUDIT_RECORDING_FILE_H
+#define HAWSER_AUDIT_RECORDING_FILE_H
+
+#include "audit/recording.h"
+
+#define RECORDING_ID_MAX     96
+#define RECORDING_NAME_MAX   (RECORDING_ID_MAX + 5)
+#define RECORDING_HEAD_LEN   (32 + RECORDING_SEALED(SECRET_KEY_LEN))
+#define RECORDING_BLOCK_HEAD 24
+#define RECORDING_META_MAX   (256 * 1024)
+#define RECORDING_SEALED(n)  ((n) + SECRET_NONCE_LEN + SECRET_TAG_LEN)
+
+enum { BLOCK_LAST = 1 };
+
+/* Whether it can be a session's id, and with a suffix a file's name: [A-Za-z0-9_.@+=-]{1,96}, and
+ * no dot first. */
+bool recording_id_valid(const char *id);
+/* The name of a live (.part) or complete (.rec) one. */
+void recording_file_name(char out[RECORDING_NAME_MAX + 1], const char *id, bool complete);
+
+struct recording_head {
+	uint64_t session;
+	jpos start;
+};
+struct recording_block {
+	jpos to;
+	uint32_t raw_len, flags;
+};
+
+/* Where a file stands: what is needed to check or to make the next block. */
+struct recording_chain {
+	struct secret_key key;
+	uint8_t hash[SHA256_LEN];
+	uint64_t blocks;
+	uint64_t at; /* in the file */
+};
+
+/* Appends a head with a new key; the chain begins there. */
+int recording_head_make(struct buf *out, struct recording_chain *chain,
+	const struct recording_head *head, const void *meta, size_t n,
+	const struct secret_key *wrap);
+/* Appends a block of compressed events; the chain goes on. */
+int recording_block_make(struct buf *out, struct recording_chain *chain,
+	const struct recording_block *block, const void *packed, size_t n);
+
+/* Reads the head; the meta is appended. HW_ENOTFOUND when it is not wholly there; HW_ECORRUPT. */
+int recording_head_read(struct recording_head *head, struct recording_chain *chain,
+	struct buf *meta, int fd, const struct secret_key *wrap);
+/* Reads the block that is next: 1 and its events, compressed, appended to `packed`; 0 at the end or
+ * where a block is not whole; HW_ECORRUPT for one that is whole and does not verify. */
+int recording_block_read(struct recording_block *block, struct recording_chain *chain,
+	struct buf *packed, int fd);
+
+#endif
