@@ -1,0 +1,368 @@
+/* Nodes, users, activations and tags. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "relay/store/activations.h"
+#include "relay/store/nodes.h"
+#include "relay/store/tags.h"
+#include "relay/store/users.h"
+#include "tests/unit/store/scratch_store.h"
+
+/* A test's body, run in one write. */
+#define ROWS_TEST(suite, name)                                                         \
+	static void name##_body(struct scratch *s, struct db *db, struct hw_err *err); \
+	static int name##_fn(void *arg, struct db *db, struct hw_err *err)             \
+	{                                                                              \
+		name##_body(arg, db, err);                                             \
+		return 0;                                                              \
+	}                                                                              \
+	Test(suite, name)                                                              \
+	{                                                                              \
+		struct scratch *s = scratch_new(false);                                \
+		struct hw_err err = HW_ERR_INIT;                                       \
+		cr_assert(eq(int, store_write(s->store, name##_fn, s, &err), 0));      \
+		scratch_free(s);                                                       \
+	}                                                                              \
+	static void name##_body(struct scratch *s, struct db *db, struct hw_err *err)
+
+static struct node_row
+node(int i, const char *name)
+{
+	struct node_row row = {.registered = NOON};
+
+	snprintf(row.id, sizeof(row.id), "mi-%017x", (unsigned)i);
+	snprintf(row.name, sizeof(row.name), "%s", name);
+	snprintf(row.serial, sizeof(row.serial), "aa");
+	return row;
+}
+
+/* --- nodes
+ * ------------------------------------------------------------------------------------------ */
+
+ROWS_TEST(nodes, what_is_put_in_comes_out)
+{
+	struct node_row in = node(1, "web-01"), out;
+
+	(void)s;
+	snprintf(in.ip_addresses, sizeof(in.ip_addresses), "10.0.0.1 fe80::1");
+	snprintf(in.kernel, sizeof(in.kernel), "6.1.0");
+	cr_assert(eq(int, node_insert(db, &in, err), 0));
+	cr_assert(eq(int, node_get(db, in.id, &out, err), 0));
+	cr_assert_str_eq(out.name, "web-01");
+	cr_assert_str_eq(out.ip_addresses, "10.0.0.1 fe80::1");
+	cr_assert_str_eq(out.kernel, "6.1.0");
+	cr_assert(out.registered == NOON);
+	cr_assert(eq(int, node_get(db, "mi-99999999999999999", &out, err), HW_ENODE));
+}
+
+ROWS_TEST(nodes, an_id_is_never_used_again)
+{
+	struct node_row row = node(1, "web-01");
+
+	(void)s;
+	cr_assert(eq(int, node_insert(db, &row, err), 0));
+	cr_assert(eq(int, tag_set(db, TAGS_NODE, row.id, "Env", "prod", err), 0));
+	cr_assert(eq(int, node_delete(db, row.id, NOON, err), 0));
+	cr_assert(eq(int, node_delete(db, row.id, NOON, err), HW_ENODE));
+	cr_assert(eq(int, node_insert(db, &row, err), HW_EEXISTS));
+	int64_t n = 7;
+	cr_assert(eq(int, tag_count(db, TAGS_NODE, row.id, &n, err), 0));
+	cr_assert(n == 0);
+}
+
+ROWS_TEST(nodes, a_new_serial_moves_the_newest_to_before)
+{
+	struct node_row row = node(1, "web-01");
+
+	(void)s;
+	cr_assert(eq(int, node_insert(db, &row, err), 0));
+	cr_assert(eq(int, node_set_serial(db, row.id, "bb", err), 0));
+	cr_assert(eq(int, node_set_serial(db, row.id, "cc", err), 0));
+	cr_assert(eq(int, node_get(db, row.id, &row, err), 0));
+	cr_assert_str_eq(row.serial, "cc");
+	cr_assert_str_eq(row.serial_before, "bb");
+	cr_assert(eq(int, node_set_serial(db, "mi-x", "dd", err), HW_ENODE));
+}
+
+ROWS_TEST(nodes, seen_never_goes_back)
+{
+	struct node_row row = node(1, "web-01");
+
+	(void)s;
+	cr_assert(eq(int, node_insert(db, &row, err), 0));
+	cr_assert(eq(int, node_set_seen(db, row.id, NOON + 5, err), 0));
+	cr_assert(eq(int, node_set_seen(db, row.id, NOON, err), 0));
+	cr_assert(eq(int, node_get(db, row.id, &row, err), 0));
+	cr_assert(row.seen == NOON + 5);
+	cr_assert(eq(int, node_set_seen(db, "mi-x", NOON, err), 0));
+}
+
+ROWS_TEST(nodes, facts_leave_the_rest_as_it_was)
+{
+	struct node_row row = node(1, "web-01"), facts = node(1, "other");
+
+	(void)s;
+	cr_assert(eq(int, node_insert(db, &row, err), 0));
+	snprintf(facts.agent_version, sizeof(facts.agent_version), "0.1.0");
+	facts.seen = NOON + 1;
+	cr_assert(eq(int, node_set_facts(db, &facts, err), 0));
+	cr_assert(eq(int, node_get(db, row.id, &row, err), 0));
+	cr_assert_str_eq(row.name, "web-01");
+	cr_assert_str_eq(row.agent_version, "0.1.0");
+	cr_assert(row.seen == NOON + 1);
+	facts = node(2, "");
+	cr_assert(eq(int, node_set_facts(db, &facts, err), HW_ENODE));
+}
+
+static size_t
+count(struct db *db, const struct node_filter *filters, size_t n, const char *after)
+{
+	struct node_row row;
+	struct query q;
+	size_t found = 0;
+
+	int r = node_list(&q, db, filters, n, after, NULL);
+	while (r == 0 && (r = node_next(&q, &row, NULL)) > 0) {
+		found++;
+		r = 0;
+	}
+	query_end(&q);
+	cr_assert(eq(int, r, 0));
+	return found;
+}
+
+ROWS_TEST(nodes, filters_must_all_hold_and_one_of_their_values)
+{
+	const char *const env[] = {"prod", "test"}, *const role[] = {"web"},
+			  *const keys[] = {"Role"}, *const names[] = {"n1", "n4"};
+	const struct node_filter filters[] = {
+		{NODE_TAG,	   "Env",  env,   2},
+		{NODE_TAG,	   "Role", role,	 1},
+		{NODE_TAG_KEY, NULL,   keys,  1},
+		{NODE_NAME,    NULL,	  names, 2},
+	};
+	char name[8];
+
+	(void)s;
+	for (int i = 0; i < 6; i++) {
+		snprintf(name, sizeof(name), "n%d", i);
+		struct node_row row = node(i, name);
+		cr_assert(eq(int, node_insert(db, &row, err), 0));
+		cr_assert(eq(int,
+			tag_set(db, TAGS_NODE, row.id, "Env", i < 3 ? "prod" : "dev", err), 0));
+		if (i % 2 == 1)
+			cr_assert(eq(int, tag_set(db, TAGS_NODE, row.id, "Role", "web", err), 0));
+	}
+	cr_assert(eq(sz, count(db, NULL, 0, ""), 6));
+	cr_assert(eq(sz, count(db, filters, 1, ""), 3));
+	cr_assert(eq(sz, count(db, filters, 2, ""), 1));
+	cr_assert(eq(sz, count(db, &filters[2], 1, ""), 3));
+	cr_assert(eq(sz, count(db, &filters[3], 1, ""), 2));
+	cr_assert(eq(sz, count(db, filters, 4, ""), 1));
+	cr_assert(eq(sz, count(db, NULL, 0, "mi-00000000000000003"), 2));
+}
+
+ROWS_TEST(nodes, hostile_values_are_only_values)
+{
+	const char *const values[] = {"' OR 1=1 --", "$1", "\";DROP TABLE node;"};
+	const struct node_filter f = {NODE_NAME, NULL, values, 3};
+	struct node_row row = node(1, "' OR 1=1 --");
+
+	(void)s;
+	cr_assert(eq(int, node_insert(db, &row, err), 0));
+	row = node(2, "web");
+	cr_assert(eq(int, node_insert(db, &row, err), 0));
+	cr_assert(eq(sz, count(db, &f, 1, ""), 1));
+}
+
+/* --- users
+ * ------------------------------------------------------------------------------------------ */
+
+static struct user_row
+user(const char *name, bool admin, int64_t created)
+{
+	struct user_row row = {.admin = admin, .created = created};
+
+	snprintf(row.name, sizeof(row.name), "%s", name);
+	return row;
+}
+
+ROWS_TEST(users, who_has_a_name_anew_has_none_of_the_old_certificates)
+{
+	struct user_row old = user("alice", false, NOON + 7),
+			new = user("alice", true, NOON + 900000);
+
+	(void)s;
+	cr_assert(eq(int, user_insert(db, &old, err), 0));
+	cr_assert(old.valid_from == NOON);
+	cr_assert(eq(int, user_delete(db, "alice", NOON + 800000, err), 0));
+	cr_assert(eq(int, user_insert(db, &new, err), 0));
+	/* The latest certificate of the old one counts from NOON, in whole seconds. */
+	cr_assert(new.valid_from == NOON + USEC_PER_SEC);
+	cr_assert(eq(int, user_get(db, "alice", &old, err), 0));
+	cr_assert(old.admin);
+	cr_assert(old.valid_from == NOON + USEC_PER_SEC);
+}
+
+ROWS_TEST(users, an_unknown_one_is_not_found)
+{
+	struct user_row row;
+
+	(void)s;
+	cr_assert(eq(int, user_get(db, "bob", &row, err), HW_ENOTFOUND));
+	cr_assert(eq(int, user_delete(db, "bob", NOON, err), HW_ENOTFOUND));
+	cr_assert(eq(int, user_set_login(db, "bob", NOON, err), HW_ENOTFOUND));
+	cr_assert(eq(int, invite_put(db, "bob", "h", NOON, err), HW_ENOTFOUND));
+	cr_assert_str_eq(err->text, "no user bob");
+}
+
+ROWS_TEST(invites, one_works_once)
+{
+	struct user_row alice = user("alice", false, NOON);
+	char name[65] = "";
+
+	(void)s;
+	cr_assert(eq(int, user_insert(db, &alice, err), 0));
+	cr_assert(eq(int, invite_put(db, "alice", "h1", NOON + 10, err), 0));
+	cr_assert(eq(int, invite_redeem(db, "h1", NOON, name, err), 0));
+	cr_assert_str_eq(name, "alice");
+	cr_assert(eq(int, invite_redeem(db, "h1", NOON, name, err), HW_EINVITE));
+	cr_assert(ne(ptr, strstr(err->text, "used already"), NULL));
+	cr_assert(eq(int, invite_redeem(db, "h2", NOON, name, err), HW_EINVITE));
+	cr_assert(ne(ptr, strstr(err->text, "not known"), NULL));
+}
+
+ROWS_TEST(invites, a_new_one_ends_the_old_one)
+{
+	struct user_row alice = user("alice", false, NOON);
+	char name[65] = "";
+
+	(void)s;
+	cr_assert(eq(int, user_insert(db, &alice, err), 0));
+	cr_assert(eq(int, invite_put(db, "alice", "h1", NOON + 10, err), 0));
+	cr_assert(eq(int, invite_put(db, "alice", "h2", NOON + 10, err), 0));
+	cr_assert(eq(int, invite_redeem(db, "h1", NOON, name, err), HW_EINVITE));
+	cr_assert(eq(int, invite_redeem(db, "h2", NOON + 10, name, err), HW_EINVITE));
+	cr_assert(ne(ptr, strstr(err->text, "expired"), NULL));
+	cr_assert(eq(int, invite_redeem(db, "h2", NOON + 9, name, err), 0));
+	cr_assert(eq(int, invite_put(db, "alice", "h3", NOON + 10, err), 0));
+	cr_assert(eq(int, user_delete(db, "alice", NOON, err), 0));
+	cr_assert(eq(int, invite_redeem(db, "h3", NOON, name, err), HW_EINVITE));
+}
+
+/* --- activations
+ * ------------------------------------------------------------------------------------- */
+
+static struct activation_row
+activation(const char *id, int64_t limit)
+{
+	struct activation_row row = {.limit = limit, .created = NOON, .expires = NOON + 100};
+
+	snprintf(row.id, sizeof(row.id), "%s", id);
+	return row;
+}
+
+#define ID "01234567-89ab-4def-8123-456789abcdef"
+
+ROWS_TEST(activations, each_refusal_has_its_sentence_and_guessing_learns_nothing)
+{
+	struct activation_row row = activation(ID, 2), out;
+	char unknown[384];
+
+	(void)s;
+	cr_assert(eq(int, activation_insert(db, &row, "good", err), 0));
+	cr_assert(eq(int, activation_redeem(db, "no", "good", NOON, &out, err), HW_EACTIVATION));
+	snprintf(unknown, sizeof(unknown), "%s", err->text);
+	cr_assert(eq(int, activation_redeem(db, ID, "bad", NOON, &out, err), HW_EACTIVATION));
+	cr_assert_str_eq(unknown, err->text);
+	cr_assert(eq(int, activation_redeem(db, ID, "bad", NOON + 100, &out, err), HW_EACTIVATION));
+	cr_assert_str_eq(unknown, err->text);
+	cr_assert(eq(int, activation_redeem(db, ID, "good", NOON + 100, &out, err),
+		HW_EACTIVATION));
+	cr_assert(ne(ptr, strstr(err->text, "expired"), NULL));
+	for (int i = 1; i <= 2; i++) {
+		cr_assert(eq(int, activation_redeem(db, ID, "good", NOON, &out, err), 0));
+		cr_assert(out.used == i);
+	}
+	cr_assert(eq(int, activation_redeem(db, ID, "good", NOON, &out, err), HW_EACTIVATION));
+	cr_assert(ne(ptr, strstr(err->text, "used up"), NULL));
+	cr_assert(eq(int, activation_delete(db, ID, err), 0));
+	cr_assert(eq(int, activation_delete(db, ID, err), HW_EACTIVATIONID));
+}
+
+struct joiner {
+	struct scratch *s;
+	int result;
+};
+
+static int
+join(void *arg, struct db *db, struct hw_err *err)
+{
+	struct activation_row row;
+
+	(void)arg;
+	return activation_redeem(db, ID, "good", NOON, &row, err);
+}
+
+static void *
+join_main(void *arg)
+{
+	struct joiner *j = arg;
+
+	j->result = store_write(j->s->store, join, NULL, NULL);
+	return NULL;
+}
+
+static int
+one_use(void *arg, struct db *db, struct hw_err *err)
+{
+	struct activation_row row = activation(ID, 1);
+
+	(void)arg;
+	return activation_insert(db, &row, "good", err);
+}
+
+Test(activations, of_a_hundred_at_once_one_wins)
+{
+	struct scratch *s = scratch_new(true);
+	struct joiner joiners[100];
+	pthread_t threads[100];
+	int won = 0;
+
+	cr_assert(eq(int, store_write(s->store, one_use, NULL, NULL), 0));
+	for (int i = 0; i < 100; i++) {
+		joiners[i] = (struct joiner){s, 1};
+		cr_assert(eq(int, pthread_create(&threads[i], NULL, join_main, &joiners[i]), 0));
+	}
+	for (int i = 0; i < 100; i++) {
+		pthread_join(threads[i], NULL);
+		cr_assert(joiners[i].result == 0 || joiners[i].result == HW_EACTIVATION);
+		won += joiners[i].result == 0;
+	}
+	cr_assert(eq(int, won, 1));
+	scratch_free(s);
+}
+
+/* --- tags
+ * -------------------------------------------------------------------------------------------- */
+
+ROWS_TEST(tags, a_key_has_one_value)
+{
+	struct node_row row = node(1, "web-01");
+	struct msg_tag *tags;
+	size_t n;
+
+	cr_assert(eq(int, node_insert(db, &row, err), 0));
+	cr_assert(eq(int, tag_set(db, TAGS_NODE, row.id, "Env", "prod", err), 0));
+	cr_assert(eq(int, tag_set(db, TAGS_NODE, row.id, "App", "", err), 0));
+	cr_assert(eq(int, tag_set(db, TAGS_NODE, row.id, "Env", "test", err), 0));
+	cr_assert(eq(int, tag_unset(db, TAGS_NODE, row.id, "None", err), 0));
+	cr_assert(eq(int, tag_list(db, s->arena, TAGS_NODE, row.id, &tags, &n, err), 0));
+	cr_assert(eq(sz, n, 2));
+	cr_assert_str_eq(tags[0].key, "App");
+	cr_assert_str_eq(tags[1].value, "test");
+	cr_assert(eq(int, tag_set(db, TAGS_NODE, "mi-x", "Env", "prod", err), HW_ENOTFOUND));
+}
