@@ -6,9 +6,12 @@
 #
 # Debian 12's own libwebsockets has no libevent backend, compiles HTTP/2 in, and gets no
 # security updates. Debian 13's source builds on both, so that is what every machine links,
-# with only the code in it that Hawser uses: it all runs before authentication.
+# with only the code in it that Hawser uses: it all runs before authentication. The patches beside
+# this script go on top of Debian's.
 set -euo pipefail
 
+HERE=$(dirname "$(readlink -f "$0")")
+readonly HERE
 readonly UPSTREAM=4.3.5
 readonly SUITE=trixie
 readonly KEYRINGS=/usr/share/keyrings
@@ -79,6 +82,7 @@ die() { say "$*"; exit 1; }
 cache_key() {
 	{
 		printf '%s\n' "${OPTIONS[@]}"
+		cat "$HERE"/lws-*.patch
 		"${CC:-cc}" --version | sed -n 1p
 		"${CC:-cc}" -dumpmachine
 		pkg-config --modversion openssl libevent
@@ -228,6 +232,9 @@ unpack() {
 		case $patch in '' | '#'*) continue ;; esac
 		patch -d "$dir/src" -p1 -s -i "debian/patches/$patch" >&2
 	done < "$dir/src/debian/patches/series"
+	for patch in "$HERE"/lws-*.patch; do
+		patch -d "$dir/src" -p1 -s -i "$patch" >&2
+	done
 }
 
 # Configured for its final place but installed under DESTDIR and then renamed: nobody ever sees

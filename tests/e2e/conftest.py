@@ -7,6 +7,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+from support.fleet import Client, Node  # noqa: E402
 from support.relay import Relay  # noqa: E402
 
 
@@ -49,3 +50,30 @@ def node(relay, admin):
     finally:
         link.close()
     return relay.join(activation, "web-01")
+
+
+@pytest.fixture
+def client(tmp_path, relay):
+    """The administrator's own `hawser`, logged in."""
+    return Client(tmp_path / "admin", relay, relay.invite)
+
+
+@pytest.fixture
+def agents(tmp_path, client):
+    """Makes nodes that run: agents("web-01", "--tag", "Env=prod"); all are stopped at the test's end."""
+    made = []
+
+    def make(name="web-01", *join_args, start=True, **kwargs):
+        agent = Node(tmp_path, client, name, *join_args, **kwargs)
+        made.append(agent)
+        return agent.start() if start else agent
+
+    yield make
+    for agent in made:
+        agent.stop()
+
+
+@pytest.fixture
+def agent(agents):
+    """A node that is online."""
+    return agents()

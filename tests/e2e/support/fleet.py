@@ -1,0 +1,127 @@
+"""The real client and the real agent, around a real relay."""
+
+import json
+import os
+import signal
+import subprocess
+
+import pexpect
+
+from .relay import PATIENCE, program, wait_until
+
+
+class Client:
+    """A person's directory, logged in or not."""
+
+    def __init__(self, base, relay, invite=None):
+        self.home = os.path.join(str(base), "home")
+        self.relay = relay
+        self.env = dict(os.environ, HAWSER_HOME=self.home, TERM="xterm-256color", LANG="C.UTF-8", NO_COLOR="1")
+        if invite is not None:
+            self.ok("login", relay.url, invite)
+
+    def run(self, *args, stdin=None, timeout=PATIENCE * 2, text=True):
+        return subprocess.run(
+            [program("hawser"), *args], input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=text, env=self.env, timeout=timeout)
+
+    def ok(self, *args, **kwargs):
+        """Standard output of a command that must succeed."""
+        done = self.run(*args, **kwargs)
+        assert done.returncode == 0, f"hawser {' '.join(args)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def fails(self, *args, code=None, **kwargs):
+        """Standard error of a command that must fail."""
+        done = self.run(*args, **kwargs)
+        assert done.returncode != 0, f"hawser {' '.join(args)} succeeded:\n{done.stdout}"
+        if code is not None:
+            assert done.returncode == code, f"exit {done.returncode}:\n{done.stderr}"
+        return done.stderr
+
+    def json(self, *args):
+        return json.loads(self.ok(*args, "-o", "json"))
+
+    def popen(self, *args, **kwargs):
+        return subprocess.Popen([program("hawser"), *args], env=self.env, **kwargs)
+
+    def spawn(self, *args, rows=24, cols=80):
+        """On a terminal of its own."""
+        child = pexpect.spawn(
+            program("hawser"), list(args), env=self.env, encoding="utf-8", codec_errors="replace",
+            timeout=PATIENCE, dimensions=(rows, cols))
+        child.delaybeforesend = None
+        return child
+
+    def add_user(self, base, name, admin=False):
+        args = ["user", "add", name] + (["--admin"] if admin else [])
+        made = self.json(*args)
+        os.makedirs(os.path.join(str(base), name), exist_ok=True)
+        return Client(os.path.join(str(base), name), self.relay, made["Invite"])
+
+
+class Node:
+    """A joined agent; it runs between start() and stop()."""
+
+    def __init__(self, base, client, name, *join_args, rootless=True):
+        self.dir = os.path.join(str(base), name)
+        self.name = name
+        self.rootless = rootless
+        self.client = client
+        self.process = None
+        made = client.json("activation", "create", "--limit", "1")
+        self.join_output = subprocess.run(
+            [program("hawser-node"), "join", client.relay.url, f"{made['ActivationId']}:{made['ActivationCode']}",
+             "--dir", self.dir, "--name", name, *join_args],
+            check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE).stdout
+        self.log_path = os.path.join(str(base), name + ".log")
+
+    def start(self, *args, wait=True):
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                [program("hawser-node"), "run", "--dir", self.dir, *(["--rootless"] if self.rootless else []), *args],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        if wait:
+            self.wait_online()
+        return self
+
+    def online(self):
+        nodes = self.client.json("ls", self.name)
+        rows = nodes["InstanceInformationList"] if isinstance(nodes, dict) else nodes
+        return any(n["PingStatus"] == "Online" for n in rows)
+
+    def wait_online(self):
+        wait_until(lambda: self.process.poll() is not None or self.online(), f"{self.name} online")
+        assert self.process.poll() is None, f"the agent ended:\n{self.log}"
+
+    @property
+    def log(self):
+        with open(self.log_path, encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+    def processes(self):
+        """Process ids of the agent and all its descendants."""
+        children = {}
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as f:
+                    fields = f.read().rpartition(")")[2].split()
+            except OSError:
+                continue
+            children.setdefault(int(fields[1]), []).append(int(pid))
+        found, todo = [], [self.process.pid]
+        while todo:
+            pid = todo.pop()
+            found.append(pid)
+            todo += children.get(pid, [])
+        return found
+
+    def stop(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise
