@@ -28,8 +28,7 @@ struct db {
 	struct cached cache[CACHED];
 };
 
-/* --- errors ------------------------------------------------------------------------------------
- */
+/* --- errors ----------------------------------------------------------------------------------- */
 
 static int
 code_of(int extended)
@@ -69,8 +68,7 @@ fail(const struct db *db, struct hw_err *err)
 		sqlite3_errmsg(db->sql));
 }
 
-/* --- connections --------------------------------------------------------------------------------
- */
+/* --- connections ------------------------------------------------------------------------------ */
 
 static int
 file_make(const char *path, struct hw_err *err)
@@ -225,8 +223,7 @@ db_owner(const struct db *db)
 	return db->owner;
 }
 
-/* --- the cache of statements ---------------------------------------------------------------------
- */
+/* --- the cache of statements ------------------------------------------------------------------ */
 
 static struct cached *
 cache_find(struct db *db, const char *sql)
@@ -271,8 +268,7 @@ cache_add(struct db *db, sqlite3_stmt *stmt)
 	*place = (struct cached){.stmt = stmt, .used = ++db->tick, .busy = true};
 }
 
-/* --- queries -------------------------------------------------------------------------------------
- */
+/* --- queries ---------------------------------------------------------------------------------- */
 
 int
 db_query(struct query *q, struct db *db, const char *sql, struct hw_err *err)

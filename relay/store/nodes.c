@@ -133,8 +133,7 @@ node_set_serial(struct db *db, const char *id, const char *serial, struct hw_err
 	return one(r, n, id, err);
 }
 
-/* --- lists
- * ------------------------------------------------------------------------------------------- */
+/* --- lists ------------------------------------------------------------------------------------ */
 
 static const char *const columns[] = {
 	[NODE_ID] = "id",

@@ -152,8 +152,7 @@ session_resolve(struct db *db, struct arena *arena, const char *text, struct ses
 	return 0;
 }
 
-/* --- tickets
- * ------------------------------------------------------------------------------------------ */
+/* --- tickets ---------------------------------------------------------------------------------- */
 
 static int
 ticket_refusal(struct db *db, const char *token_hash, const char *principal, int64_t now,
@@ -205,8 +204,7 @@ session_redeem(struct db *db, struct arena *arena, const char *token_hash, const
 	return r < 0 ? r : 0;
 }
 
-/* --- its life
- * ----------------------------------------------------------------------------------------- */
+/* --- its life --------------------------------------------------------------------------------- */
 
 static int
 session_exists(struct db *db, const char *id, struct hw_err *err)
@@ -254,8 +252,7 @@ session_finish(struct db *db, const struct session_row *row, struct hw_err *err)
 	return r;
 }
 
-/* --- lists
- * -------------------------------------------------------------------------------------------- */
+/* --- lists ------------------------------------------------------------------------------------ */
 
 static const char *
 text_or_empty(const char *s)
@@ -292,8 +289,7 @@ session_list(struct query *q, struct db *db, const struct session_filter *f, str
 	return r;
 }
 
-/* --- sweeping
- * ------------------------------------------------------------------------------------------ */
+/* --- sweeping --------------------------------------------------------------------------------- */
 
 #define WAS_OPEN "live = 1 AND token_used > 0"
 #define IS_LATE	 "live = 1 AND token_used = 0 AND token_expires <= $1"

@@ -59,8 +59,7 @@ struct store {
 	int idle, n_readers;
 };
 
-/* --- changes
- * -------------------------------------------------------------------------------------- */
+/* --- changes ---------------------------------------------------------------------------------- */
 
 void
 store_changed(struct db *db, enum store_kind kind, const char *id)
@@ -105,8 +104,7 @@ changes_tell(struct store *s)
 	c->n = 0;
 }
 
-/* --- the transaction of a batch
- * ------------------------------------------------------------------- */
+/* --- the transaction of a batch --------------------------------------------------------------- */
 
 /* Runs one write in a savepoint. What is returned is the transaction's fate: the write's own is
  * w->result. */
@@ -178,8 +176,7 @@ run_batch(struct store *s, struct write_list *batch)
 	w->result = hw_err_set(w->err, r, "%s", err.text);
 }
 
-/* --- the writer
- * ------------------------------------------------------------------------------------ */
+/* --- the writer ------------------------------------------------------------------------------- */
 
 static void
 take_batch(struct store *s, struct write_list *batch)
@@ -268,8 +265,7 @@ store_write(struct store *s, store_fn *fn, void *arg, struct hw_err *err)
 	return w.result;
 }
 
-/* --- readers
- * --------------------------------------------------------------------------------------- */
+/* --- readers ---------------------------------------------------------------------------------- */
 
 static struct db *
 reader_take(struct store *s)
@@ -306,8 +302,7 @@ store_read(struct store *s, store_fn *fn, void *arg, struct hw_err *err)
 	return r;
 }
 
-/* --- opening and closing
- * --------------------------------------------------------------------------- */
+/* --- opening and closing ---------------------------------------------------------------------- */
 
 static int
 readers_open(struct store *s, const struct store_config *config, struct hw_err *err)

@@ -137,8 +137,7 @@ user_set_login(struct db *db, const char *name, int64_t when, struct hw_err *err
 	return r == 0 && n == 0 ? no_such_user(name, err) : r;
 }
 
-/* --- invites
- * ----------------------------------------------------------------------------------------- */
+/* --- invites ---------------------------------------------------------------------------------- */
 
 int
 invite_put(struct db *db, const char *user, const char *hash, int64_t expires, struct hw_err *err)

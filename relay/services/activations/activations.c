@@ -17,9 +17,7 @@
 #define LIFE_SLACK (60 * USEC_PER_SEC) /* who asks for 30 days counts from another clock */
 #define LIST_LIMIT 50
 
-/* --- making
- * ------------------------------------------------------------------------------------------------
- */
+/* --- making ----------------------------------------------------------------------------------- */
 
 struct creation {
 	struct activation_row row;
@@ -110,8 +108,7 @@ op_create_activation(struct op *op, const struct msg_create_activation_request *
 	return store_write(op->env->store, write_activation, &w, &op->err);
 }
 
-/* --- removing
- * ---------------------------------------------------------------------------------------------- */
+/* --- removing --------------------------------------------------------------------------------- */
 
 static int
 remove_activation(void *arg, struct db *db, struct hw_err *err)
@@ -132,9 +129,7 @@ op_delete_activation(struct op *op, const struct msg_delete_activation_request *
 	return store_write(op->env->store, remove_activation, id, &op->err);
 }
 
-/* --- listing
- * -----------------------------------------------------------------------------------------------
- */
+/* --- listing ---------------------------------------------------------------------------------- */
 
 struct listing {
 	struct op *op;

@@ -31,8 +31,7 @@ add_sql(struct filters *f, enum node_field field, const char *key, const struct 
 		.n = values->n};
 }
 
-/* --- keys whose values the store compares
- * ------------------------------------------------------------------- */
+/* --- keys whose values the store compares ----------------------------------------------------- */
 
 /* "i-" ids are well formed, and no node of ours. */
 static bool
@@ -114,8 +113,7 @@ parse_name(struct filters *f, struct op *op, const struct given *g)
 	return 0;
 }
 
-/* --- keys whose value is the same for all nodes
- * -------------------------------------------------------------- */
+/* --- keys whose value is the same for all nodes ----------------------------------------------- */
 
 /* Every value must be one of the table; the nodes pass when `ours` is among them. */
 static int
@@ -187,9 +185,7 @@ parse_ping(struct filters *f, struct op *op, const struct given *g)
 	return 0;
 }
 
-/* --- the table
- * ------------------------------------------------------------------------------------------------
- */
+/* --- the table -------------------------------------------------------------------------------- */
 
 static const struct {
 	const char *key;

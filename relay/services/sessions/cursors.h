@@ -26,8 +26,7 @@ struct cursor {
 	struct recording *recording;
 	const uint8_t *block; /* the rest of a block: the recording's, until its next one */
 	size_t left;
-	size_t part;   /* bytes of the next event, which is too large for a page, that were sent */
-	uint64_t sent; /* encoded events before that, in bytes */
+	uint64_t sent; /* bytes of encoded events before it */
 };
 
 struct cursor *cursor_new(const char *principal, struct recording *take);

@@ -18,9 +18,7 @@ struct listing {
 	struct page_key from;
 };
 
-/* --- filters
- * --------------------------------------------------------------------------------------------------
- */
+/* --- filters ---------------------------------------------------------------------------------- */
 
 static int
 parse_time(int64_t *ret, struct op *op, const struct msg_session_filter *f)
@@ -85,9 +83,7 @@ parse_filters(struct session_filter *ret, struct op *op,
 	return 0;
 }
 
-/* --- the list
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- the list --------------------------------------------------------------------------------- */
 
 static int
 describe(struct msg_session *ret, struct op *op, const struct session_row *row)
@@ -143,8 +139,7 @@ read_sessions(void *arg, struct db *db, struct hw_err *err)
 	return r;
 }
 
-/* --- sessions that were never opened
- * ----------------------------------------------------------------------------- */
+/* --- sessions that were never opened ---------------------------------------------------------- */
 
 struct late {
 	int64_t now;

@@ -1,6 +1,5 @@
 /* GetRecording: a session's recording, in pages of whole events. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "audit/ledger.h"
@@ -12,18 +11,10 @@
 #include "relay/store/sessions.h"
 #include "relay/store/store.h"
 
-#define PAGE_MAX   ((size_t)176 * 1024) /* events and head: a reply must fit into one frame */
-#define EVENT_HEAD 128			/* at most, of an encoded event, beside its bytes */
-#define ROOM_MIN   4096			/* what is worth a part of a large event */
+#define PAGE_MAX ((size_t)176 * 1024) /* events and head: a reply must fit into one frame */
+_Static_assert(EVENT_BYTES_MAX + 1024 < PAGE_MAX, "every event fits a page");
 
-/* --- events into a page
- * --------------------------------------------------------------------------------------- */
-
-static size_t
-room(const struct buf *page)
-{
-	return page->max - page->len;
-}
+/* --- events into a page ----------------------------------------------------------------------- */
 
 static void
 pass(struct cursor *c, size_t used)
@@ -31,7 +22,6 @@ pass(struct cursor *c, size_t used)
 	c->block += used;
 	c->left -= used;
 	c->sent += used;
-	c->part = 0;
 }
 
 static int
@@ -40,30 +30,7 @@ damaged(struct op *op)
 	return op_fail(op, HW_ECORRUPT, "the recording is damaged");
 }
 
-/* An event that no page can hold goes in parts, each an event with its own offset. 1: done with it,
- * or the page is full. */
-static int
-append_part(struct buf *page, struct cursor *c, const struct event *whole, size_t used,
-	struct op *op)
-{
-	struct event part = *whole;
-
-	if (c->part > whole->len)
-		return damaged(op);
-	part.bytes += c->part;
-	part.offset += c->part;
-	part.len -= c->part;
-	if (part.len > room(page) - EVENT_HEAD)
-		part.len = room(page) - EVENT_HEAD;
-	if (event_encode(page, &part) < 0)
-		return op_fail(op, HW_EINTERNAL, "an event did not fit its page");
-	c->part += part.len;
-	if (c->part == whole->len)
-		pass(c, used);
-	return 1;
-}
-
-/* 1: more may fit; 0: the page is full. */
+/* 1: more may fit; 0: the page is full. Every event fits an empty page without a head. */
 static int
 append_event(struct buf *page, struct cursor *c, struct op *op)
 {
@@ -72,11 +39,7 @@ append_event(struct buf *page, struct cursor *c, struct op *op)
 
 	if (event_decode(&ev, c->block, c->left, &used) < 0)
 		return damaged(op);
-	if (c->part > 0 || (used > page->max && ev.type == EVENT_DATA))
-		return room(page) < ROOM_MIN ? 0 : append_part(page, c, &ev, used, op);
-	if (used > page->max)
-		return op_fail(op, HW_ECORRUPT, "the recording has an event of %zu bytes", used);
-	if (used > room(page))
+	if (used > page->max - page->len)
 		return 0;
 	if (buf_append(page, c->block, used) < 0)
 		return op_fail(op, HW_ENOMEM, "no memory for a page of a recording");
@@ -101,9 +64,7 @@ fill_page(struct buf *page, struct cursor *c, struct op *op)
 	}
 }
 
-/* --- opening
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- opening ---------------------------------------------------------------------------------- */
 
 static int
 open_recording(struct cursor **ret, struct op *op, const char *id)
@@ -168,7 +129,7 @@ copy_meta(struct msg_get_recording_reply *rep, struct op *op, const struct recor
 	struct buf bytes;
 	void *copy = NULL;
 
-	buf_init(&bytes, PAGE_MAX - ROOM_MIN);
+	buf_init(&bytes, PAGE_MAX);
 	int r = msg_encode(&bytes, row, recording_meta(recording), &op->err);
 	if (r == 0)
 		r = msg_decode(&copy, op->arena, row, buf_data(&bytes), bytes.len, &op->err);
@@ -197,11 +158,10 @@ open_first(struct cursor **ret, struct op *op, const char *id, struct msg_get_re
 	return r;
 }
 
-/* --- the place in a token
- * ------------------------------------------------------------------------------------------ */
+/* --- the place in a token --------------------------------------------------------------------- */
 
 static int
-skip(struct cursor *c, uint64_t to, size_t part, struct op *op)
+skip(struct cursor *c, uint64_t to, struct op *op)
 {
 	int r;
 
@@ -212,7 +172,6 @@ skip(struct cursor *c, uint64_t to, size_t part, struct op *op)
 			return r < 0 ? r : damaged(op);
 		pass(c, step < c->left ? (size_t)step : c->left);
 	}
-	c->part = part;
 	return 0;
 }
 
@@ -220,20 +179,18 @@ static int
 open_next(struct cursor **ret, struct op *op, const char *id, const char *token)
 {
 	struct page_key key;
-	char *name = NULL;
 	int r;
 
 	if ((r = page_read(&key, op, token)) < 0)
 		return r;
-	size_t part = strtoul(key.text, &name, 10);
-	if (strcmp(name + (name[0] == ' '), id) != 0)
+	if (strcmp(key.text, id) != 0)
 		return op_fail(op, HW_ENEXTTOKEN, "NextToken is of another session's recording");
 	*ret = cursor_take(op->env->cursors, token, op->arn);
 	if (*ret != NULL)
 		return 0;
 	if ((r = open_recording(ret, op, id)) < 0)
 		return r;
-	r = skip(*ret, (uint64_t)key.number, part, op);
+	r = skip(*ret, (uint64_t)key.number, op);
 	if (r < 0)
 		cursor_free(*ret);
 	return r;
@@ -244,13 +201,11 @@ make_token(const char **ret, struct op *op, const struct cursor *c, const char *
 {
 	struct page_key key = {.number = (int64_t)c->sent};
 
-	snprintf(key.text, sizeof(key.text), "%zu %.96s", c->part, id);
+	snprintf(key.text, sizeof(key.text), "%s", id);
 	return page_token(ret, op, &key);
 }
 
-/* --- a page
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- a page ----------------------------------------------------------------------------------- */
 
 static int
 take_events(struct msg_get_recording_reply *rep, struct op *op, const struct buf *page)

@@ -15,8 +15,7 @@
 
 static const char *policy_administrator[] = {"administrator"};
 
-/* --- what they look like
- * ----------------------------------------------------------------------------- */
+/* --- what they look like ---------------------------------------------------------------------- */
 
 static int
 describe(struct msg_user *ret, struct op *op, const struct user_row *row)
@@ -34,8 +33,7 @@ describe(struct msg_user *ret, struct op *op, const struct user_row *row)
 	return 0;
 }
 
-/* --- invites
- * ------------------------------------------------------------------------------------------ */
+/* --- invites ---------------------------------------------------------------------------------- */
 
 struct invite {
 	char *text; /* shown once; the store has its hash */
@@ -86,8 +84,7 @@ op_create_invite(struct op *op, const struct msg_create_invite_request *req,
 	return 0;
 }
 
-/* --- making and removing
- * ------------------------------------------------------------------------------- */
+/* --- making and removing ---------------------------------------------------------------------- */
 
 static int
 write_user(void *arg, struct db *db, struct hw_err *err)
@@ -161,8 +158,7 @@ op_delete_user(struct op *op, const struct msg_delete_user_request *req, struct 
 	return store_write(op->env->store, remove_user, &w, &op->err);
 }
 
-/* --- listing
- * -------------------------------------------------------------------------------------------- */
+/* --- listing ---------------------------------------------------------------------------------- */
 
 struct listing {
 	struct op *op;

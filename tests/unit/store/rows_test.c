@@ -39,8 +39,7 @@ node(int i, const char *name)
 	return row;
 }
 
-/* --- nodes
- * ------------------------------------------------------------------------------------------ */
+/* --- nodes ------------------------------------------------------------------------------------ */
 
 ROWS_TEST(nodes, what_is_put_in_comes_out)
 {
@@ -178,8 +177,7 @@ ROWS_TEST(nodes, hostile_values_are_only_values)
 	cr_assert(eq(sz, count(db, &f, 1, ""), 1));
 }
 
-/* --- users
- * ------------------------------------------------------------------------------------------ */
+/* --- users ------------------------------------------------------------------------------------ */
 
 static struct user_row
 user(const char *name, bool admin, int64_t created)
@@ -253,8 +251,7 @@ ROWS_TEST(invites, a_new_one_ends_the_old_one)
 	cr_assert(eq(int, invite_redeem(db, "h3", NOON, name, err), HW_EINVITE));
 }
 
-/* --- activations
- * ------------------------------------------------------------------------------------- */
+/* --- activations ------------------------------------------------------------------------------ */
 
 static struct activation_row
 activation(const char *id, int64_t limit)
@@ -346,8 +343,7 @@ Test(activations, of_a_hundred_at_once_one_wins)
 	scratch_free(s);
 }
 
-/* --- tags
- * -------------------------------------------------------------------------------------------- */
+/* --- tags ------------------------------------------------------------------------------------- */
 
 ROWS_TEST(tags, a_key_has_one_value)
 {

@@ -85,8 +85,7 @@ SESSION_TEST(what_is_put_in_comes_out)
 	cr_assert(eq(int, session_get(db, s->arena, "alice-0", &out, err), HW_ENOSESSION));
 }
 
-/* --- tickets
- * ----------------------------------------------------------------------------------------- */
+/* --- tickets ---------------------------------------------------------------------------------- */
 
 static int
 redeem(struct scratch *s, struct db *db, const char *hash, const char *who, int64_t now,
@@ -138,8 +137,7 @@ SESSION_TEST(the_ticket_of_an_ended_session_opens_nothing)
 	cr_assert(eq(int, redeem(s, db, "h1", "alice", NOON, "has ended"), HW_ETICKET));
 }
 
-/* --- life
- * --------------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 SESSION_TEST(the_first_end_counts)
 {
@@ -185,9 +183,7 @@ SESSION_TEST(a_prefix_or_the_last_digits_find_one)
 	cr_assert(eq(int, session_resolve(db, s->arena, "carol", &out, err), HW_ENOSESSION));
 }
 
-/* --- lists
- * -----------------------------------------------------------------------------------------------
- */
+/* --- lists ------------------------------------------------------------------------------------ */
 
 static size_t
 list(struct db *db, const struct session_filter *f, char first[97])
@@ -252,8 +248,7 @@ SESSION_TEST(lists_are_newest_first_and_filtered)
 	cr_assert_str_eq(first, "alice-00000000000000003");
 }
 
-/* --- sweeping
- * -------------------------------------------------------------------------------------------- */
+/* --- sweeping --------------------------------------------------------------------------------- */
 
 SESSION_TEST(what_was_open_at_the_start_is_ended_and_fresh_tickets_stay)
 {

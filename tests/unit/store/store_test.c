@@ -61,8 +61,7 @@ count_users(void *arg, struct db *db, struct hw_err *err)
 	return r;
 }
 
-/* --- one write
- * --------------------------------------------------------------------------------------- */
+/* --- one write -------------------------------------------------------------------------------- */
 
 Test(store, what_was_written_is_there_after_opening_again)
 {
@@ -129,8 +128,7 @@ Test(store, a_reader_cannot_write)
 	scratch_free(s);
 }
 
-/* --- changes
- * ------------------------------------------------------------------------------------------ */
+/* --- changes ---------------------------------------------------------------------------------- */
 
 static int
 change_much(void *arg, struct db *db, struct hw_err *err)
@@ -174,8 +172,7 @@ Test(store, changes_are_told_after_their_commit_and_before_the_answer)
 	scratch_free(s);
 }
 
-/* --- threads
- * ------------------------------------------------------------------------------------------ */
+/* --- threads ---------------------------------------------------------------------------------- */
 
 #define THREADS 16
 #define EACH	40
@@ -299,8 +296,7 @@ Test(store, a_failing_write_of_a_batch_takes_back_its_own_part_alone)
 	scratch_free(s);
 }
 
-/* --- a crash
- * ------------------------------------------------------------------------------------------ */
+/* --- a crash ---------------------------------------------------------------------------------- */
 
 static void
 write_until_killed(struct scratch *s, int to)
@@ -342,8 +338,7 @@ Test(store, what_was_answered_survives_a_kill)
 	scratch_free(s);
 }
 
-/* --- what is not a store
- * ------------------------------------------------------------------------------- */
+/* --- what is not a store ---------------------------------------------------------------------- */
 
 static void
 fill_file(const char *path, off_t at, const char *text, bool cut)
@@ -464,8 +459,7 @@ Test(store, a_missing_folder_is_named)
 	scratch_free(s);
 }
 
-/* --- the thin layer
- * -------------------------------------------------------------------------------------- */
+/* --- the thin layer --------------------------------------------------------------------------- */
 
 static int
 out_of_order(void *arg, struct db *db, struct hw_err *err)
