@@ -133,9 +133,9 @@ const struct command cmd_api = {
 	.name = "api",
 	.operands = "OPERATION [KEY=VALUE...]",
 	.summary = "Call an operation of the control API; the reply is JSON.",
-	.about = "  Names and fields are those of the API reference. KEY=VALUE sets a field of the\n"
-		 "  request: a text, number, true or false, a time, or JSON where it begins with [\n"
-		 "  or {. A key that is given again adds to its list of texts.",
+	.about = "  Names and fields are those of the API reference. KEY=VALUE sets a field of\n"
+		 "  the request: a text, number, true or false, a time, or JSON where it begins\n"
+		 "  with [ or {. A key that is given again adds to its list of texts.",
 	.examples = {"hawser api GetCallerIdentity",
 		"hawser api AddTagsToResource -i @tags.json ResourceId=mi-0123456789abcdef0"},
 	.options = options,

@@ -81,8 +81,8 @@ const struct command cmd_audit_export = {
 	.name = "audit export",
 	.operands = "SESSION",
 	.summary = "Write a recording to stdout. Reading is audited.",
-	.about = "  cast plays in asciinema; text is without escape sequences; raw is every byte that\n"
-		 "  was shown; json is one event a line.",
+	.about = "  cast plays in asciinema; text is without escape sequences; raw is every byte\n"
+		 "  that was shown; json is one event a line.",
 	.examples = {"hawser audit export alice-0f1e2d > session.cast",
 		"hawser audit export a69788 --format text --typed"},
 	.options = options,

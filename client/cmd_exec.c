@@ -111,10 +111,10 @@ const struct command cmd_exec = {
 	.name = "exec",
 	.operands = "[USER@]NODE -- CMD",
 	.summary = "Run a command on a node, without a terminal. It is recorded.",
-	.about = "  Its stdin, stdout and stderr are ours, byte for byte. The words of CMD are joined\n"
-		 "  by blanks and run by the user's login shell, as ssh does it. The exit status is\n"
-		 "  the command's, 128+N when signal N ended it, or 255 when it could not run.\n"
-		 "  The first Ctrl-C goes to the command, the second ends hawser.",
+	.about = "  Its stdin, stdout and stderr are ours, byte for byte. The words of CMD are\n"
+		 "  joined by blanks and run by the user's login shell, as ssh does it. The exit\n"
+		 "  status is the command's, 128+N when signal N ended it, or 255 when it could\n"
+		 "  not run. The first Ctrl-C goes to the command, the second ends hawser.",
 	.examples = {"hawser exec web-01 -- uname -r",
 		"tar c site | hawser exec root@web-01 -- tar x -C /srv"},
 	.options = options,

@@ -116,11 +116,11 @@ const struct command cmd_login = {
 	.name = "login",
 	.operands = "URL [INVITE]",
 	.summary = "Log in with an invite, which works once.",
-	.about = "  URL and INVITE are the two words that `hawser-relay init` or an administrator's\n"
-		 "  `hawser user invite NAME` gave. Without INVITE, or with -, it is read from stdin.\n"
-		 "  The key is made here and never leaves the client's directory.",
+	.about = "  URL and INVITE are the two words that `hawser-relay init` or an\n"
+		 "  administrator's `hawser user invite NAME` gave. Without INVITE, or with -,\n"
+		 "  it is read from stdin. The key is made here and never leaves this machine.",
 	.examples = {"hawser login 'https://relay.example.net:8443#sha256:5f1c...' INVITE",
-		"pass show hawser | hawser login 'https://relay.example.net#sha256:5f1c...' -"},
+		"pass show hawser | hawser login 'https://relay.example.net#sha256:5f1c...'"},
 	.min = 1,
 	.max = 2,
 	.run = run_login,

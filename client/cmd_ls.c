@@ -140,7 +140,8 @@ const struct command cmd_ls = {
 		 "  tag:Env=prod  tag:Env!=prod          a tag; Key=tag:Env,Values=prod does too\n"
 		 "  os:debian  status:online             what it runs, whether it is there\n"
 		 "  -                                    names from standard input\n"
-		 "  Commas are \"and\", several selectors are \"or\". What means no node is an error (4).",
+		 "  Commas are \"and\", several selectors are \"or\". One that means no node is an\n"
+		 "  error, with exit status 4.",
 	.examples = {"hawser ls tag:Env=prod,tag:Role!=db", "hawser ls status:online -o name"},
 	.max = -1,
 	.shows = true,

@@ -108,9 +108,9 @@ run_rm(struct client *c, const struct input *in, struct hw_err *err)
 const struct command cmd_node_rm = {
 	.name = "node rm",
 	.operands = "NODE...",
-	.summary = "Remove nodes from the fleet: their links and sessions end at once.",
-	.about = "  A node that was removed cannot come back with its old certificate: it joins anew,\n"
-		 "  and gets another id. Recordings of its sessions stay.",
+	.summary = "Remove nodes; their links and sessions end at once.",
+	.about = "  A node that was removed cannot come back with its old certificate: it joins\n"
+		 "  anew, and gets another id. Recordings of its sessions stay.",
 	.examples = {"hawser node rm web-07", "hawser ls status:inactive -o name | xargs hawser node rm"},
 	.min = 1,
 	.max = -1,

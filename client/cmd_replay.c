@@ -117,10 +117,10 @@ run_replay(struct client *c, const struct input *in, struct hw_err *err)
 }
 
 static const struct option_row options[] = {
-	{"speed", 's', "X", "2 is twice as fast; 0 is at once, as it is into a pipe"},
+	{"speed", 's', "X", "2 is twice as fast; 0, and a pipe: at once"},
 	{"skip-idle", 'i', "TIME", "no pause is longer than this"},
 	{"at", 'a', "T", "begin there: seconds, or HH:MM:SS"},
-	{"typed", 't', NULL, "what was typed, with its times, instead of what was shown"},
+	{"typed", 't', NULL, "what was typed, with times, not what was shown"},
 	{0},
 };
 
@@ -128,8 +128,9 @@ const struct command cmd_replay = {
 	.name = "replay",
 	.operands = "SESSION",
 	.summary = "Play a recording. Space pauses, q and Ctrl-C end.",
-	.about = "  SESSION is an id, any unique prefix of one, or its last six digits. What could\n"
-		 "  steer your terminal beyond its own screen is left out. Reading is audited.",
+	.about = "  SESSION is an id, any unique prefix of one, or its last six digits.\n"
+		 "  What could steer your terminal beyond its own screen is left out.\n"
+		 "  Reading is audited.",
 	.examples = {"hawser replay alice-0f1e2d --speed 4 --skip-idle 2", "hawser replay a69788 --typed"},
 	.options = options,
 	.min = 1,

@@ -290,8 +290,9 @@ const struct command cmd_shell = {
 	.name = "shell",
 	.operands = "[USER@]NODE [-- CMD]",
 	.summary = "Open a shell on a node, or run CMD on a terminal there. It is recorded.",
-	.about = "  The exit status is the remote's, 128+N when signal N ended it, or 255 when there\n"
-		 "  was none. At the start of a line, ~. ends the session and ~? lists the escapes.",
+	.about = "  The exit status is the remote's, 128+N when signal N ended it, or 255 when\n"
+		 "  there was none. At the start of a line, ~. ends the session and ~? lists the\n"
+		 "  escapes.",
 	.examples = {"hawser shell web-01", "hawser shell postgres@db-1 --reason 'INC-118' -- psql"},
 	.options = options,
 	.min = 1,

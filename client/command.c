@@ -9,7 +9,7 @@
 #include "client/duration.h"
 
 const struct option_row option_rows_common[] = {
-	{"home", 0, "DIR", "the client's directory (HAWSER_HOME, ~/.config/hawser)"},
+	{"home", 0, "DIR", "keys and config (HAWSER_HOME, ~/.config/hawser)"},
 	{"timeout", 0, "TIME", "how long to wait for an answer (30s)"},
 	{"no-color", 0, NULL, "no colours (NO_COLOR)"},
 	{"help", 'h', NULL, "this text"},

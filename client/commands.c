@@ -90,8 +90,8 @@ commands_help(struct buf *out)
 {
 	buf_append_str(out,
 		"usage: hawser [--home DIR] COMMAND [OPTION...]\n\n"
-		"  login URL INVITE          log in with the two words of an invite; logout, status\n"
-		"  ls [SELECTOR...]          the nodes: names, globs, tag:Env=prod, status:online\n"
+		"  login URL INVITE          log in with an invite; logout, status\n"
+		"  ls [SELECTOR...]          the nodes: names, globs, tag:Env=prod\n"
 		"  shell [USER@]NODE         a recorded shell\n"
 		"  exec [USER@]NODE -- CMD   a command: clean streams, its exit status\n"
 		"  sessions ls|show|kill     who did what, and does now\n"
@@ -102,7 +102,7 @@ commands_help(struct buf *out)
 		"  api OPERATION             any operation of the control API, as JSON\n"
 		"  version                   which hawser this is\n\n"
 		"options of every command:\n"
-		"  --home DIR                the client's directory (HAWSER_HOME, ~/.config/hawser)\n"
+		"  --home DIR                keys and config (HAWSER_HOME, ~/.config/hawser)\n"
 		"  --timeout TIME            how long to wait for the relay's answer (30s)\n"
 		"  --no-color                no colours; NO_COLOR does the same\n"
 		"  -h, --help                options and examples of the command\n\n"

@@ -138,7 +138,7 @@ append_smap(struct yaml *y, const struct msg_smap *map, int depth)
 		append_line(y, depth, "");
 		append_text(y, map->v[i].key);
 		buf_append_str(y->out, ":\n");
-		append_texts(y, &map->v[i].values, depth + 1);
+		append_texts(y, &map->v[i].values, depth);
 	}
 }
 
