@@ -67,7 +67,7 @@ Test(activations, filters_and_pages)
 	struct msg_describe_activations_reply listed;
 	struct msg_create_activation_request req = {.iam_role = "r0"};
 	struct msg_create_activation_reply rep;
-	char role[4];
+	char role[16];
 
 	for (int i = 0; i < 5; i++) {
 		snprintf(role, sizeof(role), "r%d", i);
@@ -555,7 +555,7 @@ Test(nodes, connection_status_of_an_unknown_one_is_no_error)
 Test(tags, are_bounded_and_of_nodes_alone)
 {
 	struct desk *d = desk_new(false);
-	static char names[51][8];
+	static char names[51][16];
 	struct msg_tag tags[51];
 	struct msg_add_tags_to_resource_request req = {
 		.resource_type = TAG_RESOURCE_PARAMETER,

@@ -1,8 +1,10 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "relay/store/sessions.h"
 #include "tests/unit/services/desk.h"
@@ -315,6 +317,50 @@ Test(terminate, one_that_was_not_opened_cannot_be_any_more)
 	desk_free(d);
 }
 
+static int
+connect(void *arg, struct db *db, struct hw_err *err)
+{
+	return session_set_status(db, arg, SESSION_STATUS_CONNECTED, err);
+}
+
+struct late_broker {
+	struct desk *d;
+	const char *id;
+};
+
+static void *
+list_it_late(void *arg)
+{
+	struct late_broker *l = arg;
+
+	usleep(100000);
+	snprintf(l->d->broker.live, sizeof(l->d->broker.live), "%s", l->id);
+	return NULL;
+}
+
+Test(terminate, one_that_is_just_being_opened_does_not_slip_through)
+{
+	struct desk *d = desk_new(true);
+	struct msg_terminate_session_request req;
+	struct msg_terminate_session_reply rep;
+	struct msg_start_session_reply s;
+	char id[97];
+	pthread_t thread;
+
+	CHECK_OK(d, start(d, online_node(d), &s));
+	snprintf(id, sizeof(id), "%s", s.session_id);
+	CHECK_OK(d, store_write(d->env.store, connect, id, &d->err));
+	struct late_broker late = {d, id};
+	pthread_create(&thread, NULL, list_it_late, &late);
+	req.session_id = id;
+	CHECK_OK(d, CALL(d, terminate_session, &req, &rep));
+	pthread_join(thread, NULL);
+	cr_assert_str_eq(d->broker.ended, id);
+	d->broker.live[0] = '\0';
+	CHECK_FAILS(d, CALL(d, terminate_session, &req, &rep), HW_EUNAVAILABLE, "try again");
+	desk_free(d);
+}
+
 /* --- recordings ------------------------------------------------------------------------------- */
 
 static void
@@ -478,7 +524,7 @@ Test(recording, readers_without_end_cost_a_bounded_number_of_files)
 	struct desk *d = desk_new(false);
 	struct msg_get_recording_request req = {.session_id = make_recording(d, 4, 20, 10000)};
 	struct msg_get_recording_reply rep;
-	char name[16];
+	char name[32];
 
 	for (int i = 0; i < 30; i++)
 		CHECK_OK(d, CALL(d, get_recording, &req, &rep));

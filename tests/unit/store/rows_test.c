@@ -143,7 +143,7 @@ ROWS_TEST(nodes, filters_must_all_hold_and_one_of_their_values)
 		{NODE_TAG_KEY, NULL,   keys,  1},
 		{NODE_NAME,    NULL,	  names, 2},
 	};
-	char name[8];
+	char name[16];
 
 	(void)s;
 	for (int i = 0; i < 6; i++) {
