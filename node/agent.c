@@ -68,8 +68,7 @@ set_state(struct agent *a, enum agent_state state)
 	a->since = clock_wall(loop_clock(a->config.loop));
 }
 
-/* --- dialling -----------------------------------------------------------------------------------
- */
+/* --- dialling ------------------------------------------------------------------------------- */
 
 static void
 on_dial(void *arg)
@@ -217,8 +216,7 @@ on_open(void *arg, struct link *l, struct channel *ch, const struct msg_open *op
 		on_session_over(h, NULL);
 }
 
-/* --- the link -----------------------------------------------------------------------------------
- */
+/* --- the link ------------------------------------------------------------------------------- */
 
 static void
 on_sweep(void *arg)

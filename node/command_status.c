@@ -15,13 +15,8 @@ stopped(struct buf *out, int dir, bool json, const char *why, struct hw_err *err
 	struct node_status s = {.state = "stopped", .error = why};
 	struct cert_identity who;
 	struct node_config c;
-	struct buf gone;
 	int r;
 
-	buf_init(&gone, 256);
-	if (file_read(&gone, dir, NODE_DEREGISTERED, NULL) == 0)
-		s.state = "deregistered";
-	buf_fini(&gone);
 	if ((r = node_config_load(&c, dir, err)) < 0)
 		return r;
 	if (credentials_identity(&who, dir, NULL) == 0)
@@ -39,13 +34,12 @@ show(struct buf *out, bool *connected, const char *path, bool json, struct hw_er
 	if ((r = dir_open(&dir, path, false, err)) < 0)
 		return r;
 	r = status_ask(out, connected, dir, json, &asked);
-	if (r == HW_EUNAVAILABLE &&
-		(r = stopped(out, dir, json, hw_err_text(&asked), err)) == HW_ENOTFOUND)
-		hw_err_set(err, r,
-			"%s is no joined node: hawser-node join URL ID:CODE --dir %s makes it one",
-			path, path);
+	if (r == HW_EUNAVAILABLE)
+		r = stopped(out, dir, json, hw_err_text(&asked), err);
 	else if (r < 0)
 		*err = asked;
+	if (r == HW_ENOTFOUND)
+		r = node_config_explain(dir, path, err);
 	fd_close(dir);
 	return r;
 }

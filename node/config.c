@@ -111,6 +111,26 @@ node_config_load(struct node_config *ret, int dir, struct hw_err *err)
 }
 
 int
+node_config_explain(int dir, const char *path, struct hw_err *err)
+{
+	struct buf when;
+	int r;
+
+	buf_init(&when, 256);
+	if (file_read(&when, dir, NODE_DEREGISTERED, NULL) == 0 && buf_str(&when) != NULL)
+		r = hw_err_set(err, HW_EREVOKED,
+			"the relay deregistered this node at %.*s; to make it a node again: hawser-node "
+			"join URL ID:CODE --dir %s",
+			(int)strcspn(buf_str(&when), "\n"), buf_str(&when), path);
+	else
+		r = hw_err_set(err, HW_ENOTFOUND,
+			"%s is not joined to a fleet: hawser-node join URL ID:CODE --dir %s", path,
+			path);
+	buf_fini(&when);
+	return r;
+}
+
+int
 node_config_save(int dir, const struct node_config *c, struct hw_err *err)
 {
 	char url[RELAY_URL_MAX];

@@ -23,7 +23,11 @@ struct node_config {
  * line. */
 int node_config_load(struct node_config *ret, int dir, struct hw_err *err);
 
-/* The same of text: id is not set. */
+/* After HW_ENOTFOUND: what is missing in the directory of that path, and what to do. HW_EREVOKED
+ * when the node was deregistered, else HW_ENOTFOUND. */
+int node_config_explain(int dir, const char *path, struct hw_err *err);
+
+/* Of the file's text: id is not set. */
 int node_config_parse(struct node_config *ret, const char *text, struct hw_err *err);
 
 int node_config_save(int dir, const struct node_config *c, struct hw_err *err);

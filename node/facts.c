@@ -19,8 +19,7 @@
 
 #define ADDRESSES_MAX 64
 
-/* --- os-release --------------------------------------------------------------------------------
- */
+/* --- os-release ----------------------------------------------------------------------------- */
 
 /* As a shell would read it: quotes of either kind, and in double ones a backslash before what it
  * escapes. */
@@ -91,8 +90,7 @@ collect_os(struct arena *a, struct msg_update_instance_information_request *f)
 	buf_fini(&b);
 }
 
-/* --- addresses -----------------------------------------------------------------------------------
- */
+/* --- addresses ------------------------------------------------------------------------------ */
 
 static bool
 is_global(const struct sockaddr *sa)

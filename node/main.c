@@ -14,6 +14,8 @@
  *     facts.c              what the node says of itself
  *     status.c             what it tells hawser-node status
  *     config.c             the directory's files, node.conf
+ *     ground.c             who owns them
+ *     memory.c             keeps an idle agent small
  *   monitor/             hawser-node-monitor: root's half, parent of all that runs
  *   holder/              what the monitor becomes for each shell or command
  *

@@ -64,8 +64,7 @@ job_from(void *arg)
 	return j;
 }
 
-/* --- the life of a job -------------------------------------------------------------------------
- */
+/* --- the life of a job ---------------------------------------------------------------------- */
 
 static void
 free_job(void *arg)
@@ -104,8 +103,7 @@ want(struct job *j)
 	loop_fd_want(j->watch, (j->paused ? 0 : LOOP_READ) | (j->out.len > 0 ? LOOP_WRITE : 0));
 }
 
-/* --- to the holder -------------------------------------------------------------------------------
- */
+/* --- to the holder -------------------------------------------------------------------------- */
 
 static void
 flush(struct job *j)
@@ -180,8 +178,7 @@ monitor_signal(struct job *j, int signo)
 	tell(j, (struct holder_head){.type = HOLDER_SIGNAL, .flags = (uint16_t)signo}, NULL);
 }
 
-/* --- from the holder ---------------------------------------------------------------------------
- */
+/* --- from the holder ------------------------------------------------------------------------ */
 
 /* Returns false when not all of it was taken. */
 static bool

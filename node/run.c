@@ -66,26 +66,6 @@ take_options(struct run *run, const struct command *self, int argc, char **argv)
 	return EXIT_OK;
 }
 
-/* Why there is no certificate, and what to do. */
-static int
-explain_missing(const struct run *run, int dir, struct hw_err *err)
-{
-	struct buf when;
-
-	buf_init(&when, 256);
-	if (file_read(&when, dir, NODE_DEREGISTERED, NULL) == 0 && buf_str(&when) != NULL)
-		hw_err_set(err, HW_EREVOKED,
-			"the relay deregistered this node at %.*s. To make it a node again: hawser-node "
-			"join URL ID:CODE --dir %s",
-			(int)strcspn(buf_str(&when), "\n"), buf_str(&when), run->dir);
-	else
-		hw_err_set(err, HW_ENOTFOUND,
-			"%s is not joined to a fleet: hawser-node join URL ID:CODE --dir %s",
-			run->dir, run->dir);
-	buf_fini(&when);
-	return err->code;
-}
-
 /* *lock is what the monitor keeps for as long as it lives. */
 static int
 prepare(struct run *run, int *lock, struct hw_err *err)
@@ -97,7 +77,7 @@ prepare(struct run *run, int *lock, struct hw_err *err)
 	if ((r = dir_open(&dir, run->path, false, err)) < 0)
 		return r;
 	if ((r = node_config_load(&run->config, dir, err)) == HW_ENOTFOUND)
-		r = explain_missing(run, dir, err);
+		r = node_config_explain(dir, run->dir, err);
 	if (run->agent_user == NULL)
 		run->agent_user = run->config.agent_user;
 	if (r == 0 && (r = file_lock(lock, dir, NODE_LOCK, err)) == HW_EEXISTS)

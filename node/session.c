@@ -46,7 +46,7 @@ over(struct session *s)
 	free(s);
 }
 
-/* --- from the program ------------------------------------------------------------------------ */
+/* --- from the program ----------------------------------------------------------------------- */
 
 static void
 on_started(void *arg, const char *run_as, int64_t pid)
@@ -119,8 +119,7 @@ static const struct program_events program_events = {
 	.on_exit = on_exit_of_program,
 };
 
-/* --- from the relay -----------------------------------------------------------------------------
- */
+/* --- from the relay ------------------------------------------------------------------------- */
 
 static void
 on_data(void *arg, struct channel *ch, int stream, uint64_t offset, const uint8_t *p, size_t n)
@@ -212,7 +211,7 @@ static const struct channel_events channel_events = {
 	.on_close = on_close,
 };
 
-/* --- the start -------------------------------------------------------------------------------- */
+/* --- the start ------------------------------------------------------------------------------ */
 
 static int
 start(struct session *s, const struct msg_open *open, struct hw_err *err)

@@ -3,7 +3,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include "node/config.h"
 #include "node/credentials.h"
 #include "node/facts.h"
+#include "node/memory.h"
 #include "node/monitor/monitor.h"
 #include "node/programs_monitor.h"
 #include "node/status.h"
@@ -53,8 +53,7 @@ uplink_from(void *arg)
 	return u;
 }
 
-/* --- the dialer ----------------------------------------------------------------------------------
- */
+/* --- the dialer ----------------------------------------------------------------------------- */
 
 static struct link *
 on_connected(void *arg, struct link_transport *t)
@@ -231,9 +230,7 @@ confine(void)
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	setrlimit(RLIMIT_CORE, &none);
-	mallopt(M_ARENA_MAX, 1);
-	mallopt(M_TRIM_THRESHOLD, 64 * 1024);
-	mallopt(M_MMAP_THRESHOLD, 64 * 1024);
+	memory_init();
 }
 
 /* What connecting took is mostly free by now. */
@@ -241,7 +238,7 @@ static void
 on_trim(void *arg)
 {
 	(void)uplink_from(arg);
-	malloc_trim(0);
+	memory_trim();
 }
 
 static void
