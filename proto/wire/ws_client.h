@@ -15,23 +15,40 @@ struct ws_client_config {
 	struct loop *loop;
 	const struct log_ctx *log;
 	const char *ca_file, *cert_file, *key_file; /* PEM */
+	/* An HTTP proxy that is asked to CONNECT: "[http://][USER:PASSWORD@]HOST:PORT". NULL: none.
+	 */
+	const char *proxy;
+	unsigned connections; /* at most so many at a time; 0: 16 */
 };
 
-int ws_client_new(struct ws_client **ret, const struct ws_client_config *config, struct hw_err *err);
-void ws_client_free(struct ws_client *c); /* ends what is open */
+int ws_client_new(struct ws_client **ret, const struct ws_client_config *config,
+	struct hw_err *err);
+/* Ends what is open (links see link_lost) and forgets attempts that are under way. From outside of
+ * all callbacks of a dial, as the loop's other callbacks are. NULL is fine. */
+void ws_client_free(struct ws_client *c);
+/* Connections that are up, or still saying their last words after link_close(). */
+size_t ws_client_open(const struct ws_client *c);
+
+/* Certificates are judged as of the system's clock, but never before this time: for machines whose
+ * clock is known to lag (the relay's last word, the program's build date). */
+void ws_client_not_before(struct ws_client *c, int64_t wall);
 
 /* Re-reads certificate and key for the dials that follow. */
 int ws_client_reload(struct ws_client *c, struct hw_err *err);
 
 struct ws_dial_events {
-	/* Connected: make the link over `transport` and return it; NULL refuses. */
+	/* Connected: make the link over `transport` and return it; NULL refuses, and no link uses
+	 * it. */
 	struct link *(*on_connected)(void *arg, struct link_transport *transport);
-	/* The attempt failed; nothing more is called. The sentence says what to look at. */
+	/* The attempt failed; nothing more is called, and the dial is gone. The sentence says what
+	 * to look at. Within some 10 seconds; HW_EUNAVAILABLE, HW_ENOTFOUND (no such host),
+	 * HW_ETIMEOUT: the way to the relay; HW_ECERT: its certificate, or ours; HW_EEXPIRED: ours
+	 * has expired; HW_EDENIED: it refused by HTTP; HW_EPROTO: it is no relay. */
 	void (*on_failed)(void *arg, int code, const char *why);
 };
 
-/* Dials https://host:port. After on_connected the connection belongs to the link: link_lost or the link's own
- * close end it. */
+/* Dials https://host:port; names are looked up off the loop. No event before it returns. After
+ * on_connected the connection belongs to the link: link_lost or the link's own close end it. */
 int ws_dial(struct ws_dial **ret, struct ws_client *c, const char *host, int port,
 	const struct ws_dial_events *events, void *arg, struct hw_err *err);
 /* Gives up an attempt that is under way; no event is called. Not after on_connected. */

@@ -1,0 +1,138 @@
+#include "proto/wire/ws_tls.h"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <string.h>
+
+#include "proto/base/clock.h"
+
+/* AES-128 first: half again as fast as the others, and as good. */
+#define CIPHERS "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+
+/* The file, and the kernel's or OpenSSL's own reason. */
+static int
+bad_file(struct hw_err *err, const char *what, const char *file)
+{
+	unsigned long first = ERR_peek_error();
+	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+
+	if (ERR_SYSTEM_ERROR(first))
+		hw_err_set(err, HW_ECERT, "cannot read %s %s: %s", what, file,
+			strerror(ERR_GET_REASON(first)));
+	else
+		hw_err_set(err, HW_ECERT, "%s %s is not usable: %s", what, file,
+			reason != NULL ? reason : "not PEM");
+	ERR_clear_error();
+	return HW_ECERT;
+}
+
+int
+ws_tls_reload(SSL_CTX *ctx, const char *cert_file, const char *key_file, struct hw_err *err)
+{
+	SSL_CTX *trial = SSL_CTX_new(TLS_client_method());
+	int r = 0;
+
+	if (trial == NULL)
+		return hw_err_set(err, HW_ENOMEM, "no memory for TLS");
+	ERR_clear_error();
+	if (SSL_CTX_use_certificate_chain_file(trial, cert_file) != 1)
+		r = bad_file(err, "the certificate", cert_file);
+	else if (SSL_CTX_use_PrivateKey_file(trial, key_file, SSL_FILETYPE_PEM) != 1)
+		r = bad_file(err, "the key", key_file);
+	/* The key first: a certificate that doesn't fit the old key would drop it. */
+	else if (SSL_CTX_use_cert_and_key(ctx, SSL_CTX_get0_certificate(trial),
+			 SSL_CTX_get0_privatekey(trial), NULL, 1) != 1)
+		r = bad_file(err, "the key", key_file);
+	SSL_CTX_free(trial);
+	return r;
+}
+
+static int
+set_rules(SSL_CTX *ctx)
+{
+	X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx);
+
+	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+	return SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1 &&
+		SSL_CTX_set_ciphersuites(ctx, CIPHERS) == 1 &&
+		X509_VERIFY_PARAM_set_purpose(param, X509_PURPOSE_SSL_SERVER) == 1;
+}
+
+int
+ws_tls_new(SSL_CTX **ret, const char *ca_file, const char *cert_file, const char *key_file,
+	struct hw_err *err)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	int r;
+
+	if (ctx == NULL || !set_rules(ctx)) {
+		SSL_CTX_free(ctx);
+		return hw_err_set(err, HW_EINTERNAL, "cannot set up TLS");
+	}
+	ERR_clear_error();
+	if (SSL_CTX_load_verify_file(ctx, ca_file) != 1)
+		r = bad_file(err, "the CA", ca_file);
+	else
+		r = ws_tls_reload(ctx, cert_file, key_file, err);
+	if (r < 0) {
+		SSL_CTX_free(ctx);
+		return r;
+	}
+	*ret = ctx;
+	return 0;
+}
+
+void
+ws_tls_set_time(SSL_CTX *ctx, int64_t wall)
+{
+	X509_VERIFY_PARAM_set_time(SSL_CTX_get0_param(ctx), (time_t)(wall / USEC_PER_SEC));
+}
+
+const char *
+ws_tls_verify_text(int verify_error)
+{
+	switch (verify_error) {
+	case X509_V_ERR_CERT_HAS_EXPIRED:
+		return "has expired";
+	case X509_V_ERR_CERT_NOT_YET_VALID:
+		return "is not valid yet: is this machine's clock right?";
+	case X509_V_ERR_INVALID_PURPOSE:
+		return "is not one for relays";
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+	case X509_V_ERR_CERT_SIGNATURE_FAILURE:
+	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+		return "is not signed by this fleet's CA";
+	default:
+		return "does not verify";
+	}
+}
+
+const char *
+ws_tls_alert_text(int *code, int alert)
+{
+	*code = HW_ECERT;
+	switch (alert) {
+	case SSL_AD_CERTIFICATE_EXPIRED:
+		*code = HW_EEXPIRED;
+		return "it has expired";
+	case SSL_AD_CERTIFICATE_REVOKED:
+		return "it was revoked";
+	case SSL_AD_CERTIFICATE_REQUIRED:
+		return "there is none";
+	case SSL_AD_UNKNOWN_CA:
+		return "it is not signed by the relay's CA";
+	case SSL_AD_BAD_CERTIFICATE:
+	case SSL_AD_UNSUPPORTED_CERTIFICATE:
+	case SSL_AD_CERTIFICATE_UNKNOWN:
+	case SSL_AD_ACCESS_DENIED:
+		return "the relay does not accept it";
+	default:
+		return NULL;
+	}
+}
