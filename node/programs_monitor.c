@@ -272,7 +272,7 @@ on_holder(void *arg, int what)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
-		lose(j, "the holder ended");
+		lose(j, "the process that held this session on the node was killed");
 		return;
 	}
 	j->in_len += (size_t)n;

@@ -1,0 +1,106 @@
+#include "node/config.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "node/facts.h"
+#include "node/status.h"
+#include "proto/base/arena.h"
+#include "proto/base/clock.h"
+#include "proto/schema/schema.h"
+
+#define PIN "3cbd351e5de318e4995bac0514b9ac6221487929fe43681e4f207f1c151231b0"
+
+Test(config, settings_and_their_defaults)
+{
+	struct node_config c;
+
+	cr_assert_eq(node_config_parse(&c,
+			     "# mine\n relay = https://r.example:8443#sha256:" PIN
+			     "\n\nname=web 1\n",
+			     NULL),
+		0);
+	cr_assert_str_eq(c.relay.host, "r.example");
+	cr_assert_eq(c.relay.port, 8443);
+	cr_assert_str_eq(c.relay.pin, PIN);
+	cr_assert_str_eq(c.name, "web 1");
+	cr_assert_str_eq(c.run_as, "hawser");
+	cr_assert_str_eq(c.agent_user, "hawser-node");
+}
+
+static void
+refuse(const char *text, const char *sentence)
+{
+	struct node_config c;
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert_lt(node_config_parse(&c, text, &err), 0);
+	cr_assert_not_null(strstr(hw_err_text(&err), sentence), "%s", hw_err_text(&err));
+}
+
+Test(config, mistakes_are_named_by_their_line)
+{
+	refuse("relay = https://r#sha256:" PIN "\nrunas = x\n",
+		"node.conf:2: no setting is called runas");
+	refuse("\n\nnonsense\n", "node.conf:3: not KEY = VALUE: nonsense");
+	refuse("relay = ftp://r\n", "node.conf:1: ");
+	refuse("name = x\n", "node.conf has no relay");
+	refuse("relay = https://r.example\n", "node.conf has no relay");
+	refuse("run_as = aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n",
+		"run_as is too long");
+}
+
+Test(facts, os_release)
+{
+	struct arena *a = arena_new(4096);
+	const char *text =
+		"PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nID=debian\nVERSION_ID=\"12\"\n"
+		"ODD=\"a \\\"b\\\" \\$c\"\nSINGLE='x\\y'\nEMPTY=\nID_LIKE=nothing";
+
+	cr_assert_str_eq(facts_os_release(a, text, "ID"), "debian");
+	cr_assert_str_eq(facts_os_release(a, text, "VERSION_ID"), "12");
+	cr_assert_str_eq(facts_os_release(a, text, "PRETTY_NAME"),
+		"Debian GNU/Linux 12 (bookworm)");
+	cr_assert_str_eq(facts_os_release(a, text, "ODD"), "a \"b\" $c");
+	cr_assert_str_eq(facts_os_release(a, text, "SINGLE"), "x\\y");
+	cr_assert_str_eq(facts_os_release(a, text, "EMPTY"), "");
+	cr_assert_str_eq(facts_os_release(a, text, "ID_LIKE"), "nothing");
+	cr_assert_null(facts_os_release(a, text, "VERSION"));
+	cr_assert_null(facts_os_release(a, "", "ID"));
+	cr_assert_null(facts_os_release(a, "ID", "ID"));
+	arena_free(a);
+}
+
+Test(facts, this_machine_has_some)
+{
+	struct arena *a = arena_new(65536);
+	struct msg_update_instance_information_request f = {.agent_version = NULL};
+
+	facts_collect(a, &f);
+	cr_assert_not_null(f.kernel);
+	cr_assert_not_null(f.architecture);
+	cr_assert_not_null(f.computer_name);
+	cr_assert_not_null(f.agent_version);
+	cr_assert_eq(strlen(facts_boot_id(a)), 36);
+	arena_free(a);
+}
+
+Test(status, both_forms)
+{
+	struct node_config c = {
+		.id = "mi-1", .name = "we\"b", .relay = {.host = "r", .port = 443, .pin = PIN}
+	      };
+	struct node_status s = {
+		.state = "waiting", .error = "no", .since = 1700000000 * USEC_PER_SEC};
+	struct buf b;
+
+	buf_init(&b, 4096);
+	status_render(&b, &c, &s, true);
+	cr_assert_not_null(strstr(buf_str(&b), "\"Name\": \"we\\\"b\""), "%s", buf_str(&b));
+	cr_assert_not_null(strstr(buf_str(&b), "\"State\": \"waiting\""));
+	cr_assert_null(strstr(buf_str(&b), "NextAttempt"));
+	buf_reset(&b);
+	status_render(&b, &c, &s, false);
+	cr_assert_not_null(strstr(buf_str(&b), "since        2023-11-14T22:13:20.000Z\n"));
+	buf_fini(&b);
+}

@@ -1,0 +1,448 @@
+#include "tests/world/fake_programs.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/buf.h"
+#include "proto/base/list.h"
+#include "proto/base/loop.h"
+#include "proto/schema/schema.h"
+#include "proto/wire/frame.h"
+
+#define OUTPUT_MAX (64 << 20)
+#define PIECE	   16384
+
+struct fake_programs {
+	struct programs base;
+	struct loop *loop;
+	struct fake_count count;
+	int refuse;
+	bool refuse_later;
+	char why[128];
+};
+
+struct script;
+
+struct stream_state {
+	struct buf held; /* written by the script, not yet taken */
+	uint64_t taken, limit;
+	bool end, told;
+};
+
+struct job {
+	struct fake_programs *owner;
+	const struct script *script;
+	const struct program_events *events;
+	void *arg;
+	struct loop_task work;
+	bool starting, closed, over;
+	char run_as[65];
+	uint64_t number; /* of the command */
+
+	struct buf input;
+	bool input_end;
+	int echo;	 /* of the input that the script takes */
+	struct buf line; /* typed so far */
+	struct stream_state out[STREAMS];
+	bool exited;
+	struct program_exit exit;
+};
+
+struct script {
+	const char *name;
+	void (*begin)(struct job *j);
+	void (*input)(struct job *j, const uint8_t *p, size_t n); /* NULL: takes none */
+	void (*input_end)(struct job *j);
+};
+
+uint8_t
+fake_program_byte(uint64_t offset)
+{
+	return (uint8_t)(offset % 251);
+}
+
+/* --- what scripts do ------------------------------------------------------------------------ */
+
+static void
+say_bytes(struct job *j, int stream, const void *p, size_t n)
+{
+	hw_assert(buf_append(&j->out[stream].held, p, n) == 0);
+}
+
+static void
+say(struct job *j, int stream, const char *text)
+{
+	say_bytes(j, stream, text, strlen(text));
+}
+
+static void
+leave(struct job *j, int status)
+{
+	j->exited = true;
+	j->exit.status = status & 255;
+	for (int s = STREAM_OUT; s < STREAMS; s++)
+		j->out[s].end = true;
+}
+
+static void
+shell_begin(struct job *j)
+{
+	say(j, STREAM_OUT, "$ ");
+}
+
+static void
+shell_line(struct job *j)
+{
+	const char *line = buf_str(&j->line);
+	int status;
+
+	say(j, STREAM_OUT, "\r\n");
+	if (sscanf(line, "exit %d", &status) == 1)
+		leave(j, status);
+	else
+		say(j, STREAM_OUT, "$ ");
+	buf_reset(&j->line);
+}
+
+static void
+shell_input(struct job *j, const uint8_t *p, size_t n)
+{
+	for (size_t i = 0; i < n && !j->exited; i++) {
+		if (p[i] == '\n' || p[i] == '\r') {
+			shell_line(j);
+		} else {
+			say_bytes(j, STREAM_OUT, p + i, 1);
+			hw_assert(buf_append_byte(&j->line, p[i]) == 0);
+		}
+	}
+}
+
+static void
+leave_well(struct job *j)
+{
+	leave(j, 0);
+}
+
+static void
+cat_input(struct job *j, const uint8_t *p, size_t n)
+{
+	say_bytes(j, STREAM_OUT, p, n);
+}
+
+static void
+print_begin(struct job *j)
+{
+	for (uint64_t i = 0; i < j->number; i++) {
+		uint8_t byte = fake_program_byte(i);
+		say_bytes(j, STREAM_OUT, &byte, 1);
+	}
+	leave(j, 0);
+}
+
+static void
+exit_begin(struct job *j)
+{
+	leave(j, (int)j->number);
+}
+
+static void
+password_begin(struct job *j)
+{
+	j->echo = ECHO_HIDDEN;
+	say(j, STREAM_OUT, "Password: ");
+}
+
+static void
+password_input(struct job *j, const uint8_t *p, size_t n)
+{
+	if (memchr(p, '\n', n) == NULL && memchr(p, '\r', n) == NULL)
+		return;
+	say(j, STREAM_OUT, "\r\nok\r\n");
+	leave(j, 0);
+}
+
+static void
+split_begin(struct job *j)
+{
+	say(j, STREAM_OUT, "out");
+	say(j, STREAM_ERR, "err");
+	leave(j, 3);
+}
+
+static const struct script scripts[] = {
+	{"",	     shell_begin,	  shell_input,    leave_well},
+	{"cat",	NULL,	      cat_input,	 leave_well},
+	{"print",	  print_begin,    NULL,	     NULL	 },
+	{"exit",	 exit_begin,     NULL,	   NULL      },
+	{"password", password_begin, password_input, leave_well},
+	{"stall",	  NULL,		NULL,	      NULL	  },
+	{"split",	  split_begin,    NULL,	     NULL	 },
+	{"sleep",	  NULL,		NULL,	      NULL	  },
+};
+
+/* --- the job -------------------------------------------------------------------------------- */
+
+static void
+free_job(struct job *j)
+{
+	for (int s = 0; s < STREAMS; s++)
+		buf_fini(&j->out[s].held);
+	buf_fini(&j->input);
+	buf_fini(&j->line);
+	free(j);
+}
+
+static void
+take_input(struct job *j)
+{
+	size_t n = j->input.len;
+
+	if (j->exited || j->script->input == NULL)
+		return;
+	if (n > 0) {
+		int echo = j->echo;
+		j->script->input(j, buf_data(&j->input), n);
+		buf_consume(&j->input, n);
+		j->events->on_consumed(j->arg, n, echo);
+	}
+	if (j->input_end && !j->exited && !j->closed && j->script->input_end != NULL)
+		j->script->input_end(j);
+}
+
+static void
+give_output(struct job *j, int s)
+{
+	struct stream_state *st = &j->out[s];
+
+	while (!j->closed && st->held.len > 0 && st->taken < st->limit) {
+		size_t n = st->held.len < PIECE ? st->held.len : PIECE;
+		n = n < st->limit - st->taken ? n : (size_t)(st->limit - st->taken);
+		size_t taken = j->events->on_output(j->arg, s, buf_data(&st->held), n);
+		if (j->closed)
+			return;
+		buf_consume(&st->held, taken);
+		st->taken += taken;
+		if (taken < n)
+			return; /* until more() */
+	}
+	if (j->closed || st->held.len > 0 || !st->end || st->told)
+		return;
+	st->told = true;
+	j->events->on_output_end(j->arg, s);
+}
+
+static void
+begin(struct job *j)
+{
+	j->starting = false;
+	if (j->owner->refuse != 0) {
+		j->over = true;
+		j->events->on_failed(j->arg, j->owner->refuse, j->owner->why);
+		return;
+	}
+	j->events->on_started(j->arg, j->run_as, 4711);
+	if (!j->closed && j->script->begin != NULL)
+		j->script->begin(j);
+}
+
+static void
+work(void *arg)
+{
+	struct job *j = arg;
+
+	if (!j->closed && j->starting)
+		begin(j);
+	if (!j->closed && !j->over)
+		take_input(j);
+	for (int s = STREAM_OUT; s < STREAMS && !j->over; s++)
+		give_output(j, s);
+	if (!j->closed && !j->over && j->exited && j->out[STREAM_OUT].told &&
+		j->out[STREAM_ERR].told) {
+		j->over = true;
+		j->events->on_exit(j->arg, HW_OK, NULL, &j->exit);
+	}
+	if (!j->closed)
+		return;
+	loop_undefer(j->owner->loop, &j->work); /* an event closed it just now */
+	free_job(j);
+}
+
+static void
+go_on(struct job *j)
+{
+	loop_defer(j->owner->loop, &j->work);
+}
+
+static void
+fake_write(struct job *j, const void *p, size_t n)
+{
+	hw_assert(!j->closed && buf_append(&j->input, p, n) == 0);
+	go_on(j);
+}
+
+static void
+fake_end_input(struct job *j)
+{
+	j->input_end = true;
+	go_on(j);
+}
+
+static void
+fake_credit(struct job *j, int stream, uint64_t consumed, uint64_t limit)
+{
+	hw_assert(!j->closed && consumed <= j->out[stream].taken && limit >= j->out[stream].limit);
+	j->out[stream].limit = limit;
+	go_on(j);
+}
+
+static void
+fake_resize(struct job *j, int cols, int rows)
+{
+	j->owner->count.resizes++;
+	j->owner->count.cols = cols;
+	j->owner->count.rows = rows;
+}
+
+static void
+fake_signal(struct job *j, int signo)
+{
+	j->owner->count.signals++;
+	j->owner->count.last_signal = signo;
+	if (!j->exited) {
+		leave(j, 128 + signo);
+		j->exit.signal = signo;
+	}
+	go_on(j);
+}
+
+static void
+fake_close(struct job *j)
+{
+	hw_assert(!j->closed);
+	j->closed = true;
+	j->owner->count.live--;
+	go_on(j);
+}
+
+static const struct script *
+find_script(const char *command, uint64_t *number)
+{
+	char name[32] = "";
+	unsigned long long n = 0;
+
+	if (command != NULL)
+		sscanf(command, "%31s %llu", name, &n);
+	*number = n;
+	for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++)
+		if (strcmp(scripts[i].name, name) == 0)
+			return &scripts[i];
+	return NULL;
+}
+
+static const char *
+text(const char *s)
+{
+	return s != NULL ? s : "";
+}
+
+static void
+note_start(struct fake_count *c, const struct program_spec *spec)
+{
+	c->started++;
+	c->live++;
+	c->cols = spec->cols;
+	c->rows = spec->rows;
+	snprintf(c->run_as, sizeof(c->run_as), "%s", text(spec->run_as));
+	snprintf(c->session_id, sizeof(c->session_id), "%s", text(spec->session_id));
+	snprintf(c->command, sizeof(c->command), "%s", text(spec->command));
+	snprintf(c->term, sizeof(c->term), "%s", text(spec->term));
+}
+
+static int
+fake_start(struct job **ret, struct programs *base, const struct program_spec *spec,
+	const struct program_events *events, void *arg, struct hw_err *err)
+{
+	struct fake_programs *f = container_of(base, struct fake_programs, base);
+	uint64_t number;
+	const struct script *script = find_script(spec->command, &number);
+
+	if (f->refuse != 0 && !f->refuse_later)
+		return hw_err_set(err, f->refuse, "%s", f->why);
+	if (script == NULL)
+		return hw_err_set(err, HW_ESPAWN, "no such script");
+	struct job *j = calloc(1, sizeof(*j));
+	hw_assert(j != NULL);
+	*j = (struct job){
+		.owner = f,
+		.script = script,
+		.events = events,
+		.arg = arg,
+		.work = {.fn = work, .arg = j},
+		.starting = true,
+		.number = number,
+		.echo = ECHO_SHOWN,
+	};
+	snprintf(j->run_as, sizeof(j->run_as), "%s", *text(spec->run_as) ? spec->run_as : "hawser");
+	buf_init(&j->input, OUTPUT_MAX);
+	buf_init(&j->line, PIECE);
+	for (int s = 0; s < STREAMS; s++)
+		buf_init(&j->out[s].held, OUTPUT_MAX);
+	/* A terminal has one stream of output. */
+	if (spec->type == CHANNEL_TYPE_PTY)
+		j->out[STREAM_ERR].told = true;
+	note_start(&f->count, spec);
+	loop_defer(f->loop, &j->work);
+	*ret = j;
+	return 0;
+}
+
+static const struct programs_ops fake_ops = {
+	.start = fake_start,
+	.write = fake_write,
+	.end_input = fake_end_input,
+	.credit = fake_credit,
+	.more = go_on,
+	.resize = fake_resize,
+	.signal = fake_signal,
+	.close = fake_close,
+};
+
+struct fake_programs *
+fake_programs_new(struct loop *loop)
+{
+	struct fake_programs *f = calloc(1, sizeof(*f));
+
+	hw_assert(f != NULL);
+	f->base.ops = &fake_ops;
+	f->loop = loop;
+	return f;
+}
+
+void
+fake_programs_free(struct fake_programs *f)
+{
+	hw_assert(f == NULL || f->count.live == 0);
+	free(f);
+}
+
+struct programs *
+fake_programs_base(struct fake_programs *f)
+{
+	return &f->base;
+}
+
+void
+fake_programs_refuse(struct fake_programs *f, int code, const char *why, int later)
+{
+	f->refuse = code;
+	f->refuse_later = later;
+	snprintf(f->why, sizeof(f->why), "%s", why);
+}
+
+const struct fake_count *
+fake_programs_count(const struct fake_programs *f)
+{
+	return &f->count;
+}
