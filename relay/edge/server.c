@@ -12,7 +12,7 @@
 #include "relay/edge/private.h"
 
 #define LWS_TIMEOUT  600	 /* seconds: our own deadlines come long before */
-#define RX_SIZE	     (16 * 1024) /* most of a message that is handed on at once: a TLS record's */
+#define RX_SIZE	     (16 * 1024) /* of a message, handed on at once: what a TLS record holds */
 #define HEAD_SIZE    8192	 /* all headers of one request */
 #define SCRAPERS_MAX 32		 /* connections for /metrics at once */
 
