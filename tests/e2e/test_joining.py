@@ -1,5 +1,6 @@
 """Joining, logging in, and being removed."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -37,17 +38,18 @@ def test_a_wrong_code_an_unknown_id_and_a_late_one_are_refused(client, relay, tm
     assert wrong.returncode == 1 and "activation" in wrong.stderr.lower()
     unknown = join(relay, tmp_path / "b", "00000000-0000-0000-0000-000000000000:" + code)
     assert unknown.returncode == 1
-    late = activation(client, "--expires", "1s")
-    wait_until(lambda: "expired" in join(relay, tmp_path / "d", late).stderr or None, "the activation's expiry")
+    late = activation(client, "--expires", "1s", "--limit", "1000")
+    where = (tmp_path / f"d{i}" for i in itertools.count())
+    wait_until(lambda: "expired" in join(relay, next(where), late).stderr, "the activation's expiry")
 
 
 def test_a_wrong_pin_stops_before_the_code_is_sent(client, relay, tmp_path):
     pin = relay.url[-64:]
     other = relay.url[:-64] + ("0" * 64 if pin[0] != "0" else "1" * 64)
     refused = join(relay, tmp_path / "a", activation(client), url=other)
-    assert refused.returncode == 1 and "pin" in refused.stderr.lower()
+    assert refused.returncode == 1 and "not the relay" in refused.stderr
     stranger = Client(tmp_path / "stranger", relay)
-    assert "pin" in stranger.fails("login", other, "x" * 43).lower()
+    assert "not the relay" in stranger.fails("login", other, "x" * 43)
 
 
 def test_a_node_joins_once(client, agent, relay):
@@ -59,7 +61,7 @@ def test_one_agent_a_directory(agent):
     second = subprocess.run(
         [program("hawser-node"), "run", "--dir", agent.dir, "--rootless"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE)
-    assert second.returncode != 0 and "running" in second.stdout
+    assert second.returncode != 0 and "already" in second.stdout
 
 
 def test_status_says_that_it_is_connected_and_that_it_is_not(agent, relay):
