@@ -141,6 +141,10 @@ tls_identify(struct cert_identity *ret, bool *expired, SSL *ssl, const struct tl
 		r = cert_verify(cert, t->ca, now, true, err);
 	if (r < 0)
 		return r;
+	if (late && now - who.not_after > CERT_NODE_GRACE)
+		return hw_err_set(err, HW_EEXPIRED,
+			"the certificate of node %s has expired too long ago to renew it: join again",
+			who.id);
 	*ret = who;
 	*expired = late;
 	return 0;

@@ -31,7 +31,7 @@ void tls_fini(struct tls *t);
 int tls_setup(SSL_CTX *ctx, struct tls *t, struct hw_err *err);
 
 /* Who the peer is, once more from the start: HW_ECERT without a certificate or with a bad one,
- * HW_EEXPIRED for a user's. A node's expired one is fine here, and *expired says so. */
+ * HW_EEXPIRED for a user's. A node's is fine for a year after it, and *expired says so. */
 int tls_identify(struct cert_identity *ret, bool *expired, SSL *ssl, const struct tls *t,
 	int64_t now, struct hw_err *err);
 

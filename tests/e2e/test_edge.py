@@ -192,6 +192,22 @@ def test_an_outdated_serial_is_a_clone(relay, node):
     assert refusal(relay, relay.forge("node", node.id)).status == 403
 
 
+def test_an_expired_node_may_renew_and_nothing_else(relay, node):
+    """For a year, with the certificate that it last had."""
+    late = relay.forge("node", node.id, start_days=-60, days=30, serial=node.serial)
+    link = relay.link(late, "node")
+    with pytest.raises(wire.Failed) as refused:
+        link.request("GetCallerIdentity")
+    assert refused.value.code in ("AccessDeniedException", "ExpiredTokenException")
+    _, csr = certs.request(relay.base, "again")
+    assert link.request("RenewCertificate", CertificateSigningRequest=csr)["Certificate"]
+
+
+def test_an_expired_node_has_no_endless_grace(relay, node):
+    assert refusal(relay, relay.forge(
+        "node", node.id, start_days=-500, days=30, serial=node.serial)).status == 403
+
+
 def test_http_without_a_certificate_still_works_beside_a_bad_link(relay):
     assert refusal(relay, None).status == 403
     assert relay.http("GET", "/healthz")[0] == 200
@@ -223,6 +239,12 @@ def test_what_the_handshake_says(relay):
     # Of all authorities in the world it names one.
     named = re.search(r"Acceptable client certificate CA names\n(.*?)\nRequested", out, re.S).group(1)
     assert named.splitlines() == [f"CN = Hawser fleet {relay.ca.fleet()}"]
+
+
+def test_a_handshake_with_a_retry(relay):
+    """The peer guesses a group that we don't have: it costs a round trip, no more."""
+    out = s_client(relay, "-groups", "P-384:P-256")
+    assert "Server Temp Key: ECDH, prime256v1" in out and "200 OK" in out
 
 
 def test_no_session_is_resumed(relay):
@@ -555,6 +577,20 @@ def test_a_crowd_at_the_door(relays, first_words):
         raw.close()
     wait_until(lambda: relay.metrics()["hawser_connections_unauthenticated"] <= 1, "the crowd is gone")
     still_well(relay)
+
+
+def test_handshakes_have_turns(relays):
+    """Hundreds of handshakes that begin at the same moment are spread over turns of the loop."""
+    relay = relays(max_unauthenticated=4000, max_handshakes=4)
+    hello = client_hello(relay)
+    crowd = [relay.tcp(f"127.{1 + i % 8}.0.1") for i in range(400)]
+    wait_until(lambda: relay.metrics()["hawser_connections_unauthenticated"] >= 400, "all are inside")
+    for raw in crowd:
+        raw.sendall(hello)
+    for raw in crowd:
+        raw.settimeout(30)
+        assert raw.recv(5)[:1] == b"\x16"
+    assert relay.metrics()["hawser_loop_lag_seconds"] < 0.15
 
 
 def test_over_budget_they_are_turned_away_and_it_recovers(relays):

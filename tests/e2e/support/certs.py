@@ -13,8 +13,15 @@ def openssl(*args, data=None):
 
 
 class Identity:
+    """Files of a certificate and its key, and the holder's name."""
+
     def __init__(self, cert, key, name):
         self.cert, self.key, self.id = cert, key, name
+
+    @property
+    def serial(self):
+        out = openssl("x509", "-in", self.cert, "-noout", "-serial").decode()
+        return out.strip().split("=")[1]
 
 
 def make_key(path):
@@ -54,8 +61,8 @@ class Authority:
         subject = openssl("x509", "-in", self.cert, "-noout", "-subject").decode()
         return re.search(r"Hawser fleet ([0-9a-f]+)", subject).group(1)
 
-    def issue(self, base, name, uri, usage="clientAuth", days=1, start_days=0, more=""):
-        """A certificate from start_days to start_days + days from now (whole days, may be negative)."""
+    def issue(self, base, name, uri, usage="clientAuth", days=1, start_days=0, serial=None):
+        """A certificate from start_days to start_days + days from now; both may be negative."""
         work = tempfile.mkdtemp(prefix=name + "-", dir=base)
         path = lambda leaf: os.path.join(work, leaf)
         now = datetime.datetime.now(datetime.timezone.utc)
@@ -73,7 +80,7 @@ database = {path("index")}
 new_certs_dir = {work}
 certificate = {self.cert}
 private_key = {self.key}
-rand_serial = yes
+serial = {path("serial")}
 default_md = sha256
 policy = any
 x509_extensions = v3
@@ -87,8 +94,9 @@ extendedKeyUsage = {usage}
 subjectAltName = URI:{uri}
 authorityKeyIdentifier = keyid
 subjectKeyIdentifier = hash
-{more}
 """)
+        with open(path("serial"), "w", encoding="ascii") as f:
+            f.write((serial or os.urandom(16).hex()) + "\n")
         openssl("ca", "-batch", "-notext", "-config", path("conf"), "-in", path("csr"), "-out", path("crt"),
                 "-startdate", when[0], "-enddate", when[1])
         return Identity(path("crt"), path("key"), uri.rsplit("/", 1)[-1])

@@ -126,7 +126,9 @@ class Relay:
         return context
 
     def tcp(self, source="127.0.0.1", timeout=PATIENCE):
-        return socket.create_connection(("127.0.0.1", self.port), timeout, (source, 0))
+        sock = socket.create_connection(("127.0.0.1", self.port), timeout, (source, 0))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
 
     def connect(self, identity=None, source="127.0.0.1", timeout=PATIENCE):
         """A TLS connection. With TLS 1.3 a refused certificate shows at the first read."""
