@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/session.h"
+#include "node/bridge.h"
 #include "proto/base/arena.h"
 #include "proto/base/buf.h"
 #include "proto/base/id.h"
@@ -27,7 +27,7 @@
 struct held_session {
 	LIST_ENTRY(held_session) next;
 	struct agent *agent;
-	struct session *session;
+	struct bridge *session;
 };
 
 struct agent {
@@ -187,7 +187,7 @@ on_report(void *arg)
  * ------------------------------------------------------------------------------------- */
 
 static void
-on_session_over(void *arg, struct session *s)
+on_session_over(void *arg, struct bridge *s)
 {
 	struct held_session *h = arg;
 
@@ -211,7 +211,7 @@ on_open(void *arg, struct link *l, struct channel *ch, const struct msg_open *op
 	h->agent = a;
 	LIST_INSERT_HEAD(&a->sessions, h, next);
 	a->n_sessions++;
-	session_open(&h->session, a->config.programs, &a->log, ch, open, on_session_over, h);
+	bridge_open(&h->session, a->config.programs, &a->log, ch, open, on_session_over, h);
 	if (h->session == NULL)
 		on_session_over(h, NULL);
 }

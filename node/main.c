@@ -7,7 +7,7 @@
  *   command_status.c     asks the running agent
  *   uplink.c             the process that speaks to the relay: puts the following together
  *     agent.c              keeps a link, opens sessions, reports facts; knows no TLS, no processes
- *     session.c            a channel of the relay and the program behind it
+ *     bridge.c            a channel of the relay and the program behind it
  *     programs.h           where programs come from:
  *     programs_monitor.c     the monitor's holders
  *     credentials.c        the certificate and its renewal
@@ -19,7 +19,7 @@
  *   monitor/             hawser-node-monitor: root's half, parent of all that runs
  *   holder/              what the monitor becomes for each shell or command
  *
- * A shell's way: relay -> link -> agent on_open -> session_open -> programs start -> monitor, which
+ * A shell's way: relay -> link -> agent on_open -> bridge_open -> programs start -> monitor, which
  * forks the holder, whose socket comes back; from then on bytes go relay - session - holder - pty.
  */
 #include <stdarg.h>

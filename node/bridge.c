@@ -1,4 +1,4 @@
-#include "node/session.h"
+#include "node/bridge.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 _Static_assert(STREAM_IN == 0 && STREAM_OUT == 1 && STREAM_ERR == 2, "as enum holder_stream");
 _Static_assert(ECHO_SHOWN == 1 && ECHO_HIDDEN == 2, "as enum holder_echo");
 
-struct session {
+struct bridge {
 	struct log_ctx log;
 	struct channel *ch;
 	struct programs *programs;
@@ -23,14 +23,14 @@ struct session {
 	char id[97];
 	uint64_t window; /* first limit of its output */
 	bool accepted;
-	void (*on_over)(void *arg, struct session *s);
+	void (*on_over)(void *arg, struct bridge *s);
 	void *arg;
 };
 
-static struct session *
-session_from(void *arg)
+static struct bridge *
+bridge_from(void *arg)
 {
-	struct session *s = arg;
+	struct bridge *s = arg;
 
 	hw_assert(s->ch != NULL && s->programs != NULL);
 	return s;
@@ -38,7 +38,7 @@ session_from(void *arg)
 
 /* The channel is answered, closed or gone already. */
 static void
-over(struct session *s)
+over(struct bridge *s)
 {
 	if (s->job != NULL)
 		s->programs->ops->close(s->job);
@@ -51,7 +51,7 @@ over(struct session *s)
 static void
 on_started(void *arg, const char *run_as, int64_t pid)
 {
-	struct session *s = session_from(arg);
+	struct bridge *s = bridge_from(arg);
 	struct msg_accept accept = {
 		.window = INPUT_WINDOW, .session_id = s->id, .run_as = run_as, .pid = pid};
 
@@ -65,7 +65,7 @@ on_started(void *arg, const char *run_as, int64_t pid)
 static void
 on_failed(void *arg, int code, const char *why)
 {
-	struct session *s = session_from(arg);
+	struct bridge *s = bridge_from(arg);
 	char text[512];
 
 	log_escape(text, sizeof(text), why, strlen(why));
@@ -77,25 +77,25 @@ on_failed(void *arg, int code, const char *why)
 static size_t
 on_output(void *arg, int stream, const uint8_t *p, size_t n)
 {
-	return channel_write(session_from(arg)->ch, stream, p, n);
+	return channel_write(bridge_from(arg)->ch, stream, p, n);
 }
 
 static void
 on_output_end(void *arg, int stream)
 {
-	channel_end(session_from(arg)->ch, stream);
+	channel_end(bridge_from(arg)->ch, stream);
 }
 
 static void
 on_consumed(void *arg, size_t n, int echo)
 {
-	channel_consume(session_from(arg)->ch, STREAM_IN, n, echo);
+	channel_consume(bridge_from(arg)->ch, STREAM_IN, n, echo);
 }
 
 static void
 on_exit_of_program(void *arg, int code, const char *why, const struct program_exit *exit)
 {
-	struct session *s = session_from(arg);
+	struct bridge *s = bridge_from(arg);
 	struct msg_close close = {.exited = exit != NULL};
 
 	if (exit == NULL) {
@@ -124,7 +124,7 @@ static const struct program_events program_events = {
 static void
 on_data(void *arg, struct channel *ch, int stream, uint64_t offset, const uint8_t *p, size_t n)
 {
-	struct session *s = session_from(arg);
+	struct bridge *s = bridge_from(arg);
 
 	(void)offset;
 	if (stream == STREAM_IN)
@@ -136,7 +136,7 @@ on_data(void *arg, struct channel *ch, int stream, uint64_t offset, const uint8_
 static void
 on_end(void *arg, struct channel *ch, int stream, uint64_t offset)
 {
-	struct session *s = session_from(arg);
+	struct bridge *s = bridge_from(arg);
 
 	(void)ch;
 	(void)offset;
@@ -147,7 +147,7 @@ on_end(void *arg, struct channel *ch, int stream, uint64_t offset)
 static void
 on_credit(void *arg, struct channel *ch, int stream, uint64_t consumed, uint64_t limit, int echo)
 {
-	struct session *s = session_from(arg);
+	struct bridge *s = bridge_from(arg);
 
 	(void)ch;
 	(void)echo;
@@ -160,7 +160,7 @@ on_credit(void *arg, struct channel *ch, int stream, uint64_t consumed, uint64_t
 static void
 on_drained(void *arg, struct channel *ch, int stream)
 {
-	struct session *s = session_from(arg);
+	struct bridge *s = bridge_from(arg);
 
 	(void)ch;
 	(void)stream;
@@ -181,7 +181,7 @@ signal_by_name(const char *name)
 static void
 on_control(void *arg, struct channel *ch, const struct msg_control *control)
 {
-	struct session *s = session_from(arg);
+	struct bridge *s = bridge_from(arg);
 	int signo;
 
 	(void)ch;
@@ -194,7 +194,7 @@ on_control(void *arg, struct channel *ch, const struct msg_control *control)
 static void
 on_close(void *arg, struct channel *ch, int code, const struct msg_close *close)
 {
-	struct session *s = session_from(arg);
+	struct bridge *s = bridge_from(arg);
 
 	(void)ch;
 	(void)close;
@@ -214,7 +214,7 @@ static const struct channel_events channel_events = {
 /* --- the start ------------------------------------------------------------------------------ */
 
 static int
-start(struct session *s, const struct msg_open *open, struct hw_err *err)
+start(struct bridge *s, const struct msg_open *open, struct hw_err *err)
 {
 	struct program_spec spec = {
 		.type = open->type,
@@ -234,11 +234,11 @@ start(struct session *s, const struct msg_open *open, struct hw_err *err)
 }
 
 void
-session_open(struct session **ret, struct programs *ps, const struct log_ctx *log,
+bridge_open(struct bridge **ret, struct programs *ps, const struct log_ctx *log,
 	struct channel *ch, const struct msg_open *open,
-	void (*on_over)(void *arg, struct session *s), void *arg)
+	void (*on_over)(void *arg, struct bridge *s), void *arg)
 {
-	struct session *s = calloc(1, sizeof(*s));
+	struct bridge *s = calloc(1, sizeof(*s));
 	struct hw_err err = HW_ERR_INIT;
 	int r;
 
@@ -247,7 +247,7 @@ session_open(struct session **ret, struct programs *ps, const struct log_ctx *lo
 		channel_reject(ch, HW_ENOMEM, "the node is out of memory");
 		return;
 	}
-	*s = (struct session){.ch = ch,
+	*s = (struct bridge){.ch = ch,
 		.programs = ps,
 		.window = (uint64_t)open->window,
 		.on_over = on_over,
