@@ -77,7 +77,7 @@ on_thread(void *arg)
 {
 	struct resolve *r = arg;
 
-	look_up(r, AI_ADDRCONFIG);
+	look_up(r, 0);
 	pthread_mutex_lock(&r->lock);
 	bool wanted = !r->cancelled;
 	if (wanted)

@@ -234,6 +234,7 @@ judge_time(struct ws_client *c)
 static struct lws *
 connect_to(struct ws_dial *d, const char *address)
 {
+	static const lws_retry_bo_t no_pings; /* the link has its own */
 	struct ws_client *c = d->client;
 	struct lws_client_connect_info info = {
 		.context = c->lws,
@@ -246,6 +247,7 @@ connect_to(struct ws_dial *d, const char *address)
 		.alpn = "http/1.1",
 		.ssl_connection = LCCSCF_USE_SSL | LCCSCF_SKIP_SERVER_CERT_HOSTNAME_CHECK |
 			LCCSCF_HTTP_NO_FOLLOW_REDIRECT,
+		.retry_and_idle_policy = &no_pings,
 		.userdata = d,
 	};
 

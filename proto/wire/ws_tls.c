@@ -1,6 +1,7 @@
 #include "proto/wire/ws_tls.h"
 
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <string.h>
@@ -27,24 +28,39 @@ bad_file(struct hw_err *err, const char *what, const char *file)
 	return HW_ECERT;
 }
 
+/* OpenSSL would ask at the terminal. */
+static int
+no_password(char *out, int room, int writing, void *arg)
+{
+	(void)out;
+	(void)room;
+	(void)writing;
+	(void)arg;
+	return -1;
+}
+
 int
 ws_tls_reload(SSL_CTX *ctx, const char *cert_file, const char *key_file, struct hw_err *err)
 {
-	SSL_CTX *trial = SSL_CTX_new(TLS_client_method());
+	BIO *cert_in = NULL, *key_in = NULL;
+	X509 *cert = NULL;
+	EVP_PKEY *key = NULL;
 	int r = 0;
 
-	if (trial == NULL)
-		return hw_err_set(err, HW_ENOMEM, "no memory for TLS");
 	ERR_clear_error();
-	if (SSL_CTX_use_certificate_chain_file(trial, cert_file) != 1)
+	if ((cert_in = BIO_new_file(cert_file, "rbe")) == NULL ||
+		(cert = PEM_read_bio_X509(cert_in, NULL, NULL, NULL)) == NULL)
 		r = bad_file(err, "the certificate", cert_file);
-	else if (SSL_CTX_use_PrivateKey_file(trial, key_file, SSL_FILETYPE_PEM) != 1)
+	else if ((key_in = BIO_new_file(key_file, "rbe")) == NULL ||
+		(key = PEM_read_bio_PrivateKey(key_in, NULL, no_password, NULL)) == NULL)
 		r = bad_file(err, "the key", key_file);
-	/* The key first: a certificate that doesn't fit the old key would drop it. */
-	else if (SSL_CTX_use_cert_and_key(ctx, SSL_CTX_get0_certificate(trial),
-			 SSL_CTX_get0_privatekey(trial), NULL, 1) != 1)
+	/* Both or neither: a certificate that doesn't fit the key would drop it. */
+	else if (SSL_CTX_use_cert_and_key(ctx, cert, key, NULL, 1) != 1)
 		r = bad_file(err, "the key", key_file);
-	SSL_CTX_free(trial);
+	BIO_free(cert_in);
+	BIO_free(key_in);
+	X509_free(cert);
+	EVP_PKEY_free(key);
 	return r;
 }
 
