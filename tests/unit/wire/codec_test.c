@@ -573,7 +573,8 @@ Test(codec, json_is_written_as_it_is_read_elsewhere)
 		"{\"Key\":\"a\\\"\\\\/\\n\\u0001\\u007f\xc3\xa9\",\"Value\":\"x\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"}"));
 	cr_assert(is(as_json(MSG_ROW(user), &user, JSON_PRETTY),
 		"{\n  \"UserName\": \"u\",\n  \"CreateDate\": -1.500\n}"));
-	cr_assert(is(as_json(MSG_ROW(list_users_reply), &none, JSON_PRETTY), "{}"));
+	cr_assert(is(as_json(MSG_ROW(list_users_reply), &none, 0), "{\"Users\":[]}"));
+	cr_assert(is(as_json(MSG_ROW(empty), &(struct msg_empty){0}, JSON_PRETTY), "{}"));
 }
 
 Test(codec, json_strings_stand_alone_too)
