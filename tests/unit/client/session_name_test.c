@@ -19,7 +19,7 @@ static const char *
 picked(const char *name, int *code)
 {
 	const struct msg_session *s = NULL;
-	struct hw_err err = HW_ERR_INIT;
+	static struct hw_err err; /* its text is returned */
 
 	*code = session_pick(&s, sessions, 6, name, &err);
 	return s != NULL ? s->session_id : err.text;
