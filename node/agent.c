@@ -122,8 +122,7 @@ agent_start(struct agent *a)
 	loop_timer_start(a->config.loop, &a->dial, 0);
 }
 
-/* --- facts
- * ------------------------------------------------------------------------------------------ */
+/* --- facts ---------------------------------------------------------------------------------- */
 
 static void
 on_facts_reply(void *arg, int code, const char *message, const void *body, size_t n)
@@ -183,8 +182,7 @@ on_report(void *arg)
 	arena_free(arena);
 }
 
-/* --- sessions
- * ------------------------------------------------------------------------------------- */
+/* --- sessions ------------------------------------------------------------------------------- */
 
 static void
 on_session_over(void *arg, struct bridge *s)
@@ -348,8 +346,7 @@ agent_connected(struct agent *a, struct link_transport *t)
 	return a->link;
 }
 
-/* --- life
- * ------------------------------------------------------------------------------------------- */
+/* --- life ----------------------------------------------------------------------------------- */
 
 struct agent *
 agent_new(const struct agent_config *config)
@@ -398,8 +395,7 @@ agent_redial(struct agent *a, const char *why)
 	if (a->link == NULL)
 		return;
 	drop_link(a, why);
-	set_state(a, AGENT_WAITING);
-	loop_timer_start(a->config.loop, &a->dial, 0);
+	dial_later(a); /* so that whatever makes us do this again and again does it slower each time */
 }
 
 void

@@ -55,7 +55,7 @@ void agent_free(struct agent *a); /* ends its link and sessions; NULL is fine */
 void agent_start(struct agent *a);
 /* Ends link and sessions, and dials no more. */
 void agent_stop(struct agent *a, const char *why);
-/* Ends the link, to dial again at once. */
+/* Ends the link, to dial again as after any other end. */
 void agent_redial(struct agent *a, const char *why);
 
 /* From the dialer. */

@@ -62,22 +62,33 @@ credentials_from(void *arg)
 	return c;
 }
 
-/* --- time
- * ------------------------------------------------------------------------------------------ */
+/* --- time ----------------------------------------------------------------------------------- */
+
+/* The relay's clock by now; 0 while it has not told. */
+static int64_t
+relay_now(const struct credentials *c)
+{
+	if (c->relay_wall == 0)
+		return 0;
+	return c->relay_wall + (clock_mono(loop_clock(c->config.loop)) - c->relay_mono);
+}
 
 int64_t
 credentials_now(const struct credentials *c)
 {
-	const struct hw_clock *clock = loop_clock(c->config.loop);
-	int64_t now = clock_wall(clock), build = HAWSER_BUILD_TIME * USEC_PER_SEC;
+	int64_t now = clock_wall(loop_clock(c->config.loop));
+	int64_t build = HAWSER_BUILD_TIME * USEC_PER_SEC, relay = relay_now(c);
 
-	if (now < build)
-		now = build;
-	if (c->relay_wall != 0) {
-		int64_t relay = c->relay_wall + (clock_mono(clock) - c->relay_mono);
-		now = now < relay ? relay : now;
-	}
-	return now;
+	now = now < build ? build : now;
+	return now < relay ? relay : now;
+}
+
+/* When to renew goes by the clock of who issues, where it is known: by one of our own that is ahead,
+ * each new certificate would look old at once. */
+static int64_t
+issuer_now(const struct credentials *c)
+{
+	return c->relay_wall != 0 ? relay_now(c) : credentials_now(c);
 }
 
 void
@@ -87,8 +98,7 @@ credentials_peer_time(struct credentials *c, int64_t wall)
 	c->relay_mono = clock_mono(loop_clock(c->config.loop));
 }
 
-/* --- renewal
- * --------------------------------------------------------------------------------------- */
+/* --- renewal -------------------------------------------------------------------------------- */
 
 /* It must be this node's, of this fleet, and for the key that is here. */
 static int
@@ -152,7 +162,7 @@ static void
 on_reply(void *arg, int code, const char *message, const void *body, size_t n)
 {
 	struct credentials *c = credentials_from(arg);
-	bool expired = credentials_now(c) >= c->who.not_after;
+	bool expired = issuer_now(c) >= c->who.not_after;
 	struct hw_err err = HW_ERR_INIT;
 	char until[RFC3339_LEN + 1];
 
@@ -210,7 +220,7 @@ on_look(void *arg)
 	struct credentials *c = credentials_from(arg);
 
 	loop_timer_start(c->config.loop, &c->look, LOOK_EVERY);
-	if (credentials_now(c) >= c->who.not_before + (c->who.not_after - c->who.not_before) / 2)
+	if (issuer_now(c) >= c->who.not_before + (c->who.not_after - c->who.not_before) / 2)
 		credentials_renew(c);
 }
 
@@ -229,8 +239,7 @@ credentials_link_down(struct credentials *c)
 	loop_timer_stop(c->config.loop, &c->look);
 }
 
-/* --- life
- * ------------------------------------------------------------------------------------------ */
+/* --- life ----------------------------------------------------------------------------------- */
 
 int
 credentials_new(struct credentials **ret, const struct credentials_config *config,

@@ -158,8 +158,7 @@ collect_addresses(struct arena *a, struct msg_update_instance_information_reques
 		f->ip_address = v[0];
 }
 
-/* --- all of it
- * ------------------------------------------------------------------------------------ */
+/* --- all of it ------------------------------------------------------------------------------ */
 
 void
 facts_collect(struct arena *a, struct msg_update_instance_information_request *f)

@@ -319,8 +319,7 @@ monitor_close(struct job *j)
 	loop_defer(loop, &j->work);
 }
 
-/* --- starting
- * ------------------------------------------------------------------------------------- */
+/* --- starting ------------------------------------------------------------------------------- */
 
 static void
 fail_waiting(struct job *j, int code, const char *why)

@@ -20,8 +20,7 @@
 #define TEXT_MAX	 4096
 #define ANSWER_WITHIN_MS 3000
 
-/* --- what is shown
- * -------------------------------------------------------------------------------- */
+/* --- what is shown -------------------------------------------------------------------------- */
 
 struct line {
 	const char *json, *word, *value;
@@ -87,8 +86,7 @@ status_render(struct buf *out, const struct node_config *c, const struct node_st
 		s->sessions);
 }
 
-/* --- the socket
- * -------------------------------------------------------------------------------------- */
+/* --- the socket ----------------------------------------------------------------------------- */
 
 /* By way of the descriptor: the directory's own path may be too long for an address. */
 static void
@@ -197,8 +195,7 @@ status_server_free(struct status_server *s)
 	free(s);
 }
 
-/* --- asking
- * ----------------------------------------------------------------------------------------- */
+/* --- asking --------------------------------------------------------------------------------- */
 
 static void
 read_all(struct buf *b, int fd)

@@ -98,8 +98,7 @@ cancel(void *arg)
 	u->dial = NULL;
 }
 
-/* --- what the agent and the certificate tell
- * ------------------------------------------------------- */
+/* --- what the agent and the certificate tell ------------------------------------------------ */
 
 static void
 on_up(void *arg, struct link *l)
@@ -190,8 +189,7 @@ fill_status(void *arg, struct node_status *s)
 	};
 }
 
-/* --- the end
- * ---------------------------------------------------------------------------------------- */
+/* --- the end -------------------------------------------------------------------------------- */
 
 static void
 on_goodbye(void *arg)
@@ -218,8 +216,7 @@ on_monitor_gone(void *arg)
 	stop(u);
 }
 
-/* --- the start
- * -------------------------------------------------------------------------------------- */
+/* --- the start ------------------------------------------------------------------------------ */
 
 /* This process alone: what it sets is inherited by nobody's shell. */
 static void

@@ -443,7 +443,7 @@ Test(agent, a_stopped_one_dials_no_more)
 	port_free(p);
 }
 
-Test(agent, a_redial_makes_a_new_link_at_once)
+Test(agent, a_redial_makes_a_new_link)
 {
 	struct port *p = port_new();
 
@@ -455,8 +455,7 @@ Test(agent, a_redial_makes_a_new_link_at_once)
 	port_free(p);
 }
 
-/* --- sessions
- * -------------------------------------------------------------------------------------- */
+/* --- sessions ------------------------------------------------------------------------------- */
 
 Test(session, a_shell_from_prompt_to_exit)
 {
