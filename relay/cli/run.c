@@ -9,7 +9,7 @@
 #include "relay/edge/server.h"
 #include "relay/services/table.h"
 
-#define LAST_WORDS (3 * USEC_PER_SEC) /* what the links' ends may take */
+#define LAST_WORDS (3 * USEC_PER_SEC) /* what the connections' ends may take */
 #define LOOK_EVERY (20 * USEC_PER_MSEC)
 
 struct run {
@@ -118,7 +118,7 @@ on_look(void *arg)
 		loop_timer_start(run->loop, &run->look, LOOK_EVERY);
 }
 
-/* The relay ends before its connections do: the links' last words need the loop once more. */
+/* The relay ends before its connections do: their last words need the loop once more. */
 static void
 stop(struct run *run)
 {

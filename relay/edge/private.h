@@ -123,5 +123,7 @@ int wire_up(struct conn *c, struct lws *wsi);
 int wire_receive(struct conn *c, struct lws *wsi, const void *p, size_t n);
 int wire_writable(struct conn *c, struct lws *wsi);
 void wire_down(struct conn *c);
+/* Takes the link its connection and says that the relay stops, to both. */
+void wire_stop(struct conn *c);
 
 #endif

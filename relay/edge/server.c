@@ -281,9 +281,13 @@ server_quiesce(struct server *s)
 	struct conn *c, *next;
 
 	close_listeners(s);
-	TAILQ_FOREACH_SAFE(c, &s->conns, entry, next)
-	if (c->state < CONN_LINK)
-		conn_close(c);
+	for (c = TAILQ_FIRST(&s->conns); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, entry);
+		if (c->state < CONN_LINK)
+			conn_close(c);
+		else if (c->state == CONN_LINK)
+			wire_stop(c);
+	}
 	s->own_stats = *s->stats;
 	s->stats = &s->own_stats;
 	s->tls.refused = &s->own_stats.refused_certificate;
@@ -304,9 +308,11 @@ server_free(struct server *s)
 	if (s == NULL)
 		return;
 	close_listeners(s);
-	TAILQ_FOREACH_SAFE(c, &s->conns, entry, next)
-	if (c->state == CONN_QUIET || c->state == CONN_READY)
-		conn_close(c);
+	for (c = TAILQ_FIRST(&s->conns); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, entry);
+		if (c->state == CONN_QUIET || c->state == CONN_READY)
+			conn_close(c);
+	}
 	if (s->lws != NULL)
 		lws_context_destroy(s->lws);
 	hw_assert(TAILQ_EMPTY(&s->conns));

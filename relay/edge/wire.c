@@ -10,6 +10,7 @@ _Static_assert(LINK_HEADROOM >= LWS_PRE,
 	"libwebsockets writes its frame's head before the message");
 
 #define LAST_WORDS (5 * USEC_PER_SEC)
+#define STOPPING   "the relay is stopping"
 #define PIECES_MAX 4096 /* of one message; 16 KiB pieces would do with 16 */
 
 static struct conn *
@@ -37,14 +38,18 @@ detach(struct conn *c)
 
 /* The next chance to write, which comes when all before it is written, ends the connection. */
 static void
-close_transport(struct link_transport *t)
+let_go(struct conn *c)
 {
-	struct conn *c = conn_from(t);
-
 	detach(c);
 	c->state = CONN_ENDING;
 	conn_expect(c, LAST_WORDS);
 	lws_callback_on_writable(c->wsi);
+}
+
+static void
+close_transport(struct link_transport *t)
+{
+	let_go(conn_from(t));
 }
 
 int
@@ -75,6 +80,15 @@ wire_down(struct conn *c)
 		return;
 	detach(c);
 	link_lost(link, "the connection was lost");
+}
+
+void
+wire_stop(struct conn *c)
+{
+	struct link *link = c->link;
+
+	let_go(c);
+	link_lost(link, STOPPING);
 }
 
 /* --- in
@@ -136,11 +150,12 @@ wire_writable(struct conn *c, struct lws *wsi)
 	bool more = false;
 
 	if (c->link == NULL) {
-		lws_close_reason(wsi, LWS_CLOSE_STATUS_NORMAL, NULL, 0);
+		bool stopping = c->server->relay == NULL;
+		lws_close_reason(wsi,
+			stopping ? LWS_CLOSE_STATUS_GOINGAWAY : LWS_CLOSE_STATUS_NORMAL, NULL, 0);
 		return -1;
 	}
-	if (c->server->relay != NULL)
-		relay_before_write(c->server->relay);
+	relay_before_write(c->server->relay);
 	uint8_t *p = link_writable(c->link, &n, &more);
 	if (p != NULL && lws_write(wsi, p, n, LWS_WRITE_BINARY) < (int)n)
 		return -1;
