@@ -2,15 +2,20 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <openssl/x509.h>
+
 #include "proto/base/clock.h"
+#include "proto/base/file.h"
 #include "proto/base/loop.h"
+#include "proto/trust/cert.h"
 #include "relay/cli/cli.h"
 #include "relay/core/relay.h"
 #include "relay/edge/server.h"
 #include "relay/services/table.h"
 
-#define LAST_WORDS (3 * USEC_PER_SEC) /* what the connections' ends may take */
-#define LOOK_EVERY (20 * USEC_PER_MSEC)
+#define LAST_WORDS   (3 * USEC_PER_SEC) /* what the connections' ends may take */
+#define RENEW_BEFORE (60 * CERT_DAY)
+#define LOOK_EVERY   (20 * USEC_PER_MSEC)
 
 struct run {
 	struct log_sink sink;
@@ -75,6 +80,43 @@ leave_root(const struct cli_options *o, struct hw_err *err)
 	return 0;
 }
 
+/* The relay's own certificate is renewed by the relay, which has the authority's key: nobody is to
+ * remember it once a year. */
+static int
+renew_certificate(struct run *run, int dir, struct hw_err *err)
+{
+	const struct relay_config *config = relay_config(run->relay);
+	const char *host = config->listen_host;
+	const struct ca *ca = relay_ca(run->relay);
+	int64_t now = clock_wall(relay_clock(run->relay));
+	struct cert_identity self;
+	X509 *cert = NULL;
+	int r;
+
+	if ((r = cert_load(&cert, dir, "relay.crt", err)) < 0)
+		return r;
+	r = cert_identity(&self, cert, ca_fleet(ca), err);
+	X509_free(cert);
+	if (r < 0 || self.not_after - now > RENEW_BEFORE)
+		return r;
+	r = ca_issue_relay(ca, dir, config->name, &host, *host != '\0' ? 1 : 0, now, err);
+	if (r == 0)
+		log_info(run, "relay.renewed", "%s", "certificate=relay.crt");
+	return r;
+}
+
+static int
+look_after_certificate(struct run *run, const char *path, struct hw_err *err)
+{
+	int dir, r = dir_open(&dir, path, false, err);
+
+	if (r < 0)
+		return r;
+	r = renew_certificate(run, dir, err);
+	fd_close(dir);
+	return r;
+}
+
 static int
 start(struct run *run, const struct cli_options *o, struct hw_err *err)
 {
@@ -97,7 +139,8 @@ start(struct run *run, const struct cli_options *o, struct hw_err *err)
 		.handlers = services_handlers,
 		.master_key = o->master_key,
 	};
-	if ((r = relay_open(&run->relay, &ro, err)) < 0)
+	if ((r = relay_open(&run->relay, &ro, err)) < 0 ||
+		(r = look_after_certificate(run, o->dir, err)) < 0)
 		return r;
 	so.relay = run->relay;
 	so.loop = run->loop;

@@ -756,6 +756,13 @@ def test_a_message_in_pieces_is_one(relay, admin):
     assert frame[4]["UserName"] == "admin"
 
 
+def test_messages_of_all_sizes(relay, admin):
+    link = relay.link(admin)
+    around = [n + d for n in (126, 128, 4096, 16384, 16400, 65536, 131072) for d in (-60, -4, -1, 0, 1)]
+    for n in around + [190000]:
+        assert link.request("GetCallerIdentity", Ignored=b"x" * n)["UserName"] == "admin"
+
+
 def test_close_is_answered(relay, ws):
     ws.send(struct.pack(">H", 1000), opcode=CLOSE)
     while True:
@@ -836,6 +843,20 @@ def test_it_comes_back_after_a_kill(relay, admin):
     relay.kill9()
     relay.start()
     assert relay.link(admin).request("GetCallerIdentity")["UserName"] == "admin"
+
+
+def test_its_certificate_is_renewed_in_time(relay):
+    relay.stop()
+    old = relay.forge("relay", "relay", days=20)
+    with open(old.cert, "rb") as leaf, open(relay.ca.cert, "rb") as ca:
+        chain = leaf.read() + ca.read()
+    with open(os.path.join(relay.dir, "relay.crt"), "wb") as f:
+        f.write(chain)
+    shutil.copyfile(old.key, os.path.join(relay.dir, "relay.key"))
+    relay.start()
+    with relay.connect() as sock:
+        end = ssl.cert_time_to_seconds(sock.getpeercert()["notAfter"])
+    assert end > time.time() + 300 * 86400
 
 
 def test_one_relay_a_directory(relay):
