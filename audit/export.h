@@ -14,23 +14,35 @@ int export_format(const char *name);
 
 struct export;
 /* Begins: writes the format's head, if it has one. `typed` takes input instead of output (TEXT and
- * RAW). */
+ * RAW). `meta` is not kept. NULL without memory, or when the head does not fit. */
 struct export *export_new(enum export_format format, const struct msg_recording_meta *meta,
 	bool typed, struct buf *out);
-/* One event. CAST: UTF-8 that is cut at a chunk's end waits for the next; invalid bytes become
- * U+FFFD. TEXT: escape sequences removed, CR LF as LF, backspaces applied within a line. RAW:
- * exactly the output bytes. JSON: one object a line, bytes as base64. */
+/*
+ * One event. HW_ELIMIT when it does not fit; consume `out` between calls.
+ * CAST: output and error as "o", shown input as "i", resizing as "r"; hidden input, notes, rewinds
+ *       and the end as markers "m". UTF-8 that is cut at a chunk's end waits for the stream's next;
+ *       invalid bytes become U+FFFD. Times never go back.
+ * TEXT: lines as they looked when they were left: escape sequences removed, CR LF as LF,
+ *       backspaces, CR and erasing applied within a line; a program that moves about the screen
+ *       leaves what it wrote in the order in which it did. Hidden input shows as "[6 not shown]".
+ * RAW:  exactly the output bytes, of both streams.
+ * JSON: one object a line, the meta first; bytes as base64.
+ */
 int export_event(struct export *e, const struct event *ev, struct buf *out);
-int export_end(struct export *e, struct buf *out);
-void export_free(struct export *e);
+int export_end(struct export *e, struct buf *out); /* what still waits */
+void export_free(struct export *e);		   /* NULL is fine */
 
 /*
  * The escape filter. Of what a program wrote to its terminal it passes printable UTF-8, CR LF BS HT
- * BEL, SGR, cursor movement, erasing, scrolling regions, insert and delete, the alternate screen,
- * cursor visibility, charset G0/G1 line drawing; all else is dropped: titles and every other OSC,
- * DCS, APC, PM, SOS, all queries (DSR, DA, DECRQ..., XTVERSION, ENQ), key and mouse modes,
- * bracketed paste, media copy, resizing, resets that reprogram, C1 bytes. Sequences may be split
- * over calls anywhere. Its output through it again is itself.
+ * BEL, SGR (not concealing), cursor movement, erasing (not of what has scrolled away), scrolling
+ * and its region, insert and delete, the alternate screen, cursor visibility, automatic wrapping,
+ * charset G0/G1 line drawing; all else is dropped: titles and every other OSC, DCS, APC, PM, SOS,
+ * all queries (DSR, DA, DECRQ..., XTVERSION, ENQ), key and mouse modes, bracketed paste, media
+ * copy, resizing, resets that reprogram, C1 characters, and those that turn the direction of
+ * writing. Malformed UTF-8 becomes U+FFFD. A string (OSC ...) that has no end is dropped up to the
+ * end of its line, and no more than 4 KiB: nobody can hide the rest of a session in one. Sequences
+ * may be split over calls anywhere; the output of a call holds whole ones. Its output through it
+ * again is itself.
  */
 struct escape_filter {
 	int state;
@@ -39,9 +51,10 @@ struct escape_filter {
 	int utf8_left;
 };
 void escape_filter_init(struct escape_filter *f);
+/* Appends at most 3n + 64 bytes. HW_ELIMIT when they don't fit: some may be there, then. */
 int escape_filter_feed(struct escape_filter *f, const void *p, size_t n, struct buf *out);
-/* What brings a terminal back to order after a replay: SGR reset, cursor shown, main screen, scroll
- * region and charset reset. */
+/* What brings a terminal back to order after a replay: main screen, scroll region, SGR, cursor,
+ * wrapping, charsets. */
 extern const char escape_filter_reset[];
 
 #endif
