@@ -18,7 +18,7 @@ def relays(tmp_path):
 
     def make(name="main", **settings):
         base = tmp_path / name
-        base.mkdir()
+        base.mkdir(exist_ok=True)
         relay = Relay(base, **settings)
         made.append(relay)
         return relay.start()
