@@ -200,6 +200,22 @@ linger(struct link *l, int code, const char *why)
 	link_want_write(l);
 }
 
+/* The owner is gone, and with it may be all that it lent: what is left of the link counts for
+ * itself. */
+static void
+keep_own_limits(struct link *l)
+{
+	size_t queued = l->writer.queued + l->writer.control_bytes;
+
+	if (l->limits == &l->own_limits)
+		return;
+	l->own_limits.queued = queued;
+	l->own_limits.channels = l->channels.count;
+	l->limits->queued -= queued;
+	l->limits->channels -= l->channels.count;
+	l->limits = l->writer.limits = &l->own_limits;
+}
+
 /* Called once, when the state says already that nothing goes any more. */
 static void
 stop_traffic(struct link *l, int code, const char *why, bool flush)
@@ -219,6 +235,7 @@ tell_owner(struct link *l, int code, const char *why)
 		return;
 	l->released = true;
 	l->log = NULL;
+	keep_own_limits(l);
 	if (l->events->on_down != NULL)
 		l->events->on_down(l->arg, l, code, why);
 }
@@ -249,6 +266,7 @@ link_close(struct link *l, int code, const char *why)
 		return;
 	linger(l, orderly ? HW_ECLOSED : code, why);
 	stop_traffic(l, HW_ECLOSED, why, orderly);
+	keep_own_limits(l);
 }
 
 void

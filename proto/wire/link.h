@@ -79,7 +79,9 @@ struct link_config {
 	int peer_role;		/* what the peer must be: ROLE_*; from its certificate */
 	const char *peer_id; /* and its id; NULL: any (a client trusts the relay's certificate) */
 	bool opens;	     /* this side opens channels; else it accepts them */
-	struct link_limits *limits; /* shared by all links of a program; NULL: the defaults */
+	/* Shared by all links of a program; NULL: the defaults. Not used after on_down or
+	 * link_close(). */
+	struct link_limits *limits;
 };
 
 /* What may be queued. One for the program, so that `total` is counted over all links. */

@@ -657,3 +657,24 @@ Test(link, messages_are_not_larger_than_the_peer_takes)
 	cr_assert(le(sz, sizes.largest, 16384));
 	duo_free(d);
 }
+
+/* A relay that stops frees what it lent while its links' last words are still on their way. */
+Test(link, once_closed_it_leaves_what_its_owner_lent_alone)
+{
+	struct duo *d = duo_new();
+	static uint8_t body[12000];
+
+	duo_up(d);
+	pair_pause(d->pair, RELAY, true);
+	body[0] = 0x80;
+	link_respond_raw(d->relay.link, 1, body, sizeof(body));
+	cr_assert(ge(sz, d->limits.queued, sizeof(body)));
+	link_close(d->relay.link, HW_ECLOSED, "done");
+	d->relay.link = NULL;
+	cr_assert(eq(sz, d->limits.queued, 0));
+	uint64_t sent = d->limits.bytes_out;
+	pair_pause(d->pair, RELAY, false);
+	duo_run(d);
+	cr_assert(ge(u64, sent + 1000, d->limits.bytes_out), "the last words were counted");
+	duo_free(d);
+}
