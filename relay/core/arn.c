@@ -1,45 +1,106 @@
+#include "relay/core/arn.h"
+
+#include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "relay/core/config.h"
 #include "relay/core/op.h"
 
-static const char *
-arn(struct op *op, const char *service, const char *kind, const char *id)
+static bool
+is_plain(char c)
 {
-	const struct relay_config *c = op->env->config;
+	return isalnum((unsigned char)c) || (c != '\0' && strchr("_.@+=:-", c) != NULL);
+}
 
-	return arena_printf(op->arena, "arn:aws:%s:%s:%s:%s/%s", service, c->region, c->account, kind, id);
+/* Appends the id, or empties the text when it does not fit. */
+static void
+append_id(char out[ARN_MAX], const char *id)
+{
+	size_t n = strlen(out);
+
+	for (; *id != '\0'; id++) {
+		if (n + 4 > ARN_MAX) {
+			out[0] = '\0';
+			return;
+		}
+		if (is_plain(*id))
+			out[n++] = *id;
+		else
+			n += (size_t)snprintf(out + n, ARN_MAX - n, "%%%02X", (unsigned char)*id);
+	}
+	out[n] = '\0';
+}
+
+static void
+write_ssm(char out[ARN_MAX], const struct relay_config *c, const char *kind, const char *id)
+{
+	snprintf(out, ARN_MAX, "arn:aws:ssm:%s:%s:%s/", c->region, c->account, kind);
+	append_id(out, id);
+}
+
+void
+arn_write_node(char out[ARN_MAX], const struct relay_config *c, const char *id)
+{
+	write_ssm(out, c, "managed-instance", id);
+}
+
+/* Users belong to no region, as IAM has it. */
+void
+arn_write_user(char out[ARN_MAX], const struct relay_config *c, const char *name)
+{
+	snprintf(out, ARN_MAX, "arn:aws:iam::%s:user/", c->account);
+	append_id(out, name);
+}
+
+/* --- for operations -------------------------------------------------------------------------- */
+
+static const char *
+keep(struct op *op, const char *text)
+{
+	return text[0] != '\0' ? arena_strdup(op->arena, text) : NULL;
+}
+
+static const char *
+keep_ssm(struct op *op, const char *kind, const char *id)
+{
+	char text[ARN_MAX];
+
+	write_ssm(text, op->env->config, kind, id);
+	return keep(op, text);
 }
 
 const char *
 arn_node(struct op *op, const char *id)
 {
-	return arn(op, "ssm", "managed-instance", id);
+	return keep_ssm(op, "managed-instance", id);
 }
 
 const char *
 arn_session(struct op *op, const char *id)
 {
-	return arn(op, "ssm", "session", id);
+	return keep_ssm(op, "session", id);
 }
 
 const char *
 arn_document(struct op *op, const char *name)
 {
-	return arn(op, "ssm", "document", name);
+	return keep_ssm(op, "document", name);
 }
 
 const char *
 arn_activation(struct op *op, const char *id)
 {
-	return arn(op, "ssm", "activation", id);
+	return keep_ssm(op, "activation", id);
 }
 
-/* Users belong to no region, as IAM has it. */
 const char *
 arn_user(struct op *op, const char *name)
 {
-	return arena_printf(op->arena, "arn:aws:iam::%s:user/%s", op->env->config->account, name);
+	char text[ARN_MAX];
+
+	arn_write_user(text, op->env->config, name);
+	return keep(op, text);
 }
 
 const char *

@@ -1,6 +1,6 @@
 /*
- * Who is connected and which sessions live: the lists, the sweep over them, and the questions that services ask from
- * their threads.
+ * Who is connected and which sessions live: the lists, the sweep over them, and the questions that
+ * services ask from their threads.
  */
 #include "relay/core/broker.h"
 
@@ -9,18 +9,22 @@
 #include <string.h>
 
 #include "proto/base/list.h"
+#include "relay/core/arn.h"
 #include "relay/core/broker_loop.h"
 #include "relay/core/broker_private.h"
+#include "relay/core/fit.h"
 #include "relay/core/registry.h"
+#include "relay/core/seen.h"
 #include "relay/core/session.h"
 #include "relay/core/session_private.h"
 
 #define SWEEP_EVERY USEC_PER_SEC
 
-/* --- lists ------------------------------------------------------------------------------------------ */
+/* --- peers
+ * ----------------------------------------------------------------------------------------- */
 
-struct peer *
-broker_find_node(struct broker *b, const char *id)
+static struct peer *
+find_node(struct broker *b, const char *id)
 {
 	struct peer *p;
 
@@ -28,59 +32,142 @@ broker_find_node(struct broker *b, const char *id)
 	return p;
 }
 
-/* A node dials again before its old link is known to be dead: the newer one counts. */
+/* A node that may only renew its certificate is not online. */
+static bool
+is_online(const struct peer *p)
+{
+	return p != NULL && !p->cert_expired;
+}
+
+struct peer *
+broker_online_node(struct broker *b, const char *id)
+{
+	struct peer *p = find_node(b, id);
+
+	return is_online(p) ? p : NULL;
+}
+
+static struct peer *
+find_user(struct broker *b, const char *name)
+{
+	struct peer *p;
+
+	HASH_FIND_STR(b->users, name, p);
+	return p;
+}
+
+static void
+list_user(struct broker *b, struct peer *p)
+{
+	p->older = find_user(b, p->who.id);
+	if (p->older != NULL)
+		HASH_DEL(b->users, p->older);
+	HASH_ADD_STR(b->users, who.id, p);
+}
+
+static void
+unlist_user(struct broker *b, struct peer *p)
+{
+	struct peer *newer = find_user(b, p->who.id);
+
+	if (newer == p) {
+		HASH_DEL(b->users, p);
+		if (p->older != NULL)
+			HASH_ADD_STR(b->users, who.id, p->older);
+		return;
+	}
+	while (newer->older != p)
+		newer = newer->older;
+	newer->older = p->older;
+}
+
 void
 broker_list_peer(struct broker *b, struct peer *p)
 {
-	struct peer *old = p->who.role == ROLE_NODE ? broker_find_node(b, p->who.id) : NULL;
+	TAILQ_INSERT_TAIL(&b->peers, p, entry);
+	if (p->who.role == ROLE_USER)
+		list_user(b, p);
+}
+
+/* A node dials again before its old link is known to be dead: the newer one counts, once it has
+ * spoken. */
+void
+broker_peer_up(struct broker *b, struct peer *p)
+{
+	struct peer *old = p->who.role == ROLE_NODE ? find_node(b, p->who.id) : NULL;
 
 	if (old != NULL)
-		peer_close(old, HW_ECLOSED, "replaced by a newer link of the same node");
-	p->listed = true;
-	TAILQ_INSERT_TAIL(&b->peers, p, entry);
-	b->links++;
-	if (p->who.role != ROLE_NODE || p->cert_expired)
-		return; /* a node that may only renew is not online */
+		peer_close(old, HW_ECLOSED, "the node dialled anew, and its old link was closed");
+	if (p->who.role != ROLE_NODE)
+		return;
 	pthread_mutex_lock(&b->lock);
 	HASH_ADD_STR(b->nodes, who.id, p);
-	b->nodes_online++;
+	b->nodes_online += is_online(p);
 	pthread_mutex_unlock(&b->lock);
 }
 
 void
 broker_unlist_peer(struct broker *b, struct peer *p)
 {
-	p->listed = false;
 	TAILQ_REMOVE(&b->peers, p, entry);
-	b->links--;
-	if (p->who.role != ROLE_NODE || broker_find_node(b, p->who.id) != p)
+	if (p->who.role == ROLE_USER)
+		unlist_user(b, p);
+	if (p->who.role != ROLE_NODE || !p->up)
 		return;
 	pthread_mutex_lock(&b->lock);
 	HASH_DEL(b->nodes, p);
-	b->nodes_online--;
+	b->nodes_online -= is_online(p);
+	pthread_mutex_unlock(&b->lock);
+}
+
+int
+broker_user_links(struct broker *b, const char *name)
+{
+	int n = 0;
+
+	for (const struct peer *p = find_user(b, name); p != NULL; p = p->older)
+		n++;
+	return n;
+}
+
+int
+broker_user_sessions(struct broker *b, const struct peer *user)
+{
+	int n = 0;
+
+	for (const struct peer *p = find_user(b, user->who.id); p != NULL; p = p->older)
+		n += p->sessions;
+	return n;
+}
+
+/* --- sessions
+ * -------------------------------------------------------------------------------------- */
+
+void
+broker_expect_session(struct broker *b, struct session *s)
+{
+	LIST_INSERT_HEAD(&s->user->list, s, of_user);
+	pthread_mutex_lock(&b->lock);
+	TAILQ_INSERT_TAIL(&b->redeeming, s, redeeming);
+	s->user->sessions++;
 	pthread_mutex_unlock(&b->lock);
 }
 
 void
-broker_list_session(struct broker *b, struct session *s)
+broker_list_session(struct broker *b, struct session *s, struct peer *node)
 {
+	s->node = node;
+	if (node != NULL)
+		LIST_INSERT_HEAD(&node->list, s, of_node);
 	pthread_mutex_lock(&b->lock);
+	TAILQ_REMOVE(&b->redeeming, s, redeeming);
 	HASH_ADD_STR(b->sessions, id, s);
 	b->sessions_live++;
-	if (s->node != NULL)
-		s->node->sessions++;
+	if (node != NULL)
+		node->sessions++;
 	pthread_mutex_unlock(&b->lock);
+	s->listed = true;
 	b->sessions_started++;
-}
-
-void
-broker_unlist_session(struct broker *b, struct session *s)
-{
-	pthread_mutex_lock(&b->lock);
-	HASH_DEL(b->sessions, s);
-	b->sessions_live--;
-	pthread_mutex_unlock(&b->lock);
-	broker_leave_node(b, s);
 }
 
 void
@@ -88,19 +175,49 @@ broker_leave_node(struct broker *b, struct session *s)
 {
 	if (s->node == NULL)
 		return;
+	LIST_REMOVE(s, of_node);
 	pthread_mutex_lock(&b->lock);
 	s->node->sessions--;
 	pthread_mutex_unlock(&b->lock);
 	s->node = NULL;
 }
 
-/* --- questions from other threads -------------------------------------------------------------------- */
+void
+broker_unlist_session(struct broker *b, struct session *s)
+{
+	broker_leave_node(b, s);
+	LIST_REMOVE(s, of_user);
+	if (s->waits)
+		TAILQ_REMOVE(&b->waiting, s, waiting);
+	s->waits = false;
+	pthread_mutex_lock(&b->lock);
+	s->user->sessions--;
+	if (s->listed)
+		HASH_DEL(b->sessions, s);
+	else
+		TAILQ_REMOVE(&b->redeeming, s, redeeming);
+	b->sessions_live -= s->listed;
+	pthread_mutex_unlock(&b->lock);
+}
+
+void
+broker_wait_session(struct broker *b, struct session *s)
+{
+	b->sync_soon = true;
+	if (s->waits)
+		return;
+	s->waits = true;
+	TAILQ_INSERT_TAIL(&b->waiting, s, waiting);
+}
+
+/* --- questions from other threads
+ * -------------------------------------------------------------------- */
 
 bool
 broker_node_online(struct broker *b, const char *node_id, int64_t *last_seen)
 {
 	pthread_mutex_lock(&b->lock);
-	bool online = broker_find_node(b, node_id) != NULL;
+	bool online = broker_online_node(b, node_id) != NULL;
 	pthread_mutex_unlock(&b->lock);
 	if (last_seen != NULL)
 		*last_seen = online ? clock_wall(loop_clock(b->loop)) : 0;
@@ -111,7 +228,7 @@ int
 broker_node_sessions(struct broker *b, const char *node_id)
 {
 	pthread_mutex_lock(&b->lock);
-	struct peer *p = broker_find_node(b, node_id);
+	struct peer *p = find_node(b, node_id);
 	int n = p != NULL ? p->sessions : 0;
 	pthread_mutex_unlock(&b->lock);
 	return n;
@@ -148,31 +265,40 @@ on_end_job(void *arg)
 	struct end_job *job = arg;
 	struct session *s;
 
+	TAILQ_FOREACH(s, &job->broker->redeeming, redeeming)
+	if (strcmp(s->id, job->session) == 0)
+		session_end(s, job->code, job->why);
 	HASH_FIND_STR(job->broker->sessions, job->session, s);
 	if (s != NULL)
 		session_end(s, job->code, job->why);
 	free(job);
 }
 
+/* A session between its ticket and the list may be anybody's that says it is this one: so it is
+ * ended, but does not count. */
 bool
 broker_end_session(struct broker *b, const char *session_id, int code, const char *why)
 {
-	struct session *s;
+	struct session *live, *s;
 
 	pthread_mutex_lock(&b->lock);
-	HASH_FIND_STR(b->sessions, session_id, s);
+	HASH_FIND_STR(b->sessions, session_id, live);
+	TAILQ_FOREACH(s, &b->redeeming, redeeming)
+	if (strcmp(s->id, session_id) == 0)
+		break;
 	pthread_mutex_unlock(&b->lock);
-	struct end_job *job = s != NULL ? calloc(1, sizeof(*job)) : NULL;
+	struct end_job *job = live != NULL || s != NULL ? calloc(1, sizeof(*job)) : NULL;
 	if (job == NULL)
 		return false;
 	*job = (struct end_job){.broker = b, .code = code};
 	snprintf(job->session, sizeof(job->session), "%s", session_id);
-	snprintf(job->why, sizeof(job->why), "%s", why);
+	fit_text(job->why, sizeof(job->why), why);
 	loop_post(b->loop, on_end_job, job);
-	return true;
+	return live != NULL;
 }
 
-/* --- the journal -------------------------------------------------------------------------------------- */
+/* --- the journal
+ * -------------------------------------------------------------------------------------- */
 
 bool
 broker_before_write(struct broker *b)
@@ -198,21 +324,26 @@ broker_flush_soon(struct broker *b)
 	loop_defer(b->loop, &b->flush);
 }
 
-void
-broker_note(struct broker *b, enum entry_kind kind, const struct peer *p, const struct msg_ledger_entry *entry)
+int
+broker_note(struct broker *b, enum entry_kind kind, const struct peer *p,
+	const struct msg_ledger_entry *entry, jpos *end)
 {
 	struct msg_ledger_entry e = *entry;
-	char arn[256] = "";
+	char arn[ARN_MAX];
 
-	if (p != NULL) {
-		snprintf(arn, sizeof(arn), p->who.role == ROLE_NODE ? "arn:aws:ssm:%s:%s:managed-instance/%s"
-								     : "arn:aws:iam:%.0s:%s:user/%s",
-			b->config->region, b->config->account, p->who.id);
-		e.principal = arn;
-		e.source = p->source;
-	}
-	if (ledger_append(b->ledger, kind, &e, NULL) == 0)
+	if (p->who.role == ROLE_NODE)
+		arn_write_node(arn, b->config, p->who.id);
+	else
+		arn_write_user(arn, b->config, p->who.id);
+	e.principal = arn;
+	e.source = p->source;
+	int r = ledger_append(b->ledger, kind, &e, end);
+	if (r == 0)
 		broker_flush_soon(b);
+	else
+		log_error(b, "ledger.unwritten", "kind=%s code=%s", entry_kind_name(kind),
+			hw_code_name(r));
+	return r;
 }
 
 void
@@ -220,8 +351,13 @@ broker_synced(struct broker *b, uint64_t pos)
 {
 	struct session *s, *next;
 
-	HASH_ITER(hh, b->sessions, s, next)
-	session_synced(s, pos);
+	TAILQ_FOREACH_SAFE(s, &b->waiting, waiting, next)
+	{
+		if (b->frozen || !session_synced(s, pos))
+			continue;
+		TAILQ_REMOVE(&b->waiting, s, waiting);
+		s->waits = false;
+	}
 }
 
 void
@@ -229,13 +365,13 @@ broker_freeze(struct broker *b, const char *why)
 {
 	struct session *s, *next;
 
+	fit_text(b->frozen_why, sizeof(b->frozen_why), why);
 	if (b->frozen)
 		return;
 	b->frozen = true;
-	snprintf(b->frozen_why, sizeof(b->frozen_why), "%s", why);
-	log_error(b, "recording.failed", "why=%s sessions=%d", why, b->sessions_live);
+	log_error(b, "recording.failed", "sessions=%d why=\"%s\"", b->sessions_live, b->frozen_why);
 	HASH_ITER(hh, b->sessions, s, next)
-	session_freeze(s, why);
+		session_freeze(s, b->frozen_why);
 }
 
 bool
@@ -246,7 +382,8 @@ broker_frozen(const struct broker *b, const char **why)
 	return b->frozen;
 }
 
-/* --- the sweep, and changes of who may be here ----------------------------------------------------------- */
+/* --- the sweep, and changes of who may be here
+ * ----------------------------------------------------------- */
 
 static void
 on_sweep(void *arg)
@@ -259,43 +396,43 @@ on_sweep(void *arg)
 	TAILQ_FOREACH_SAFE(p, &b->peers, entry, next_p)
 	link_sweep(p->link);
 	HASH_ITER(hh, b->sessions, s, next_s)
-	session_sweep(s, now);
+		session_sweep(s, now);
 	loop_timer_start(b->loop, &b->sweep, SWEEP_EVERY);
 }
 
-static bool
-still_welcome(struct broker *b, const struct peer *p)
+static void
+recheck(struct peer *p, const char *what)
 {
 	struct reg_node node;
-	struct reg_user user;
+	char why[96];
 
-	if (p->who.role == ROLE_NODE)
-		return registry_node(b->env->registry, p->who.id, &node) &&
-		       (strcmp(p->who.serial, node.serial) == 0 ||
-			       strcmp(p->who.serial, node.serial_before) == 0);
-	return registry_user(b->env->registry, p->who.id, &user) && p->who.not_before >= user.valid_from;
+	if (peer_is_welcome(p))
+		return;
+	bool renewed = p->who.role == ROLE_NODE &&
+		registry_node(p->broker->env->registry, p->who.id, &node);
+	snprintf(why, sizeof(why),
+		renewed ? "%s renewed its certificate elsewhere: this link is a copy's"
+			: "%s was removed",
+		what);
+	peer_close(p, HW_EREVOKED, why);
 }
 
 void
 broker_recheck(struct broker *b, enum store_kind kind, const char *id)
 {
-	int role = kind == STORE_NODE ? ROLE_NODE : ROLE_USER;
-	const char *why = kind == STORE_NODE ? "the node was removed" : "the user was removed";
-	struct peer *p, *next_p;
-	struct session *s, *next_s;
+	struct peer *p, *older;
 
-	TAILQ_FOREACH_SAFE(p, &b->peers, entry, next_p)
-	{
-		if (p->who.role != role || strcmp(p->who.id, id) != 0 || still_welcome(b, p))
-			continue;
-		HASH_ITER(hh, b->sessions, s, next_s)
-		if (session_node(s) == p || session_user(s) == p)
-			session_end(s, HW_EREVOKED, why);
-		peer_close(p, HW_EREVOKED, why);
+	if (kind == STORE_NODE && (p = find_node(b, id)) != NULL)
+		recheck(p, "the node");
+	for (p = kind == STORE_USER ? find_user(b, id) : NULL; p != NULL; p = older) {
+		older = p->older;
+		recheck(p, "the user");
 	}
 }
 
-/* --- life -------------------------------------------------------------------------------------------------- */
+/* --- life
+ * --------------------------------------------------------------------------------------------------
+ */
 
 struct broker *
 broker_new(const struct broker_options *options)
@@ -317,7 +454,14 @@ broker_new(const struct broker_options *options)
 	};
 	b->log = *options->log;
 	TAILQ_INIT(&b->peers);
+	TAILQ_INIT(&b->redeeming);
+	TAILQ_INIT(&b->waiting);
 	pthread_mutex_init(&b->lock, NULL);
+	b->seen = seen_new(b->workers, b->env->store, &b->log);
+	if (b->seen == NULL) {
+		broker_free(b);
+		return NULL;
+	}
 	loop_timer_start(b->loop, &b->sweep, SWEEP_EVERY);
 	return b;
 }
@@ -329,11 +473,11 @@ broker_stop(struct broker *b, const char *why)
 	struct peer *p, *next_p;
 
 	b->stopping = true;
+	loop_timer_stop(b->loop, &b->sweep);
 	HASH_ITER(hh, b->sessions, s, next_s)
-	session_end(s, HW_EUNAVAILABLE, why);
+		session_end(s, HW_EUNAVAILABLE, why);
 	TAILQ_FOREACH_SAFE(p, &b->peers, entry, next_p)
 	peer_close(p, HW_ECLOSED, why);
-	loop_timer_stop(b->loop, &b->sweep);
 }
 
 void
@@ -343,13 +487,14 @@ broker_free(struct broker *b)
 		return;
 	loop_timer_stop(b->loop, &b->sweep);
 	loop_undefer(b->loop, &b->flush);
+	seen_free(b->seen);
 	pthread_mutex_destroy(&b->lock);
 	free(b);
 }
 
 struct link *
-broker_link(struct broker *b, const struct cert_identity *who, bool cert_expired, const char *source,
-	struct link_transport *transport)
+broker_link(struct broker *b, const struct cert_identity *who, bool cert_expired,
+	const char *source, struct link_transport *transport)
 {
 	struct peer *p = b->stopping ? NULL : peer_new(b, who, cert_expired, source, transport);
 
@@ -365,7 +510,7 @@ broker_limits(const struct broker *b)
 size_t
 broker_links(const struct broker *b)
 {
-	return b->links;
+	return (size_t)b->limits.links;
 }
 
 uint64_t

@@ -1,6 +1,6 @@
 /*
- * The broker: which nodes and users have a link now, and the live sessions between them. It lives on the loop; what is declared here is for
- * services on worker threads, and safe there.
+ * The broker: which nodes and users have a link now, and the live sessions between them. It lives
+ * on the loop; what is declared here is for services on worker threads, and safe there.
  */
 #ifndef HAWSER_CORE_BROKER_H
 #define HAWSER_CORE_BROKER_H
@@ -10,14 +10,16 @@
 
 struct broker;
 
-/* Whether the node has a link, and when it was last heard (microseconds since 1970; 0: never since this start). */
+/* Whether the node has a link, and when it was last heard (microseconds since 1970; 0: never since
+ * this start). */
 bool broker_node_online(struct broker *b, const char *node_id, int64_t *last_seen);
 /* Live sessions on a node. */
 int broker_node_sessions(struct broker *b, const char *node_id);
 int broker_nodes_online(struct broker *b);
 int broker_sessions(struct broker *b);
 
-/* Ends a live session soon; `why` is what its user and its record are told. False when it is not live. */
+/* Ends a live session soon; `why` is what its user and its record are told. False when it is not
+ * live; one whose ticket is just being redeemed is not yet, and is ended all the same. */
 bool broker_end_session(struct broker *b, const char *session_id, int code, const char *why);
 
 #endif

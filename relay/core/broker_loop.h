@@ -25,14 +25,17 @@ struct broker_options {
 
 struct broker *broker_new(const struct broker_options *options);
 
-/* Ends every session and link in order. What workers still run for them must be finished before broker_free(). */
+/* Ends every session and link in order. What workers still run for them must be finished before
+ * broker_free(). */
 void broker_stop(struct broker *b, const char *why);
 void broker_free(struct broker *b);
 
-struct link *broker_link(struct broker *b, const struct cert_identity *who, bool cert_expired, const char *source,
-	struct link_transport *transport);
+struct link *broker_link(struct broker *b, const struct cert_identity *who, bool cert_expired,
+	const char *source, struct link_transport *transport);
+int broker_user_links(struct broker *b, const char *name);
 
-/* A node or user was changed: links of one that may have none any more are closed, with their sessions. */
+/* A node or user was changed: links of one that may have none any more are closed, with their
+ * sessions. */
 void broker_recheck(struct broker *b, enum store_kind kind, const char *id);
 
 /* See relay_before_write(). */
@@ -41,12 +44,14 @@ bool broker_before_write(struct broker *b);
 /* Everything below pos is on disk: input that waited for it goes on. */
 void broker_synced(struct broker *b, uint64_t pos);
 
-/* The journal has failed: nothing unrecorded leaves, sessions are frozen, and end after the grace time. */
+/* The journal has failed: nothing unrecorded leaves, sessions are frozen, and end after the grace
+ * time. The first call counts; a later one may know better why. No session ends before it returns.
+ */
 void broker_freeze(struct broker *b, const char *why);
 bool broker_frozen(const struct broker *b, const char **why);
 
 const struct link_limits *broker_limits(const struct broker *b);
-size_t broker_links(const struct broker *b);
+size_t broker_links(const struct broker *b); /* those that have not said HELLO too */
 uint64_t broker_sessions_started(const struct broker *b);
 
 #endif

@@ -12,6 +12,7 @@
 #include "relay/core/peer.h"
 #include "relay/core/workers.h"
 
+struct seen;
 struct session;
 
 struct broker {
@@ -22,37 +23,61 @@ struct broker {
 	struct workers *workers;
 	struct journal *journal;
 	struct ledger *ledger;
+	struct seen *seen;
 	struct link_limits limits;
 	struct loop_timer sweep;
-	struct loop_task flush;	   /* writes the journal at the end of the turn */
-	bool sync_soon;		   /* and something of this turn waits for the disk */
-	bool frozen;		   /* the journal has failed */
+	struct loop_task flush; /* writes the journal at the end of the turn */
+	bool sync_soon;		/* and something of this turn waits for the disk */
+	bool frozen;		/* the journal has failed */
 	char frozen_why[160];
 	bool stopping;
 
 	/* Written by the loop alone and under the lock; workers read under it. */
 	pthread_mutex_t lock;
-	struct peer *nodes;	  /* by id */
-	struct session *sessions; /* by id */
+	struct peer *nodes;		 /* that are up, by id */
+	struct session *sessions;	 /* by id */
+	TAILQ_HEAD(, session) redeeming; /* not among them yet: their ids are not proven */
 	int nodes_online, sessions_live;
 
-	TAILQ_HEAD(, peer) peers; /* nodes and users */
-	size_t links;
-	uint64_t sessions_started, sessions_failed;
+	TAILQ_HEAD(, peer) peers;      /* nodes and users that have a link */
+	struct peer *users;	       /* the newest link of each, by id */
+	TAILQ_HEAD(, session) waiting; /* for the disk */
+	uint64_t sessions_started;
 };
 
-struct peer *broker_find_node(struct broker *b, const char *id);
+/* --- peers
+ * ------------------------------------------------------------------------------------------ */
+
 void broker_list_peer(struct broker *b, struct peer *p);
+void broker_peer_up(struct broker *b, struct peer *p);
 void broker_unlist_peer(struct broker *b, struct peer *p);
-void broker_list_session(struct broker *b, struct session *s);
-void broker_unlist_session(struct broker *b, struct session *s);
-/* The session has nothing to do with its node any more. */
+/* The node that sessions can be opened on; NULL when it has no link, or one for RenewCertificate
+ * alone. */
+struct peer *broker_online_node(struct broker *b, const char *id);
+/* Sessions of the user's links. */
+int broker_user_sessions(struct broker *b, const struct peer *user);
+
+/* --- sessions
+ * --------------------------------------------------------------------------------------- */
+
+/* Its ticket is with a worker. */
+void broker_expect_session(struct broker *b, struct session *s);
+/* It is what it said it was: it can be found, also on its node (which may be NULL). */
+void broker_list_session(struct broker *b, struct session *s, struct peer *node);
+/* It has nothing to do with its node any more. */
 void broker_leave_node(struct broker *b, struct session *s);
+void broker_unlist_session(struct broker *b, struct session *s);
+/* Input of it waits for the disk: session_synced() is called. */
+void broker_wait_session(struct broker *b, struct session *s);
+
+/* --- the journal and the ledger
+ * --------------------------------------------------------------------- */
 
 /* Something was appended to the journal: it is written at the end of this turn at the latest. */
 void broker_flush_soon(struct broker *b);
 
-/* An entry that nothing waits for. */
-void broker_note(struct broker *b, enum entry_kind kind, const struct peer *p, const struct msg_ledger_entry *entry);
+/* An entry that nothing waits for; principal and source are the peer's. `end` may be NULL. */
+int broker_note(struct broker *b, enum entry_kind kind, const struct peer *p,
+	const struct msg_ledger_entry *entry, jpos *end);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * Dispatch. The steps are functions that run in order on one struct step; the first that fails ends the call.
- * Against the ledger: the intent is durable, then the handler commits, then the outcome is durable, then
- * the reply may leave.
+ * Dispatch. The steps are functions that run in order on one struct step; the first that fails ends
+ * the call. Against the ledger: the intent is durable, then the handler commits, then the outcome
+ * is durable, then the reply may leave.
  */
 #include "relay/core/call.h"
 
@@ -11,6 +11,7 @@
 #include "audit/ledger.h"
 #include "proto/base/id.h"
 #include "proto/wire/codec.h"
+#include "relay/core/fit.h"
 #include "relay/core/policy.h"
 #include "relay/core/registry.h"
 
@@ -52,30 +53,77 @@ op_fail(struct op *op, int code, const char *fmt, ...)
 struct step {
 	struct call *call;
 	struct op op;
-	void *request, *reply;
+	void *request, *reply; /* NULL before they are there */
 	const char *resource, *detail;
 	struct policy_decision decision;
 };
 
+/* --- the ledger
+ * -------------------------------------------------------------------------------------- */
+
+/* The request as JSON without its secrets, cut to what an entry may hold. */
+static int
+describe(struct step *s)
+{
+	struct buf text;
+
+	buf_init(&text, CALL_ARENA_MAX);
+	int r = msg_to_json(&text, s->op.row->request(), s->request, 0);
+	const char *json = (const char *)buf_data(&text);
+	s->detail = r < 0
+		? NULL
+		: arena_strndup(s->op.arena, json, fit_prefix(json, text.len, DETAIL_MAX));
+	buf_fini(&text);
+	return s->detail == NULL ? HW_ENOMEM : 0;
+}
+
+/* On disk when it returns 0. A text that does not fit its field is cut: an entry always goes in. */
 static int
 record(struct step *s, enum entry_kind kind, int outcome, const char *reason)
 {
 	const struct op *op = &s->op;
+	char resource[513], why[1025];
 	struct msg_ledger_entry e = {
-		.principal = op->arn,
+		.principal = op->arn[0] != '\0' ? op->arn : NULL,
 		.action = op->row->action[0] != '\0' ? op->row->action : op->row->name,
-		.resource = s->resource,
+		.resource = s->resource != NULL ? resource : NULL,
 		.outcome = outcome,
-		.reason = reason,
+		.reason = reason != NULL ? why : NULL,
 		.request_id = op->request_id,
 		.source = op->source,
-		.detail = kind == ENTRY_OUTCOME ? NULL : s->detail,
 	};
-	int r = ledger_commit(op->env->ledger, kind, &e);
+	int r = 0;
 
-	if (r < 0)
+	if (kind != ENTRY_OUTCOME && s->request != NULL && s->detail == NULL &&
+		(r = describe(s)) < 0)
+		return op_fail(&s->op, r, "no memory for the ledger's entry, so nothing is done");
+	if (kind != ENTRY_OUTCOME)
+		e.detail = s->detail;
+	fit_text(resource, sizeof(resource), s->resource);
+	fit_text(why, sizeof(why), reason);
+	if ((r = ledger_commit(op->env->ledger, kind, &e)) < 0)
 		return op_fail(&s->op, r, "the ledger cannot be written, so nothing is done");
 	return 0;
+}
+
+/* A denial is an entry, whatever the operation's row says. */
+static int
+deny(struct step *s, int code, const char *why)
+{
+	int r = record(s, ENTRY_DECISION, OUTCOME_DENIED, why);
+
+	return r < 0 ? r : code;
+}
+
+/* --- the steps
+ * --------------------------------------------------------------------------------------- */
+
+static int
+refuse_expired(struct step *s, const char *why)
+{
+	int r = deny(s, HW_EEXPIRED, why);
+
+	return r == HW_EEXPIRED ? op_fail(&s->op, r, "%s", why) : r;
 }
 
 static int
@@ -83,15 +131,25 @@ check_door(struct step *s)
 {
 	struct op *op = &s->op;
 	const struct op_row *row = op->row;
+	char why[256];
 
-	if (s->call->anon != (row->door == DOOR_ANON))
-		return op_fail(op, HW_EUNKNOWNOP, "%s is not reached through this door", row->name);
+	if (s->call->anon && row->door != DOOR_ANON)
+		return op_fail(op, HW_EUNKNOWNOP,
+			"%s needs a link with a certificate: log in, or join, first", row->name);
+	if (!s->call->anon && row->door == DOOR_ANON)
+		return op_fail(op, HW_EUNKNOWNOP,
+			"%s is for those who have no certificate yet: it is not reached over a link",
+			row->name);
 	if (s->call->anon)
 		return 0;
 	if (op->cert_expired && row->id != OP_renew_certificate)
-		return op_fail(op, HW_EEXPIRED, "the node's certificate has expired: only RenewCertificate is open");
-	if (op->who.role == ROLE_USER && op->who.not_after < op->now)
-		return op_fail(op, HW_EEXPIRED, "the certificate of %s has expired: log in again", op->who.id);
+		return refuse_expired(s,
+			"the node's certificate has expired: only RenewCertificate is open");
+	if (op->who.role == ROLE_USER && op->who.not_after < op->now) {
+		snprintf(why, sizeof(why), "the certificate of %s has expired: log in again",
+			op->who.id);
+		return refuse_expired(s, why);
+	}
 	return 0;
 }
 
@@ -102,23 +160,10 @@ decode(struct step *s)
 	const struct msg_row *row = s->op.row->request();
 
 	if (c->encoding == CALL_JSON)
-		return msg_from_json(&s->request, s->op.arena, row, (const char *)buf_data(&c->body),
-			c->body.len, &s->op.err);
-	return msg_decode(&s->request, s->op.arena, row, buf_data(&c->body), c->body.len, &s->op.err);
-}
-
-/* The request as JSON without its secrets, cut to what an entry may hold. */
-static int
-describe(struct step *s)
-{
-	struct buf text;
-
-	buf_init(&text, CALL_ARENA_MAX);
-	int r = msg_to_json(&text, s->op.row->request(), s->request, 0);
-	size_t n = text.len < DETAIL_MAX ? text.len : DETAIL_MAX;
-	s->detail = r < 0 ? NULL : arena_strndup(s->op.arena, (const char *)buf_data(&text), n);
-	buf_fini(&text);
-	return s->detail == NULL ? op_fail(&s->op, HW_ENOMEM, "no memory for the request") : 0;
+		return msg_from_json(&s->request, s->op.arena, row,
+			(const char *)buf_data(&c->body), c->body.len, &s->op.err);
+	return msg_decode(&s->request, s->op.arena, row, buf_data(&c->body), c->body.len,
+		&s->op.err);
 }
 
 static const char *
@@ -128,7 +173,8 @@ request_text(const struct step *s, const char *member)
 
 	for (size_t i = 0; i < row->count; i++)
 		if (strcmp(row->fields[i].member, member) == 0) {
-			const char *const *at = (const void *)((const char *)s->request + row->fields[i].offset);
+			const char *const *at =
+				(const void *)((const char *)s->request + row->fields[i].offset);
 			return *at != NULL ? *at : "";
 		}
 	hw_assert(!"operations.def names a member that the request has not");
@@ -146,7 +192,8 @@ name_resource(struct step *s)
 		s->resource = id;
 		break;
 	case RESOURCE_INSTANCE:
-	case RESOURCE_TAGGED: /* nodes are all that bears tags now: the handler refuses other types */
+	case RESOURCE_TAGGED: /* nodes are all that bears tags now: the handler refuses other types
+			       */
 		s->resource = arn_node(op, id);
 		break;
 	case RESOURCE_SESSION:
@@ -159,26 +206,46 @@ name_resource(struct step *s)
 		s->resource = arn_user(op, id);
 		break;
 	}
-	return s->resource == NULL ? op_fail(op, HW_ENOMEM, "no memory for the resource's name") : 0;
+	return s->resource == NULL ? op_fail(op, HW_ENOMEM, "no memory for the resource's name")
+				   : 0;
+}
+
+/* The link of whoever was removed ends soon; what comes over it until then finds nobody. */
+static bool
+find_caller(struct op *op, bool *admin)
+{
+	struct reg_node node;
+	struct reg_user user;
+
+	*admin = false;
+	if (op->who.role == ROLE_NODE)
+		return registry_node(op->env->registry, op->who.id, &node);
+	if (op->who.role != ROLE_USER)
+		return true;
+	if (!registry_user(op->env->registry, op->who.id, &user) ||
+		op->who.not_before < user.valid_from)
+		return false;
+	*admin = user.admin;
+	return true;
 }
 
 static int
 authorise(struct step *s)
 {
 	struct op *op = &s->op;
-	struct reg_user user = {.admin = false};
-	int r;
+	const char *what = op->row->action[0] != '\0' ? op->row->action : op->row->name;
+	bool admin, known = find_caller(op, &admin);
+	struct policy_subject who = {.role = op->who.role, .arn = op->arn, .admin = admin};
 
-	bool known = op->who.role != ROLE_USER || registry_user(op->env->registry, op->who.id, &user);
-	struct policy_subject who = {.role = op->who.role, .arn = op->arn, .admin = user.admin};
-	struct policy_request what = {op->row->door, op->row->action, s->resource};
-	policy_decide(&s->decision, &who, &what);
+	policy_decide(&s->decision, &who,
+		&(struct policy_request){op->row->door, op->row->action, s->resource});
 	if (s->decision.allow && known)
 		return 0;
-	const char *why = known ? s->decision.why : "the user was removed";
-	if ((r = record(s, ENTRY_DECISION, OUTCOME_DENIED, why)) < 0)
+	const char *why = known ? s->decision.why : "it was removed";
+	int r = deny(s, HW_EDENIED, why);
+	if (r != HW_EDENIED)
 		return r;
-	return op_fail(op, HW_EDENIED, "%s may not %s on %s: %s", op->arn, op->row->action, s->resource, why);
+	return op_fail(op, r, "%s may not %s on %.200s: %s", op->arn, what, s->resource, why);
 }
 
 static int
@@ -199,13 +266,18 @@ handle(struct step *s)
 	if (s->reply == NULL)
 		return op_fail(op, HW_ENOMEM, "no memory for the reply");
 	int r = op->env->handlers[op->row->id](op, s->request, s->reply);
+	if (r < 0)
+		op->err.code = r;
 	if (op->row->audit != AUDIT_FULL)
 		return r;
 	struct hw_err failure = op->err;
 	int rr = record(s, ENTRY_OUTCOME, r < 0 ? OUTCOME_FAILED : OUTCOME_OK,
 		r < 0 ? hw_err_text(&failure) : NULL);
-	if (rr < 0)
+	if (rr < 0 && r < 0)
 		return rr;
+	if (rr < 0)
+		return op_fail(op, rr,
+			"it was done, but the ledger cannot be written, so its outcome is not known there");
 	op->err = failure;
 	return r;
 }
@@ -224,8 +296,8 @@ encode(struct step *s)
 static int
 run(struct step *s)
 {
-	static int (*const steps[])(struct step *) = {check_door, decode, describe, name_resource, authorise,
-		record_intent, handle, encode};
+	static int (*const steps[])(struct step *) = {
+		check_door, decode, name_resource, authorise, record_intent, handle, encode};
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
 		int r = steps[i](s);
@@ -238,9 +310,9 @@ run(struct step *s)
 static void
 name_caller(struct op *op)
 {
-	const char *name = op->who.role == ROLE_NODE   ? arn_node(op, op->who.id)
-			   : op->who.role == ROLE_USER ? arn_user(op, op->who.id)
-						       : "";
+	const char *name = op->who.role == ROLE_NODE ? arn_node(op, op->who.id)
+		: op->who.role == ROLE_USER	     ? arn_user(op, op->who.id)
+						     : "";
 
 	snprintf(op->arn, sizeof(op->arn), "%s", name != NULL ? name : "");
 }

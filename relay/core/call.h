@@ -1,5 +1,6 @@
 /*
- * One call of an operation, from a door to its answer: what op_execute() works on, on a worker thread.
+ * One call of an operation, from a door to its answer: what op_execute() works on, on a worker
+ * thread.
  */
 #ifndef HAWSER_CORE_CALL_H
 #define HAWSER_CORE_CALL_H
@@ -31,12 +32,12 @@ struct call {
 };
 
 /* HW_ELIMIT when the body is too large. The body is copied. */
-int call_init(struct call *c, const struct op_env *env, enum call_encoding encoding, const char *op, const void *body,
-	size_t n);
+int call_init(struct call *c, const struct op_env *env, enum call_encoding encoding, const char *op,
+	const void *body, size_t n);
 void call_fini(struct call *c);
 
-/* Decode and bound, authorise, record, handle, record, encode. Blocks on store and journal: never on the loop's thread
- * unless both run inline. */
+/* Decode and bound, authorise, record, handle, record, encode. Blocks on store and journal: never
+ * on the loop's thread unless both run inline. */
 void call_execute(struct call *c);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proto/base/file.h"
+#include "proto/base/id.h"
 
 #define CONFIG_FILE "relay.conf"
 
@@ -18,11 +19,15 @@ struct key_row {
 	long min, max;
 };
 
-#define TEXT_ROW(name, member, doc)                                                                \
-	{name, doc, TEXT, offsetof(struct relay_config, member),                                   \
-		sizeof(((struct relay_config *)0)->member), 0, 0}
-#define NUMBER_ROW(name, member, lo, hi, doc)                                                      \
-	{name, doc, NUMBER, offsetof(struct relay_config, member), 0, lo, hi}
+#define TEXT_ROW(name, member, doc)                                      \
+	{                                                                \
+		name, doc, TEXT, offsetof(struct relay_config, member),  \
+			sizeof(((struct relay_config *)0)->member), 0, 0 \
+	}
+#define NUMBER_ROW(name, member, lo, hi, doc)                                       \
+	{                                                                           \
+		name, doc, NUMBER, offsetof(struct relay_config, member), 0, lo, hi \
+	}
 
 static const struct key_row keys[] = {
 	TEXT_ROW("name", name, "this relay's id, in its certificate and in every ledger entry"),
@@ -33,8 +38,9 @@ static const struct key_row keys[] = {
 	NUMBER_ROW("metrics_port", metrics_port, 0, 65535, "its port; 0 turns it off"),
 	TEXT_ROW("region", region, "region in ARNs"),
 	TEXT_ROW("account", account, "account in ARNs"),
-	{"durability", "of typed input: write (survives a crash of the relay) or sync (on disk first)",
-		DURABILITY, offsetof(struct relay_config, durability), 0, 0, 0},
+	{"durability",
+						 "of typed input: write (survives a crash of the relay) or sync (on disk first)",
+						 DURABILITY, offsetof(struct relay_config, durability), 0, 0, 0},
 	TEXT_ROW("master_key", master_key, "file with the master key"),
 	NUMBER_ROW("workers", workers, 1, 64, "threads for operations"),
 	NUMBER_ROW("ticket_seconds", ticket_seconds, 5, 3600, "life of a session's ticket"),
@@ -42,10 +48,16 @@ static const struct key_row keys[] = {
 		"time until a session that cannot be recorded any more is ended"),
 	NUMBER_ROW("max_unauthenticated", max_unauthenticated, 1, 1000000,
 		"connections that have not shown a certificate yet; more are refused"),
-	NUMBER_ROW("max_handshakes", max_handshakes, 1, 10000, "TLS handshakes begun in one turn of the loop"),
+	NUMBER_ROW("max_handshakes", max_handshakes, 1, 10000,
+		"TLS handshakes begun in one turn of the loop"),
 	NUMBER_ROW("header_timeout_seconds", header_timeout_seconds, 1, 300,
 		"for the TLS handshake, and for the request's head"),
 	NUMBER_ROW("max_links", max_links, 1, 1000000, "nodes and users connected at once"),
+	NUMBER_ROW("max_links_per_user", max_links_per_user, 1, 1000000,
+		"links of one user at once"),
+	NUMBER_ROW("max_sessions", max_sessions, 1, 1000000, "sessions open at once"),
+	NUMBER_ROW("max_sessions_per_user", max_sessions_per_user, 1, 1000000, "of one user"),
+	NUMBER_ROW("max_sessions_per_node", max_sessions_per_node, 1, 1000, "on one node"),
 };
 
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
@@ -69,6 +81,10 @@ relay_config_default(struct relay_config *c)
 		.max_handshakes = 16,
 		.header_timeout_seconds = 10,
 		.max_links = 100000,
+		.max_links_per_user = 1000,
+		.max_sessions = 20000,
+		.max_sessions_per_user = 1000,
+		.max_sessions_per_node = 500,
 	};
 }
 
@@ -76,8 +92,8 @@ static int
 set_text(struct relay_config *c, const struct key_row *row, const char *value, struct hw_err *err)
 {
 	if (strlen(value) >= row->size)
-		return hw_err_set(err, HW_EVALIDATION, "%s: %zu bytes, at most %zu", row->key, strlen(value),
-			row->size - 1);
+		return hw_err_set(err, HW_EVALIDATION, "%s: %zu bytes, at most %zu", row->key,
+			strlen(value), row->size - 1);
 	snprintf((char *)c + row->offset, row->size, "%s", value);
 	return 0;
 }
@@ -89,8 +105,8 @@ set_number(struct relay_config *c, const struct key_row *row, const char *value,
 	long n = strtol(value, &end, 10);
 
 	if (*value == '\0' || *end != '\0' || n < row->min || n > row->max)
-		return hw_err_set(err, HW_EVALIDATION, "%s: \"%s\" is not a number from %ld to %ld", row->key,
-			value, row->min, row->max);
+		return hw_err_set(err, HW_EVALIDATION, "%s: \"%s\" is not a number from %ld to %ld",
+			row->key, value, row->min, row->max);
 	*(int *)(void *)((char *)c + row->offset) = (int)n;
 	return 0;
 }
@@ -103,7 +119,8 @@ set_durability(struct relay_config *c, const char *value, struct hw_err *err)
 	else if (strcmp(value, "sync") == 0)
 		c->durability = DURABILITY_SYNC;
 	else
-		return hw_err_set(err, HW_EVALIDATION, "durability: \"%s\" is neither write nor sync", value);
+		return hw_err_set(err, HW_EVALIDATION,
+			"durability: \"%s\" is neither write nor sync", value);
 	return 0;
 }
 
@@ -132,6 +149,28 @@ trim(char *s)
 	return s;
 }
 
+/* What stands in ARNs, ledger entries and certificates. */
+static int
+check_name(const char *key, const char *value, struct hw_err *err)
+{
+	if (id_is_user(value))
+		return 0;
+	return hw_err_set(err, HW_EVALIDATION,
+		"%s: \"%.64s\" is not a name: letters, digits and _.@+=- only, 64 at most", key,
+		value);
+}
+
+static int
+check(const struct relay_config *c, struct hw_err *err)
+{
+	int r;
+
+	if ((r = check_name("name", c->name, err)) < 0 ||
+		(r = check_name("region", c->region, err)) < 0)
+		return r;
+	return check_name("account", c->account, err);
+}
+
 static int
 parse_line(struct relay_config *c, char *line, struct hw_err *err)
 {
@@ -155,13 +194,16 @@ relay_config_load(struct relay_config *c, int dir, struct hw_err *err)
 	buf_init(&text, 64 * 1024);
 	if ((r = file_read(&text, dir, CONFIG_FILE, err)) < 0)
 		goto out;
-	char *save = NULL, *all = (char *)(uintptr_t)buf_str(&text);
-	for (char *line = strtok_r(all, "\n", &save); line != NULL && r == 0;
-		line = strtok_r(NULL, "\n", &save)) {
+	char *all = (char *)(uintptr_t)buf_str(&text);
+	if (all == NULL)
+		r = hw_err_set(err, HW_ENOMEM, "no memory for %s", CONFIG_FILE);
+	for (char *line; r == 0 && (line = strsep(&all, "\n")) != NULL;) {
 		n++;
 		if ((r = parse_line(c, line, err)) < 0)
-			hw_err_prefix(err, "%s, setting %d", CONFIG_FILE, n);
+			hw_err_prefix(err, "%s, line %d", CONFIG_FILE, n);
 	}
+	if (r == 0 && (r = check(c, err)) < 0)
+		hw_err_prefix(err, CONFIG_FILE);
 out:
 	buf_fini(&text);
 	return r;
@@ -182,7 +224,8 @@ relay_config_save(const struct relay_config *c, int dir, struct hw_err *err)
 		else if (keys[i].kind == NUMBER)
 			buf_printf(&out, "%d\n", *(const int *)(const void *)at);
 		else
-			buf_printf(&out, "%s\n", c->durability == DURABILITY_SYNC ? "sync" : "write");
+			buf_printf(&out, "%s\n",
+				c->durability == DURABILITY_SYNC ? "sync" : "write");
 	}
 	int r = out.failed ? hw_err_set(err, HW_ENOMEM, "no memory for %s", CONFIG_FILE)
 			   : file_write(dir, CONFIG_FILE, buf_data(&out), out.len, 0600, err);

@@ -1,4 +1,5 @@
-/* A relay's settings: DIR/relay.conf, "key = value" lines; every key is a row of one table (config.c). */
+/* A relay's settings: DIR/relay.conf, "key = value" lines; every key is a row of one table
+ * (config.c). */
 #ifndef HAWSER_CORE_CONFIG_H
 #define HAWSER_CORE_CONFIG_H
 
@@ -12,7 +13,7 @@ struct relay_config {
 	char name[65];	       /* the relay's id in HELLO, ledger and its certificate */
 	char listen_host[256]; /* address to bind; "" is any */
 	int listen_port;
-	char advertise[300];   /* host:port that nodes and users dial; in URLs */
+	char advertise[300]; /* host:port that nodes and users dial; in URLs */
 	char metrics_host[256];
 	int metrics_port; /* 0: off */
 	char region[64], account[32];
@@ -20,10 +21,12 @@ struct relay_config {
 	char master_key[1024]; /* path; relative to DIR */
 	int workers;
 	int ticket_seconds;
-	int grace_seconds;    /* frozen sessions end after it */
-	int max_unauthenticated, max_handshakes; /* admission: connections, and TLS handshakes a turn */
+	int grace_seconds; /* frozen sessions end after it */
+	int max_unauthenticated,
+		max_handshakes; /* admission: connections, and TLS handshakes a turn */
 	int header_timeout_seconds;
-	int max_links;
+	int max_links, max_links_per_user;
+	int max_sessions, max_sessions_per_user, max_sessions_per_node;
 };
 
 void relay_config_default(struct relay_config *c);

@@ -31,14 +31,16 @@ answer_http(struct http_call *h)
 	struct buf body;
 
 	if (c->code == 0) {
-		h->done(h->arg, 200, (const char *)buf_data(&c->reply), c->reply.len, c->request_id);
+		h->done(h->arg, 200, (const char *)buf_data(&c->reply), c->reply.len,
+			c->request_id);
 		return;
 	}
 	buf_init(&body, 4096);
 	buf_printf(&body, "{\"__type\":\"%s\",\"message\":", hw_code_name(c->code));
 	json_append_string(&body, c->message, strlen(c->message));
 	buf_append_str(&body, "}");
-	h->done(h->arg, hw_code_http(c->code), (const char *)buf_data(&body), body.len, c->request_id);
+	h->done(h->arg, hw_code_http(c->code), (const char *)buf_data(&body), body.len,
+		c->request_id);
 	buf_fini(&body);
 }
 

@@ -1,6 +1,6 @@
 /*
- * Makes a fleet. What says that it is there, relay.conf, is written last: an init that was cut off can be run again in
- * an emptied directory, and never leaves half a relay that starts.
+ * Makes a fleet. What says that it is there, relay.conf, is written last: an init that was cut off
+ * can be run again in an emptied directory, and never leaves half a relay that starts.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -53,19 +53,20 @@ split_address(char *host, size_t room, int *port, const char *text, struct hw_er
 	return 0;
 }
 
-/* What peers dial when nobody said: the listening address, or this machine's name when that is every address. */
+/* What peers dial when nobody said: the listening address, or this machine's name when that is
+ * every address. */
 static void
 default_advertise(struct relay_config *c)
 {
 	char name[256] = "localhost";
 
 	bool any = c->listen_host[0] == '\0' || strcmp(c->listen_host, "0.0.0.0") == 0 ||
-		   strcmp(c->listen_host, "::") == 0;
+		strcmp(c->listen_host, "::") == 0;
 	if (any)
 		gethostname(name, sizeof(name) - 1);
 	const char *host = any ? name : c->listen_host;
-	snprintf(c->advertise, sizeof(c->advertise), strchr(host, ':') != NULL ? "[%s]:%d" : "%s:%d", host,
-		c->listen_port);
+	snprintf(c->advertise, sizeof(c->advertise),
+		strchr(host, ':') != NULL ? "[%s]:%d" : "%s:%d", host, c->listen_port);
 }
 
 static int
@@ -80,18 +81,23 @@ settle_config(struct init *in, struct hw_err *err)
 	if (o->name != NULL) {
 		if (!id_is_user(o->name))
 			return hw_err_set(err, HW_EVALIDATION,
-				"\"%s\" cannot be a relay's name: letters, digits and _.@+=- only, 64 at most", o->name);
+				"\"%s\" cannot be a relay's name: letters, digits and _.@+=- only, 64 at most",
+				o->name);
 		snprintf(c->name, sizeof(c->name), "%s", o->name);
 	}
-	if (o->listen != NULL && (r = split_address(c->listen_host, sizeof(c->listen_host), &c->listen_port,
-					  o->listen, err)) < 0)
+	if (o->listen != NULL &&
+		(r = split_address(c->listen_host, sizeof(c->listen_host), &c->listen_port,
+			 o->listen, err)) < 0)
 		return hw_err_prefix(err, "--listen");
 	default_advertise(c);
 	if (o->advertise != NULL) {
 		if ((r = split_address(host, sizeof(host), &port, o->advertise, err)) < 0)
 			return hw_err_prefix(err, "--advertise");
-		snprintf(c->advertise, sizeof(c->advertise), strchr(host, ':') != NULL ? "[%s]:%d" : "%s:%d", host,
-			port);
+		if (host[0] == '\0')
+			return hw_err_set(err, HW_EVALIDATION,
+				"--advertise: \"%s\" names no host to dial", o->advertise);
+		snprintf(c->advertise, sizeof(c->advertise),
+			strchr(host, ':') != NULL ? "[%s]:%d" : "%s:%d", host, port);
 	}
 	if (o->master_key != NULL && strlen(o->master_key) >= sizeof(c->master_key))
 		return hw_err_set(err, HW_EVALIDATION, "--master-key: the path is too long");
@@ -107,10 +113,28 @@ check_empty(struct init *in, struct hw_err *err)
 
 	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
 		if (faccessat(in->dir, ours[i], F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-			return hw_err_set(err, HW_EEXISTS, "%s holds a relay already (%s is there): "
-							   "choose another directory, or remove this one",
+			return hw_err_set(err, HW_EEXISTS,
+				"%s holds a relay already (%s is there): "
+				"choose another directory, or remove this one",
 				in->options->dir, ours[i]);
 	return 0;
+}
+
+/* The relay may be started from another directory. */
+static int
+keep_master_path(struct init *in, const char *path, struct hw_err *err)
+{
+	char *whole = realpath(path, NULL);
+	int r = 0;
+
+	if (whole == NULL)
+		return hw_err_sys(err, "cannot resolve %s", path);
+	if (strlen(whole) >= sizeof(in->config.master_key))
+		r = hw_err_set(err, HW_EVALIDATION, "--master-key: the path is too long");
+	else
+		snprintf(in->config.master_key, sizeof(in->config.master_key), "%s", whole);
+	free(whole);
+	return r;
 }
 
 /* A key file that is there already is used: it may come from a vault. */
@@ -132,9 +156,9 @@ make_master_key(struct init *in, struct hw_err *err)
 	else
 		r = secret_key_create(&key, path, err);
 	secret_key_wipe(&key);
-	if (r == 0 && in->options->master_key != NULL && realpath(path, in->config.master_key) == NULL)
-		r = hw_err_sys(err, "cannot resolve %s", path);
-	return r;
+	if (r < 0 || in->options->master_key == NULL)
+		return r;
+	return keep_master_path(in, path, err);
 }
 
 static int
@@ -144,10 +168,11 @@ make_keys(struct init *in, struct hw_err *err)
 	EVP_PKEY *ledger = NULL;
 	int r;
 
-	if ((r = make_master_key(in, err)) < 0 || (r = ca_create(&in->ca, in->dir, in->now, err)) < 0)
+	if ((r = make_master_key(in, err)) < 0 ||
+		(r = ca_create(&in->ca, in->dir, in->now, err)) < 0)
 		return r;
-	if ((r = ca_issue_relay(in->ca, in->dir, in->config.name, &host, host[0] != '\0' ? 1 : 0, in->now,
-		     err)) < 0)
+	if ((r = ca_issue_relay(in->ca, in->dir, in->config.name, &host, host[0] != '\0' ? 1 : 0,
+		     in->now, err)) < 0)
 		return r;
 	if ((r = key_generate_signing(&ledger, err)) == 0)
 		r = key_save(ledger, in->dir, LEDGER_KEY_FILE, err);
@@ -180,7 +205,8 @@ make_store(struct init *in, struct hw_err *err)
 
 	log_ctx_init(&silent, NULL);
 	snprintf(path, sizeof(path), "%s/relay.db", in->options->dir);
-	struct store_config sc = {.path = path, .log = &silent, .clock = &hw_clock_system, .readers = 1};
+	struct store_config sc = {
+		.path = path, .log = &silent, .clock = &hw_clock_system, .readers = 1};
 	if ((r = store_open(&store, &sc, err)) < 0)
 		return r;
 	r = store_write(store, write_admin, in, err);
@@ -201,8 +227,8 @@ write_url(const struct init *in, char url[512], struct hw_err *err)
 }
 
 int
-relay_init(const struct relay_init_options *options, char invite[RELAY_INVITE_LEN + 1], char url[512],
-	struct hw_err *err)
+relay_init(const struct relay_init_options *options, char invite[RELAY_INVITE_LEN + 1],
+	char url[512], struct hw_err *err)
 {
 	struct init in = {
 		.options = options,
@@ -212,7 +238,8 @@ relay_init(const struct relay_init_options *options, char invite[RELAY_INVITE_LE
 	};
 	int r;
 
-	if ((r = settle_config(&in, err)) < 0 || (r = dir_open(&in.dir, options->dir, true, err)) < 0 ||
+	if ((r = settle_config(&in, err)) < 0 ||
+		(r = dir_open(&in.dir, options->dir, true, err)) < 0 ||
 		(r = check_empty(&in, err)) < 0)
 		goto out;
 	if ((r = make_keys(&in, err)) < 0 || (r = make_store(&in, err)) < 0)

@@ -7,7 +7,7 @@ struct lane_mark {
 	size_t n;
 };
 
-#define MARKS_MAX (64 * 1024 * sizeof(struct lane_mark))
+#define MARKS_MAX (1024 * sizeof(struct lane_mark))
 
 void
 lane_init(struct lane *l, int stream)
@@ -24,10 +24,26 @@ lane_fini(struct lane *l)
 	buf_fini(&l->marks);
 }
 
+/* When there are many marks the last one takes more bytes: these wait a little longer than they
+ * must. */
+static int
+mark(struct lane *l, size_t n, jpos at)
+{
+	struct lane_mark m = {at, n};
+
+	if (l->marks.len + sizeof(m) <= MARKS_MAX)
+		return buf_append(&l->marks, &m, sizeof(m));
+	uint8_t *last = l->marks.mem + l->marks.head + l->marks.len - sizeof(m);
+	memcpy(&m, last, sizeof(m));
+	m.n += n;
+	m.at = at > m.at ? at : m.at;
+	memcpy(last, &m, sizeof(m));
+	return 0;
+}
+
 static int
 hold(struct lane *l, const void *p, size_t n, jpos at)
 {
-	struct lane_mark mark = {at, n};
 	int r = buf_append(&l->hold, p, n);
 
 	if (r < 0)
@@ -36,7 +52,7 @@ hold(struct lane *l, const void *p, size_t n, jpos at)
 		l->ready += n;
 		return 0;
 	}
-	return buf_append(&l->marks, &mark, sizeof(mark));
+	return mark(l, n, at);
 }
 
 int

@@ -1,6 +1,7 @@
 /*
- * One direction of one stream in a session: bytes that came in and were recorded, on their way to the other channel. They wait here only
- * when they must: until they are on disk (durability sync), or until the far side has room.
+ * One direction of one stream in a session: bytes that came in and were recorded, on their way to
+ * the other channel. They wait here only when they must: until they are on disk (durability sync),
+ * or until the far side has room.
  */
 #ifndef HAWSER_CORE_LANE_H
 #define HAWSER_CORE_LANE_H
@@ -24,14 +25,16 @@ struct lane {
 void lane_init(struct lane *l, int stream);
 void lane_fini(struct lane *l);
 
-/* Takes n bytes. `at` is the journal's position that must be on disk first; 0: they may go now. Returns how many went to `to` at once;
- * HW_ELIMIT when the peer broke its window. */
+/* Takes n bytes. `at` is the journal's position that must be on disk first; 0: they may go now.
+ * Returns how many went to `to` at once; HW_ELIMIT when the peer broke its window, HW_ENOMEM: the
+ * lane is of no use then. */
 int lane_put(struct lane *l, struct channel *to, const void *p, size_t n, jpos at, size_t *moved);
 
 /* What waited for positions up to pos is ready. */
 void lane_synced(struct lane *l, jpos pos);
 
-/* Moves what it can; returns how many bytes. Ends the stream on `to` when all is gone and it ends. */
+/* Moves what it can; returns how many bytes. Ends the stream on `to` when all is gone and it ends.
+ */
 size_t lane_pump(struct lane *l, struct channel *to);
 
 /* Drops what is held; returns how much it was. */

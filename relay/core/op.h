@@ -1,9 +1,10 @@
 /*
  * An operation: one request from any door, from its bytes to its reply.
  *
- * op_execute(): find the row, decode and bound, authorise, record the intent, call the handler, record the outcome, reply. Handlers are
- * straight-line code on a worker thread, one file a family in relay/services/; each row of operations.def has its op_NAME() below. A
- * handler fills in the reply (memory from op->arena) and returns 0, or op_fail().
+ * op_execute(): find the row, decode and bound, authorise, record the intent, call the handler,
+ * record the outcome, reply. Handlers are straight-line code on a worker thread, one file a family
+ * in relay/services/; each row of operations.def has its op_NAME() below. A handler fills in the
+ * reply (memory from op->arena) and returns 0, or op_fail().
  */
 #ifndef HAWSER_CORE_OP_H
 #define HAWSER_CORE_OP_H
@@ -21,7 +22,8 @@ struct archiver;
 
 struct op;
 
-/* What dispatch calls: each row's unpacks its structs for op_NAME(). The table is services_handlers (services/table.h). */
+/* What dispatch calls: each row's unpacks its structs for op_NAME(). The table is services_handlers
+ * (services/table.h). */
 typedef int op_handler(struct op *op, const void *request, void *reply);
 
 /* What handlers work with; one a relay, constant after start. */
@@ -57,12 +59,13 @@ struct op {
 /* Sets the error and returns its code. */
 int op_fail(struct op *op, int code, const char *fmt, ...) HW_PRINTF(3, 4);
 
-#define HW_OP(id, name, req, rep, door, action, res, field, audit, doc)                            \
+#define HW_OP(id, name, req, rep, door, action, res, field, audit, doc) \
 	int op_##id(struct op *op, const struct msg_##req *req, struct msg_##rep *rep);
 #include "proto/schema/operations.def"
 #undef HW_OP
 
-/* ARNs, as SSM shapes them: arn:aws:ssm:REGION:ACCOUNT:managed-instance/mi-... From the arena; NULL without memory. */
+/* ARNs, as SSM shapes them: arn:aws:ssm:REGION:ACCOUNT:managed-instance/mi-... From the arena; NULL
+ * without memory. */
 const char *arn_node(struct op *op, const char *id);
 const char *arn_user(struct op *op, const char *name);
 const char *arn_session(struct op *op, const char *id);

@@ -7,12 +7,13 @@
 #include "proto/wire/link.h"
 #include "relay/core/broker_private.h"
 #include "relay/core/call.h"
+#include "relay/core/fit.h"
+#include "relay/core/registry.h"
+#include "relay/core/seen.h"
 #include "relay/core/session.h"
-#include "relay/store/nodes.h"
-#include "relay/store/store.h"
 
-
-/* --- operations over the link ------------------------------------------------------------------- */
+/* --- operations over the link -------------------------------------------------------------------
+ */
 
 struct peer_call {
 	struct call call;
@@ -48,12 +49,25 @@ run_call(void *arg)
 	call_execute(&pc->call);
 }
 
+/* A node that has renewed over this very link goes on with it: its link is as new as its
+ * certificate. */
+static void
+take_renewal(struct peer *p)
+{
+	struct reg_node node;
+
+	if (p->who.role == ROLE_NODE && registry_node(p->broker->env->registry, p->who.id, &node))
+		memcpy(p->who.serial, node.serial, sizeof(p->who.serial));
+}
+
 static void
 on_call_done(void *arg)
 {
 	struct peer_call *pc = arg;
 	struct peer *p = pc->peer;
 
+	if (pc->call.code == 0 && op_find(pc->call.op) == &op_rows[OP_renew_certificate])
+		take_renewal(p);
 	if (p->link != NULL && pc->call.code == 0)
 		link_respond_raw(p->link, pc->id, buf_data(&pc->call.reply), pc->call.reply.len);
 	else if (p->link != NULL)
@@ -99,76 +113,77 @@ on_request(void *arg, struct link *l, uint64_t id, const char *op, const void *b
 		link_respond(l, id, r, hw_code_meaning(r), NULL, NULL);
 }
 
-/* --- life ----------------------------------------------------------------------------------------- */
+/* --- life
+ * ----------------------------------------------------------------------------------------- */
 
-struct seen_job {
-	struct store *store;
-	struct log_ctx log;
-	char id[CERT_ID_MAX];
-	int64_t when;
-};
-
-static int
-write_seen(void *arg, struct db *db, struct hw_err *err)
+bool
+peer_is_welcome(const struct peer *p)
 {
-	const struct seen_job *job = arg;
+	struct registry *registry = p->broker->env->registry;
+	struct reg_node node;
+	struct reg_user user;
 
-	return node_set_seen(db, job->id, job->when, err);
-}
-
-static void
-run_seen(void *arg)
-{
-	struct seen_job *job = arg;
-	struct hw_err err = HW_ERR_INIT;
-
-	if (store_write(job->store, write_seen, job, &err) < 0)
-		log_warn(job, "node.seen.unsaved", "%s", hw_err_text(&err));
-}
-
-/* When a node was last here outlives this relay's process. */
-static void
-save_seen(struct peer *p)
-{
-	struct seen_job *job = p->who.role == ROLE_NODE ? calloc(1, sizeof(*job)) : NULL;
-
-	if (job == NULL)
-		return;
-	*job = (struct seen_job){.store = p->broker->env->store, .log = p->log,
-		.when = clock_wall(loop_clock(p->broker->loop))};
-	snprintf(job->id, sizeof(job->id), "%s", p->who.id);
-	if (!workers_submit(p->broker->workers, run_seen, free, job))
-		free(job);
+	if (p->who.role == ROLE_NODE)
+		return registry_node(registry, p->who.id, &node) &&
+			(strcmp(p->who.serial, node.serial) == 0 ||
+				strcmp(p->who.serial, node.serial_before) == 0);
+	return registry_user(registry, p->who.id, &user) && p->who.not_before >= user.valid_from;
 }
 
 static void
 note_link(struct peer *p, enum entry_kind kind, const char *reason)
 {
-	struct msg_ledger_entry e = {.reason = reason};
+	char text[512];
+	struct msg_ledger_entry e = {.reason = text};
 
-	broker_note(p->broker, kind, p, &e);
+	fit_text(text, sizeof(text), reason);
+	broker_note(p->broker, kind, p, &e, NULL);
+}
+
+static void
+note_seen(struct peer *p)
+{
+	if (p->who.role == ROLE_NODE)
+		seen_note(p->broker->seen, p->who.id, clock_wall(loop_clock(p->broker->loop)));
+}
+
+static void
+log_link(const struct peer *p, const char *event, int code, const char *why)
+{
+	char quoted[512];
+
+	log_escape(quoted, sizeof(quoted), why, strlen(why));
+	log_info(p, event, "code=%s why=%s", code == HW_ECLOSED ? "" : hw_code_name(code), quoted);
 }
 
 static void
 on_up(void *arg, struct link *l, const struct msg_hello *hello)
 {
 	struct peer *p = arg;
+	char software[128];
 
-	log_info(p, "link.up", "source=%s software=%s version=%d", p->source, hello->software,
+	if (!peer_is_welcome(p)) { /* it was removed since it was let in */
+		peer_close(p, HW_EREVOKED, "the node or user was removed");
+		return;
+	}
+	log_escape(software, sizeof(software), hello->software, strlen(hello->software));
+	log_info(p, "link.up", "source=%s software=%s version=%d", p->source, software,
 		link_version(l));
 	note_link(p, ENTRY_LINK_UP, hello->software);
-	broker_list_peer(p->broker, p);
-	save_seen(p);
+	note_seen(p);
+	p->up = true;
+	broker_peer_up(p->broker, p);
 }
 
+/* From here on nobody finds it. */
 static void
-detach(struct peer *p)
+detach(struct peer *p, const char *why)
 {
-	if (p->listed) {
-		note_link(p, ENTRY_LINK_DOWN, NULL);
-		save_seen(p);
-		broker_unlist_peer(p->broker, p);
+	if (p->up) {
+		note_link(p, ENTRY_LINK_DOWN, why);
+		note_seen(p);
 	}
+	broker_unlist_peer(p->broker, p);
 	p->link = NULL;
 }
 
@@ -178,8 +193,8 @@ on_down(void *arg, struct link *l, int code, const char *why)
 	struct peer *p = arg;
 
 	(void)l;
-	log_info(p, "link.down", "code=%s why=%s", code == HW_ECLOSED ? "" : hw_code_name(code), why);
-	detach(p);
+	log_link(p, "link.down", code, why);
+	detach(p, why);
 	free_if_done(p);
 }
 
@@ -192,15 +207,27 @@ on_open(void *arg, struct link *l, struct channel *ch, const struct msg_open *op
 	session_open(p->broker, p, ch, open);
 }
 
+/* A session never ends another one at once: the next one stays the next one. */
+static void
+end_sessions(struct peer *p, int code, const char *why)
+{
+	struct session *s, *next;
+
+	for (s = LIST_FIRST(&p->list); s != NULL; s = next) {
+		next = session_after(s, p);
+		session_end(s, code == HW_ECLOSED ? HW_EUNAVAILABLE : code, why);
+	}
+}
+
 void
 peer_close(struct peer *p, int code, const char *why)
 {
 	struct link *l = p->link;
 
-	if (l == NULL)
-		return;
-	log_info(p, "link.closed", "code=%s why=%s", hw_code_name(code), why);
-	detach(p);
+	hw_assert(l != NULL);
+	log_link(p, "link.closed", code, why);
+	end_sessions(p, code, why);
+	detach(p, why);
 	link_close(l, code, why);
 	free_if_done(p);
 }
@@ -236,11 +263,11 @@ peer_new(struct broker *b, const struct cert_identity *who, bool cert_expired, c
 		.arg = p,
 		.transport = transport,
 		.hello = {.version_min = 1,
-			.version_max = PROTO_VERSION,
-			.role = ROLE_RELAY,
-			.id = b->config->name,
-			.software = "hawser-relay/" HAWSER_VERSION,
-			.frame_max = FRAME_MESSAGE_MAX},
+			  .version_max = PROTO_VERSION,
+			  .role = ROLE_RELAY,
+			  .id = b->config->name,
+			  .software = "hawser-relay/" HAWSER_VERSION,
+			  .frame_max = FRAME_MESSAGE_MAX},
 		.peer_role = who->role,
 		.peer_id = p->who.id,
 		.opens = who->role == ROLE_NODE,
@@ -251,5 +278,6 @@ peer_new(struct broker *b, const struct cert_identity *who, bool cert_expired, c
 		free(p);
 		return NULL;
 	}
+	broker_list_peer(b, p);
 	return p;
 }

@@ -1,5 +1,6 @@
 /*
- * A connected node or user, as its certificate names it: the owner of one link's events. The broker's own; loop thread only.
+ * A connected node or user, as its certificate names it: the owner of one link's events. The
+ * broker's own; loop thread only.
  */
 #ifndef HAWSER_CORE_PEER_H
 #define HAWSER_CORE_PEER_H
@@ -13,19 +14,23 @@
 #include "proto/wire/link.h"
 
 struct broker;
+struct session;
 
 struct peer {
 	struct log_ctx log;
 	struct broker *broker;
-	struct link *link; /* NULL once it is down; the peer then only waits for its calls */
+	struct link *link; /* NULL once it is over; the peer then only waits for its calls */
 	struct cert_identity who;
 	bool cert_expired;
+	bool up; /* HELLO has come */
 	char source[64];
-	int holds;    /* operations and tickets that workers have: the struct stays until they are back */
-	int sessions; /* live, on this node or of this user's link */
-	bool listed;
-	TAILQ_ENTRY(peer) entry;
-	UT_hash_handle hh; /* nodes, by who.id */
+	int holds; /* operations and tickets that workers have: the struct stays until they are back
+		    */
+	int sessions; /* on this node, or of this user's link; the broker's lock guards it */
+	LIST_HEAD(, session) list; /* and these they are */
+	TAILQ_ENTRY(peer) entry;   /* all that have a link */
+	struct peer *older;	   /* an older link of the same user */
+	UT_hash_handle hh;	   /* nodes that are up, users' newest links, by who.id */
 };
 
 /* While a worker looks at the peer. Releasing may free it. */
@@ -34,11 +39,14 @@ void peer_release(struct peer *p);
 
 #define PEER_CALLS_MAX 64 /* more at once are answered with HW_EFULL */
 
-/* Makes the link; the broker lists the peer when HELLO has come. NULL without memory. */
-struct peer *peer_new(struct broker *b, const struct cert_identity *who, bool cert_expired, const char *source,
-	struct link_transport *transport);
+/* Makes the link. NULL without memory. */
+struct peer *peer_new(struct broker *b, const struct cert_identity *who, bool cert_expired,
+	const char *source, struct link_transport *transport);
 
-/* Ends the link; its sessions end with it. */
+/* Ends its sessions, told why, and then the link. The pointer is dead. */
 void peer_close(struct peer *p, int code, const char *why);
+
+/* Whether a peer that was admitted would be admitted now. */
+bool peer_is_welcome(const struct peer *p);
 
 #endif

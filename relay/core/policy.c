@@ -18,11 +18,13 @@ policy_decide(struct policy_decision *ret, const struct policy_subject *who,
 		decide(ret, true, "open to whoever has a valid token");
 		return;
 	case DOOR_SELF:
-		decide(ret, who->role == ROLE_NODE || who->role == ROLE_USER, "concerns the caller alone");
+		decide(ret, who->role == ROLE_NODE || who->role == ROLE_USER,
+			"concerns the caller alone");
 		return;
 	case DOOR_NODE:
 		decide(ret, who->role == ROLE_NODE,
-			who->role == ROLE_NODE ? "nodes report about themselves" : "only a node may do this");
+			who->role == ROLE_NODE ? "nodes report about themselves"
+					       : "only a node may do this");
 		return;
 	case DOOR_USER:
 		break;

@@ -23,6 +23,7 @@ struct policy_decision {
 	char why[160]; /* the statement that decided, for people and the ledger */
 };
 
-void policy_decide(struct policy_decision *ret, const struct policy_subject *who, const struct policy_request *what);
+void policy_decide(struct policy_decision *ret, const struct policy_subject *who,
+	const struct policy_request *what);
 
 #endif

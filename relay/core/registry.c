@@ -39,13 +39,11 @@ registry_free(struct registry *r)
 
 	if (r == NULL)
 		return;
-	HASH_ITER(hh, r->nodes, n, next_n)
-	{
+	HASH_ITER(hh, r->nodes, n, next_n) {
 		HASH_DEL(r->nodes, n);
 		free(n);
 	}
-	HASH_ITER(hh, r->users, u, next_u)
-	{
+	HASH_ITER(hh, r->users, u, next_u) {
 		HASH_DEL(r->users, u);
 		free(u);
 	}

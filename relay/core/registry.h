@@ -1,6 +1,7 @@
 /*
- * Who exists, in memory: nodes and users with what admission and policy need of them. Filled at start, refreshed after each commit that
- * changes one (store.h, on_changed). Any thread; a look-up copies out, so that nothing is held.
+ * Who exists, in memory: nodes and users with what admission and policy need of them. Filled at
+ * start, refreshed after each commit that changes one (store.h, on_changed). Any thread; a look-up
+ * copies out, so that nothing is held.
  */
 #ifndef HAWSER_CORE_REGISTRY_H
 #define HAWSER_CORE_REGISTRY_H
@@ -15,13 +16,15 @@ struct registry;
 struct reg_node {
 	char id[ID_NODE_LEN + 1];
 	char name[257];
-	char serial[41], serial_before[41]; /* newest certificate's and the one before; older ones are clones */
+	char serial[41], serial_before[41]; /* newest certificate's and the one before; older ones
+					       are clones */
 };
 
 struct reg_user {
 	char name[65];
-	bool admin;	     /* the administrator policy is attached */
-	int64_t valid_from;  /* certificates issued before (microseconds since 1970) are not good: the user was made anew */
+	bool admin;	    /* the administrator policy is attached */
+	int64_t valid_from; /* certificates issued before (microseconds since 1970) are not good:
+			       the user was made anew */
 };
 
 struct registry *registry_new(void);

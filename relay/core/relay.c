@@ -1,8 +1,10 @@
 /*
- * Puts a relay together: opens what it stands on, from the bottom up, connects the parts, and closes them in the opposite order.
+ * Puts a relay together: opens what it stands on, from the bottom up, connects the parts, and
+ * closes them in the opposite order.
  */
 #include "relay/core/relay.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,16 +13,12 @@
 #include "audit/ledger.h"
 #include "audit/recording.h"
 #include "proto/base/file.h"
-#include "proto/wire/codec.h"
 #include "relay/core/broker_loop.h"
+#include "relay/core/fit.h"
 #include "relay/core/registry.h"
 #include "relay/core/relay_private.h"
 #include "relay/core/roster.h"
-#include "relay/core/session.h"
 #include "relay/core/workers.h"
-#include "relay/store/sessions.h"
-
-#define TIDY_EVERY (30 * USEC_PER_SEC)
 
 const struct relay_config *
 relay_config(const struct relay *r)
@@ -49,15 +47,18 @@ relay_edge_stats(struct relay *r)
 bool
 relay_healthy(const struct relay *r, const char **why)
 {
-	return !broker_frozen(r->broker, why);
+	if (broker_frozen(r->broker, why))
+		return false;
+	*why = r->archive_why;
+	return r->archive_why[0] == '\0';
 }
 
-/* --- news from other threads --------------------------------------------------------------------- */
+/* --- news from other threads ---------------------------------------------------------------------
+ */
 
 struct news {
 	struct relay *relay;
 	enum store_kind kind;
-	jpos pos;
 	char text[256];
 };
 
@@ -96,21 +97,22 @@ on_changed(void *arg, enum store_kind kind, const char *id, struct db *db)
 static void
 take_synced(void *arg)
 {
-	struct news *n = arg;
+	struct relay *r = arg;
 
-	if (n->relay->broker != NULL)
-		broker_synced(n->relay->broker, n->pos);
-	free(n);
+	atomic_store(&r->sync_posted, false);
+	if (r->broker != NULL)
+		broker_synced(r->broker, journal_synced(r->journal));
 }
 
+/* What is synced before the loop has looked needs no second look. */
 static void
 on_synced(void *arg, jpos pos)
 {
 	struct relay *r = arg;
-	struct news n = {.pos = pos};
 
-	if (r->config.durability == DURABILITY_SYNC)
-		post_news(r, take_synced, &n);
+	(void)pos;
+	if (r->config.durability == DURABILITY_SYNC && !atomic_exchange(&r->sync_posted, true))
+		loop_post(r->loop, take_synced, r);
 }
 
 static void
@@ -126,7 +128,7 @@ take_failed(void *arg)
 static void
 on_failed(void *arg, const char *why)
 {
-	struct news n = {.pos = 0};
+	struct news n = {.kind = 0};
 
 	snprintf(n.text, sizeof(n.text), "%s", why);
 	post_news(arg, take_failed, &n);
@@ -142,11 +144,34 @@ on_sealed(void *arg, const char *session_id, const uint8_t hash[SHA256_LEN], uin
 		.size = (int64_t)size,
 	};
 
-	if (ledger_append(r->ledger, ENTRY_RECORDING_SEALED, &e, NULL) == 0)
-		journal_sync(r->journal);
+	if (ledger_commit(r->ledger, ENTRY_RECORDING_SEALED, &e) < 0)
+		log_error(r, "recording.unsealed", "session=%s", session_id);
 }
 
-/* --- opening ----------------------------------------------------------------------------------------- */
+static void
+take_archive_failed(void *arg)
+{
+	struct news *n = arg;
+	struct msg_ledger_entry e = {.reason = n->text};
+
+	fit_text(n->relay->archive_why, sizeof(n->relay->archive_why), n->text);
+	ledger_append(n->relay->ledger, ENTRY_ALARM, &e, NULL);
+	free(n);
+}
+
+/* Sessions are recorded all the same, in the journal, which grows until an operator acts. */
+static void
+on_archive_failed(void *arg, const char *why)
+{
+	struct news n = {.kind = 0};
+
+	snprintf(n.text, sizeof(n.text), "recordings cannot be written: ");
+	fit_text(n.text + strlen(n.text), sizeof(n.text) - strlen(n.text), why);
+	post_news(arg, take_archive_failed, &n);
+}
+
+/* --- opening
+ * ----------------------------------------------------------------------------------------- */
 
 static const char *
 under(struct relay *r, char *out, size_t room, const char *name)
@@ -172,8 +197,9 @@ open_keys(struct relay *r, const struct relay_options *o, struct hw_err *err)
 	}
 	if ((rc = relay_config_load(&r->config, r->dir, err)) < 0) {
 		if (rc == HW_ENOTFOUND)
-			hw_err_set(err, rc, "%s holds no relay: make one with hawser-relay init --dir %s", o->dir,
-				o->dir);
+			hw_err_set(err, rc,
+				"%s holds no relay: make one with hawser-relay init --dir %s",
+				o->dir, o->dir);
 		return rc;
 	}
 	under(r, path, sizeof(path), o->master_key != NULL ? o->master_key : r->config.master_key);
@@ -217,6 +243,7 @@ open_audit(struct relay *r, const struct relay_options *o, struct hw_err *err)
 		.masks_file = under(r, masks, sizeof(masks), "masks"),
 		.threaded = r->threaded,
 		.on_sealed = on_sealed,
+		.on_failed = on_archive_failed,
 		.arg = r,
 	};
 	return archiver_new(&r->archiver, &ac, err);
@@ -279,120 +306,9 @@ open_broker(struct relay *r, const struct relay_options *o, struct hw_err *err)
 	return 0;
 }
 
-/* --- sessions that an earlier process left open -------------------------------------------------------- */
-
-struct sweep {
-	struct relay *relay;
-	struct arena *arena;
-	struct msg_strs ids;
-};
-
-#define SWEPT "the relay stopped while it was open"
-
-static int
-write_sweep(void *arg, struct db *db, struct hw_err *err)
-{
-	struct sweep *sw = arg;
-
-	return session_sweep_open(db, sw->arena, clock_wall(sw->relay->clock), SWEPT, &sw->ids, err);
-}
-
-/* Their recordings are completed, so that they can be sealed. */
-static int
-close_recordings(struct relay *r, const struct msg_strs *ids)
-{
-	struct msg_close close = {.code = hw_code_name(HW_EUNAVAILABLE), .message = SWEPT};
-	struct buf bytes;
-	int rc;
-
-	buf_init(&bytes, 1024);
-	rc = msg_encode(&bytes, MSG_ROW(close), &close, NULL);
-	for (size_t i = 0; i < ids->n && rc == 0; i++) {
-		struct journal_record rec = {
-			.type = JOURNAL_SESSION_END,
-			.session = session_number(ids->v[i]),
-			.time = clock_wall(r->clock),
-			.bytes = buf_data(&bytes),
-			.len = bytes.len,
-		};
-		struct msg_ledger_entry e = {.session_id = ids->v[i], .outcome = OUTCOME_FAILED, .reason = SWEPT};
-		jpos end;
-		if ((rc = journal_append(r->journal, &rec, &end)) == 0)
-			rc = ledger_append(r->ledger, ENTRY_SESSION_END, &e, NULL);
-	}
-	buf_fini(&bytes);
-	return rc;
-}
-
-static int
-sweep_sessions(struct relay *r, struct hw_err *err)
-{
-	struct sweep sw = {.relay = r, .arena = arena_new(16 << 20)};
-	int rc = sw.arena == NULL ? hw_err_set(err, HW_ENOMEM, "no memory") : 0;
-
-	if (rc == 0 && (rc = store_write(r->store, write_sweep, &sw, err)) == 0) {
-		if (sw.ids.n > 0)
-			log_warn(r, "sessions.swept", "n=%zu", sw.ids.n);
-		if ((rc = close_recordings(r, &sw.ids)) < 0)
-			hw_err_set(err, rc, "the journal cannot be written");
-	}
-	arena_free(sw.arena);
-	return rc;
-}
-
-/* --- tidying: tickets that nobody used -------------------------------------------------------------------- */
-
-static int
-read_late(void *arg, struct db *db, struct hw_err *err)
-{
-	struct sweep *sw = arg;
-	bool any = false;
-
-	int rc = session_any_late(db, clock_wall(sw->relay->clock), &any, err);
-	return rc < 0 ? rc : any ? 0 : HW_ENOTFOUND;
-}
-
-static int
-write_late(void *arg, struct db *db, struct hw_err *err)
-{
-	struct sweep *sw = arg;
-
-	return session_sweep_late(db, clock_wall(sw->relay->clock), err);
-}
-
-static void
-run_tidy(void *arg)
-{
-	struct relay *r = arg;
-	struct sweep sw = {.relay = r};
-	struct hw_err err = HW_ERR_INIT;
-
-	int rc = store_read(r->store, read_late, &sw, &err);
-	if (rc == 0)
-		rc = store_write(r->store, write_late, &sw, &err);
-	if (rc < 0 && rc != HW_ENOTFOUND)
-		log_warn(r, "tidy.failed", "%s", hw_err_text(&err));
-}
-
-static void
-on_tidied(void *arg)
-{
-	struct relay *r = arg;
-
-	r->tidying = false;
-}
-
-static void
-on_tidy(void *arg)
-{
-	struct relay *r = arg;
-
-	if (!r->tidying)
-		r->tidying = workers_submit(r->workers, run_tidy, on_tidied, r);
-	loop_timer_start(r->loop, &r->tidy, TIDY_EVERY);
-}
-
-/* --- life ------------------------------------------------------------------------------------------------------ */
+/* --- life
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 static int
 note_start(struct relay *r, struct hw_err *err)
@@ -417,44 +333,49 @@ relay_open(struct relay **ret, const struct relay_options *o, struct hw_err *err
 	r->clock = loop_clock(o->loop);
 	r->threaded = o->threaded;
 	r->dir = r->lock = -1;
-	r->tidy = (struct loop_timer){.fn = on_tidy, .arg = r};
 	snprintf(r->path, sizeof(r->path), "%s", o->dir);
 	if ((rc = open_keys(r, o, err)) < 0 || (rc = open_audit(r, o, err)) < 0 ||
 		(rc = open_store(r, err)) < 0 || (rc = open_broker(r, o, err)) < 0 ||
-		(rc = sweep_sessions(r, err)) < 0 || (rc = note_start(r, err)) < 0) {
+		(rc = upkeep_end_left_open(r, err)) < 0 || (rc = note_start(r, err)) < 0) {
 		relay_close(r);
 		return rc;
 	}
-	loop_timer_start(r->loop, &r->tidy, TIDY_EVERY);
+	r->started = true;
+	upkeep_start(r);
 	*ret = r;
 	return 0;
 }
 
+/* The last entry is relay.stop: what ends by it is told before. */
 static void
-note_stop(struct relay *r)
+stop(struct relay *r)
 {
 	struct msg_ledger_entry e = {.sequence = 0};
 
-	if (r->broker == NULL)
-		return;
-	broker_stop(r->broker, "the relay is stopping");
-	ledger_append(r->ledger, ENTRY_RELAY_STOP, &e, NULL);
+	upkeep_stop(r);
+	if (r->broker != NULL)
+		broker_stop(r->broker, "the relay is stopping");
+	workers_drain(r->workers);
+	if (r->started)
+		ledger_append(r->ledger, ENTRY_RELAY_STOP, &e, NULL);
 }
 
+/* From the top down. What threads of the lower parts post meanwhile finds no broker any more. */
 void
 relay_close(struct relay *r)
 {
 	if (r == NULL)
 		return;
-	loop_timer_stop(r->loop, &r->tidy);
-	note_stop(r);
+	stop(r);
 	workers_free(r->workers);
-	loop_settle(r->loop); /* what the workers posted at last */
+	loop_settle(r->loop);
 	broker_free(r->broker);
 	r->broker = NULL;
 	store_close(r->store);
 	archiver_free(r->archiver);
+	loop_settle(r->loop); /* the archiver's last words are entries of the ledger */
 	ledger_free(r->ledger);
+	r->ledger = NULL;
 	journal_close(r->journal);
 	loop_settle(r->loop);
 	registry_free(r->registry);
@@ -463,84 +384,4 @@ relay_close(struct relay *r)
 	fd_close(r->lock);
 	fd_close(r->dir);
 	free(r);
-}
-
-/* --- links -------------------------------------------------------------------------------------------------------- */
-
-static int
-admit_node(struct relay *r, const struct cert_identity *who, struct hw_err *err)
-{
-	struct reg_node node;
-
-	if (!registry_node(r->registry, who->id, &node))
-		return hw_err_set(err, HW_EREVOKED, "node %s is not registered, or was removed", who->id);
-	if (strcmp(who->serial, node.serial) == 0 || strcmp(who->serial, node.serial_before) == 0)
-		return 0;
-	log_error(r, "node.clone", "node=%s serial=%s newest=%s", who->id, who->serial, node.serial);
-	return hw_err_set(err, HW_EREVOKED,
-		"node %s showed an outdated certificate: it, or a copy of it, has renewed since", who->id);
-}
-
-static int
-admit_user(struct relay *r, const struct cert_identity *who, bool expired, struct hw_err *err)
-{
-	struct reg_user user;
-
-	if (expired)
-		return hw_err_set(err, HW_EEXPIRED, "the certificate of %s has expired: log in again", who->id);
-	if (!registry_user(r->registry, who->id, &user))
-		return hw_err_set(err, HW_EREVOKED, "no user is named %s", who->id);
-	if (who->not_before < user.valid_from)
-		return hw_err_set(err, HW_EREVOKED, "this certificate is of an earlier user named %s", who->id);
-	return 0;
-}
-
-static void
-note_refused(struct relay *r, const struct cert_identity *who, const char *source, const char *why)
-{
-	struct msg_ledger_entry e = {
-		.principal = who->id,
-		.source = source,
-		.outcome = OUTCOME_DENIED,
-		.reason = why,
-	};
-
-	if (ledger_append(r->ledger, ENTRY_LINK_REFUSED, &e, NULL) == 0)
-		journal_sync(r->journal);
-}
-
-int
-relay_admit(struct relay *r, const struct cert_identity *who, bool expired, const char *source,
-	struct hw_err *err)
-{
-	struct hw_err mine = HW_ERR_INIT;
-	int rc;
-
-	if (who->role == ROLE_NODE)
-		rc = admit_node(r, who, &mine);
-	else if (who->role == ROLE_USER)
-		rc = admit_user(r, who, expired, &mine);
-	else
-		rc = hw_err_set(&mine, HW_ECERT, "a relay's certificate cannot open a link");
-	if (rc == 0 && broker_links(r->broker) >= (size_t)r->config.max_links)
-		rc = hw_err_set(&mine, HW_EFULL, "%d links are open, and no more are allowed", r->config.max_links);
-	if (rc < 0) {
-		note_refused(r, who, source, hw_err_text(&mine));
-		if (err != NULL)
-			*err = mine;
-	}
-	return rc;
-}
-
-struct link *
-relay_link(struct relay *r, const struct cert_identity *who, bool expired, const char *source,
-	struct link_transport *transport)
-{
-	return broker_link(r->broker, who, expired, source, transport);
-}
-
-bool
-relay_before_write(struct relay *r)
-{
-	return broker_before_write(r->broker);
 }

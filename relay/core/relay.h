@@ -1,6 +1,6 @@
 /*
- * A relay, without its sockets: what the edge hands connections and requests to, and what a test drives on a fake clock.
- * Loop thread only.
+ * A relay, without its sockets: what the edge hands connections and requests to, and what a test
+ * drives on a fake clock. Loop thread only.
  */
 #ifndef HAWSER_CORE_RELAY_H
 #define HAWSER_CORE_RELAY_H
@@ -22,13 +22,13 @@ struct relay_options {
 	struct loop *loop;
 	const struct log_ctx *log;
 	bool threaded; /* false: workers, store, journal and archiver run inline: for tests */
-	op_handler *const *handlers; /* OP_COUNT of them: services_handlers */
+	op_handler *const *handlers;	     /* OP_COUNT of them: services_handlers */
 	const struct journal_io *journal_io; /* NULL: the system's */
-	const char *master_key; /* path; NULL: the configuration's */
+	const char *master_key;		     /* path; NULL: the configuration's */
 };
 
-/* Makes a fleet in an empty (or missing) directory: CA, relay certificate, keys, configuration, store, the user `admin`. `invite` is its
- * invite. HW_EEXISTS when there is one already. */
+/* Makes a fleet in an empty (or missing) directory: CA, relay certificate, keys, configuration,
+ * store, the user `admin`. `invite` is its invite. HW_EEXISTS when there is one already. */
 #define RELAY_INVITE_LEN 64
 struct relay_init_options {
 	const char *dir;
@@ -37,7 +37,8 @@ struct relay_init_options {
 	const char *advertise;	/* HOST:PORT; NULL: the listening one */
 	const char *master_key; /* NULL: DIR/master.key */
 };
-int relay_init(const struct relay_init_options *options, char invite[RELAY_INVITE_LEN + 1], char url[512], struct hw_err *err);
+int relay_init(const struct relay_init_options *options, char invite[RELAY_INVITE_LEN + 1],
+	char url[512], struct hw_err *err);
 
 /* Opens everything but sockets. */
 int relay_open(struct relay **ret, const struct relay_options *options, struct hw_err *err);
@@ -47,39 +48,52 @@ const struct relay_config *relay_config(const struct relay *r);
 const struct hw_clock *relay_clock(const struct relay *r);
 struct ca *relay_ca(const struct relay *r);
 
-/* --- links ---------------------------------------------------------------------------------------------------------------------- */
+/* --- links
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
 
-/* Whether the holder of a verified certificate may have a link now: it exists, is not revoked, its certificate is not a clone's. `expired`
- * is cert_verify's (a node within its grace). The refusal is put into the ledger. Called before the WebSocket upgrade is answered. */
-int relay_admit(struct relay *r, const struct cert_identity *who, bool expired, const char *source, struct hw_err *err);
+/* Whether the holder of a verified certificate may have a link now: it exists, is not revoked, its
+ * certificate is not a clone's. `expired` is cert_verify's (a node within its grace). The refusal
+ * is put into the ledger, unless there is only no room (HW_EFULL). Called before the WebSocket
+ * upgrade is answered. */
+int relay_admit(struct relay *r, const struct cert_identity *who, bool expired, const char *source,
+	struct hw_err *err);
 
-/* The admitted peer's connection is up: its link, to be fed by the transport. NULL without memory. */
-struct link *relay_link(struct relay *r, const struct cert_identity *who, bool expired, const char *source,
-	struct link_transport *transport);
+/* The admitted peer's connection is up: its link, to be fed by the transport. NULL without memory.
+ */
+struct link *relay_link(struct relay *r, const struct cert_identity *who, bool expired,
+	const char *source, struct link_transport *transport);
 
-/* To be called before the bytes of link_writable() are taken: makes sure that all that was recorded for them is in the journal. False:
- * it could not be, and nothing may be sent that carries a session's bytes; link_writable() then has none. */
+/* To be called before the bytes of link_writable() are taken: makes sure that all that was recorded
+ * for them is in the journal. False: it could not be, and nothing may be sent that carries a
+ * session's bytes; link_writable() then has none. */
 bool relay_before_write(struct relay *r);
 
-/* --- HTTP ------------------------------------------------------------------------------------------------------------------------ */
+/* --- HTTP
+ * ------------------------------------------------------------------------------------------------------------------------
+ */
 
-/* An operation through a door of HTTPS: `who` is NULL for the ANON door (RegisterManagedInstance, Login). Calls done once, from the loop,
- * with an HTTP status and a JSON body (an error's is {"__type":...,"message":...}); false when the queue is full. The body is copied. The
- * caller may forget it with relay_http_forget(arg). */
-typedef void relay_http_fn(void *arg, int status, const char *body, size_t n, const char *request_id);
-bool relay_http(struct relay *r, const char *op, const char *source, const void *body, size_t n, relay_http_fn *done, void *arg);
+/* An operation through a door of HTTPS: `who` is NULL for the ANON door (RegisterManagedInstance,
+ * Login). Calls done once, from the loop, with an HTTP status and a JSON body (an error's is
+ * {"__type":...,"message":...}); false when the queue is full. The body is copied. The caller may
+ * forget it with relay_http_forget(arg). */
+typedef void relay_http_fn(void *arg, int status, const char *body, size_t n,
+	const char *request_id);
+bool relay_http(struct relay *r, const char *op, const char *source, const void *body, size_t n,
+	relay_http_fn *done, void *arg);
 void relay_http_forget(struct relay *r, const void *arg);
 
 /* Prometheus text. */
 void relay_metrics(struct relay *r, struct buf *out);
 /* What the edge counts for the metrics. */
 struct edge_stats {
-	uint64_t accepted, refused_budget, refused_certificate, handshake_timeouts, header_timeouts, http_requests, upgrades;
+	uint64_t accepted, refused_budget, refused_certificate, handshake_timeouts, header_timeouts,
+		http_requests, upgrades;
 	uint64_t unauthenticated; /* now */
 };
 struct edge_stats *relay_edge_stats(struct relay *r);
 
-/* What /healthz says: 200 "ok", or 503 and the reason (the journal has failed). */
+/* What /healthz says: 200 "ok", or 503 and the reason (journal or archiver have failed). */
 bool relay_healthy(const struct relay *r, const char **why);
 
 #endif

@@ -1,6 +1,8 @@
-/* A relay's struct, for relay.c, http.c and metrics.c. */
+/* A relay's struct, for relay.c, admit.c, http.c, metrics.c and upkeep.c. */
 #ifndef HAWSER_CORE_RELAY_PRIVATE_H
 #define HAWSER_CORE_RELAY_PRIVATE_H
+
+#include <stdatomic.h>
 
 #include "proto/base/log.h"
 #include "proto/trust/secret.h"
@@ -18,7 +20,7 @@ struct relay {
 	struct log_ctx log;
 	struct loop *loop;
 	const struct hw_clock *clock;
-	bool threaded;
+	bool threaded, started;
 	int dir, lock;
 	char path[1024];
 	struct relay_config config;
@@ -35,7 +37,14 @@ struct relay {
 	struct edge_stats edge;
 	struct loop_timer tidy;
 	bool tidying;
-	struct http_call *http; /* under way */
+	struct http_call *http;	  /* under way */
+	_Atomic bool sync_posted; /* the loop will look what was synced */
+	char archive_why[256];	  /* what stopped the archiver; "" while it runs */
 };
+
+/* upkeep.c */
+int upkeep_end_left_open(struct relay *r, struct hw_err *err);
+void upkeep_start(struct relay *r);
+void upkeep_stop(struct relay *r);
 
 #endif

@@ -2,12 +2,14 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 #include "proto/base/list.h"
 
 struct work {
 	TAILQ_ENTRY(work) entry;
+	struct workers *workers;
 	void (*run)(void *);
 	void (*done)(void *);
 	void *arg;
@@ -16,13 +18,25 @@ struct work {
 struct workers {
 	struct loop *loop;
 	pthread_mutex_t lock;
-	pthread_cond_t more;
+	pthread_cond_t more, idle;
 	TAILQ_HEAD(, work) queue;
 	size_t queued;
+	int running;
 	bool stop;
+	size_t pending; /* submitted, and not done yet; the loop's */
 	int n;
 	pthread_t threads[];
 };
+
+static void
+on_done(void *arg)
+{
+	struct work *k = arg;
+
+	k->workers->pending--;
+	k->done(k->arg);
+	free(k);
+}
 
 static void
 work_inline(void *arg)
@@ -30,8 +44,7 @@ work_inline(void *arg)
 	struct work *k = arg;
 
 	k->run(k->arg);
-	k->done(k->arg);
-	free(k);
+	on_done(k);
 }
 
 static void *
@@ -50,11 +63,13 @@ worker_main(void *arg)
 		}
 		TAILQ_REMOVE(&w->queue, k, entry);
 		w->queued--;
+		w->running++;
 		pthread_mutex_unlock(&w->lock);
 		k->run(k->arg);
-		loop_post(w->loop, k->done, k->arg);
-		free(k);
+		loop_post(w->loop, on_done, k);
 		pthread_mutex_lock(&w->lock);
+		if (--w->running == 0 && w->queued == 0)
+			pthread_cond_signal(&w->idle);
 	}
 	pthread_mutex_unlock(&w->lock);
 	return NULL;
@@ -83,15 +98,35 @@ workers_new(struct workers **ret, struct loop *loop, int n, struct hw_err *err)
 	w->loop = loop;
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->more, NULL);
+	pthread_cond_init(&w->idle, NULL);
 	TAILQ_INIT(&w->queue);
 	for (; w->n < n; w->n++) {
 		if (start_thread(&w->threads[w->n], w) != 0) {
 			workers_free(w);
-			return hw_err_set(err, HW_ESYS, "cannot start worker thread %d of %d", w->n + 1, n);
+			return hw_err_set(err, HW_ESYS, "cannot start worker thread %d of %d",
+				w->n + 1, n);
 		}
 	}
 	*ret = w;
 	return 0;
+}
+
+static void
+wait_until_idle(struct workers *w)
+{
+	pthread_mutex_lock(&w->lock);
+	while (w->queued > 0 || w->running > 0)
+		pthread_cond_wait(&w->idle, &w->lock);
+	pthread_mutex_unlock(&w->lock);
+}
+
+void
+workers_drain(struct workers *w)
+{
+	while (w != NULL && w->pending > 0) {
+		wait_until_idle(w);
+		loop_settle(w->loop);
+	}
 }
 
 void
@@ -99,38 +134,71 @@ workers_free(struct workers *w)
 {
 	if (w == NULL)
 		return;
+	workers_drain(w);
 	pthread_mutex_lock(&w->lock);
 	w->stop = true;
 	pthread_cond_broadcast(&w->more);
 	pthread_mutex_unlock(&w->lock);
 	for (int i = 0; i < w->n; i++)
 		pthread_join(w->threads[i], NULL);
+	pthread_cond_destroy(&w->idle);
 	pthread_cond_destroy(&w->more);
 	pthread_mutex_destroy(&w->lock);
 	free(w);
 }
 
-bool
-workers_submit(struct workers *w, void (*run)(void *), void (*done)(void *), void *arg)
+/* False past `max`. */
+static bool
+enqueue(struct workers *w, struct work *k, size_t max)
 {
-	struct work *k = malloc(sizeof(*k));
-
-	if (k == NULL)
-		return false;
-	*k = (struct work){.run = run, .done = done, .arg = arg};
-	if (w->n == 0) {
-		loop_post(w->loop, work_inline, k);
-		return true;
-	}
 	pthread_mutex_lock(&w->lock);
-	bool room = w->queued < WORKERS_QUEUE_MAX && !w->stop;
+	bool room = w->queued < max;
 	if (room) {
 		TAILQ_INSERT_TAIL(&w->queue, k, entry);
 		w->queued++;
 		pthread_cond_signal(&w->more);
 	}
 	pthread_mutex_unlock(&w->lock);
-	if (!room)
-		free(k);
 	return room;
+}
+
+static bool
+submit(struct workers *w, struct work *k, size_t max)
+{
+	if (w->n == 0)
+		loop_post(w->loop, work_inline, k);
+	else if (!enqueue(w, k, max))
+		return false;
+	w->pending++;
+	return true;
+}
+
+static struct work *
+work_new(struct workers *w, void (*run)(void *), void (*done)(void *), void *arg)
+{
+	struct work *k = malloc(sizeof(*k));
+
+	if (k != NULL)
+		*k = (struct work){.workers = w, .run = run, .done = done, .arg = arg};
+	return k;
+}
+
+bool
+workers_submit(struct workers *w, void (*run)(void *), void (*done)(void *), void *arg)
+{
+	struct work *k = work_new(w, run, done, arg);
+
+	if (k != NULL && submit(w, k, WORKERS_QUEUE_MAX))
+		return true;
+	free(k);
+	return false;
+}
+
+void
+workers_owe(struct workers *w, void (*run)(void *), void (*done)(void *), void *arg)
+{
+	struct work *k = work_new(w, run, done, arg);
+
+	hw_assert(k != NULL); /* as loop_post(): a promise cannot be taken back */
+	submit(w, k, SIZE_MAX);
 }

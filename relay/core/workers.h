@@ -1,5 +1,6 @@
 /*
- * A small pool of threads for what may block: operations, the store, waiting for the disk. Results come back to the loop.
+ * A small pool of threads for what may block: operations, the store, waiting for the disk. Results
+ * come back to the loop. Everything here is for the loop's thread.
  */
 #ifndef HAWSER_CORE_WORKERS_H
 #define HAWSER_CORE_WORKERS_H
@@ -15,10 +16,19 @@ struct workers;
 /* n threads; with 0 the work runs on the loop's thread, from loop_post(): for tests. */
 int workers_new(struct workers **ret, struct loop *loop, int n, struct hw_err *err);
 
-/* Finishes what is queued, then joins the threads. The done callbacks of it are still posted. */
+/* Finishes what was submitted, `done` and what that submits included; then joins the threads. */
 void workers_free(struct workers *w);
 
-/* run(arg) on a worker, then done(arg) on the loop. False when the queue is full: nothing is called. */
+/* The same without the end: nothing is under way when it returns. For an owner that closes down;
+ * the loop is settled meanwhile. */
+void workers_drain(struct workers *w);
+
+/* run(arg) on a worker, then done(arg) on the loop. False when the queue is full: nothing is
+ * called. */
 bool workers_submit(struct workers *w, void (*run)(void *), void (*done)(void *), void *arg);
+
+/* The same for what was promised already, such as the end of a session: never refused. Who calls it
+ * bounds how much of it there can be. */
+void workers_owe(struct workers *w, void (*run)(void *), void (*done)(void *), void *arg);
 
 #endif

@@ -1,0 +1,122 @@
+/* Who is let in. */
+#include <stdio.h>
+#include <string.h>
+
+#include "audit/journal.h"
+#include "audit/ledger.h"
+#include "relay/core/arn.h"
+#include "relay/core/broker_loop.h"
+#include "relay/core/fit.h"
+#include "relay/core/registry.h"
+#include "relay/core/relay_private.h"
+
+static void
+note(struct relay *r, enum entry_kind kind, const struct cert_identity *who, const char *source,
+	const char *why)
+{
+	char arn[ARN_MAX], reason[512];
+	struct msg_ledger_entry e = {
+		.principal = arn,
+		.source = source,
+		.outcome = OUTCOME_DENIED,
+		.reason = reason,
+	};
+
+	if (who->role == ROLE_NODE)
+		arn_write_node(arn, &r->config, who->id);
+	else
+		arn_write_user(arn, &r->config, who->id);
+	fit_text(reason, sizeof(reason), why);
+	if (ledger_append(r->ledger, kind, &e, NULL) == 0)
+		journal_sync(r->journal);
+}
+
+static int
+admit_node(struct relay *r, const struct cert_identity *who, const char *source, struct hw_err *err)
+{
+	struct reg_node node;
+
+	if (!registry_node(r->registry, who->id, &node))
+		return hw_err_set(err, HW_EREVOKED, "node %s is not registered, or was removed",
+			who->id);
+	if (strcmp(who->serial, node.serial) == 0 || strcmp(who->serial, node.serial_before) == 0)
+		return 0;
+	log_error(r, "node.clone", "node=%s serial=%s newest=%s", who->id, who->serial,
+		node.serial);
+	hw_err_set(err, HW_EREVOKED,
+		"node %s showed an outdated certificate: it, or a copy of it, has renewed since",
+		who->id);
+	note(r, ENTRY_ALARM, who, source, hw_err_text(err));
+	return HW_EREVOKED;
+}
+
+static int
+admit_user(struct relay *r, const struct cert_identity *who, bool expired, struct hw_err *err)
+{
+	struct reg_user user;
+
+	if (expired)
+		return hw_err_set(err, HW_EEXPIRED,
+			"the certificate of %s has expired: log in again", who->id);
+	if (!registry_user(r->registry, who->id, &user))
+		return hw_err_set(err, HW_EREVOKED, "no user is named %s", who->id);
+	if (who->not_before < user.valid_from)
+		return hw_err_set(err, HW_EREVOKED,
+			"this certificate is of an earlier user named %s", who->id);
+	return 0;
+}
+
+/* No decision about who it is, and so no entry: whoever dials again and again would fill the
+ * ledger. */
+static int
+check_room(struct relay *r, const struct cert_identity *who, struct hw_err *err)
+{
+	const struct relay_config *c = &r->config;
+	int rc = 0;
+
+	if (broker_links(r->broker) >= (size_t)c->max_links)
+		rc = hw_err_set(err, HW_EFULL, "%d links are open, and no more are allowed",
+			c->max_links);
+	else if (who->role == ROLE_USER &&
+		broker_user_links(r->broker, who->id) >= c->max_links_per_user)
+		rc = hw_err_set(err, HW_EFULL, "%s has %d links open, and no more are allowed",
+			who->id, c->max_links_per_user);
+	if (rc < 0)
+		log_warn(r, "link.full", "why=\"%s\"", hw_err_text(err));
+	return rc;
+}
+
+int
+relay_admit(struct relay *r, const struct cert_identity *who, bool expired, const char *source,
+	struct hw_err *err)
+{
+	struct hw_err mine = HW_ERR_INIT;
+	int rc;
+
+	if (who->role == ROLE_NODE)
+		rc = admit_node(r, who, source, &mine);
+	else if (who->role == ROLE_USER)
+		rc = admit_user(r, who, expired, &mine);
+	else
+		rc = hw_err_set(&mine, HW_ECERT, "a relay's certificate cannot open a link");
+	if (rc < 0)
+		note(r, ENTRY_LINK_REFUSED, who, source, hw_err_text(&mine));
+	else
+		rc = check_room(r, who, &mine);
+	if (rc < 0 && err != NULL)
+		*err = mine;
+	return rc;
+}
+
+struct link *
+relay_link(struct relay *r, const struct cert_identity *who, bool expired, const char *source,
+	struct link_transport *transport)
+{
+	return broker_link(r->broker, who, expired, source, transport);
+}
+
+bool
+relay_before_write(struct relay *r)
+{
+	return broker_before_write(r->broker);
+}

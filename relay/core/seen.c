@@ -1,0 +1,117 @@
+#include "relay/core/seen.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/buf.h"
+#include "proto/base/id.h"
+#include "relay/core/workers.h"
+#include "relay/store/nodes.h"
+#include "relay/store/store.h"
+
+#define NOTES_MAX (100000 * sizeof(struct note)) /* what comes beyond that is not saved */
+
+struct note {
+	char id[ID_NODE_LEN + 1];
+	int64_t when;
+};
+
+struct seen {
+	struct log_ctx log;
+	struct workers *workers;
+	struct store *store;
+	struct buf notes;  /* not yet with a worker */
+	struct buf saving; /* a worker's */
+	bool busy;
+};
+
+static int
+write_notes(void *arg, struct db *db, struct hw_err *err)
+{
+	const struct seen *s = arg;
+	const uint8_t *at = buf_data(&s->saving);
+	struct note note;
+	int r = 0;
+
+	for (size_t i = 0; i < s->saving.len && r == 0; i += sizeof(note)) {
+		memcpy(&note, at + i, sizeof(note));
+		r = node_set_seen(db, note.id, note.when, err);
+	}
+	return r;
+}
+
+static void
+run_save(void *arg)
+{
+	struct seen *s = arg;
+	struct hw_err err = HW_ERR_INIT;
+
+	if (store_write(s->store, write_notes, s, &err) < 0)
+		log_warn(s, "nodes.seen.unsaved", "n=%zu why=\"%s\"",
+			s->saving.len / sizeof(struct note), hw_err_text(&err));
+}
+
+static void save(struct seen *s);
+
+static void
+on_saved(void *arg)
+{
+	struct seen *s = arg;
+
+	buf_fini(&s->saving);
+	s->busy = false;
+	save(s);
+}
+
+/* When the workers' queue is full the notes stay, and go with the next one. */
+static void
+save(struct seen *s)
+{
+	if (s->busy || s->notes.len == 0)
+		return;
+	s->saving = s->notes;
+	buf_init(&s->notes, NOTES_MAX);
+	s->busy = workers_submit(s->workers, run_save, on_saved, s);
+	if (s->busy)
+		return;
+	s->notes = s->saving;
+	buf_init(&s->saving, NOTES_MAX);
+}
+
+void
+seen_note(struct seen *s, const char *node_id, int64_t when)
+{
+	struct note note = {.when = when};
+
+	snprintf(note.id, sizeof(note.id), "%s", node_id);
+	if (s->notes.len + sizeof(note) <= NOTES_MAX)
+		buf_append(&s->notes, &note, sizeof(note));
+	save(s);
+}
+
+struct seen *
+seen_new(struct workers *workers, struct store *store, const struct log_ctx *log)
+{
+	struct seen *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	s->log = *log;
+	s->workers = workers;
+	s->store = store;
+	buf_init(&s->notes, NOTES_MAX);
+	buf_init(&s->saving, NOTES_MAX);
+	return s;
+}
+
+void
+seen_free(struct seen *s)
+{
+	if (s == NULL)
+		return;
+	hw_assert(!s->busy);
+	buf_fini(&s->notes);
+	buf_fini(&s->saving);
+	free(s);
+}

@@ -1,0 +1,272 @@
+/* How a session ends: what each side is told, and what journal, ledger and store keep of it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/core/arn.h"
+#include "relay/core/fit.h"
+#include "relay/core/session_private.h"
+#include "relay/store/store.h"
+
+/* --- the store
+ * ----------------------------------------------------------------------------------------- */
+
+struct end_job {
+	struct log_ctx log;
+	struct store *store;
+	struct journal *journal;
+	bool recorded; /* its end is in the journal, below `end` */
+	jpos end;
+	struct session_row row;
+};
+
+static int
+write_end(void *arg, struct db *db, struct hw_err *err)
+{
+	const struct end_job *job = arg;
+
+	return session_finish(db, &job->row, err);
+}
+
+/* The next start of the relay finds it, and ends it in recording, ledger and store alike. */
+static int
+write_unfinished(void *arg, struct db *db, struct hw_err *err)
+{
+	const struct end_job *job = arg;
+
+	return session_set_status(db, job->row.id, SESSION_STATUS_TERMINATING, err);
+}
+
+/* An end that is in the store is on disk in journal and ledger. */
+static void
+run_end(void *arg)
+{
+	struct end_job *job = arg;
+	struct hw_err err = HW_ERR_INIT;
+
+	bool recorded = job->recorded && journal_wait(job->journal, job->end) == 0;
+	int r = store_write(job->store, recorded ? write_end : write_unfinished, job, &err);
+	if (r < 0 && r != HW_ETERMINATED)
+		log_error(job, "session.unsaved", "why=\"%s\"", hw_err_text(&err));
+}
+
+static void
+save_end(struct session *s, bool recorded, jpos end)
+{
+	struct broker *b = s->broker;
+	struct end_job *job = calloc(1, sizeof(*job));
+	bool well = s->end_code == 0 || s->end_code == HW_ETERMINATED;
+
+	hw_assert(job != NULL);
+	*job = (struct end_job){
+		.log = s->log,
+		.store = b->env->store,
+		.journal = b->journal,
+		.recorded = recorded,
+		.end = end,
+		.row = *s->row,
+	};
+	job->row.command = NULL;
+	job->row.status = well ? SESSION_STATUS_TERMINATED : SESSION_STATUS_FAILED;
+	job->row.end = clock_wall(loop_clock(b->loop));
+	job->row.bytes_in = (int64_t)s->bytes_in;
+	job->row.bytes_out = (int64_t)s->bytes_out;
+	job->row.exited = s->ending.exited;
+	job->row.exit_status = (int)s->ending.exit_status;
+	fit_text(job->row.details, sizeof(job->row.details), s->details);
+	workers_owe(b->workers, run_end, free, job);
+}
+
+/* --- the end
+ * ------------------------------------------------------------------------------------------- */
+
+void
+session_free(struct session *s)
+{
+	for (int i = 0; i < STREAMS; i++)
+		lane_fini(&s->lanes[i]);
+	arena_free(s->arena);
+	free(s);
+}
+
+/* One entry for each session that had a session.start. */
+static bool
+note_end(struct session *s, jpos *end)
+{
+	char node[ARN_MAX], why[1025];
+	struct msg_ledger_entry e = {
+		.resource = node,
+		.session_id = s->id,
+		.outcome = s->end_code == 0 ? OUTCOME_OK : OUTCOME_FAILED,
+		.reason = why,
+		.size = (int64_t)(s->bytes_in + s->bytes_out),
+	};
+
+	arn_write_node(node, s->broker->config, s->row->node_id);
+	fit_text(why, sizeof(why), s->details);
+	return broker_note(s->broker, ENTRY_SESSION_END, s->user, &e, end) == 0;
+}
+
+/* What everybody else is told: journal, ledger, store. The channels are gone by now. */
+static void
+settle(struct session *s)
+{
+	jpos end = 0;
+	bool recorded = true;
+
+	if (s->recorded)
+		recorded = session_record_message(s, JOURNAL_SESSION_END, MSG_ROW(close),
+				   &s->ending, &end) == 0;
+	if (s->row != NULL) {
+		recorded = note_end(s, &end) && recorded;
+		save_end(s, recorded, end);
+	}
+}
+
+static void
+log_end(const struct session *s)
+{
+	char why[512];
+
+	log_escape(why, sizeof(why), s->details, strlen(s->details));
+	log_info(s, "session.end", "code=%s in=%llu out=%llu why=%s",
+		s->end_code == 0 ? "" : hw_code_name(s->end_code), (unsigned long long)s->bytes_in,
+		(unsigned long long)s->bytes_out, why);
+}
+
+static void
+tell_channels(struct session *s, bool accepted)
+{
+	int code = s->end_code != 0 ? s->end_code : HW_ECLOSED;
+
+	if (s->to_node != NULL)
+		channel_abort(s->to_node, code, s->details);
+	if (s->to_user != NULL && accepted)
+		channel_close(s->to_user, &s->ending);
+	else if (s->to_user != NULL)
+		channel_reject(s->to_user, code, s->details);
+	s->to_node = s->to_user = NULL;
+}
+
+static bool
+has_text(const char *text)
+{
+	return text != NULL && text[0] != '\0';
+}
+
+static void
+keep_reason(struct session *s, int code, const char *why)
+{
+	s->end_code = code;
+	if (why != s->details)
+		fit_text(s->details, sizeof(s->details), why);
+}
+
+static void
+reap(void *arg)
+{
+	session_free(arg);
+}
+
+void
+session_conclude(struct session *s, int code, const char *why)
+{
+	struct broker *b = s->broker;
+	bool accepted = s->state >= SESSION_LIVE;
+
+	if (s->state == SESSION_OVER)
+		return;
+	keep_reason(s, code, why);
+	/* An orderly end sends what is queued, when this session is no more and a journal that
+	 * fails can take nothing back: it must be written before. */
+	if (code == 0 && s->to_user != NULL && !broker_before_write(b))
+		keep_reason(s, HW_ERECORD, "how the session ended could not be recorded");
+	if (s->end_code != 0 && !has_text(s->ending.code)) {
+		s->ending.code = hw_code_name(s->end_code);
+		s->ending.message = s->details;
+	}
+	session_to(s, SESSION_OVER);
+	tell_channels(s, accepted);
+	settle(s);
+	broker_unlist_session(b, s);
+	log_end(s);
+	s->reap = (struct loop_task){.fn = reap, .arg = s};
+	loop_defer(b->loop, &s->reap);
+}
+
+void
+session_end(struct session *s, int code, const char *why)
+{
+	if (s->state > SESSION_REDEEMING)
+		session_conclude(s, code, why);
+	else if (s->end_code == 0) /* a worker holds it; the end waits until it is back */
+		keep_reason(s, code != 0 ? code : HW_ECLOSED, why);
+}
+
+void
+session_refuse(struct session *s, int code, const char *why)
+{
+	log_warn(s, "session.refused", "code=%s", hw_code_name(code));
+	session_conclude(s, code, why);
+}
+
+/* --- a side that goes
+ * ---------------------------------------------------------------------------------- */
+
+void
+session_finish_drained(struct session *s)
+{
+	char why[64] = "ended";
+
+	session_end_skipping(s);
+	if (has_text(s->ending.code)) {
+		session_conclude(s, hw_code_from_name(s->ending.code), s->ending.message);
+		return;
+	}
+	if (has_text(s->ending.signal))
+		snprintf(why, sizeof(why), "ended by signal %s", s->ending.signal);
+	else if (s->ending.exited)
+		snprintf(why, sizeof(why), "exit status %lld", (long long)s->ending.exit_status);
+	session_conclude(s, 0, why);
+}
+
+/* The texts of a CLOSE live only during the call. */
+static void
+keep_ending(struct session *s, const struct msg_close *close)
+{
+	s->ending = *close;
+	s->ending.code = close->code != NULL ? arena_strdup(s->arena, close->code) : NULL;
+	s->ending.message = close->message != NULL ? arena_strdup(s->arena, close->message) : NULL;
+	s->ending.signal = close->signal != NULL ? arena_strdup(s->arena, close->signal) : NULL;
+}
+
+void
+session_on_node_close(void *arg, struct channel *ch, int code, const struct msg_close *close)
+{
+	struct session *s = arg;
+
+	(void)ch;
+	s->to_node = NULL;
+	broker_leave_node(s->broker, s);
+	if (code == HW_EUNAVAILABLE || s->state < SESSION_LIVE) {
+		session_conclude(s, HW_EUNAVAILABLE, "the node's link was lost");
+		return;
+	}
+	keep_ending(s, close);
+	session_to(s, SESSION_DRAINING);
+	if (session_drained(s))
+		session_finish_drained(s);
+}
+
+void
+session_on_user_close(void *arg, struct channel *ch, int code, const struct msg_close *close)
+{
+	struct session *s = arg;
+
+	(void)ch, (void)close;
+	s->to_user = NULL;
+	if (code == HW_EUNAVAILABLE)
+		session_end(s, code, "the user's link was lost");
+	else
+		session_end(s, 0, "closed by its user");
+}

@@ -1,0 +1,334 @@
+/* How a session begins: a ticket is redeemed, the node is asked, and both sides are joined. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/core/arn.h"
+#include "relay/core/fit.h"
+#include "relay/core/session_private.h"
+#include "relay/store/store.h"
+
+#define ARENA_MAX (512 * 1024)
+
+static const struct channel_events user_channel_events, node_channel_events;
+
+/* --- the node
+ * ------------------------------------------------------------------------------------------ */
+
+static void
+on_node_accept(void *arg, struct channel *ch, const struct msg_accept *a)
+{
+	struct session *s = arg;
+	char run_as[128];
+	struct msg_accept accept = {
+		.session_id = s->id,
+		.run_as = a->run_as,
+		.pid = a->pid,
+		.window = a->window < SESSION_WINDOW ? a->window : SESSION_WINDOW,
+	};
+
+	(void)ch;
+	if (s->frozen) {
+		session_refuse(s, HW_ERECORD,
+			"sessions cannot be recorded now, so none is started");
+		return;
+	}
+	session_to(s, SESSION_LIVE);
+	const char *name = a->run_as != NULL ? a->run_as : "";
+	log_escape(run_as, sizeof(run_as), name, strlen(name));
+	log_info(s, "session.live", "run_as=%s pid=%lld", run_as, (long long)a->pid);
+	channel_accept(s->to_user, &accept);
+}
+
+static void
+on_node_reject(void *arg, struct channel *ch, int code, const char *message)
+{
+	struct session *s = arg;
+
+	(void)ch;
+	s->to_node = NULL;
+	broker_leave_node(s->broker, s);
+	session_refuse(s, code, message);
+}
+
+/* Bytes of each output stream that the node may send at first: an exec's reader says how many. */
+static int64_t
+output_window(const struct session *s)
+{
+	bool readers = s->kind->output == RECEIVER_PEER && s->asked->window < SESSION_WINDOW;
+
+	return readers ? s->asked->window : SESSION_WINDOW;
+}
+
+static void
+ask_node(struct session *s)
+{
+	const struct session_row *row = s->row;
+	struct hw_err err = HW_ERR_INIT;
+	struct msg_open open = {
+		.type = row->type,
+		.session_id = s->id,
+		.principal = row->principal,
+		.run_as = row->run_as,
+		.document = row->document,
+		.command = row->command,
+		.term = s->asked->term,
+		.lang = s->asked->lang,
+		.colorterm = s->asked->colorterm,
+		.cols = s->asked->cols,
+		.rows = s->asked->rows,
+		.window = output_window(s),
+		.proof = s->asked->proof,
+	};
+
+	session_to(s, SESSION_OPENING);
+	s->since = session_now(s);
+	int r = channel_open(&s->to_node, s->node->link, &open, &node_channel_events, s, &err);
+	if (r < 0)
+		session_refuse(s, r == HW_EUNAVAILABLE ? HW_EOFFLINE : r, hw_err_text(&err));
+}
+
+static int
+record_start(struct session *s)
+{
+	const struct session_row *row = s->row;
+	struct msg_recording_meta meta = {
+		.session_id = s->id,
+		.type = row->type,
+		.principal = row->owner_arn,
+		.target = row->node_id,
+		.target_name = row->node_name,
+		.run_as = row->run_as,
+		.document = row->document,
+		.command = row->command,
+		.reason = row->reason,
+		.term = s->asked->term,
+		.cols = s->asked->cols,
+		.rows = s->asked->rows,
+		.start = row->start,
+	};
+
+	int r = session_record_message(s, JOURNAL_SESSION_START, MSG_ROW(recording_meta), &meta,
+		NULL);
+	s->recorded = r == 0;
+	return r;
+}
+
+static void
+begin(struct session *s)
+{
+	int most = s->broker->config->max_sessions_per_node;
+	char why[128];
+
+	if (s->node == NULL) {
+		session_refuse(s, HW_EOFFLINE, "the node is not connected");
+	} else if (s->node->sessions > most) {
+		snprintf(why, sizeof(why),
+			"%d sessions are open on this node, and no more are allowed", most);
+		session_refuse(s, HW_ELIMIT, why);
+	} else if (record_start(s) < 0) {
+		session_refuse(s, HW_ERECORD,
+			"sessions cannot be recorded now, so none is started");
+	} else {
+		ask_node(s);
+	}
+}
+
+/* --- the ticket
+ * ---------------------------------------------------------------------------------------- */
+
+/* Back from the worker, with the row that the ticket stands for. */
+static void
+on_redeemed(void *arg)
+{
+	struct session *s = arg;
+	struct broker *b = s->broker;
+	struct peer *user = s->user;
+	int code = s->redeemed.code;
+
+	if (s->row != NULL)
+		broker_list_session(b, s, broker_online_node(b, s->row->node_id));
+	if (code == HW_ETICKET)
+		session_refuse(s, code,
+			hw_code_meaning(code)); /* which of them is for the ledger */
+	else if (code != 0)
+		session_refuse(s, code, hw_err_text(&s->redeemed));
+	else if (s->end_code != 0)
+		session_refuse(s, s->end_code, s->details);
+	else
+		begin(s);
+	peer_release(user);
+}
+
+static int
+write_redeem(void *arg, struct db *db, struct hw_err *err)
+{
+	struct session *s = arg;
+	struct session_row *row;
+
+	int r = session_redeem(db, s->arena, s->ticket, s->user->who.id,
+		clock_wall(loop_clock(s->broker->loop)), &row, err);
+	if (r == 0 && (strcmp(row->id, s->id) != 0 || row->type != s->kind->type))
+		r = hw_err_set(err, HW_ETICKET,
+			"the ticket is for another session or another type of channel");
+	if (r == 0 && (r = session_set_status(db, row->id, SESSION_STATUS_CONNECTED, err)) == 0)
+		s->row = row;
+	return r;
+}
+
+/* The attempt, whatever came of it, is one entry. */
+static int
+note_attempt(struct session *s, int r, const char *why)
+{
+	const struct relay_config *c = s->broker->config;
+	char user[ARN_MAX], node[ARN_MAX] = "", reason[512];
+	struct msg_ledger_entry e = {
+		.principal = user,
+		.action = "ssm:StartSession",
+		.outcome = r == 0	  ? OUTCOME_OK
+			: r == HW_ETICKET ? OUTCOME_DENIED
+					  : OUTCOME_FAILED,
+		.session_id = s->id,
+		.source = s->user->source,
+	};
+
+	arn_write_user(user, c, s->user->who.id);
+	if (r < 0) {
+		fit_text(reason, sizeof(reason), why);
+		e.reason = reason;
+		return ledger_commit(s->broker->ledger, ENTRY_DECISION, &e);
+	}
+	arn_write_node(node, c, s->row->node_id);
+	e.resource = node;
+	e.detail = s->row->document;
+	return ledger_commit(s->broker->ledger, ENTRY_SESSION_START, &e);
+}
+
+/* On a worker; the loop does not touch the session but for its end_code, details and to_user
+ * meanwhile. */
+static void
+run_redeem(void *arg)
+{
+	struct session *s = arg;
+	struct hw_err err = HW_ERR_INIT;
+
+	int r = store_write(s->broker->env->store, write_redeem, s, &err);
+	if (r < 0)
+		s->row = NULL; /* what the write had set was rolled back */
+	if (note_attempt(s, r, hw_err_text(&err)) < 0)
+		r = hw_err_set(&err, HW_ERECORD,
+			"the ledger cannot be written, so nothing is done");
+	s->redeemed = err;
+	s->redeemed.code = r;
+}
+
+/* --- OPEN
+ * ---------------------------------------------------------------------------------------------- */
+
+static const char *
+keep_text(struct session *s, const char *text)
+{
+	return text != NULL ? arena_strdup(s->arena, text) : NULL;
+}
+
+/* What of the user's OPEN is still needed when the node is asked; the ticket's row says the rest.
+ */
+static const struct msg_open *
+keep_open(struct session *s, const struct msg_open *open)
+{
+	struct msg_open *kept = arena_alloc(s->arena, sizeof(*kept));
+
+	if (kept == NULL)
+		return NULL;
+	*kept = (struct msg_open){
+		.term = keep_text(s, open->term),
+		.lang = keep_text(s, open->lang),
+		.colorterm = keep_text(s, open->colorterm),
+		.cols = open->cols,
+		.rows = open->rows,
+		.window = open->window,
+		.proof = {arena_dup(s->arena, open->proof.p, open->proof.n), open->proof.n},
+	};
+	return kept->proof.p != NULL ? kept : NULL;
+}
+
+static struct session *
+session_new(struct broker *b, struct peer *user, struct channel *ch, const struct msg_open *open)
+{
+	struct session *s = calloc(1, sizeof(*s));
+
+	if (s == NULL || (s->arena = arena_new(ARENA_MAX)) == NULL ||
+		(s->asked = keep_open(s, open)) == NULL) {
+		if (s != NULL)
+			session_free(s);
+		return NULL;
+	}
+	s->broker = b;
+	s->user = user;
+	s->to_user = ch;
+	s->kind = channel_row(open->type);
+	fit_text(s->id, sizeof(s->id), open->session_id);
+	s->number = session_number(s->id);
+	token_hash(s->ticket, open->token != NULL ? open->token : "");
+	log_ctx_child(&s->log, &user->log, "session", s->id);
+	for (int i = 0; i < STREAMS; i++)
+		lane_init(&s->lanes[i], i);
+	return s;
+}
+
+/* Before anything is asked of a worker, or a ticket used up. */
+static int
+check_room(struct broker *b, const struct peer *user, struct hw_err *err)
+{
+	const struct relay_config *c = b->config;
+
+	if (b->sessions_live >= c->max_sessions)
+		return hw_err_set(err, HW_ELIMIT,
+			"this relay carries %d sessions, and no more are allowed", c->max_sessions);
+	if (broker_user_sessions(b, user) >= c->max_sessions_per_user)
+		return hw_err_set(err, HW_ELIMIT,
+			"%s has %d sessions open, and no more are allowed", user->who.id,
+			c->max_sessions_per_user);
+	return 0;
+}
+
+void
+session_open(struct broker *b, struct peer *user, struct channel *ch, const struct msg_open *open)
+{
+	struct hw_err err = HW_ERR_INIT;
+	int r = check_room(b, user, &err);
+
+	if (r < 0) {
+		channel_reject(ch, r, hw_err_text(&err));
+		return;
+	}
+	struct session *s = session_new(b, user, ch, open);
+	if (s == NULL || !workers_submit(b->workers, run_redeem, on_redeemed, s)) {
+		channel_reject(ch, HW_EFULL, "too many operations are under way: try again");
+		if (s != NULL)
+			session_free(s);
+		return;
+	}
+	channel_attach(ch, &user_channel_events, s);
+	peer_hold(user);
+	broker_expect_session(b, s);
+}
+
+static const struct channel_events user_channel_events = {
+	.on_data = session_on_user_data,
+	.on_end = session_on_user_end,
+	.on_credit = session_on_user_credit,
+	.on_drained = session_on_user_drained,
+	.on_control = session_on_user_control,
+	.on_close = session_on_user_close,
+};
+
+static const struct channel_events node_channel_events = {
+	.on_accept = on_node_accept,
+	.on_reject = on_node_reject,
+	.on_data = session_on_node_data,
+	.on_end = session_on_node_end,
+	.on_credit = session_on_node_credit,
+	.on_drained = session_on_node_drained,
+	.on_close = session_on_node_close,
+};

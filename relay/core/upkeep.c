@@ -1,0 +1,152 @@
+/* What a relay does beside its work: at its start it ends the sessions that an earlier process left
+ * open, and now and then those that nobody has opened. */
+#include "audit/journal.h"
+#include "audit/ledger.h"
+#include "proto/wire/codec.h"
+#include "relay/core/relay_private.h"
+#include "relay/core/session.h"
+#include "relay/core/workers.h"
+#include "relay/store/sessions.h"
+#include "relay/store/store.h"
+
+#define TIDY_EVERY	(30 * USEC_PER_SEC)
+#define SWEEP_ARENA_MAX (16 << 20)
+#define FLUSH_EVERY	1024 /* sessions */
+
+/* --- sessions that an earlier process left open
+ * -------------------------------------------------------- */
+
+struct sweep {
+	struct relay *relay;
+	struct arena *arena;
+	struct msg_strs ids;
+};
+
+#define SWEPT "the relay stopped, or could not record any more, while it was open"
+
+/* Their recordings are completed, so that they can be sealed. */
+static int
+close_recordings(struct relay *r, const struct msg_strs *ids, jpos *end)
+{
+	struct msg_close close = {.code = hw_code_name(HW_EUNAVAILABLE), .message = SWEPT};
+	struct buf bytes;
+	int rc;
+
+	buf_init(&bytes, 1024);
+	rc = msg_encode(&bytes, MSG_ROW(close), &close, NULL);
+	for (size_t i = 0; i < ids->n && rc == 0; i++) {
+		struct journal_record rec = {
+			.type = JOURNAL_SESSION_END,
+			.session = session_number(ids->v[i]),
+			.time = clock_wall(r->clock),
+			.bytes = buf_data(&bytes),
+			.len = bytes.len,
+		};
+		struct msg_ledger_entry e = {
+			.session_id = ids->v[i], .outcome = OUTCOME_FAILED, .reason = SWEPT};
+		if ((rc = journal_append(r->journal, &rec, end)) == 0)
+			rc = ledger_append(r->ledger, ENTRY_SESSION_END, &e, end);
+		if (i % FLUSH_EVERY == 0 && rc == 0)
+			rc = journal_write(r->journal);
+	}
+	buf_fini(&bytes);
+	return rc;
+}
+
+/* Their ends are on disk in journal and ledger before the store's commit: a crash between them ends
+ * some twice, and leaves none open. */
+static int
+write_sweep(void *arg, struct db *db, struct hw_err *err)
+{
+	struct sweep *sw = arg;
+	jpos end = 0;
+
+	int rc = session_sweep_open(db, sw->arena, clock_wall(sw->relay->clock), SWEPT, &sw->ids,
+		err);
+	if (rc < 0 || sw->ids.n == 0)
+		return rc;
+	if (close_recordings(sw->relay, &sw->ids, &end) < 0 ||
+		journal_wait(sw->relay->journal, end) < 0)
+		return hw_err_set(err, HW_ERECORD, "the journal cannot be written");
+	return 0;
+}
+
+int
+upkeep_end_left_open(struct relay *r, struct hw_err *err)
+{
+	struct sweep sw = {.relay = r, .arena = arena_new(SWEEP_ARENA_MAX)};
+
+	if (sw.arena == NULL)
+		return hw_err_set(err, HW_ENOMEM, "no memory for the sessions that were left open");
+	int rc = store_write(r->store, write_sweep, &sw, err);
+	if (rc == 0 && sw.ids.n > 0)
+		log_warn(r, "sessions.swept", "n=%zu", sw.ids.n);
+	arena_free(sw.arena);
+	return rc;
+}
+
+/* --- tidying: tickets that nobody used
+ * -------------------------------------------------------------------- */
+
+static int
+read_late(void *arg, struct db *db, struct hw_err *err)
+{
+	struct sweep *sw = arg;
+	bool any = false;
+
+	int rc = session_any_late(db, clock_wall(sw->relay->clock), &any, err);
+	return rc < 0 ? rc : any ? 0 : HW_ENOTFOUND;
+}
+
+static int
+write_late(void *arg, struct db *db, struct hw_err *err)
+{
+	struct sweep *sw = arg;
+
+	return session_sweep_late(db, clock_wall(sw->relay->clock), err);
+}
+
+static void
+run_tidy(void *arg)
+{
+	struct relay *r = arg;
+	struct sweep sw = {.relay = r};
+	struct hw_err err = HW_ERR_INIT;
+
+	int rc = store_read(r->store, read_late, &sw, &err);
+	if (rc == 0)
+		rc = store_write(r->store, write_late, &sw, &err);
+	if (rc < 0 && rc != HW_ENOTFOUND)
+		log_warn(r, "tidy.failed", "%s", hw_err_text(&err));
+}
+
+static void
+on_tidied(void *arg)
+{
+	struct relay *r = arg;
+
+	r->tidying = false;
+}
+
+static void
+on_tidy(void *arg)
+{
+	struct relay *r = arg;
+
+	if (!r->tidying)
+		r->tidying = workers_submit(r->workers, run_tidy, on_tidied, r);
+	loop_timer_start(r->loop, &r->tidy, TIDY_EVERY);
+}
+
+void
+upkeep_start(struct relay *r)
+{
+	r->tidy = (struct loop_timer){.fn = on_tidy, .arg = r};
+	loop_timer_start(r->loop, &r->tidy, TIDY_EVERY);
+}
+
+void
+upkeep_stop(struct relay *r)
+{
+	loop_timer_stop(r->loop, &r->tidy);
+}
