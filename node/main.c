@@ -44,7 +44,8 @@ static const struct command commands[] = {
 		"  hawser-node join https://relay.example:8443#sha256:4f0c... 7d1e...:Zm9v... --dir /var/lib/hawser-node\n"
 		"  echo \"$ACTIVATION\" | hawser-node join \"$URL\" - --dir /var/lib/hawser-node --tag Env=prod\n"},
 	{"run",	command_run,
-		"usage: hawser-node run --dir DIR [--rootless] [--agent-user USER] [--log-level LEVEL]\n"
+		"usage: hawser-node run --dir DIR [--rootless] [--agent-user USER] [--grace SECONDS]\n"
+		"           [--log-level LEVEL]\n"
 		"\n"
 		"Runs the agent in the foreground: the monitor, and under it the process that dials the\n"
 		"relay. As root, shells may run as any user that policies allow; otherwise, or with\n"
@@ -53,6 +54,7 @@ static const struct command commands[] = {
 		"  --dir DIR           what hawser-node join made\n"
 		"  --rootless          changes no users\n"
 		"  --agent-user USER   whom the network process runs as (hawser-node)\n"
+		"  --grace SECONDS     how long shells outlive the network process (60)\n"
 		"  --log-level LEVEL   error, warn, info or debug (info)\n"
 		"\n"
 		"examples:\n"

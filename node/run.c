@@ -17,7 +17,7 @@
 #define MONITOR "hawser-node-monitor"
 
 struct run {
-	const char *dir, *agent_user, *level;
+	const char *dir, *agent_user, *level, *grace;
 	bool rootless;
 	char path[PATH_MAX]; /* of the directory, absolute */
 	struct node_config config;
@@ -34,6 +34,15 @@ level_by_name(const char *name)
 	return -1;
 }
 
+static bool
+is_grace(const char *text)
+{
+	char *end;
+	long seconds = strtol(text, &end, 10);
+
+	return end != text && *end == '\0' && seconds >= 0 && seconds <= 3600;
+}
+
 static int
 take_options(struct run *run, const struct command *self, int argc, char **argv)
 {
@@ -41,6 +50,7 @@ take_options(struct run *run, const struct command *self, int argc, char **argv)
 		{"dir",	required_argument, NULL, 'd'},
 		{"rootless",   no_argument,	  NULL, 'r'},
 		{"agent-user", required_argument, NULL, 'a'},
+		{"grace",      required_argument, NULL, 'g'},
 		{"log-level",  required_argument, NULL, 'l'},
 		{NULL,	       0,		  NULL, 0	 },
 	};
@@ -49,6 +59,8 @@ take_options(struct run *run, const struct command *self, int argc, char **argv)
 	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (o == 'd')
 			run->dir = optarg;
+		else if (o == 'g')
+			run->grace = optarg;
 		else if (o == 'r')
 			run->rootless = true;
 		else if (o == 'a')
@@ -63,6 +75,8 @@ take_options(struct run *run, const struct command *self, int argc, char **argv)
 	if (level_by_name(run->level) < 0)
 		return command_usage(self, "--log-level %s: error, warn, info or debug",
 			run->level);
+	if (run->grace != NULL && !is_grace(run->grace))
+		return command_usage(self, "--grace %s: seconds, 0 to 3600", run->grace);
 	return EXIT_OK;
 }
 
@@ -123,6 +137,10 @@ become_monitor(const struct run *run, struct hw_err *err)
 	args[n++] = run->path;
 	args[n++] = "--uplink";
 	args[n++] = self;
+	if (run->grace != NULL) {
+		args[n++] = "--grace";
+		args[n++] = run->grace;
+	}
 	if (run->rootless) {
 		args[n++] = "--rootless";
 	} else {
