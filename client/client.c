@@ -104,7 +104,7 @@ hint_connect(struct client *c, int code)
 	switch (code) {
 	case HW_EUNAVAILABLE:
 	case HW_ETIMEOUT:
-		client_hint(c, "is the relay running, and do name, port and firewall let you reach it?");
+		client_hint(c, "see whether the relay runs, and whether a firewall is between");
 		break;
 	case HW_EEXPIRED:
 	case HW_EUNAUTH:

@@ -92,7 +92,9 @@ make_request(void **ret, struct client *c, const struct op_row *op, const struct
 		r = msg_from_json(ret, c->arena, op->request(), (const char *)buf_data(&json), json.len,
 			err);
 	buf_wipe(&input);
+	buf_fini(&input);
 	buf_wipe(&json);
+	buf_fini(&json);
 	return r;
 }
 

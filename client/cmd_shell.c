@@ -95,6 +95,7 @@ on_action(void *arg, enum escape_action action)
 
 	switch (action) {
 	case ESCAPE_END:
+		shell_tell(sh, "ended by you");
 		console_stop(sh->console, 255);
 		break;
 	case ESCAPE_SUSPEND:

@@ -6,7 +6,9 @@
 #include "proto/wire/codec.h"
 #include "proto/wire/frame.h"
 
-#define SWEEP_EVERY USEC_PER_SEC
+#define SWEEP_EVERY	USEC_PER_SEC
+#define FLUSH_WITHIN	USEC_PER_SEC
+#define FLUSH_REPLY_MAX 16384
 
 struct conn {
 	struct conn_config config;
@@ -247,4 +249,22 @@ conn_call(void *ret, struct conn *c, enum op_id op, const void *request, struct 
 		return hw_err_set(err, call.err.code, "%s", call.err.text);
 	memcpy(ret, &call.reply, sizeof(call.reply));
 	return 0;
+}
+
+/* Frames keep their order, so an answer to the last one is the proof. */
+void
+conn_flush(struct conn *c)
+{
+	static const struct msg_empty nothing;
+	struct arena *a = arena_new(FLUSH_REPLY_MAX);
+	int64_t timeout = c->config.timeout;
+	void *reply;
+
+	if (a == NULL)
+		return;
+	if (c->config.timeout > FLUSH_WITHIN)
+		c->config.timeout = FLUSH_WITHIN;
+	conn_call(&reply, c, OP_get_caller_identity, &nothing, a, NULL);
+	c->config.timeout = timeout;
+	arena_free(a);
 }

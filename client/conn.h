@@ -39,6 +39,9 @@ void conn_failed(struct conn *c, int code, const char *why);
 int conn_call(void *ret, struct conn *c, enum op_id op, const void *request, struct arena *a,
 	struct hw_err *err);
 
+/* Returns when the relay has read everything that was sent so far, or after a second. */
+void conn_flush(struct conn *c);
+
 /* Runs the loop until *done, or for `usec` (negative: for ever). True when *done. What sets *done
  * calls conn_wake(). A signal or timer that sets it does so too. */
 bool conn_wait(struct conn *c, const bool *done, int64_t usec);

@@ -30,7 +30,7 @@ on_failed(void *arg, int code, const char *why)
 
 	d->dial = NULL;
 	hw_err_set(&err, code, "%s", why);
-	hw_err_prefix(&err, "no connection to the relay at %s:%d", d->url.host, d->url.port);
+	hw_err_prefix(&err, "no connection to the relay");
 	conn_failed(d->conn, code, err.text);
 }
 

@@ -221,12 +221,14 @@ remote_start(struct remote **ret, struct conn *c, const struct remote_request *r
 void
 remote_free(struct remote *r)
 {
-	static const struct msg_close quit = {.code = "Closed", .message = "the client ended it"};
+	static const struct msg_close quit = {.code = "SessionTerminated", .message = "its user ended it"};
 
 	if (r == NULL)
 		return;
-	if (r->channel != NULL)
+	if (r->channel != NULL) {
 		channel_close(r->channel, &quit);
+		conn_flush(r->conn); /* or the relay would see but a lost link */
+	}
 	free(r);
 }
 
