@@ -11,15 +11,15 @@
 
 #include "audit/bytes.h"
 #include "audit/crc32c.h"
+#include "audit/key_wrap.h"
 #include "proto/base/file.h"
 
-#define MAGIC	    "hwjrnl1\n"
-#define WRAPPED_LEN (SECRET_NONCE_LEN + SECRET_KEY_LEN + SECRET_TAG_LEN)
-#define AAD_LEN	    12
-#define WINDOW	    (1024 * 1024) /* of the file, in memory; more than a frame */
+#define MAGIC	"hwjrnl1\n"
+#define AAD_LEN 12
+#define WINDOW	(1024 * 1024) /* of the file, in memory; more than a frame */
 
 _Static_assert(WINDOW > FRAME_MAX, "a frame must fit");
-_Static_assert(32 + WRAPPED_LEN <= SEGMENT_HEAD_LEN, "the head must fit");
+_Static_assert(32 + KEY_WRAP_LEN <= SEGMENT_HEAD_LEN, "the head must fit");
 
 /* --- names ------------------------------------------------------------------------------------ */
 
@@ -104,21 +104,14 @@ segment_head_make(uint8_t out[SEGMENT_HEAD_LEN], const struct segment_head *h,
 	const struct secret_key *key, const struct secret_key *wrap)
 {
 	char aad[128];
-	struct buf wrapped;
 
-	buf_init(&wrapped, WRAPPED_LEN);
+	memset(out, 0, SEGMENT_HEAD_LEN);
+	memcpy(out, MAGIC, 8);
+	put_le64(out + 8, h->first);
+	put_le64(out + 16, h->ledger_first);
+	put_le64(out + 24, (uint64_t)h->created);
 	head_aad(aad, h);
-	int r = secret_seal(&wrapped, wrap, aad, key->bytes, SECRET_KEY_LEN);
-	if (r == 0) {
-		memset(out, 0, SEGMENT_HEAD_LEN);
-		memcpy(out, MAGIC, 8);
-		put_le64(out + 8, h->first);
-		put_le64(out + 16, h->ledger_first);
-		put_le64(out + 24, (uint64_t)h->created);
-		memcpy(out + 32, buf_data(&wrapped), WRAPPED_LEN);
-	}
-	buf_fini(&wrapped);
-	return r;
+	return key_wrap(out + 32, key, aad, wrap);
 }
 
 static int
@@ -126,7 +119,6 @@ head_read(struct segment_head *h, struct secret_key *key, const uint8_t in[SEGME
 	const struct secret_key *wrap)
 {
 	char aad[128];
-	struct buf opened;
 
 	if (memcmp(in, MAGIC, 8) != 0)
 		return HW_ECORRUPT;
@@ -136,13 +128,7 @@ head_read(struct segment_head *h, struct secret_key *key, const uint8_t in[SEGME
 		.created = (int64_t)get_le64(in + 24),
 	};
 	head_aad(aad, h);
-	buf_init(&opened, SECRET_KEY_LEN);
-	int r = secret_open(&opened, wrap, aad, in + 32, WRAPPED_LEN);
-	if (r == 0)
-		memcpy(key->bytes, buf_data(&opened), SECRET_KEY_LEN);
-	buf_wipe(&opened);
-	buf_fini(&opened);
-	return r;
+	return key_unwrap(key, in + 32, aad, wrap);
 }
 
 /* --- frames ----------------------------------------------------------------------------------- */

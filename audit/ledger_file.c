@@ -13,17 +13,17 @@
 #include "audit/bytes.h"
 #include "audit/crc32c.h"
 #include "audit/journal_io.h"
+#include "audit/key_wrap.h"
 #include "proto/base/file.h"
 
-#define MAGIC	    "hwledg1\n"
-#define HEAD_LEN    128
-#define NAME_LEN    27 /* ledger-<16 hex digits>.log */
-#define ENTRY_HEAD  8
-#define SEAL_MORE   (SECRET_NONCE_LEN + SECRET_TAG_LEN)
-#define WRAPPED_LEN (SECRET_KEY_LEN + SEAL_MORE)
-#define SEALED_MAX  (JOURNAL_RECORD_MAX + SEAL_MORE)
-#define FILE_MAX    (64 * 1024 * 1024) /* then a new one begins */
-#define BUFFER_MAX  (4 * 1024 * 1024)
+#define MAGIC	   "hwledg1\n"
+#define HEAD_LEN   128
+#define NAME_LEN   27 /* ledger-<16 hex digits>.log */
+#define ENTRY_HEAD 8
+#define SEAL_MORE  (SECRET_NONCE_LEN + SECRET_TAG_LEN)
+#define SEALED_MAX (JOURNAL_RECORD_MAX + SEAL_MORE)
+#define FILE_MAX   (64 * 1024 * 1024) /* then a new one begins */
+#define BUFFER_MAX (4 * 1024 * 1024)
 
 static void
 file_name(char out[NAME_LEN + 1], uint64_t first)
@@ -104,15 +104,11 @@ open_file(struct ledger_files *f, uint64_t first, struct hw_err *err)
 		return hw_err_sys(err, "cannot open %s", name);
 	}
 	head_aad(aad, first);
-	buf_reset(&f->opened);
 	if (fread(head, sizeof(head), 1, file) != 1 || memcmp(head, MAGIC, 8) != 0 ||
-		get_le64(head + 8) != first ||
-		secret_open(&f->opened, &f->wrap, aad, head + 16, WRAPPED_LEN) < 0) {
+		get_le64(head + 8) != first || key_unwrap(&f->key, head + 16, aad, &f->wrap) < 0) {
 		fclose(file);
 		return hw_err_set(err, HW_ECORRUPT, "%s: the head does not verify", name);
 	}
-	memcpy(f->key.bytes, buf_data(&f->opened), SECRET_KEY_LEN);
-	buf_wipe(&f->opened);
 	if (f->file != NULL)
 		fclose(f->file);
 	f->file = file;
@@ -249,7 +245,6 @@ begin_file(struct ledger_writer *w, struct hw_err *err)
 {
 	char name[NAME_LEN + 1], aad[64];
 	uint8_t head[HEAD_LEN] = MAGIC;
-	struct buf wrapped;
 	int r;
 
 	/* An empty file of that name may be left from a crash. */
@@ -260,12 +255,8 @@ begin_file(struct ledger_writer *w, struct hw_err *err)
 	secret_key_random(&w->key);
 	put_le64(head + 8, w->next);
 	head_aad(aad, w->next);
-	buf_init(&wrapped, WRAPPED_LEN);
-	if ((r = secret_seal(&wrapped, &w->wrap, aad, w->key.bytes, SECRET_KEY_LEN)) < 0)
+	if ((r = key_wrap(head + 16, &w->key, aad, &w->wrap)) < 0)
 		hw_err_set(err, r, "cannot seal the key of %s", name);
-	else
-		memcpy(head + 16, buf_data(&wrapped), WRAPPED_LEN);
-	buf_fini(&wrapped);
 	if (r < 0 || (r = journal_io_write(w->io, fd, head, sizeof(head), err)) < 0 ||
 		(r = journal_io_sync(w->io, fd, err)) < 0 ||
 		(r = journal_io_sync_dir(w->io, w->dir, err)) < 0) {

@@ -8,10 +8,10 @@
 #include <unistd.h>
 
 #include "audit/bytes.h"
+#include "audit/key_wrap.h"
 
 #define MAGIC	    "hwrec-1\n"
 #define BLOCK_MAGIC 0x4b425748u /* "HWBK" */
-#define WRAPPED_LEN RECORDING_SEALED(SECRET_KEY_LEN)
 /* A zstd frame of incompressible bytes is a little longer than they are. */
 #define PACKED_MAX (RECORDING_BLOCK_MAX + RECORDING_BLOCK_MAX / 128 + 1024)
 #define META_AAD   "hawser recording meta"
@@ -72,7 +72,7 @@ recording_head_make(struct buf *out, struct recording_chain *chain,
 	const struct recording_head *head, const void *meta, size_t n,
 	const struct secret_key *wrap)
 {
-	uint8_t fixed[32] = MAGIC;
+	uint8_t fixed[RECORDING_HEAD_LEN] = MAGIC;
 	size_t begin = out->len;
 	char aad[96];
 	int r;
@@ -83,8 +83,8 @@ recording_head_make(struct buf *out, struct recording_chain *chain,
 	put_le64(fixed + 16, head->session);
 	put_le64(fixed + 24, head->start);
 	key_aad(aad, head);
-	if ((r = buf_append(out, fixed, sizeof(fixed))) < 0 ||
-		(r = secret_seal(out, wrap, aad, chain->key.bytes, SECRET_KEY_LEN)) < 0 ||
+	if ((r = key_wrap(fixed + 32, &chain->key, aad, wrap)) < 0 ||
+		(r = buf_append(out, fixed, sizeof(fixed))) < 0 ||
 		(r = secret_seal(out, &chain->key, META_AAD, meta, n)) < 0)
 		return r;
 	sha256(chain->hash, buf_data(out) + begin, out->len - begin);
@@ -135,28 +135,12 @@ read_whole(int fd, uint8_t *p, size_t n, uint64_t at)
 	return true;
 }
 
-static int
-open_key(struct recording_chain *chain, const struct recording_head *head, const uint8_t *wrapped,
-	const struct secret_key *wrap)
-{
-	struct buf key;
-	char aad[96];
-
-	key_aad(aad, head);
-	buf_init(&key, SECRET_KEY_LEN);
-	int r = secret_open(&key, wrap, aad, wrapped, WRAPPED_LEN);
-	if (r == 0)
-		memcpy(chain->key.bytes, buf_data(&key), SECRET_KEY_LEN);
-	buf_wipe(&key);
-	buf_fini(&key);
-	return r;
-}
-
 int
 recording_head_read(struct recording_head *head, struct recording_chain *chain, struct buf *meta,
 	int fd, const struct secret_key *wrap)
 {
 	uint8_t fixed[RECORDING_HEAD_LEN];
+	char aad[96];
 	int r;
 
 	if (!read_whole(fd, fixed, sizeof(fixed), 0))
@@ -168,7 +152,8 @@ recording_head_read(struct recording_head *head, struct recording_chain *chain, 
 		return HW_ECORRUPT;
 	*head = (struct recording_head){get_le64(fixed + 16), get_le64(fixed + 24)};
 	*chain = (struct recording_chain){.at = sizeof(fixed) + sealed};
-	if (open_key(chain, head, fixed + 32, wrap) < 0)
+	key_aad(aad, head);
+	if (key_unwrap(&chain->key, fixed + 32, aad, wrap) < 0)
 		return HW_ECORRUPT;
 	uint8_t *all = malloc(sizeof(fixed) + sealed);
 	if (all == NULL)
