@@ -481,7 +481,7 @@ on_closed(struct ws_dial *d)
 	d->state = DIAL_OVER;
 	loop_defer(d->client->loop, &d->task);
 	if (link != NULL)
-		link_lost(link, "the connection was lost");
+		link_lost(link, "the connection to the relay was lost");
 }
 
 static void
