@@ -1,0 +1,243 @@
+#include "tests/unit/client/rig.h"
+
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/wire/codec.h"
+#include "proto/wire/frame.h"
+
+/* --- the relay's channel --------------------------------------------------------------------------- */
+
+static void
+on_data(void *arg, struct channel *ch, int stream, uint64_t offset, const uint8_t *p, size_t n)
+{
+	struct rig *r = arg;
+
+	cr_assert(eq(u64, offset, r->input.len));
+	buf_append(&r->input, p, n);
+	if (!r->hold)
+		channel_consume(ch, stream, n, ECHO_SHOWN);
+}
+
+static void
+on_end(void *arg, struct channel *ch, int stream, uint64_t offset)
+{
+	(void)ch;
+	(void)stream;
+	(void)offset;
+	((struct rig *)arg)->input_ended = true;
+}
+
+static void
+on_credit(void *arg, struct channel *ch, int stream, uint64_t consumed, uint64_t limit, int echo)
+{
+	(void)arg, (void)ch, (void)stream, (void)consumed, (void)limit, (void)echo;
+}
+
+static void
+on_drained(void *arg, struct channel *ch, int stream)
+{
+	(void)arg, (void)ch, (void)stream;
+}
+
+static void
+on_control(void *arg, struct channel *ch, const struct msg_control *c)
+{
+	struct rig *r = arg;
+	size_t n = strlen(r->controls);
+
+	(void)ch;
+	snprintf(r->controls + n, sizeof(r->controls) - n, "%s%s%s%s", n > 0 ? " " : "",
+		enum_text(&enum_CONTROL, c->type), c->signal != NULL ? ":" : "",
+		c->signal != NULL ? c->signal : "");
+}
+
+static void
+on_close(void *arg, struct channel *ch, int code, const struct msg_close *close)
+{
+	(void)ch, (void)code, (void)close;
+	((struct rig *)arg)->channel = NULL;
+}
+
+static const struct channel_events channel_events = {
+	.on_data = on_data,
+	.on_end = on_end,
+	.on_credit = on_credit,
+	.on_drained = on_drained,
+	.on_control = on_control,
+	.on_close = on_close,
+};
+
+/* --- the relay's link -------------------------------------------------------------------------------- */
+
+static void
+on_up(void *arg, struct link *l, const struct msg_hello *peer)
+{
+	(void)arg, (void)l;
+	cr_assert_str_eq(peer->id, "alice");
+}
+
+static void
+on_down(void *arg, struct link *l, int code, const char *why)
+{
+	(void)l, (void)code, (void)why;
+	((struct rig *)arg)->relay = NULL;
+}
+
+static void
+on_request(void *arg, struct link *l, uint64_t id, const char *op, const void *body, size_t n)
+{
+	struct rig *r = arg;
+	struct msg_get_caller_identity_reply me = {
+		.arn = "arn", .fleet = "f", .relay = "r", .relay_version = "1", .user_name = "alice"};
+	struct msg_start_session_reply ticket = {
+		.session_id = "alice-00000000000000001", .token_value = "t"};
+
+	(void)body, (void)n;
+	r->requests++;
+	if (r->mute)
+		return;
+	if (r->refusal != 0)
+		link_respond(l, id, r->refusal, "not today", NULL, NULL);
+	else if (strcmp(op, "GetCallerIdentity") == 0)
+		link_respond(l, id, 0, NULL, MSG_ROW(get_caller_identity_reply), &me);
+	else if (strcmp(op, "StartSession") == 0)
+		link_respond(l, id, 0, NULL, MSG_ROW(start_session_reply), &ticket);
+	else
+		link_respond(l, id, HW_EUNKNOWNOP, op, NULL, NULL);
+}
+
+static void
+on_open(void *arg, struct link *l, struct channel *ch, const struct msg_open *open)
+{
+	struct rig *r = arg;
+	struct msg_accept accept = {.window = 4096, .session_id = open->session_id};
+
+	(void)l;
+	cr_assert_str_eq(open->token, "t");
+	channel_attach(ch, &channel_events, r);
+	if (r->mute)
+		return;
+	if (r->reject != 0) {
+		channel_reject(ch, r->reject, "no such user");
+		return;
+	}
+	r->channel = ch;
+	channel_accept(ch, &accept);
+}
+
+static const struct link_events link_events = {
+	.on_up = on_up,
+	.on_down = on_down,
+	.on_request = on_request,
+	.on_open = on_open,
+};
+
+static void
+make_relay(struct rig *r)
+{
+	struct link_config config = {
+		.loop = r->loop,
+		.log = &r->log,
+		.events = &link_events,
+		.arg = r,
+		.transport = pair_transport(r->pair, PAIR_B),
+		.hello = {.version_min = PROTO_VERSION,
+			.version_max = PROTO_VERSION,
+			.role = ROLE_RELAY,
+			.id = "relay",
+			.software = "test",
+			.frame_max = FRAME_MESSAGE_MAX},
+		.peer_role = ROLE_USER,
+		.peer_id = "alice",
+	};
+
+	r->relay = link_new(&config);
+	pair_attach(r->pair, PAIR_B, r->relay);
+}
+
+/* --- the client -------------------------------------------------------------------------------------------- */
+
+static int
+dial(void *arg, struct conn *c, struct hw_err *err)
+{
+	struct rig *r = arg;
+
+	(void)err;
+	if (r->refuses_connection) {
+		conn_failed(c, HW_EUNAVAILABLE, "nobody listens");
+		return 0;
+	}
+	make_relay(r);
+	pair_attach(r->pair, PAIR_A, conn_connected(c, pair_transport(r->pair, PAIR_A)));
+	return 0;
+}
+
+static void
+turn(void *arg)
+{
+	struct rig *r = arg;
+
+	loop_settle(r->loop);
+	r->turn++;
+	if (r->script != NULL)
+		r->script(r);
+	loop_advance(r->loop, 10 * USEC_PER_MSEC);
+}
+
+struct rig *
+rig_new_unconnected(void)
+{
+	struct rig *r = calloc(1, sizeof(*r));
+
+	fake_clock_init(&r->clock, INT64_C(1700000000) * USEC_PER_SEC);
+	r->loop = loop_new_fake(&r->clock);
+	r->pair = pair_new(r->loop);
+	r->arena = arena_new(1 << 20);
+	buf_init(&r->input, 4u << 20);
+	return r;
+}
+
+int
+rig_connect(struct rig *r, struct hw_err *err)
+{
+	struct conn_config config = {
+		.loop = r->loop,
+		.log = &r->log,
+		.user = "alice",
+		.timeout = 5 * USEC_PER_SEC,
+		.dial = dial,
+		.turn = turn,
+		.arg = r,
+	};
+
+	return conn_open(&r->conn, &config, err);
+}
+
+struct rig *
+rig_new(void)
+{
+	struct rig *r = rig_new_unconnected();
+
+	cr_assert(eq(int, rig_connect(r, NULL), 0));
+	return r;
+}
+
+void
+rig_free(struct rig *r)
+{
+	conn_free(r->conn);
+	loop_settle(r->loop);
+	if (r->relay != NULL)
+		link_close(r->relay, HW_OK, "");
+	loop_settle(r->loop);
+	pair_free(r->pair);
+	loop_settle(r->loop);
+	loop_free(r->loop);
+	arena_free(r->arena);
+	buf_fini(&r->input);
+	free(r);
+}
