@@ -143,8 +143,7 @@ cli_address(char *host, size_t room, int *port, const char *text, struct hw_err 
 	return 0;
 }
 
-/* --- options
- * ---------------------------------------------------------------------------------------- */
+/* --- options ------------------------------------------------------------------------------- */
 
 static int
 bad_usage(const struct command *cmd, const char *what, const char *which)

@@ -49,8 +49,7 @@ static void HW_PRINTF(4, 5)
 		c->failed = true;
 }
 
-/* --- the machine
- * ------------------------------------------------------------------------------------ */
+/* --- the machine --------------------------------------------------------------------------- */
 
 static void
 check_port(struct check *c)
@@ -155,8 +154,7 @@ check_sync(struct check *c)
 			(double)worst / 1000, FSYNC_ROUNDS);
 }
 
-/* --- the directory
- * ---------------------------------------------------------------------------------- */
+/* --- the directory ------------------------------------------------------------------------- */
 
 static void
 check_private(struct check *c, int dir, const char *name)

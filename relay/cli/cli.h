@@ -26,8 +26,7 @@ int cli_fail(const struct hw_err *err);
 /* ADDRESS:PORT, [IPV6]:PORT or :PORT; port 0 is none. HW_EUSAGE. */
 int cli_address(char *host, size_t room, int *port, const char *text, struct hw_err *err);
 
-/* --- process.c: what the process may do
- * ------------------------------------------------------------ */
+/* --- process.c: what the process may do ---------------------------------------------------- */
 
 /* No new privileges, no core dumps, nobody's debugger; all descriptors that there may be. */
 void process_harden(void);

@@ -28,8 +28,7 @@ struct run {
 	int64_t give_up;
 };
 
-/* --- signals
- * ---------------------------------------------------------------------------------------- */
+/* --- signals ------------------------------------------------------------------------------- */
 
 static void
 on_stop(void *arg)
@@ -59,8 +58,7 @@ watch_signals(struct run *run, struct hw_err *err)
 	return 0;
 }
 
-/* --- life
- * ------------------------------------------------------------------------------------------- */
+/* --- life ---------------------------------------------------------------------------------- */
 
 /* The relay does not run as root: what parses strangers' bytes has no business with the machine. */
 static int

@@ -28,8 +28,7 @@ write_address(char out[46], const struct sockaddr *from)
 	}
 }
 
-/* --- deadlines
- * ------------------------------------------------------------------------------------ */
+/* --- deadlines ----------------------------------------------------------------------------- */
 
 static void
 count_late(struct conn *c)
@@ -60,8 +59,7 @@ conn_expect(struct conn *c, int64_t usec)
 	loop_timer_start(c->server->loop, &c->deadline, usec);
 }
 
-/* --- life
- * ----------------------------------------------------------------------------------------- */
+/* --- life ---------------------------------------------------------------------------------- */
 
 static struct greeting *
 greeting_new(int fd, const struct sockaddr *from)

@@ -14,8 +14,7 @@
 #define LINGER	      (2 * USEC_PER_SEC)
 #define DROP_MAX      (256 * 1024) /* bytes that an answered peer may still send */
 
-/* --- the head
- * ------------------------------------------------------------------------------------- */
+/* --- the head ------------------------------------------------------------------------------ */
 
 #define VALUE_MAX 256
 
@@ -81,8 +80,7 @@ read_head(struct http_head *head, struct values *v, const struct conn *c, struct
 	};
 }
 
-/* --- answers
- * -------------------------------------------------------------------------------------- */
+/* --- answers ------------------------------------------------------------------------------- */
 
 static int
 write_answer(struct lws *wsi, const struct buf *answer)
@@ -173,8 +171,7 @@ say_code(struct conn *c, struct lws *wsi, int code, const char *message)
 	return say_error(c, wsi, &how, hw_code_name(code), message);
 }
 
-/* --- doors
- * ---------------------------------------------------------------------------------------- */
+/* --- doors --------------------------------------------------------------------------------- */
 
 static int
 say_text(struct conn *c, struct lws *wsi, int status, const char *type, const struct buf *text,
@@ -254,8 +251,7 @@ door_request(struct conn *c, struct lws *wsi)
 	return say_plan(c, wsi, &plan, head.method == HTTP_HEAD);
 }
 
-/* --- operations
- * ------------------------------------------------------------------------------------ */
+/* --- operations ---------------------------------------------------------------------------- */
 
 static void
 on_reply(void *arg, int status, const char *body, size_t n, const char *request_id)
@@ -318,8 +314,7 @@ door_writable(struct conn *c, struct lws *wsi)
 	return 0;
 }
 
-/* --- links
- * ------------------------------------------------------------------------------------------ */
+/* --- links --------------------------------------------------------------------------------- */
 
 /* Whether the peer may have a link; else err is the answer. */
 static int

@@ -8,7 +8,7 @@
 #include "proto/base/enc.h"
 #include "proto/wire/frame.h"
 
-/* --- what is asked for ------------------------------------------------------------------------ */
+/* --- what is asked for --------------------------------------------------------------------- */
 
 struct door_row {
 	enum http_door door;
@@ -66,8 +66,7 @@ wrong_method(const struct door_row *row)
 	return plan;
 }
 
-/* --- bodies
- * --------------------------------------------------------------------------------------- */
+/* --- bodies -------------------------------------------------------------------------------- */
 
 /* Digits alone: a sign, a blank or a second value would mean different things to different readers.
  */
@@ -125,8 +124,7 @@ has_body(const struct http_head *head)
 		(head->content_length != NULL && strcmp(head->content_length, "0") != 0);
 }
 
-/* --- the upgrade
- * ---------------------------------------------------------------------------------- */
+/* --- the upgrade --------------------------------------------------------------------------- */
 
 /* Whether a comma-separated list has the token. Case counts only where `exact` says so. */
 static bool
@@ -199,8 +197,7 @@ http_plan(const struct http_head *head)
 	return (struct http_plan){.action = row->action};
 }
 
-/* --- answers
- * -------------------------------------------------------------------------------------- */
+/* --- answers ------------------------------------------------------------------------------- */
 
 static const char *
 reason(int status)

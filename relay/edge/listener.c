@@ -27,8 +27,7 @@ struct listener {
 	bool *gone; /* set when it is freed while it accepts */
 };
 
-/* --- binding
- * -------------------------------------------------------------------------------------- */
+/* --- binding ------------------------------------------------------------------------------- */
 
 static int
 no_socket(struct hw_err *err, const char *host, int port)
@@ -123,8 +122,7 @@ listener_bind(int *ret, const char *host, int port, struct hw_err *err)
 	return 0;
 }
 
-/* --- accepting
- * ------------------------------------------------------------------------------------ */
+/* --- accepting ----------------------------------------------------------------------------- */
 
 static void
 on_resume(void *arg)

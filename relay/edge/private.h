@@ -85,8 +85,7 @@ struct server {
 	struct loop_timer handshakes; /* armed while some are waiting */
 };
 
-/* --- conn.c
- * --------------------------------------------------------------------------------------- */
+/* --- conn.c -------------------------------------------------------------------------------- */
 
 /* Owns fd. NULL without memory; then fd is closed. */
 struct conn *conn_new(struct server *s, enum http_door door, int fd, const struct sockaddr *from);
@@ -99,8 +98,7 @@ void conn_expect(struct conn *c, int64_t usec);
 /* It has become a link: no deadline, no place of the admission. */
 void conn_settle(struct conn *c, struct link *link);
 
-/* --- lobby.c
- * -------------------------------------------------------------------------------------- */
+/* --- lobby.c ------------------------------------------------------------------------------- */
 
 void lobby_enter(struct conn *c); /* c may be gone after it */
 void lobby_leave(struct conn *c);
@@ -108,22 +106,18 @@ void lobby_leave(struct conn *c);
 void lobby_hand_over(struct conn *c);
 void lobby_on_turn(void *server);
 
-/* --- door.c: each returns what libwebsockets' callback is to return
- * ------------------------------- */
+/* --- door.c: each returns what libwebsockets' callback is to return ------------------------ */
 
 int door_request(struct conn *c, struct lws *wsi);
 int door_upgrade(struct conn *c, struct lws *wsi, const char *to);
 int door_body(struct conn *c, const void *p, size_t n);
 int door_writable(struct conn *c, struct lws *wsi);
 
-/* --- wire.c: likewise
- * ------------------------------------------------------------------------------ */
+/* --- wire.c: likewise ---------------------------------------------------------------------- */
 
 int wire_up(struct conn *c, struct lws *wsi);
 int wire_receive(struct conn *c, struct lws *wsi, const void *p, size_t n);
 int wire_writable(struct conn *c, struct lws *wsi);
 void wire_down(struct conn *c);
-/* Takes the link its connection and says that the relay stops, to both. */
-void wire_stop(struct conn *c);
 
 #endif

@@ -16,8 +16,7 @@
 #define HEAD_SIZE    8192	 /* all headers of one request */
 #define SCRAPERS_MAX 32		 /* connections for /metrics at once */
 
-/* --- libwebsockets' callback
- * ------------------------------------------------------------------------ */
+/* --- libwebsockets' callback --------------------------------------------------------------- */
 
 /* What concerns no single connection. */
 static int
@@ -86,8 +85,7 @@ static const struct lws_protocols protocols[] = {
 /* No pings of libwebsockets' own: the link has better ones. */
 static const lws_retry_bo_t no_pings = {0};
 
-/* --- opening
- * ---------------------------------------------------------------------------------------- */
+/* --- opening ------------------------------------------------------------------------------- */
 
 static void
 on_accept_main(void *arg, int fd, const struct sockaddr *from)
@@ -263,8 +261,7 @@ server_open(struct server **ret, const struct server_options *o, struct hw_err *
 	return 0;
 }
 
-/* --- closing
- * ---------------------------------------------------------------------------------------- */
+/* --- closing ------------------------------------------------------------------------------- */
 
 static void
 close_listeners(struct server *s)
@@ -285,9 +282,8 @@ server_quiesce(struct server *s)
 		next = TAILQ_NEXT(c, entry);
 		if (c->state < CONN_LINK)
 			conn_close(c);
-		else if (c->state == CONN_LINK)
-			wire_stop(c);
 	}
+	relay_before_write(s->relay); /* what the links still have to say is in the journal */
 	s->own_stats = *s->stats;
 	s->stats = &s->own_stats;
 	s->tls.refused = &s->own_stats.refused_certificate;

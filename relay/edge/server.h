@@ -28,8 +28,8 @@ struct server_options {
 /* Listens and serves. A port for metrics that cannot be had is logged, and done without. */
 int server_open(struct server **ret, const struct server_options *options, struct hw_err *err);
 
-/* The relay is about to close: stops listening, takes all links their connections, and forgets the
- * relay. The peers' last words go while the loop runs once more. */
+/* The relay is about to close: stops listening, ends what has no link, and forgets the relay. Its
+ * links are to be closed next; their last words go while the loop runs once more. */
 void server_quiesce(struct server *s);
 size_t server_connections(const struct server *s);
 

@@ -31,8 +31,7 @@ tls_fini(struct tls *t)
 		loop_undefer(t->loop, &t->turn_end);
 }
 
-/* --- the handshake
- * -------------------------------------------------------------------------------- */
+/* --- the handshake ------------------------------------------------------------------------- */
 
 /* OpenSSL's verdict stands, but for one thing: that the peer's own certificate is past its time
  * does not end the handshake. A node may renew such a one, and a user is told in words. */
@@ -113,8 +112,7 @@ tls_setup(SSL_CTX *ctx, struct tls *t, struct hw_err *err)
 	return 0;
 }
 
-/* --- the peer
- * ------------------------------------------------------------------------------------- */
+/* --- the peer ------------------------------------------------------------------------------ */
 
 int
 tls_identify(struct cert_identity *ret, bool *expired, SSL *ssl, const struct tls *t, int64_t now,

@@ -10,7 +10,6 @@ _Static_assert(LINK_HEADROOM >= LWS_PRE,
 	"libwebsockets writes its frame's head before the message");
 
 #define LAST_WORDS (5 * USEC_PER_SEC)
-#define STOPPING   "the relay is stopping"
 #define PIECES_MAX 4096 /* of one message; 16 KiB pieces would do with 16 */
 
 static struct conn *
@@ -38,18 +37,14 @@ detach(struct conn *c)
 
 /* The next chance to write, which comes when all before it is written, ends the connection. */
 static void
-let_go(struct conn *c)
+close_transport(struct link_transport *t)
 {
+	struct conn *c = conn_from(t);
+
 	detach(c);
 	c->state = CONN_ENDING;
 	conn_expect(c, LAST_WORDS);
 	lws_callback_on_writable(c->wsi);
-}
-
-static void
-close_transport(struct link_transport *t)
-{
-	let_go(conn_from(t));
 }
 
 int
@@ -82,17 +77,7 @@ wire_down(struct conn *c)
 	link_lost(link, "the connection was lost");
 }
 
-void
-wire_stop(struct conn *c)
-{
-	struct link *link = c->link;
-
-	let_go(c);
-	link_lost(link, STOPPING);
-}
-
-/* --- in
- * ------------------------------------------------------------------------------------------- */
+/* --- in ------------------------------------------------------------------------------------ */
 
 static int
 refuse(struct conn *c, struct lws *wsi, enum lws_close_status status, const char *why)
@@ -140,8 +125,7 @@ wire_receive(struct conn *c, struct lws *wsi, const void *p, size_t n)
 	return take_piece(c, wsi, p, n, lws_is_final_fragment(wsi) != 0);
 }
 
-/* --- out
- * ------------------------------------------------------------------------------------------ */
+/* --- out ----------------------------------------------------------------------------------- */
 
 int
 wire_writable(struct conn *c, struct lws *wsi)
@@ -155,7 +139,8 @@ wire_writable(struct conn *c, struct lws *wsi)
 			stopping ? LWS_CLOSE_STATUS_GOINGAWAY : LWS_CLOSE_STATUS_NORMAL, NULL, 0);
 		return -1;
 	}
-	relay_before_write(c->server->relay);
+	if (c->server->relay != NULL) /* otherwise server_quiesce() did */
+		relay_before_write(c->server->relay);
 	uint8_t *p = link_writable(c->link, &n, &more);
 	if (p != NULL && lws_write(wsi, p, n, LWS_WRITE_BINARY) < (int)n)
 		return -1;

@@ -19,8 +19,7 @@ expect_refusal(struct http_plan plan, int status)
 	cr_assert_not_null(plan.message);
 }
 
-/* --- paths and methods --------------------------------------------------------------------------
- */
+/* --- paths and methods --------------------------------------------------------------------- */
 
 Test(http, health_is_at_both_doors)
 {
@@ -74,8 +73,7 @@ Test(http, wrong_methods_are_told_the_right_ones)
 	expect_refusal(plan_of(.method = HTTP_HEAD, .path = "/link", .upgrade = "websocket"), 405);
 }
 
-/* --- bodies -------------------------------------------------------------------------------------
- */
+/* --- bodies -------------------------------------------------------------------------------- */
 
 static struct http_plan
 login(const char *length, const char *type)
@@ -137,8 +135,7 @@ Test(http, what_is_only_read_takes_no_body)
 		HTTP_HEALTH));
 }
 
-/* --- links --------------------------------------------------------------------------------------
- */
+/* --- links --------------------------------------------------------------------------------- */
 
 #define GOOD_LINK                                                                             \
 	.method = HTTP_GET, .path = "/link", .upgrade = "websocket", .connection = "Upgrade", \
@@ -181,8 +178,7 @@ Test(http, web_pages_get_no_link)
 	expect_refusal(with(head.origin = "https://relay.example"), 403);
 }
 
-/* --- answers ------------------------------------------------------------------------------------
- */
+/* --- answers ------------------------------------------------------------------------------- */
 
 static const char *
 text_of(struct buf *b)
