@@ -73,7 +73,8 @@ client_say(const struct client *c, const char *fmt, ...)
 	buf_fini(&line);
 }
 
-/* --- made when asked for ----------------------------------------------------------------------------- */
+/* --- made when asked for
+ * ----------------------------------------------------------------------------- */
 
 int
 client_home(struct client *c, struct hw_err *err)
@@ -109,7 +110,8 @@ hint_connect(struct client *c, int code)
 	case HW_EEXPIRED:
 	case HW_EUNAUTH:
 	case HW_ECERT:
-		client_hint(c, "ask an administrator for `hawser user invite %s`, then log in with it",
+		client_hint(c,
+			"ask an administrator for `hawser user invite %s`, then log in with it",
 			c->home.user);
 		break;
 	default:
@@ -175,7 +177,8 @@ client_fini(struct client *c)
 	arena_free(c->arena);
 }
 
-/* --- calls --------------------------------------------------------------------------------------------- */
+/* --- calls
+ * --------------------------------------------------------------------------------------------- */
 
 static void
 hint_call(struct client *c, int code)

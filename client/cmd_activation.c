@@ -32,8 +32,8 @@ static int
 show_activation(struct client *c, const struct msg_create_activation_reply *reply,
 	struct hw_err *err)
 {
-	const char *text = arena_printf(c->arena, "%s:%s\n", reply->activation_id,
-		reply->activation_code);
+	const char *text =
+		arena_printf(c->arena, "%s:%s\n", reply->activation_id, reply->activation_code);
 
 	client_say(c, "the code is shown only now; on each node, as root:");
 	client_say(c, "  hawser-node join '%s' ID:CODE --dir /var/lib/hawser-node", c->home.relay);
@@ -67,12 +67,12 @@ run_create(struct client *c, const struct input *in, struct hw_err *err)
 }
 
 static const struct option_row create_options[] = {
-	{"limit", 'l', "N", "how many nodes may join with it (1)"},
-	{"expires", 'e', "TIME", "until when it works (24h, at most 30d)"},
-	{"tag", 't', "KEY=VALUE", "a tag of every node that joins; may be repeated"},
+	{"limit",				   'l', "N", "how many nodes may join with it (1)"},
+	{"expires",				      'e', "TIME", "until when it works (24h, at most 30d)"},
+	{"tag",					 't', "KEY=VALUE", "a tag of every node that joins; may be repeated"},
 	{"name", 0, "NAME", "the nodes' name, where they bring none"},
 	{"description", 0, "TEXT", "what it is for"},
-	{0},
+	{0				    },
 };
 
 const struct command cmd_activation_create = {
@@ -80,13 +80,15 @@ const struct command cmd_activation_create = {
 	.operands = "",
 	.summary = "Make a token with which nodes join: its ID:CODE, shown once.",
 	.examples = {"hawser activation create --limit 40 --expires 2h --tag Env=prod",
-		"hawser activation create -o json"},
+		     "hawser activation create -o json"},
 	.options = create_options,
 	.shows = true,
 	.run = run_create,
 };
 
-/* --- ls -------------------------------------------------------------------------------------------------- */
+/* --- ls
+ * --------------------------------------------------------------------------------------------------
+ */
 
 static const char *
 cell_id(struct client *c, const void *item)
@@ -147,14 +149,14 @@ name_of(const void *item)
 }
 
 static const struct column columns[] = {
-	{"ID", false, cell_id, NULL},
-	{"USED", false, cell_used, NULL},
-	{"EXPIRES", false, cell_expires, NULL},
-	{"NAME", false, cell_name, NULL},
-	{"TAGS", false, cell_tags, NULL},
-	{"CREATED", true, cell_created, NULL},
+	{"ID",	       false, cell_id, NULL},
+	{"USED",	 false, cell_used, NULL},
+	{"EXPIRES",		    false, cell_expires, NULL},
+	{"NAME",	 false, cell_name, NULL},
+	{"TAGS",	 false, cell_tags, NULL},
+	{"CREATED",	    true, cell_created, NULL},
 	{"DESCRIPTION", true, cell_description, NULL},
-	{0},
+	{0	    },
 };
 
 static const struct listing listing = {
@@ -209,7 +211,7 @@ const struct command cmd_activation_rm = {
 	.operands = "ID...",
 	.summary = "Remove activations; nodes that joined with them stay.",
 	.examples = {"hawser activation rm 6d1f3a52-0c4b-4a8e-9f5b-2f1d7c3e8a90",
-		"hawser activation ls -o name | xargs hawser activation rm"},
+		     "hawser activation ls -o name | xargs hawser activation rm"},
 	.min = 1,
 	.max = -1,
 	.run = run_rm,

@@ -33,7 +33,8 @@ list_operations(struct hw_err *err)
 	return r;
 }
 
-/* --- the input --------------------------------------------------------------------------------------- */
+/* --- the input
+ * --------------------------------------------------------------------------------------- */
 
 static int
 read_fd(struct buf *out, int fd, const char *name, struct hw_err *err)
@@ -71,7 +72,8 @@ read_input(struct buf *out, const char *text, struct hw_err *err)
 	return r;
 }
 
-/* --- the call ------------------------------------------------------------------------------------------ */
+/* --- the call
+ * ------------------------------------------------------------------------------------------ */
 
 static int
 make_request(void **ret, struct client *c, const struct op_row *op, const struct input *in,
@@ -86,11 +88,12 @@ make_request(void **ret, struct client *c, const struct op_row *op, const struct
 	if (given != NULL)
 		r = read_input(&input, given, err);
 	if (r == 0)
-		r = json_args(&json, op->request(), given != NULL ? (const char *)buf_data(&input) : NULL,
-			input.len, in->operands + 1, in->n - 1, err);
+		r = json_args(&json, op->request(),
+			given != NULL ? (const char *)buf_data(&input) : NULL, input.len,
+			in->operands + 1, in->n - 1, err);
 	if (r == 0)
-		r = msg_from_json(ret, c->arena, op->request(), (const char *)buf_data(&json), json.len,
-			err);
+		r = msg_from_json(ret, c->arena, op->request(), (const char *)buf_data(&json),
+			json.len, err);
 	buf_wipe(&input);
 	buf_fini(&input);
 	buf_wipe(&json);
@@ -113,8 +116,8 @@ run_api(struct client *c, const struct input *in, struct hw_err *err)
 	op = op_find(in->operands[0]);
 	if (op == NULL || !is_for_users(op)) {
 		client_hint(c, "hawser api --list");
-		return hw_err_set(err, HW_EUSAGE, op == NULL ? "there is no operation %s"
-							     : "%s is not for users",
+		return hw_err_set(err, HW_EUSAGE,
+			op == NULL ? "there is no operation %s" : "%s is not for users",
 			in->operands[0]);
 	}
 	if ((r = make_request(&request, c, op, in, err)) < 0 ||
@@ -128,7 +131,7 @@ run_api(struct client *c, const struct input *in, struct hw_err *err)
 static const struct option_row options[] = {
 	{"input", 'i', "JSON", "the request: JSON, @FILE, or - for standard input"},
 	{"list", 0, NULL, "the operations there are"},
-	{0},
+	{0	  },
 };
 
 const struct command cmd_api = {
@@ -139,7 +142,7 @@ const struct command cmd_api = {
 		 "  the request: a text, number, true or false, a time, or JSON where it begins\n"
 		 "  with [ or {. A key that is given again adds to its list of texts.",
 	.examples = {"hawser api GetCallerIdentity",
-		"hawser api AddTagsToResource -i @tags.json ResourceId=mi-0123456789abcdef0"},
+		     "hawser api AddTagsToResource -i @tags.json ResourceId=mi-0123456789abcdef0"},
 	.options = options,
 	.max = -1,
 	.shows = true,

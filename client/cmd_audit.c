@@ -13,7 +13,8 @@ static int
 flush_out(struct buf *out, int r, struct hw_err *err)
 {
 	if (r < 0 || out->failed)
-		return hw_err_set(err, r < 0 ? r : HW_ELIMIT, "an event is too large to be written");
+		return hw_err_set(err, r < 0 ? r : HW_ELIMIT,
+			"an event is too large to be written");
 	r = output_bytes(buf_data(out), out->len, err);
 	buf_consume(out, out->len);
 	return r;
@@ -55,7 +56,8 @@ run_export(struct client *c, const struct input *in, struct hw_err *err)
 	if (format < 0)
 		return hw_err_set(err, HW_EUSAGE, "no format '%s': cast, text, raw or json", name);
 	if (typed && format != EXPORT_TEXT && format != EXPORT_RAW)
-		return hw_err_set(err, HW_EUSAGE, "--typed is for text and raw; the others hold it anyway");
+		return hw_err_set(err, HW_EUSAGE,
+			"--typed is for text and raw; the others hold it anyway");
 	if (format == EXPORT_RAW && isatty(STDOUT_FILENO) && !input_has(in, "force"))
 		return hw_err_set(err, HW_EUSAGE,
 			"raw bytes could drive this terminal: send them to a file, or --force");
@@ -71,10 +73,10 @@ run_export(struct client *c, const struct input *in, struct hw_err *err)
 }
 
 static const struct option_row options[] = {
-	{"format", 'f', "FORMAT", "cast (asciicast v2, the default), text, raw or json"},
+	{"format",  'f', "FORMAT", "cast (asciicast v2, the default), text, raw or json"},
 	{"typed", 't', NULL, "what was typed instead of what was shown (text, raw)"},
-	{"force", 0, NULL, "raw bytes even to a terminal"},
-	{0},
+	{"force",	  0, NULL, "raw bytes even to a terminal"},
+	{0	  },
 };
 
 const struct command cmd_audit_export = {
@@ -84,7 +86,7 @@ const struct command cmd_audit_export = {
 	.about = "  cast plays in asciinema; text is without escape sequences; raw is every byte\n"
 		 "  that was shown; json is one event a line.",
 	.examples = {"hawser audit export alice-0f1e2d > session.cast",
-		"hawser audit export a69788 --format text --typed"},
+		     "hawser audit export a69788 --format text --typed"},
 	.options = options,
 	.min = 1,
 	.max = 1,

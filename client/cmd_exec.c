@@ -53,7 +53,11 @@ catch_signals(struct exec *x, struct hw_err *err)
 	static const struct {
 		int signo;
 		void (*fn)(void *);
-	} rows[] = {{SIGINT, on_int}, {SIGTERM, on_term}, {SIGHUP, on_hup}};
+	} rows[] = {
+		{SIGINT,	 on_int },
+		  {SIGTERM, on_term},
+		      {SIGHUP,  on_hup }
+	      };
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		if (loop_signal_new(&x->signals[x->n_signals], x->client->loop, rows[i].signo,
@@ -67,8 +71,7 @@ catch_signals(struct exec *x, struct hw_err *err)
 static int
 run_exec(struct client *c, const struct input *in, struct hw_err *err)
 {
-	struct remote_request req = {
-		.type = CHANNEL_TYPE_EXEC, .reason = input_text(in, "reason")};
+	struct remote_request req = {.type = CHANNEL_TYPE_EXEC, .reason = input_text(in, "reason")};
 	struct exec x = {.client = c};
 	struct console_config config = {
 		.client = c,
@@ -103,8 +106,8 @@ out:
 
 static const struct option_row options[] = {
 	{"no-stdin", 'n', NULL, "the command reads nothing; stdin is left alone"},
-	{"reason", 0, "TEXT", "why; kept with the recording"},
-	{0},
+	{"reason",	   0, "TEXT", "why; kept with the recording"},
+	{0	  },
 };
 
 const struct command cmd_exec = {
@@ -116,7 +119,7 @@ const struct command cmd_exec = {
 		 "  status is the command's, 128+N when signal N ended it, or 255 when it could\n"
 		 "  not run. The first Ctrl-C goes to the command, the second ends hawser.",
 	.examples = {"hawser exec web-01 -- uname -r",
-		"tar c site | hawser exec root@web-01 -- tar x -C /srv"},
+		     "tar c site | hawser exec root@web-01 -- tar x -C /srv"},
 	.options = options,
 	.min = 1,
 	.max = 1,

@@ -99,7 +99,8 @@ run_login(struct client *c, const struct input *in, struct hw_err *err)
 		return hw_err_set(err, HW_EUSAGE,
 			"the URL lacks the relay's fingerprint: it ends in #sha256:..., and in a shell it needs quotes where # begins a comment");
 	say_who_was_here(c);
-	/* enrol_user() blocks on a socket of its own: without a loop nobody else ignores SIGPIPE. */
+	/* enrol_user() blocks on a socket of its own: without a loop nobody else ignores SIGPIPE.
+	 */
 	if ((r = client_loop(c, err)) < 0 || (r = home_open(&dir, &c->home, true, err)) < 0)
 		return r;
 	r = enrol_user(&result, &url, dir, invite, err);
@@ -120,13 +121,15 @@ const struct command cmd_login = {
 		 "  administrator's `hawser user invite NAME` gave. Without INVITE, or with -,\n"
 		 "  it is read from stdin. The key is made here and never leaves this machine.",
 	.examples = {"hawser login 'https://relay.example.net:8443#sha256:5f1c...' INVITE",
-		"pass show hawser | hawser login 'https://relay.example.net#sha256:5f1c...'"},
+		     "pass show hawser | hawser login 'https://relay.example.net#sha256:5f1c...'"},
 	.min = 1,
 	.max = 2,
 	.run = run_login,
 };
 
-/* --- logout ------------------------------------------------------------------------------------------------ */
+/* --- logout
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static int
 run_logout(struct client *c, const struct input *in, struct hw_err *err)

@@ -85,16 +85,16 @@ cell_agent(struct client *c, const void *item)
 }
 
 static const struct column columns[] = {
-	{"NAME", false, cell_name, NULL},
-	{"STATUS", false, cell_status, style_status},
-	{"OS", false, cell_os, NULL},
-	{"TAGS", false, cell_tags, NULL},
+	{"NAME",	 false, cell_name, NULL},
+	{"STATUS",	   false, cell_status, style_status},
+	{"OS",	       false, cell_os, NULL},
+	{"TAGS",	 false, cell_tags, NULL},
 	{"SESSIONS", false, cell_sessions, NULL},
-	{"SEEN", false, cell_seen, NULL},
-	{"ID", true, cell_id, NULL},
-	{"ADDRESS", true, cell_address, NULL},
-	{"AGENT", true, cell_agent, NULL},
-	{0},
+	{"SEEN",		 false, cell_seen, NULL},
+	{"ID",      true, cell_id, NULL},
+	{"ADDRESS",		    true, cell_address, NULL},
+	{"AGENT",	  true, cell_agent, NULL},
+	{0	  },
 };
 
 static const struct listing listing = {
@@ -135,13 +135,14 @@ const struct command cmd_ls = {
 	.name = "ls",
 	.operands = "[SELECTOR...]",
 	.summary = "List nodes: all of them, or those that a selector means.",
-	.about = "\n"
-		 "  web-01  web-*  web-[01-20]  mi-...   a name, a glob, a range, an id\n"
-		 "  tag:Env=prod  tag:Env!=prod          a tag; Key=tag:Env,Values=prod does too\n"
-		 "  os:debian  status:online             what it runs, whether it is there\n"
-		 "  -                                    names from standard input\n"
-		 "  Commas are \"and\", several selectors are \"or\". One that means no node is an\n"
-		 "  error, with exit status 4.",
+	.about =
+		"\n"
+		"  web-01  web-*  web-[01-20]  mi-...   a name, a glob, a range, an id\n"
+		"  tag:Env=prod  tag:Env!=prod          a tag; Key=tag:Env,Values=prod does too\n"
+		"  os:debian  status:online             what it runs, whether it is there\n"
+		"  -                                    names from standard input\n"
+		"  Commas are \"and\", several selectors are \"or\". One that means no node is an\n"
+		"  error, with exit status 4.",
 	.examples = {"hawser ls tag:Env=prod,tag:Role!=db", "hawser ls status:online -o name"},
 	.max = -1,
 	.shows = true,

@@ -29,12 +29,15 @@ const struct command cmd_node_show = {
 	.run = run_show,
 };
 
-/* --- tags ------------------------------------------------------------------------------------------------ */
+/* --- tags
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static int
 run_tag(struct client *c, const struct input *in, struct hw_err *err)
 {
-	struct msg_add_tags_to_resource_request req = {.resource_type = TAG_RESOURCE_MANAGED_INSTANCE};
+	struct msg_add_tags_to_resource_request req = {
+		.resource_type = TAG_RESOURCE_MANAGED_INSTANCE};
 	const char *shown;
 	const void *reply;
 	int r;
@@ -51,7 +54,8 @@ const struct command cmd_node_tag = {
 	.name = "node tag",
 	.operands = "NODE KEY=VALUE...",
 	.summary = "Give a node tags; a tag with the same key is replaced.",
-	.examples = {"hawser node tag web-01 Env=prod Role=web", "hawser node tag db-1 Owner='data team'"},
+	.examples = {"hawser node tag web-01 Env=prod Role=web",
+		     "hawser node tag db-1 Owner='data team'"},
 	.min = 2,
 	.max = -1,
 	.run = run_tag,
@@ -62,7 +66,8 @@ run_untag(struct client *c, const struct input *in, struct hw_err *err)
 {
 	struct msg_remove_tags_from_resource_request req = {
 		.resource_type = TAG_RESOURCE_MANAGED_INSTANCE,
-		.tag_keys = {.v = in->operands + 1, .n = in->n - 1}};
+		.tag_keys = {.v = in->operands + 1, .n = in->n - 1}
+	   };
 	const char *shown;
 	const void *reply;
 	int r;
@@ -83,7 +88,9 @@ const struct command cmd_node_untag = {
 	.run = run_untag,
 };
 
-/* --- rm --------------------------------------------------------------------------------------------------- */
+/* --- rm
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static int
 run_rm(struct client *c, const struct input *in, struct hw_err *err)
@@ -111,7 +118,8 @@ const struct command cmd_node_rm = {
 	.summary = "Remove nodes; their links and sessions end at once.",
 	.about = "  A node that was removed cannot come back with its old certificate: it joins\n"
 		 "  anew, and gets another id. Recordings of its sessions stay.",
-	.examples = {"hawser node rm web-07", "hawser ls status:inactive -o name | xargs hawser node rm"},
+	.examples = {"hawser node rm web-07",
+		     "hawser ls status:inactive -o name | xargs hawser node rm"},
 	.min = 1,
 	.max = -1,
 	.run = run_rm,

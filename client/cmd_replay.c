@@ -25,7 +25,8 @@ read_speed(double *speed, const struct input *in, struct hw_err *err)
 		return 0;
 	double v = strtod(text, &end);
 	if (end == text || (*end != '\0' && strcmp(end, "x") != 0) || !(v >= 0 && v <= 1e6))
-		return hw_err_set(err, HW_EUSAGE, "--speed wants a number: 2 is twice as fast, 0 at once");
+		return hw_err_set(err, HW_EUSAGE,
+			"--speed wants a number: 2 is twice as fast, 0 at once");
 	*speed = v;
 	return 0;
 }
@@ -58,7 +59,8 @@ say_head(struct client *c, const struct msg_recording_meta *meta)
 			(int)meta->rows, cols, rows);
 }
 
-/* --- typed ---------------------------------------------------------------------------------------------- */
+/* --- typed
+ * ---------------------------------------------------------------------------------------------- */
 
 static int
 flush_out(struct buf *out, struct hw_err *err)
@@ -93,7 +95,8 @@ show_typed(struct tape *tape, struct hw_err *err)
 	return r;
 }
 
-/* --- the command -------------------------------------------------------------------------------------------- */
+/* --- the command
+ * -------------------------------------------------------------------------------------------- */
 
 static int
 run_replay(struct client *c, const struct input *in, struct hw_err *err)
@@ -117,9 +120,9 @@ run_replay(struct client *c, const struct input *in, struct hw_err *err)
 }
 
 static const struct option_row options[] = {
-	{"speed", 's', "X", "2 is twice as fast; 0, and a pipe: at once"},
-	{"skip-idle", 'i', "TIME", "no pause is longer than this"},
-	{"at", 'a', "T", "begin there: seconds, or HH:MM:SS"},
+	{"speed",			 's', "X", "2 is twice as fast; 0, and a pipe: at once"},
+	{"skip-idle",			    'i', "TIME", "no pause is longer than this"},
+	{"at",			       'a', "T", "begin there: seconds, or HH:MM:SS"},
 	{"typed", 't', NULL, "what was typed, with times, not what was shown"},
 	{0},
 };
@@ -131,7 +134,8 @@ const struct command cmd_replay = {
 	.about = "  SESSION is an id, any unique prefix of one, or its last six digits.\n"
 		 "  What could steer your terminal beyond its own screen is left out.\n"
 		 "  Reading is audited.",
-	.examples = {"hawser replay alice-0f1e2d --speed 4 --skip-idle 2", "hawser replay a69788 --typed"},
+	.examples = {"hawser replay alice-0f1e2d --speed 4 --skip-idle 2",
+		     "hawser replay a69788 --typed"},
 	.options = options,
 	.min = 1,
 	.max = 1,

@@ -13,7 +13,9 @@
 
 #define LIMIT_DEFAULT 50
 
-/* --- cells ------------------------------------------------------------------------------------------------ */
+/* --- cells
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static const char *
 cell_id(struct client *c, const void *item)
@@ -128,17 +130,17 @@ name_of(const void *item)
 }
 
 static const struct column columns[] = {
-	{"SESSION", false, cell_id, NULL},
-	{"USER", false, cell_owner, NULL},
-	{"NODE", false, cell_node, NULL},
-	{"STATUS", false, cell_status, style_status},
-	{"STARTED", false, cell_started, NULL},
-	{"LENGTH", false, cell_length, NULL},
-	{"EXIT", false, cell_exit, NULL},
-	{"RUN AS", true, cell_run_as, NULL},
-	{"IN/OUT", true, cell_bytes, NULL},
+	{"SESSION",	    false, cell_id, NULL},
+	{"USER",	 false, cell_owner, NULL},
+	{"NODE",		 false, cell_node, NULL},
+	{"STATUS",   false, cell_status, style_status},
+	{"STARTED",	    false, cell_started, NULL},
+	{"LENGTH",	   false, cell_length, NULL},
+	{"EXIT",	 false, cell_exit, NULL},
+	{"RUN AS",		   true, cell_run_as, NULL},
+	{"IN/OUT",	   true, cell_bytes, NULL},
 	{"DOCUMENT", true, cell_document, NULL},
-	{"REASON", true, cell_reason, NULL},
+	{"REASON",	   true, cell_reason, NULL},
 	{0},
 };
 
@@ -149,7 +151,9 @@ static const struct listing listing = {
 	.name = name_of,
 };
 
-/* --- ls ---------------------------------------------------------------------------------------------------- */
+/* --- ls
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 static int
 fetch(struct pages *all, struct client *c, int state, const struct msg_session_filter *filters,
@@ -211,15 +215,16 @@ run_ls(struct client *c, const struct input *in, struct hw_err *err)
 	if ((r = output_list(c, &listing, &all, pages.v, pages.n, err)) < 0)
 		return r;
 	if (c->format <= OUTPUT_WIDE)
-		fprintf(stderr, "%zu session%s, %zu live\n", pages.n, pages.n == 1 ? "" : "s", live);
+		fprintf(stderr, "%zu session%s, %zu live\n", pages.n, pages.n == 1 ? "" : "s",
+			live);
 	return 0;
 }
 
 static const struct option_row ls_options[] = {
-	{"live", 'l', NULL, "only those that run now"},
-	{"user", 'u', "USER", "of one user"},
-	{"node", 'n', "ID", "on one node"},
-	{"limit", 0, "N", "of those that are over, the newest N (50); 0 is all"},
+	{"live",	 'l', NULL, "only those that run now"},
+	{"user",		 'u', "USER", "of one user"},
+	{"node",		 'n', "ID", "on one node"},
+	{"limit",  0, "N", "of those that are over, the newest N (50); 0 is all"},
 	{0},
 };
 
@@ -227,14 +232,17 @@ const struct command cmd_sessions_ls = {
 	.name = "sessions ls",
 	.operands = "",
 	.summary = "List sessions, the newest first: those that run and those that are over.",
-	.examples = {"hawser sessions ls --live", "hawser sessions ls --user alice --limit 0 -o jsonl"},
+	.examples = {"hawser sessions ls --live",
+		     "hawser sessions ls --user alice --limit 0 -o jsonl"},
 	.options = ls_options,
 	.shows = true,
 	.alone = true,
 	.run = run_ls,
 };
 
-/* --- show, kill ----------------------------------------------------------------------------------------------- */
+/* --- show, kill
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static int
 run_show(struct client *c, const struct input *in, struct hw_err *err)
@@ -281,7 +289,7 @@ const struct command cmd_sessions_kill = {
 	.summary = "End sessions for good; their programs are hung up.",
 	.about = "  SESSION is an id, any unique prefix of one, or its last six digits.",
 	.examples = {"hawser sessions kill a69788",
-		"hawser sessions ls --live --user mallory -o name | xargs hawser sessions kill"},
+		     "hawser sessions ls --live --user mallory -o name | xargs hawser sessions kill"},
 	.min = 1,
 	.max = -1,
 	.run = run_kill,

@@ -23,7 +23,8 @@ struct shell {
 	size_t n_signals;
 };
 
-/* --- what is said on the way ----------------------------------------------------------------------------- */
+/* --- what is said on the way
+ * ----------------------------------------------------------------------------- */
 
 /* To a terminal that may be raw. */
 static void
@@ -55,7 +56,8 @@ on_started(void *arg, const char *session_id)
 		terminal_enter(sh->terminal);
 }
 
-/* --- the terminal's signals and escapes --------------------------------------------------------------------- */
+/* --- the terminal's signals and escapes
+ * --------------------------------------------------------------------- */
 
 static void
 shell_resize(struct shell *sh)
@@ -170,12 +172,12 @@ catch_signals(struct shell *sh, struct hw_err *err)
 		int signo;
 		void (*fn)(void *);
 	} rows[] = {
-		{SIGHUP, on_hup},
-		{SIGINT, on_int},
-		{SIGQUIT, on_quit},
-		{SIGTERM, on_term},
+		{SIGHUP,	 on_hup  },
+		{SIGINT,	 on_int  },
+		{SIGQUIT,  on_quit },
+		{SIGTERM,  on_term },
 		{SIGWINCH, on_winch},
-		{SIGTSTP, on_tstp},
+		{SIGTSTP,  on_tstp },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -187,7 +189,9 @@ catch_signals(struct shell *sh, struct hw_err *err)
 	return 0;
 }
 
-/* --- the command ------------------------------------------------------------------------------------------------ */
+/* --- the command
+ * ------------------------------------------------------------------------------------------------
+ */
 
 /* Text of the environment that fits its field. */
 static const char *
@@ -279,12 +283,12 @@ out:
 }
 
 static const struct option_row options[] = {
-	{"tty", 't', NULL, "a pty, also when stdin is no terminal (the default)"},
-	{"no-pty", 'T', NULL, "no pty: clean streams, no echo"},
-	{"escape", 'e', "CHAR", "the escape character instead of ~, or none"},
-	{"reason", 0, "TEXT", "why; kept with the recording"},
+	{"tty",			     't', NULL, "a pty, also when stdin is no terminal (the default)"},
+	{"no-pty",			     'T', NULL, "no pty: clean streams, no echo"},
+	{"escape",				 'e', "CHAR", "the escape character instead of ~, or none"},
+	{"reason",  0, "TEXT", "why; kept with the recording"},
 	{"quiet", 'q', NULL, "do not say which session it is"},
-	{0},
+	{0			 },
 };
 
 const struct command cmd_shell = {
@@ -294,7 +298,8 @@ const struct command cmd_shell = {
 	.about = "  The exit status is the remote's, 128+N when signal N ended it, or 255 when\n"
 		 "  there was none. At the start of a line, ~. ends the session and ~? lists the\n"
 		 "  escapes.",
-	.examples = {"hawser shell web-01", "hawser shell postgres@db-1 --reason 'INC-118' -- psql"},
+	.examples = {"hawser shell web-01",
+		     "hawser shell postgres@db-1 --reason 'INC-118' -- psql"},
 	.options = options,
 	.min = 1,
 	.max = 1,

@@ -24,14 +24,16 @@ show_status(struct client *c, const struct msg_get_caller_identity_reply *me, st
 
 	buf_init(&out, 16384);
 	line(&out, "user", me->user_name);
-	line(&out, "expires", arena_printf(a, "%s (%s)", output_time(c, me->expires),
-		output_until(c, me->expires)));
+	line(&out, "expires",
+		arena_printf(a, "%s (%s)", output_time(c, me->expires),
+			output_until(c, me->expires)));
 	if (relay_url_parse(&url, c->home.relay, NULL) == 0)
-		line(&out, "relay", arena_printf(a, "%s at %s:%d, version %s", me->relay, url.host,
-			url.port, me->relay_version));
+		line(&out, "relay",
+			arena_printf(a, "%s at %s:%d, version %s", me->relay, url.host, url.port,
+				me->relay_version));
 	line(&out, "fleet", me->fleet);
-	line(&out, "nodes", arena_printf(a, "%" PRId64 ", %" PRId64 " online", me->nodes,
-		me->nodes_online));
+	line(&out, "nodes",
+		arena_printf(a, "%" PRId64 ", %" PRId64 " online", me->nodes, me->nodes_online));
 	line(&out, "sessions", arena_printf(a, "%" PRId64 " live", me->sessions));
 	line(&out, "home", c->home.path);
 	r = output_bytes(buf_data(&out), out.len, err);

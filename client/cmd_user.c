@@ -32,8 +32,8 @@ read_expiry(int64_t *seconds, const struct input *in, struct hw_err *err)
 
 static const struct option_row add_options[] = {
 	{"admin", 0, NULL, "an administrator, who may do everything"},
-	{"expires", 'e', "TIME", "until when the invite works (24h, at most 30d)"},
-	{0},
+	{"expires",   'e', "TIME", "until when the invite works (24h, at most 30d)"},
+	{0	  },
 };
 
 static int
@@ -93,7 +93,9 @@ const struct command cmd_user_invite = {
 	.run = run_invite,
 };
 
-/* --- ls -------------------------------------------------------------------------------------------------- */
+/* --- ls
+ * --------------------------------------------------------------------------------------------------
+ */
 
 static const char *
 cell_name(struct client *c, const void *item)
@@ -116,8 +118,8 @@ cell_policies(struct client *c, const void *item)
 	const char *all = NULL;
 
 	for (size_t i = 0; i < user->policies.n; i++)
-		all = arena_printf(c->arena, "%s%s%s", all != NULL ? all : "", all != NULL ? "," : "",
-			user->policies.v[i]);
+		all = arena_printf(c->arena, "%s%s%s", all != NULL ? all : "",
+			all != NULL ? "," : "", user->policies.v[i]);
 	return all;
 }
 
@@ -142,11 +144,11 @@ name_of(const void *item)
 }
 
 static const struct column columns[] = {
-	{"NAME", false, cell_name, NULL},
+	{"NAME",	 false, cell_name, NULL},
 	{"STATUS", false, cell_status, NULL},
-	{"POLICIES", false, cell_policies, NULL},
-	{"LOGGED IN", false, cell_last_login, NULL},
-	{"CREATED", true, cell_created, NULL},
+	{"POLICIES",	     false, cell_policies, NULL},
+	{"LOGGED IN",     false, cell_last_login, NULL},
+	{"CREATED",	    true, cell_created, NULL},
 	{0},
 };
 

@@ -9,17 +9,17 @@
 #include "client/duration.h"
 
 const struct option_row option_rows_common[] = {
-	{"home", 0, "DIR", "keys and config (HAWSER_HOME, ~/.config/hawser)"},
-	{"timeout", 0, "TIME", "how long to wait for an answer (30s)"},
-	{"no-color", 0, NULL, "no colours (NO_COLOR)"},
-	{"help", 'h', NULL, "this text"},
+	{"home",				  0, "DIR", "keys and config (HAWSER_HOME, ~/.config/hawser)"},
+	{"timeout",				  0, "TIME", "how long to wait for an answer (30s)"},
+	{"no-color",				       0, NULL, "no colours (NO_COLOR)"},
+	{"help",	 'h', NULL, "this text"},
 	{0},
 };
 
 const struct option_row option_row_output = {
 	"output", 'o', "FORMAT", "table, wide, json, jsonl, yaml or name"};
 
-/* --- the options of a command, as one list ----------------------------------------------------- */
+/* --- the options of a command, as one list ---------------------------------------------------- */
 
 #define OPTIONS_MAX 32
 
@@ -55,7 +55,8 @@ static void
 list_make(struct option_list *list, const struct command *command)
 {
 	*list = (struct option_list){.letters = "+:"};
-	for (const struct option_row *row = command->options; row != NULL && row->name != NULL; row++)
+	for (const struct option_row *row = command->options; row != NULL && row->name != NULL;
+		row++)
 		list_add(list, row);
 	if (command->shows)
 		list_add(list, &option_row_output);
@@ -75,10 +76,11 @@ list_find(const struct option_list *list, int found)
 	return NULL;
 }
 
-/* --- reading ------------------------------------------------------------------------------------ */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 static int
-unknown_option(const struct command *command, char **argv, int before, int letter, struct hw_err *err)
+unknown_option(const struct command *command, char **argv, int before, int letter,
+	struct hw_err *err)
 {
 	const char *word = argv[before];
 
@@ -115,14 +117,15 @@ check_count(const struct input *in, struct hw_err *err)
 	if (in->n < (size_t)command->min)
 		return hw_err_set(err, HW_EUSAGE, "%s wants %s", command->name, command->operands);
 	if (command->max >= 0 && in->n > (size_t)command->max)
-		return hw_err_set(err, HW_EUSAGE, "%s does not know what to do with '%s'", command->name,
-			in->operands[command->max]);
+		return hw_err_set(err, HW_EUSAGE, "%s does not know what to do with '%s'",
+			command->name, in->operands[command->max]);
 	return 0;
 }
 
 /* getopt stops at the first operand ('+'), so that it is we who see `--` and where words begin. */
 static int
-read_words(struct input *in, const struct option_list *list, int argc, char **argv, struct hw_err *err)
+read_words(struct input *in, const struct option_list *list, int argc, char **argv,
+	struct hw_err *err)
 {
 	const struct command *command = in->command;
 	bool only_operands = false;
@@ -132,7 +135,9 @@ read_words(struct input *in, const struct option_list *list, int argc, char **ar
 	opterr = 0;
 	while (true) {
 		int before = optind > 0 ? optind : 1;
-		int found = only_operands ? -1 : getopt_long(argc, argv, list->letters, list->longs, NULL);
+		int found = only_operands
+			? -1
+			: getopt_long(argc, argv, list->letters, list->longs, NULL);
 
 		if (found != -1) {
 			if ((r = read_option(in, list, argv, before, found, err)) < 0)
@@ -192,7 +197,7 @@ input_free(struct input *in)
 	free(in);
 }
 
-/* --- asking -------------------------------------------------------------------------------------- */
+/* --- asking ----------------------------------------------------------------------------------- */
 
 const char *
 input_nth(const struct input *in, const char *option, size_t i)
@@ -234,8 +239,8 @@ input_int(int64_t *ret, const struct input *in, const char *option, int64_t min,
 	errno = 0;
 	long long v = strtoll(text, &end, 10);
 	if (end == text || *end != '\0' || errno != 0 || v < min || v > max)
-		return hw_err_set(err, HW_EUSAGE, "--%s wants a number from %lld to %lld, not '%s'", option,
-			(long long)min, (long long)max, text);
+		return hw_err_set(err, HW_EUSAGE, "--%s wants a number from %lld to %lld, not '%s'",
+			option, (long long)min, (long long)max, text);
 	*ret = v;
 	return 0;
 }
@@ -247,8 +252,8 @@ input_duration(int64_t *usec, const struct input *in, const char *option, struct
 
 	if (text == NULL || duration_parse(usec, text) == 0)
 		return 0;
-	return hw_err_set(err, HW_EUSAGE, "--%s wants a time as 90s, 15m, 24h or 7d, not '%s'", option,
-		text);
+	return hw_err_set(err, HW_EUSAGE, "--%s wants a time as 90s, 15m, 24h or 7d, not '%s'",
+		option, text);
 }
 
 char *
@@ -269,7 +274,7 @@ input_join(const struct input *in)
 	return all;
 }
 
-/* --- help ---------------------------------------------------------------------------------------- */
+/* --- help ------------------------------------------------------------------------------------- */
 
 static void
 help_option(struct buf *out, const struct option_row *row)
@@ -291,7 +296,8 @@ command_help(struct buf *out, const struct command *command)
 	if (command->about != NULL)
 		buf_printf(out, "%s\n", command->about);
 	buf_append_str(out, "\noptions (and --home, --timeout, --no-color: see hawser --help):\n");
-	for (const struct option_row *row = command->options; row != NULL && row->name != NULL; row++)
+	for (const struct option_row *row = command->options; row != NULL && row->name != NULL;
+		row++)
 		help_option(out, row);
 	if (command->shows)
 		help_option(out, &option_row_output);

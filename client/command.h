@@ -29,10 +29,10 @@ struct command {
 	const char *examples[2];
 	const struct option_row *options; /* up to a row without name; NULL for none */
 	int min, max;			  /* operands; max < 0 is any number */
-	bool words;   /* what follows the max'th operand, or --, is passed on as it is */
-	bool shows;   /* has -o */
-	bool alone;   /* the name of its group alone means it */
-	int failure;  /* exit status when it fails by itself; 0 stands for 1 */
+	bool words;  /* what follows the max'th operand, or --, is passed on as it is */
+	bool shows;  /* has -o */
+	bool alone;  /* the name of its group alone means it */
+	int failure; /* exit status when it fails by itself; 0 stands for 1 */
 	/* The exit status, or an error. */
 	int (*run)(struct client *c, const struct input *in, struct hw_err *err);
 };
@@ -47,7 +47,7 @@ struct input {
 	struct {
 		const struct option_row *row;
 		const char *value;
-	} *given;
+	} * given;
 	size_t n_given;
 };
 
@@ -63,7 +63,8 @@ int input_read(struct input **ret, const struct command *command, int argc, char
 	struct hw_err *err);
 void input_free(struct input *in);
 
-/* An option by its long name, which is one of the command's: its last value, NULL when not given. */
+/* An option by its long name, which is one of the command's: its last value, NULL when not given.
+ */
 const char *input_text(const struct input *in, const char *option);
 bool input_has(const struct input *in, const char *option);
 /* The i'th value of an option that may be repeated; NULL after the last. */

@@ -15,13 +15,13 @@ extern const struct command cmd_replay, cmd_audit_export, cmd_api;
 /* In the order in which help shows them; NULL ends. */
 extern const struct command *const command_table[];
 
-/* The command of argv[0..]: its name, and how many words that took. Of a group without its second word
- * the one that stands for it. NULL when there is none. */
+/* The command of argv[0..]: its name, and how many words that took. Of a group without its second
+ * word the one that stands for it. NULL when there is none. */
 const struct command *command_find(int *used, int argc, char **argv);
 /* Whether some command's name begins with this word. */
 bool command_is_group(const char *word);
 
-void commands_help(struct buf *out);		       /* all of them */
+void commands_help(struct buf *out);			      /* all of them */
 void commands_help_group(struct buf *out, const char *group); /* those of one group */
 
 #endif

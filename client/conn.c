@@ -19,7 +19,8 @@ struct conn {
 	struct hw_err why; /* when not up */
 };
 
-/* --- running the loop until something happens ----------------------------------------------------- */
+/* --- running the loop until something happens
+ * ----------------------------------------------------- */
 
 struct deadline {
 	struct loop_timer timer;
@@ -46,7 +47,10 @@ conn_wake(struct conn *c)
 bool
 conn_wait(struct conn *c, const bool *done, int64_t usec)
 {
-	struct deadline d = {.timer = {.fn = on_deadline, .arg = &d}, .conn = c};
+	struct deadline d = {
+		.timer = {.fn = on_deadline, .arg = &d},
+			 .conn = c
+	  };
 
 	if (usec >= 0)
 		loop_timer_start(c->config.loop, &d.timer, usec);
@@ -60,7 +64,8 @@ conn_wait(struct conn *c, const bool *done, int64_t usec)
 	return *done;
 }
 
-/* --- the link -------------------------------------------------------------------------------------- */
+/* --- the link
+ * -------------------------------------------------------------------------------------- */
 
 static void
 conn_settle(struct conn *c)
@@ -128,7 +133,7 @@ conn_connected(struct conn *c, struct link_transport *transport)
 				.id = c->config.user,
 				.software = "hawser/" HAWSER_VERSION,
 				.frame_max = FRAME_MESSAGE_MAX,
-			},
+				},
 		.peer_role = ROLE_RELAY,
 		.opens = true,
 	};
@@ -203,7 +208,8 @@ conn_timeout(const struct conn *c)
 	return c->config.timeout;
 }
 
-/* --- calls ------------------------------------------------------------------------------------------ */
+/* --- calls
+ * ------------------------------------------------------------------------------------------ */
 
 struct call {
 	struct conn *conn;
@@ -243,7 +249,8 @@ conn_call(void *ret, struct conn *c, enum op_id op, const void *request, struct 
 	if (!conn_wait(c, &call.done, c->config.timeout)) {
 		if (c->link != NULL)
 			link_forget(c->link, &call);
-		return hw_err_set(err, HW_ETIMEOUT, "the relay did not answer %s in time", call.op->name);
+		return hw_err_set(err, HW_ETIMEOUT, "the relay did not answer %s in time",
+			call.op->name);
 	}
 	if (call.err.code != 0)
 		return hw_err_set(err, call.err.code, "%s", call.err.text);

@@ -18,10 +18,11 @@ struct conn_config {
 	const char *user; /* who we say we are: the certificate's name */
 	int64_t timeout;  /* of connecting and of each answer */
 
-	/* Begins to connect; conn_connected() or conn_failed() is called later, unless this fails. */
+	/* Begins to connect; conn_connected() or conn_failed() is called later, unless this fails.
+	 */
 	int (*dial)(void *arg, struct conn *c, struct hw_err *err);
-	/* Runs the loop for a while, at least until loop_stop(); NULL is loop_run(). A test with a fake
-	 * clock moves it here. */
+	/* Runs the loop for a while, at least until loop_stop(); NULL is loop_run(). A test with a
+	 * fake clock moves it here. */
 	void (*turn)(void *arg);
 	void *arg;
 };
@@ -34,8 +35,8 @@ void conn_free(struct conn *c); /* NULL is fine */
 struct link *conn_connected(struct conn *c, struct link_transport *transport);
 void conn_failed(struct conn *c, int code, const char *why);
 
-/* Calls an operation. `ret` is the address of a pointer to the reply's struct, which is decoded into
- * the arena. */
+/* Calls an operation. `ret` is the address of a pointer to the reply's struct, which is decoded
+ * into the arena. */
 int conn_call(void *ret, struct conn *c, enum op_id op, const void *request, struct arena *a,
 	struct hw_err *err);
 

@@ -35,7 +35,8 @@ check_done(struct console *con)
 		conn_wake(con->client->conn);
 }
 
-/* --- output ---------------------------------------------------------------------------------------------- */
+/* --- output
+ * ---------------------------------------------------------------------------------------------- */
 
 static void
 on_written(void *arg, int stream, size_t n)
@@ -55,8 +56,8 @@ on_write_failed(void *arg, int stream, int error)
 	if (error != EPIPE && con->code == 0) {
 		con->code = HW_EIO;
 		free(con->why);
-		if (asprintf(&con->why, "cannot write %s: %s", stream == STREAM_ERR ? "stderr" : "stdout",
-			    strerror(error)) < 0)
+		if (asprintf(&con->why, "cannot write %s: %s",
+			    stream == STREAM_ERR ? "stderr" : "stdout", strerror(error)) < 0)
 			con->why = NULL;
 	}
 	console_stop(con, error == EPIPE ? 128 + SIGPIPE : 255);
@@ -82,7 +83,9 @@ on_output(void *arg, int stream, const uint8_t *p, size_t n)
 		remote_consumed(con->remote, stream, n);
 }
 
-/* --- input ------------------------------------------------------------------------------------------------ */
+/* --- input
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void
 on_action(void *arg, enum escape_action action)
@@ -109,7 +112,8 @@ static const struct feed_events console_feed_events = {
 	.on_end = on_input_end,
 };
 
-/* --- the remote's events ------------------------------------------------------------------------------------ */
+/* --- the remote's events
+ * ------------------------------------------------------------------------------------ */
 
 static void
 on_started(void *arg, const char *session_id)
@@ -166,7 +170,9 @@ static const struct remote_events console_remote_events = {
 	.on_exit = on_exit_of_remote,
 };
 
-/* --- life ------------------------------------------------------------------------------------------------------ */
+/* --- life
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 static int
 open_outlets(struct console *con, struct loop *l, struct hw_err *err)

@@ -65,7 +65,8 @@ display_append(struct buf *out, const char *text, size_t n)
 				buf_append(out, p + i, (size_t)len);
 			columns += (size_t)width;
 		} else {
-			int used = snprintf(escape, sizeof(escape), len > 1 ? "\\u{%x}" : "\\x%02x", c);
+			int used = snprintf(escape, sizeof(escape), len > 1 ? "\\u{%x}" : "\\x%02x",
+				c);
 			if (out != NULL)
 				buf_append(out, escape, (size_t)used);
 			columns += (size_t)used;

@@ -5,8 +5,8 @@
 #include "proto/base/buf.h"
 
 /* Appends any bytes so that they are safe to look at: what does not print (control bytes, invalid
- * UTF-8, marks that turn the writing direction) becomes \xNN or \u{N}. Returns the columns it takes.
- * A NULL buffer only measures. */
+ * UTF-8, marks that turn the writing direction) becomes \xNN or \u{N}. Returns the columns it
+ * takes. A NULL buffer only measures. */
 size_t display_append(struct buf *out, const char *text, size_t n);
 
 #endif

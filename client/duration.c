@@ -16,7 +16,13 @@ unit_seconds(const char *unit)
 	static const struct {
 		const char *name;
 		int seconds;
-	} units[] = {{"", 1}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
+	} units[] = {
+		{"",  1    },
+		 {"s", 1	},
+		   {"m", 60   },
+		      {"h", 3600 },
+		   {"d", 86400}
+	       };
 
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
 		if (strcmp(unit, units[i].name) == 0)

@@ -7,11 +7,11 @@ static const struct {
 	enum escape_action action;
 	const char *shown, *doc;
 } escape_rows[] = {
-	{'.', ESCAPE_END, ".", "end the session"},
-	{'d', ESCAPE_DETACH, "d", "detach (not in this version)"},
-	{'C', ESCAPE_FORWARD, "C", "add a port forward (not in this version)"},
-	{'Z' - '@', ESCAPE_SUSPEND, "^Z", "suspend hawser"},
-	{'?', ESCAPE_HELP, "?", "this help"},
+	{'.',	      ESCAPE_END,	  ".",  "end the session"				},
+	{'d',	      ESCAPE_DETACH,  "d",  "detach (not in this version)"		},
+	{'C',	      ESCAPE_FORWARD, "C",  "add a port forward (not in this version)"},
+	{'Z' - '@', ESCAPE_SUSPEND, "^Z", "suspend hawser"			  },
+	{'?',	      ESCAPE_HELP,	   "?",	"this help"				   },
 };
 #define ESCAPE_ROWS (sizeof(escape_rows) / sizeof(escape_rows[0]))
 

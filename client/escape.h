@@ -27,8 +27,8 @@ struct escape {
 
 void escape_init(struct escape *e, int character);
 
-/* Reads typed bytes up to the next action, appends to `out` what is to be sent (at most one byte more
- * than it read), and says in *used how many it read: call again with the rest. */
+/* Reads typed bytes up to the next action, appends to `out` what is to be sent (at most one byte
+ * more than it read), and says in *used how many it read: call again with the rest. */
 enum escape_action escape_feed(struct escape *e, struct buf *out, const void *p, size_t n,
 	size_t *used);
 

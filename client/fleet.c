@@ -21,14 +21,16 @@ struct fleet {
 	size_t count, room;
 };
 
-/* --- pages --------------------------------------------------------------------------------------------- */
+/* --- pages
+ * --------------------------------------------------------------------------------------------- */
 
 static int
 fleet_keep(struct fleet *f, const struct msg_instance_information *node, struct hw_err *err)
 {
 	if (f->count == f->room) {
 		size_t room = f->room > 0 ? f->room * 2 : 64;
-		struct msg_instance_information *nodes = arena_array(f->c->arena, room, sizeof(*nodes));
+		struct msg_instance_information *nodes =
+			arena_array(f->c->arena, room, sizeof(*nodes));
 		if (nodes == NULL)
 			return hw_err_set(err, HW_ENOMEM, "too many nodes for the memory there is");
 		if (f->count > 0)
@@ -64,16 +66,19 @@ fleet_fetch(struct fleet *f, struct msg_describe_instance_information_request *r
 		if ((r = client_call(&page, f->c, OP_describe_instance_information, req, err)) < 0)
 			return r;
 		for (size_t i = 0; i < page->instance_information_list.n; i++) {
-			const struct msg_instance_information *node = &page->instance_information_list.v[i];
+			const struct msg_instance_information *node =
+				&page->instance_information_list.v[i];
 			if (fleet_wants(f, node) && (r = fleet_keep(f, node, err)) < 0)
 				return r;
 		}
 		req->next_token = page->next_token;
-	} while (page->next_token != NULL && page->next_token[0] != '\0' && f->count < FLEET_NODE_MAX);
+	} while (page->next_token != NULL && page->next_token[0] != '\0' &&
+		f->count < FLEET_NODE_MAX);
 	return 0;
 }
 
-/* --- selectors -------------------------------------------------------------------------------------------- */
+/* --- selectors
+ * -------------------------------------------------------------------------------------------- */
 
 static int
 add_selector(struct fleet *f, const char *text, struct hw_err *err)
@@ -117,7 +122,8 @@ parse_selectors(struct fleet *f, const char *const *texts, size_t n, struct hw_e
 	if (f->selectors == NULL || f->matched == NULL)
 		return hw_err_set(err, HW_ENOMEM, "out of memory");
 	for (size_t i = 0; i < n && r == 0; i++)
-		r = strcmp(texts[i], "-") == 0 ? add_from_stdin(f, err) : add_selector(f, texts[i], err);
+		r = strcmp(texts[i], "-") == 0 ? add_from_stdin(f, err)
+					       : add_selector(f, texts[i], err);
 	return r;
 }
 
@@ -140,8 +146,9 @@ by_name(const void *a, const void *b)
 	const struct msg_instance_information *x = a, *y = b;
 	int r = strverscmp(node_name(x), node_name(y));
 
-	return r != 0 ? r : strcmp(x->instance_id != NULL ? x->instance_id : "",
-			    y->instance_id != NULL ? y->instance_id : "");
+	return r != 0 ? r
+		      : strcmp(x->instance_id != NULL ? x->instance_id : "",
+				y->instance_id != NULL ? y->instance_id : "");
 }
 
 int
@@ -171,11 +178,13 @@ out:
 	return r;
 }
 
-/* --- one node ------------------------------------------------------------------------------------------------ */
+/* --- one node
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static int
-ambiguous(struct client *c, const char *name, const struct msg_instance_information *nodes, size_t n,
-	struct hw_err *err)
+ambiguous(struct client *c, const char *name, const struct msg_instance_information *nodes,
+	size_t n, struct hw_err *err)
 {
 	char ids[200] = "";
 	size_t used = 0;
@@ -192,9 +201,11 @@ int
 fleet_node(const struct msg_instance_information **ret, struct client *c, const char *name,
 	struct hw_err *err)
 {
-	struct msg_instance_string_filter filter = {.key = id_is_node(name) ? "InstanceIds" : "Name"};
+	struct msg_instance_string_filter filter = {
+		.key = id_is_node(name) ? "InstanceIds" : "Name"};
 	struct msg_describe_instance_information_request req = {
-		.filters = {.v = &filter, .n = 1}};
+		.filters = {.v = &filter, .n = 1}
+	 };
 	const char *value = name;
 	struct fleet f = {.c = c};
 	size_t n = 0;

@@ -75,7 +75,7 @@ home_open(int *fd, const struct home *h, bool make, struct hw_err *err)
 	return 0;
 }
 
-/* --- config ------------------------------------------------------------------------------------- */
+/* --- config ----------------------------------------------------------------------------------- */
 
 static int
 config_line(struct home *h, const char *key, const char *value)
@@ -86,11 +86,11 @@ config_line(struct home *h, const char *key, const char *value)
 		size_t room;
 		int64_t *time;
 	} rows[] = {
-		{"relay", h->relay, sizeof(h->relay), NULL},
-		{"user", h->user, sizeof(h->user), NULL},
-		{"fleet", h->fleet, sizeof(h->fleet), NULL},
-		{"issued", NULL, 0, &h->issued},
-		{"expires", NULL, 0, &h->expires},
+		{"relay",	  h->relay, sizeof(h->relay), NULL	  },
+		{"user",	 h->user,  sizeof(h->user),  NULL       },
+		{"fleet",	  h->fleet, sizeof(h->fleet), NULL	  },
+		{"issued",  NULL,	 0,		    &h->issued },
+		{"expires", NULL,	  0,		     &h->expires},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -133,7 +133,8 @@ home_load(struct home *h, struct hw_err *err)
 	if ((r = home_open(&dir, h, false, err)) < 0 ||
 		(r = file_read(&text, dir, HOME_CONFIG, err)) < 0) {
 		if (r == HW_ENOTFOUND)
-			r = hw_err_set(err, HW_EUNAUTH, "not logged in: there is no login in %s", h->path);
+			r = hw_err_set(err, HW_EUNAUTH, "not logged in: there is no login in %s",
+				h->path);
 		goto out;
 	}
 	copy = buf_take(&text, &(size_t){0});

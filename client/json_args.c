@@ -26,9 +26,10 @@ no_such_field(const struct msg_row *row, const char *word, size_t n, struct hw_e
 	size_t used = 0;
 
 	for (size_t i = 0; i < row->count && used + 70 < sizeof(names); i++)
-		used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", i > 0 ? ", " : "",
-			row->fields[i].wire);
-	return hw_err_set(err, HW_EUSAGE, "there is no field %.*s; there are: %s", (int)n, word, names);
+		used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s",
+			i > 0 ? ", " : "", row->fields[i].wire);
+	return hw_err_set(err, HW_EUSAGE, "there is no field %.*s; there are: %s", (int)n, word,
+		names);
 }
 
 static json_t *
@@ -129,8 +130,8 @@ load_input(json_t **ret, const char *input, size_t n, struct hw_err *err)
 
 	*ret = input != NULL ? json_loadb(input, n, JSON_REJECT_DUPLICATES, &e) : json_object();
 	if (*ret == NULL)
-		return hw_err_set(err, HW_EUSAGE, "the input is not JSON: line %d, column %d: %s", e.line,
-			e.column, e.text);
+		return hw_err_set(err, HW_EUSAGE, "the input is not JSON: line %d, column %d: %s",
+			e.line, e.column, e.text);
 	if (!json_is_object(*ret))
 		return hw_err_set(err, HW_EUSAGE, "the input is not a JSON object");
 	return 0;

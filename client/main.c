@@ -32,7 +32,8 @@
 
 #define EXIT_USAGE 2
 
-/* Descriptors 0 to 2 are open, so that nothing else is ever opened there and written to by mistake. */
+/* Descriptors 0 to 2 are open, so that nothing else is ever opened there and written to by mistake.
+ */
 static void
 open_standard_files(void)
 {
@@ -73,7 +74,8 @@ help_command(struct buf *out, const void *command)
 	command_help(out, command);
 }
 
-/* --- one command --------------------------------------------------------------------------------------- */
+/* --- one command
+ * --------------------------------------------------------------------------------------- */
 
 static int
 fail(struct client *c, const struct command *command, const struct hw_err *err)
@@ -112,7 +114,8 @@ run_command(struct client *c, const struct command *command, int argc, char **ar
 	return r;
 }
 
-/* --- which one ------------------------------------------------------------------------------------------- */
+/* --- which one
+ * ------------------------------------------------------------------------------------------- */
 
 static bool
 wants_help(const char *word)

@@ -29,9 +29,10 @@ struct outlet {
 	void *arg;
 };
 
-/* O_NONBLOCK belongs to the open file, which our shell and the programs beside us share. An opening of
- * our own is ours alone. A regular file must not be opened again, its offset would be lost; it never
- * makes anybody wait. Where it fails (another user's terminal), pieces that always fit must do. */
+/* O_NONBLOCK belongs to the open file, which our shell and the programs beside us share. An opening
+ * of our own is ours alone. A regular file must not be opened again, its offset would be lost; it
+ * never makes anybody wait. Where it fails (another user's terminal), pieces that always fit must
+ * do. */
 static void
 outlet_choose(struct outlet *o)
 {

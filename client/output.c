@@ -55,7 +55,8 @@ output_flush(struct buf *out, int r, struct hw_err *err)
 	return r;
 }
 
-/* --- lists -------------------------------------------------------------------------------------------- */
+/* --- lists
+ * -------------------------------------------------------------------------------------------- */
 
 static bool
 shows_column(const struct client *c, const struct column *column)
@@ -64,7 +65,8 @@ shows_column(const struct client *c, const struct column *column)
 }
 
 static int
-append_table(struct buf *out, struct client *c, const struct listing *l, const char *items, size_t n)
+append_table(struct buf *out, struct client *c, const struct listing *l, const char *items,
+	size_t n)
 {
 	struct table *t;
 	size_t columns = 0, size = l->item()->size;
@@ -165,7 +167,8 @@ output_one(struct client *c, const struct msg_row *row, const void *msg, const c
 	return output_flush(&out, r, err);
 }
 
-/* --- cells ---------------------------------------------------------------------------------------------- */
+/* --- cells
+ * ---------------------------------------------------------------------------------------------- */
 
 const char *
 output_age(struct client *c, int64_t when)

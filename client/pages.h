@@ -9,9 +9,9 @@ struct pages {
 	size_t n;
 };
 
-/* Calls `op` until there is no next page, or `limit` items are there (0: no limit). `next` points at
- * the request's next_token; the reply begins with its list, and `reply_next` is the offset of its
- * next_token. Items are appended to what `all` holds. */
+/* Calls `op` until there is no next page, or `limit` items are there (0: no limit). `next` points
+ * at the request's next_token; the reply begins with its list, and `reply_next` is the offset of
+ * its next_token. Items are appended to what `all` holds. */
 int pages_fetch(struct pages *all, struct client *c, enum op_id op, const void *request,
 	const char **next, size_t reply_next, size_t limit, struct hw_err *err);
 

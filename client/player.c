@@ -40,7 +40,9 @@ player_clock_step(struct player_clock *clock, int64_t event_time)
 	return (int64_t)((double)wait / clock->config.speed);
 }
 
-/* --- keys --------------------------------------------------------------------------------------------------- */
+/* --- keys
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static void
 player_wake(struct player *p)
@@ -86,7 +88,8 @@ player_listen(struct player *p, struct hw_err *err)
 		if (loop_signal_new(&p->signals[i], l, signals[i], on_signal, p) < 0)
 			return hw_err_set(err, HW_ENOMEM, "out of memory");
 	}
-	if (!isatty(STDIN_FILENO) || terminal_open(&p->terminal, STDIN_FILENO, TERMINAL_KEYS, NULL) < 0)
+	if (!isatty(STDIN_FILENO) ||
+		terminal_open(&p->terminal, STDIN_FILENO, TERMINAL_KEYS, NULL) < 0)
 		return 0;
 	terminal_enter(p->terminal);
 	if (loop_fd_new(&p->keys, l, STDIN_FILENO, on_key, p) < 0)
@@ -95,7 +98,9 @@ player_listen(struct player *p, struct hw_err *err)
 	return 0;
 }
 
-/* --- playing ----------------------------------------------------------------------------------------------- */
+/* --- playing
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static int64_t
 now(void)

@@ -1,4 +1,5 @@
-/* Plays a tape: what was shown, when it was shown, through the filter that keeps the terminal safe. */
+/* Plays a tape: what was shown, when it was shown, through the filter that keeps the terminal safe.
+ */
 #ifndef HAWSER_CLIENT_PLAYER_H
 #define HAWSER_CLIENT_PLAYER_H
 

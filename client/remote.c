@@ -5,7 +5,8 @@
 #include "client/conn.h"
 #include "proto/wire/channel.h"
 
-/* Of each stream that we receive. A terminal's is small: what is on its way is what Ctrl-C waits for. */
+/* Of each stream that we receive. A terminal's is small: what is on its way is what Ctrl-C waits
+ * for. */
 #define WINDOW_PTY  (64 << 10)
 #define WINDOW_EXEC (1 << 20)
 
@@ -21,7 +22,8 @@ struct remote {
 	struct hw_err refusal;
 };
 
-/* --- the channel's events ------------------------------------------------------------------------------ */
+/* --- the channel's events
+ * ------------------------------------------------------------------------------ */
 
 static void
 on_accept(void *arg, struct channel *ch, const struct msg_accept *accept)
@@ -149,20 +151,24 @@ static const struct channel_events remote_channel_events = {
 	.on_close = on_close,
 };
 
-/* --- starting --------------------------------------------------------------------------------------------- */
+/* --- starting
+ * --------------------------------------------------------------------------------------------- */
 
 static int
 start_session(const struct msg_start_session_reply **ret, struct conn *c,
 	const struct remote_request *want, struct arena *a, struct hw_err *err)
 {
 	const char *command = want->command;
-	struct msg_pair parameter = {.key = "command", .values = {.v = &command, .n = 1}};
+	struct msg_pair parameter = {
+		.key = "command", .values = {.v = &command, .n = 1}
+	   };
 	struct msg_start_session_request req = {
 		.target = want->target, .reason = want->reason, .run_as = want->run_as};
 
 	if (command != NULL) {
-		req.document_name = want->type == CHANNEL_TYPE_EXEC ? "AWS-StartNonInteractiveCommand"
-								    : "AWS-StartInteractiveCommand";
+		req.document_name = want->type == CHANNEL_TYPE_EXEC
+			? "AWS-StartNonInteractiveCommand"
+			: "AWS-StartInteractiveCommand";
 		req.parameters = (struct msg_smap){.v = &parameter, .n = 1};
 	}
 	return conn_call(ret, c, OP_start_session, &req, a, err);
@@ -188,10 +194,12 @@ open_channel(struct remote *r, const struct remote_request *want,
 	r->session_id = ticket->session_id;
 	if (conn_link(r->conn) == NULL)
 		return hw_err_set(err, HW_EUNAVAILABLE, "the link to the relay was lost");
-	if ((rc = channel_open(&r->channel, conn_link(r->conn), &open, &remote_channel_events, r, err)) < 0)
+	if ((rc = channel_open(&r->channel, conn_link(r->conn), &open, &remote_channel_events, r,
+		     err)) < 0)
 		return rc;
 	if (!conn_wait(r->conn, &r->answered, conn_timeout(r->conn)))
-		return hw_err_set(err, HW_ETIMEOUT, "the node did not start %s in time", r->session_id);
+		return hw_err_set(err, HW_ETIMEOUT, "the node did not start %s in time",
+			r->session_id);
 	if (!r->accepted)
 		return hw_err_set(err, r->refusal.code, "%s", r->refusal.text);
 	return 0;
@@ -221,7 +229,8 @@ remote_start(struct remote **ret, struct conn *c, const struct remote_request *r
 void
 remote_free(struct remote *r)
 {
-	static const struct msg_close quit = {.code = "SessionTerminated", .message = "its user ended it"};
+	static const struct msg_close quit = {
+		.code = "SessionTerminated", .message = "its user ended it"};
 
 	if (r == NULL)
 		return;
@@ -232,7 +241,8 @@ remote_free(struct remote *r)
 	free(r);
 }
 
-/* --- while it runs ----------------------------------------------------------------------------------------- */
+/* --- while it runs
+ * ----------------------------------------------------------------------------------------- */
 
 size_t
 remote_room(const struct remote *r)

@@ -1,6 +1,7 @@
 /*
- * A program on a node, at the end of a session's channel: StartSession, the channel with its ticket,
- * and the streams. No terminal and no descriptor here; the shell, exec and tests stand on it.
+ * A program on a node, at the end of a session's channel: StartSession, the channel with its
+ * ticket, and the streams. No terminal and no descriptor here; the shell, exec and tests stand on
+ * it.
  */
 #ifndef HAWSER_CLIENT_REMOTE_H
 #define HAWSER_CLIENT_REMOTE_H
@@ -24,9 +25,9 @@ struct remote_request {
 };
 
 struct remote_exit {
-	int status;	/* of the program, or 255 */
-	bool exited;	/* the status is the program's own */
-	int code;	/* why it ended otherwise; 0 */
+	int status;  /* of the program, or 255 */
+	bool exited; /* the status is the program's own */
+	int code;    /* why it ended otherwise; 0 */
 	const char *message;
 };
 

@@ -55,7 +55,8 @@ keep_certificate(struct home *home, const struct msg_renew_certificate_reply *re
 	if ((r = cert_parse(&cert, reply->certificate.p, reply->certificate.n, NULL)) == 0 &&
 		(r = cert_identity(&who, cert, home->fleet, NULL)) == 0 &&
 		(r = home_open(&dir, home, false, NULL)) == 0 &&
-		(r = cert_save(dir, HOME_CERT, reply->certificate.p, reply->certificate.n, NULL)) == 0) {
+		(r = cert_save(dir, HOME_CERT, reply->certificate.p, reply->certificate.n, NULL)) ==
+			0) {
 		home->issued = who.not_before;
 		home->expires = who.not_after;
 		r = home_save(home, NULL);
@@ -92,8 +93,8 @@ renewal_ask(struct renewal *r)
 	buf_init(&csr, CERT_DER_MAX);
 	if (conn_link(r->conn) != NULL && make_request(&csr, r->home) == 0) {
 		req.csr = (struct msg_bin){buf_data(&csr), csr.len};
-		if (link_request(conn_link(r->conn), &op_rows[OP_renew_certificate], &req, on_renewed,
-			    r, NULL) == 0)
+		if (link_request(conn_link(r->conn), &op_rows[OP_renew_certificate], &req,
+			    on_renewed, r, NULL) == 0)
 			r->idle = false;
 	}
 	buf_fini(&csr);

@@ -10,7 +10,8 @@
 #define TERMS_MAX  64
 #define VALUES_MAX 100
 
-/* --- patterns ------------------------------------------------------------------------------------- */
+/* --- patterns
+ * ------------------------------------------------------------------------------------- */
 
 enum { GLOB_FOLD = 1, GLOB_RANGES = 2 };
 
@@ -68,7 +69,8 @@ glob_range(const char *pattern, const char *name, int flags)
 static bool
 same(char a, char b, int flags)
 {
-	return (flags & GLOB_FOLD) ? tolower((unsigned char)a) == tolower((unsigned char)b) : a == b;
+	return (flags & GLOB_FOLD) ? tolower((unsigned char)a) == tolower((unsigned char)b)
+				   : a == b;
 }
 
 static bool
@@ -130,17 +132,21 @@ check_pattern(const char *text, struct hw_err *err)
 				"'%s': brackets hold numbers, as in web-[01-20,24]", text);
 		for (size_t i = 1; i <= n; i++) {
 			bool digit = isdigit((unsigned char)at[i]);
-			if (!digit && !(isdigit((unsigned char)at[i - 1]) && isdigit((unsigned char)at[i + 1])))
+			if (!digit &&
+				!(isdigit((unsigned char)at[i - 1]) &&
+					isdigit((unsigned char)at[i + 1])))
 				return hw_err_set(err, HW_EUSAGE, "'%s': a range is FROM-TO", text);
 		}
 		if (++ranges > 4)
-			return hw_err_set(err, HW_EUSAGE, "'%s': at most four ranges in a name", text);
+			return hw_err_set(err, HW_EUSAGE, "'%s': at most four ranges in a name",
+				text);
 		at += n + 2;
 	}
 	return 0;
 }
 
-/* --- parsing ---------------------------------------------------------------------------------------- */
+/* --- parsing
+ * ---------------------------------------------------------------------------------------- */
 
 struct parsing {
 	struct arena *a;
@@ -184,11 +190,11 @@ static const struct {
 	const char *name;
 	int status; /* 0: any but online */
 } status_names[] = {
-	{"online", PING_STATUS_ONLINE},
-	{"away", PING_STATUS_CONNECTION_LOST},
+	{"online",	   PING_STATUS_ONLINE	     },
+	{"away",		 PING_STATUS_CONNECTION_LOST},
 	{"connectionlost", PING_STATUS_CONNECTION_LOST},
-	{"inactive", PING_STATUS_INACTIVE},
-	{"offline", 0},
+	{"inactive",	     PING_STATUS_INACTIVE	 },
+	{"offline",	    0			  },
 };
 #define STATUS_NAMES (sizeof(status_names) / sizeof(status_names[0]))
 
@@ -199,8 +205,8 @@ check_status(struct parsing *p, const char *text)
 		if (strcasecmp(text, status_names[i].name) == 0)
 			return 0;
 	}
-	return hw_err_set(p->err, HW_EUSAGE,
-		"'%s': a status is online, offline, away or inactive", p->text);
+	return hw_err_set(p->err, HW_EUSAGE, "'%s': a status is online, offline, away or inactive",
+		p->text);
 }
 
 static int
@@ -221,8 +227,8 @@ parse_term(struct parsing *p, struct term *t, char *text)
 		return (r = check_status(p, text + 7)) < 0 ? r : one_value(p, t, text + 7);
 	}
 	if (text[0] == '@' || strncmp(text, "last:", 5) == 0)
-		return hw_err_set(p->err, HW_EUSAGE, "'%s': saved groups and last: are not known in this version",
-			p->text);
+		return hw_err_set(p->err, HW_EUSAGE,
+			"'%s': saved groups and last: are not known in this version", p->text);
 	if ((r = check_pattern(text, p->err)) < 0)
 		return r;
 	t->kind = id_is_node(text) ? TERM_ID : TERM_NAME;
@@ -237,10 +243,10 @@ parse_aws(struct parsing *p, struct term *t, char *text)
 		const char *name;
 		enum term_kind kind;
 	} keys[] = {
-		{"InstanceIds", TERM_ID},
-		{"Name", TERM_NAME},
-		{"PlatformName", TERM_OS},
-		{"PingStatus", TERM_STATUS},
+		{"InstanceIds",	TERM_ID    },
+		{"Name",	 TERM_NAME  },
+		{"PlatformName", TERM_OS	},
+		{"PingStatus",   TERM_STATUS},
 	};
 	char *key = text + strlen("Key="), *list = strstr(key, ",Values=");
 	const char **values = arena_array(p->a, VALUES_MAX, sizeof(*values));
@@ -262,12 +268,14 @@ parse_aws(struct parsing *p, struct term *t, char *text)
 			i++;
 		if (i == n)
 			return hw_err_set(p->err, HW_EUSAGE,
-				"'%s': the key is tag:KEY, InstanceIds, Name, PlatformName or PingStatus", p->text);
+				"'%s': the key is tag:KEY, InstanceIds, Name, PlatformName or PingStatus",
+				p->text);
 		t->kind = keys[i].kind;
 	}
 	while ((value = strsep(&list, ",")) != NULL) {
 		if (t->n_values == VALUES_MAX)
-			return hw_err_set(p->err, HW_EUSAGE, "'%s': at most %d values", p->text, VALUES_MAX);
+			return hw_err_set(p->err, HW_EUSAGE, "'%s': at most %d values", p->text,
+				VALUES_MAX);
 		if (t->kind == TERM_STATUS && (r = check_status(p, value)) < 0)
 			return r;
 		if (t->kind == TERM_NAME && (r = check_pattern(value, p->err)) < 0)
@@ -312,7 +320,8 @@ selector_parse(struct selector *ret, struct arena *a, const char *text, struct h
 	}
 	while ((part = next_part(&copy)) != NULL) {
 		if (s.n == TERMS_MAX)
-			return hw_err_set(err, HW_EUSAGE, "'%s': at most %d parts", text, TERMS_MAX);
+			return hw_err_set(err, HW_EUSAGE, "'%s': at most %d parts", text,
+				TERMS_MAX);
 		if ((r = parse_term(&p, &s.terms[s.n++], part)) < 0)
 			return r;
 	}
@@ -320,7 +329,8 @@ selector_parse(struct selector *ret, struct arena *a, const char *text, struct h
 	return 0;
 }
 
-/* --- matching ----------------------------------------------------------------------------------------- */
+/* --- matching
+ * ----------------------------------------------------------------------------------------- */
 
 const char *
 node_name(const struct msg_instance_information *node)
@@ -345,8 +355,9 @@ status_matches(const char *wanted, const struct msg_instance_information *node)
 {
 	for (size_t i = 0; i < STATUS_NAMES; i++) {
 		if (strcasecmp(wanted, status_names[i].name) == 0)
-			return status_names[i].status != 0 ? status_names[i].status == node->ping_status
-							   : node->ping_status != PING_STATUS_ONLINE;
+			return status_names[i].status != 0
+				? status_names[i].status == node->ping_status
+				: node->ping_status != PING_STATUS_ONLINE;
 	}
 	return false;
 }
@@ -424,7 +435,8 @@ selector_match(const struct selector *s, const struct msg_instance_information *
 	return true;
 }
 
-/* --- what the relay can do --------------------------------------------------------------------------------- */
+/* --- what the relay can do
+ * --------------------------------------------------------------------------------- */
 
 /* Its key for a term whose values are all exact, or NULL. */
 static const char *
@@ -444,7 +456,8 @@ filter_key(struct arena *a, const struct term *t)
 	case TERM_TAG:
 		return arena_printf(a, "tag:%s", t->key);
 	case TERM_STATUS:
-		return t->n_values == 1 && strcasecmp(t->values[0], "online") == 0 ? "PingStatus" : NULL;
+		return t->n_values == 1 && strcasecmp(t->values[0], "online") == 0 ? "PingStatus"
+										   : NULL;
 	case TERM_OS:
 		return NULL;
 	}

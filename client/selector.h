@@ -43,8 +43,8 @@ int selector_parse(struct selector *ret, struct arena *a, const char *text, stru
 
 bool selector_match(const struct selector *s, const struct msg_instance_information *node);
 
-/* The filters that the relay can apply itself so that it sends fewer nodes; matching is still needed.
- * There may be none. */
+/* The filters that the relay can apply itself so that it sends fewer nodes; matching is still
+ * needed. There may be none. */
 int selector_filters(struct msg_describe_instance_information_request *req, struct arena *a,
 	const struct selector *s);
 

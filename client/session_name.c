@@ -48,8 +48,8 @@ session_pick(const struct msg_session **ret, const struct msg_session *sessions,
 	if (count == 0)
 		return hw_err_set(err, HW_ENOSESSION, "no session is '%s'", name);
 	if (count > 1)
-		return hw_err_set(err, HW_EVALIDATION, "'%s' may be any of %zu sessions: %s%s", name,
-			count, ids, count > NAMES_MAX ? ", ..." : "");
+		return hw_err_set(err, HW_EVALIDATION, "'%s' may be any of %zu sessions: %s%s",
+			name, count, ids, count > NAMES_MAX ? ", ..." : "");
 	*ret = found;
 	return 0;
 }
@@ -69,8 +69,7 @@ fetch(struct pages *all, struct client *c, int state, const char *id, struct hw_
 }
 
 int
-session_find(const struct msg_session **ret, struct client *c, const char *name,
-	struct hw_err *err)
+session_find(const struct msg_session **ret, struct client *c, const char *name, struct hw_err *err)
 {
 	const char *id = id_is_session(name) ? name : NULL;
 	struct pages all = {0};

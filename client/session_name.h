@@ -9,8 +9,8 @@
 struct client;
 struct msg_session;
 
-/* Of n sessions the one that `name` means. Pure. HW_ENOSESSION; HW_EVALIDATION lists the ids when it
- * means several. */
+/* Of n sessions the one that `name` means. Pure. HW_ENOSESSION; HW_EVALIDATION lists the ids when
+ * it means several. */
 int session_pick(const struct msg_session **ret, const struct msg_session *sessions, size_t n,
 	const char *name, struct hw_err *err);
 

@@ -13,7 +13,7 @@ struct tape {
 	struct arena *page_arena; /* of the page that is read */
 	const struct msg_get_recording_reply *page;
 	const struct msg_recording_meta *meta; /* in the client's arena, as is its page */
-	size_t at; /* in the page's events */
+	size_t at;			       /* in the page's events */
 };
 
 /* A replay may pause for longer than a link lasts; the token still says where to go on. */

@@ -21,7 +21,8 @@ struct terminal {
 	int guard_pipe; /* its end tells the guard that we are gone */
 };
 
-/* --- the guard ---------------------------------------------------------------------------------------- */
+/* --- the guard
+ * ---------------------------------------------------------------------------------------- */
 
 #define GUARD_BYE 'b' /* we go in order: leave the terminal alone */
 
@@ -106,7 +107,9 @@ guard_stop(struct terminal *t)
 	t->guard = 0;
 }
 
-/* --- modes ----------------------------------------------------------------------------------------------- */
+/* --- modes
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static void
 set_mode(struct termios *m, enum terminal_mode mode)

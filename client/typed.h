@@ -5,16 +5,16 @@
 #include "audit/recording.h"
 
 struct typed {
-	struct buf line;  /* bytes that are not printed yet */
-	int64_t time;	  /* of their first */
+	struct buf line; /* bytes that are not printed yet */
+	int64_t time;	 /* of their first */
 	uint64_t hidden; /* bytes that the terminal did not show, just before */
 };
 
 void typed_init(struct typed *t);
 void typed_fini(struct typed *t);
 
-/* Appends the lines that the event completes: "00:01:02  text", control keys as ^C, what the terminal
- * did not show as "[8 hidden]". */
+/* Appends the lines that the event completes: "00:01:02  text", control keys as ^C, what the
+ * terminal did not show as "[8 hidden]". */
 void typed_event(struct typed *t, const struct event *ev, struct buf *out);
 void typed_end(struct typed *t, struct buf *out);
 

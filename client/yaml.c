@@ -19,13 +19,15 @@ struct yaml {
 static void append_message(struct yaml *y, const struct msg_row *row, const void *msg, int depth,
 	bool after_dash);
 
-/* --- texts ---------------------------------------------------------------------------------------- */
+/* --- texts
+ * ---------------------------------------------------------------------------------------- */
 
 /* What a reader of YAML takes for something else than a text. */
 static bool
 is_other_type(const char *text)
 {
-	static const char *const words[] = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"};
+	static const char *const words[] = {
+		"null", "true", "false", "yes", "no", "on", "off", "y", "n"};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		if (strcasecmp(text, words[i]) == 0)
@@ -38,7 +40,8 @@ is_other_type(const char *text)
 static bool
 is_plain(const char *text)
 {
-	static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./@+=-";
+	static const char safe[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./@+=-";
 
 	return text[0] != '\0' && strspn(text, safe) == strlen(text) && text[0] != '@' &&
 		text[0] != '=' && !is_other_type(text);
@@ -85,7 +88,8 @@ append_bin(struct yaml *y, const struct msg_bin *bin)
 	free(text);
 }
 
-/* Every list member has this layout; typed members are read through memcpy, as their own types differ. */
+/* Every list member has this layout; typed members are read through memcpy, as their own types
+ * differ. */
 static struct msg_list
 list_at(const void *p)
 {
@@ -104,7 +108,8 @@ pointer_at(const void *p)
 	return to;
 }
 
-/* --- fields ----------------------------------------------------------------------------------------- */
+/* --- fields
+ * ----------------------------------------------------------------------------------------- */
 
 static void
 append_line(struct yaml *y, int depth, const char *lead)
@@ -231,7 +236,8 @@ append_field(struct yaml *y, const struct field_row *f, const void *p, int depth
 }
 
 static void
-append_message(struct yaml *y, const struct msg_row *row, const void *msg, int depth, bool after_dash)
+append_message(struct yaml *y, const struct msg_row *row, const void *msg, int depth,
+	bool after_dash)
 {
 	bool any = false;
 

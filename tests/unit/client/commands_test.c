@@ -14,7 +14,8 @@ options_of(const struct command *command)
 	return command->options != NULL ? command->options : none;
 }
 
-/* --- the table -------------------------------------------------------------------------------------- */
+/* --- the table
+ * -------------------------------------------------------------------------------------- */
 
 static void
 check_screen(struct buf *text, const char *name)
@@ -56,7 +57,8 @@ Test(commands, every_row_is_whole)
 		const struct command *command = command_table[i];
 
 		cr_expect(command->run != NULL, "%s", command->name);
-		cr_expect(command->summary != NULL && command->operands != NULL, "%s", command->name);
+		cr_expect(command->summary != NULL && command->operands != NULL, "%s",
+			command->name);
 		cr_expect(command->max < 0 || command->min <= command->max, "%s", command->name);
 		for (size_t k = 0; k < 2; k++)
 			cr_expect(command->examples[k] != NULL &&
@@ -84,7 +86,8 @@ Test(commands, no_option_is_there_twice)
 	}
 }
 
-/* --- finding one --------------------------------------------------------------------------------------- */
+/* --- finding one
+ * --------------------------------------------------------------------------------------- */
 
 static const struct command *
 find(int *used, const char *a, const char *b)
@@ -114,7 +117,8 @@ Test(commands, are_found_by_one_word_or_two)
 	cr_assert(not(command_is_group("us")));
 }
 
-/* --- reading a command line ------------------------------------------------------------------------------ */
+/* --- reading a command line
+ * ------------------------------------------------------------------------------ */
 
 #define ARGS_MAX 12
 
@@ -209,7 +213,8 @@ Test(input, a_value_may_look_like_dashes)
 
 Test(input, repeated_options_are_all_there)
 {
-	struct input *in = must_read(&cmd_activation_create, "-t A=1 --tag=B=2 --limit 3 --limit 4");
+	struct input *in =
+		must_read(&cmd_activation_create, "-t A=1 --tag=B=2 --limit 3 --limit 4");
 	int64_t limit = 0;
 
 	cr_assert_str_eq(input_nth(in, "tag", 0), "A=1");

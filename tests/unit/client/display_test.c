@@ -35,7 +35,7 @@ Test(display, nothing_steers_the_terminal)
 	shows("a\nb\r\t", 5, "a\\x0ab\\x0d\\x09", 14);
 	shows("\x7f", 1, "\\x7f", 4);
 	shows("\0", 1, "\\x00", 4);
-	shows("\xc2\x9b", 2, "\\u{9b}", 6);	 /* CSI as one character */
+	shows("\xc2\x9b", 2, "\\u{9b}", 6);	  /* CSI as one character */
 	shows("\xe2\x80\xae", 3, "\\u{202e}", 8); /* turns the direction */
 }
 

@@ -35,7 +35,8 @@ Test(duration, clocks)
 
 Test(duration, what_is_none)
 {
-	static const char *const bad[] = {"", "s", "-1", "1x", "1hm", "inf", "nan", "0x10", "1e9d", " 1", "1 "};
+	static const char *const bad[] = {
+		"", "s", "-1", "1x", "1hm", "inf", "nan", "0x10", "1e9d", " 1", "1 "};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		cr_assert(eq(i64, parsed(bad[i]), -1), "%s", bad[i]);

@@ -39,13 +39,14 @@ Test(json_args, values_are_what_their_fields_are)
 {
 	gives(MSG_ROW(create_user_request), NULL, "UserName=12", "Administrator=true",
 		"{\"UserName\":\"12\",\"Administrator\":true}");
-	gives(MSG_ROW(create_user_request), NULL, "ExpiresSeconds=60", NULL, "{\"ExpiresSeconds\":60}");
+	gives(MSG_ROW(create_user_request), NULL, "ExpiresSeconds=60", NULL,
+		"{\"ExpiresSeconds\":60}");
 	gives(MSG_ROW(create_activation_request), NULL, "ExpirationDate=1970-01-01T00:00:02Z", NULL,
 		"{\"ExpirationDate\":2.0}");
 	gives(MSG_ROW(create_activation_request), NULL, "Description=[x", NULL,
 		"{\"Description\":\"[x\"}");
-	gives(MSG_ROW(create_activation_request), NULL, "Tags=[{\"Key\":\"a\",\"Value\":\"b\"}]", NULL,
-		"{\"Tags\":[{\"Key\":\"a\",\"Value\":\"b\"}]}");
+	gives(MSG_ROW(create_activation_request), NULL, "Tags=[{\"Key\":\"a\",\"Value\":\"b\"}]",
+		NULL, "{\"Tags\":[{\"Key\":\"a\",\"Value\":\"b\"}]}");
 }
 
 Test(json_args, a_list_of_texts_grows)
@@ -58,8 +59,8 @@ Test(json_args, a_list_of_texts_grows)
 
 Test(json_args, words_go_over_the_input)
 {
-	gives(MSG_ROW(create_user_request), "{\"UserName\":\"a\",\"ExpiresSeconds\":60}", "UserName=b",
-		NULL, "{\"UserName\":\"b\",\"ExpiresSeconds\":60}");
+	gives(MSG_ROW(create_user_request), "{\"UserName\":\"a\",\"ExpiresSeconds\":60}",
+		"UserName=b", NULL, "{\"UserName\":\"b\",\"ExpiresSeconds\":60}");
 	gives(MSG_ROW(create_user_request), "{}", NULL, NULL, "{}");
 }
 

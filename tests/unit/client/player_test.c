@@ -19,7 +19,9 @@ Test(player, waits_as_long_as_it_took)
 
 Test(player, speed_and_idle)
 {
-	struct player_clock clock = {.config = {.speed = 4, .skip_idle = 2 * S}};
+	struct player_clock clock = {
+		.config = {.speed = 4, .skip_idle = 2 * S}
+	  };
 
 	cr_assert(eq(i64, player_clock_step(&clock, 1 * S), S / 4));
 	cr_assert(eq(i64, player_clock_step(&clock, 100 * S), S / 2));
@@ -28,7 +30,9 @@ Test(player, speed_and_idle)
 
 Test(player, what_comes_before_the_beginning_is_shown_at_once)
 {
-	struct player_clock clock = {.config = {.speed = 1, .at = 10 * S}};
+	struct player_clock clock = {
+		.config = {.speed = 1, .at = 10 * S}
+	    };
 
 	cr_assert(eq(i64, player_clock_step(&clock, 3 * S), 0));
 	cr_assert(eq(i64, player_clock_step(&clock, 9 * S), 0));

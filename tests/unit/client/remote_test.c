@@ -71,7 +71,8 @@ static const struct remote_events events = {
 static int
 start(struct seen *s, struct rig *r, int type, struct hw_err *err)
 {
-	struct remote_request req = {.type = type, .target = "mi-0123456789abcdef0", .command = "x"};
+	struct remote_request req = {
+		.type = type, .target = "mi-0123456789abcdef0", .command = "x"};
 
 	*s = (struct seen){.rig = r};
 	for (size_t i = 0; i < STREAMS; i++)

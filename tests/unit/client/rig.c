@@ -9,7 +9,8 @@
 #include "proto/wire/codec.h"
 #include "proto/wire/frame.h"
 
-/* --- the relay's channel --------------------------------------------------------------------------- */
+/* --- the relay's channel
+ * --------------------------------------------------------------------------- */
 
 static void
 on_data(void *arg, struct channel *ch, int stream, uint64_t offset, const uint8_t *p, size_t n)
@@ -71,7 +72,8 @@ static const struct channel_events channel_events = {
 	.on_close = on_close,
 };
 
-/* --- the relay's link -------------------------------------------------------------------------------- */
+/* --- the relay's link
+ * -------------------------------------------------------------------------------- */
 
 static void
 on_up(void *arg, struct link *l, const struct msg_hello *peer)
@@ -91,8 +93,11 @@ static void
 on_request(void *arg, struct link *l, uint64_t id, const char *op, const void *body, size_t n)
 {
 	struct rig *r = arg;
-	struct msg_get_caller_identity_reply me = {
-		.arn = "arn", .fleet = "f", .relay = "r", .relay_version = "1", .user_name = "alice"};
+	struct msg_get_caller_identity_reply me = {.arn = "arn",
+		.fleet = "f",
+		.relay = "r",
+		.relay_version = "1",
+		.user_name = "alice"};
 	struct msg_start_session_reply ticket = {
 		.session_id = "alice-00000000000000001", .token_value = "t"};
 
@@ -146,11 +151,11 @@ make_relay(struct rig *r)
 		.arg = r,
 		.transport = pair_transport(r->pair, PAIR_B),
 		.hello = {.version_min = PROTO_VERSION,
-			.version_max = PROTO_VERSION,
-			.role = ROLE_RELAY,
-			.id = "relay",
-			.software = "test",
-			.frame_max = FRAME_MESSAGE_MAX},
+			  .version_max = PROTO_VERSION,
+			  .role = ROLE_RELAY,
+			  .id = "relay",
+			  .software = "test",
+			  .frame_max = FRAME_MESSAGE_MAX},
 		.peer_role = ROLE_USER,
 		.peer_id = "alice",
 	};
@@ -159,7 +164,8 @@ make_relay(struct rig *r)
 	pair_attach(r->pair, PAIR_B, r->relay);
 }
 
-/* --- the client -------------------------------------------------------------------------------------------- */
+/* --- the client
+ * -------------------------------------------------------------------------------------------- */
 
 static int
 dial(void *arg, struct conn *c, struct hw_err *err)

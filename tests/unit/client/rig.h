@@ -1,6 +1,6 @@
 /*
- * For tests of conn and remote: the client's end over a pair, and a relay that answers as it is told.
- * Time is fake, and moves while the client waits.
+ * For tests of conn and remote: the client's end over a pair, and a relay that answers as it is
+ * told. Time is fake, and moves while the client waits.
  */
 #ifndef HAWSER_TESTS_UNIT_CLIENT_RIG_H
 #define HAWSER_TESTS_UNIT_CLIENT_RIG_H

@@ -4,7 +4,10 @@
 #include <criterion/new/assert.h>
 #include <string.h>
 
-static struct msg_tag tags[] = {{.key = "Env", .value = "prod"}, {.key = "Role", .value = "web"}};
+static struct msg_tag tags[] = {
+	{.key = "Env",  .value = "prod"},
+	 {.key = "Role", .value = "web" }
+};
 
 static const struct msg_instance_information web = {
 	.instance_id = "mi-0123456789abcdef0",

@@ -7,10 +7,8 @@
 #include "proto/schema/schema.h"
 
 static const struct msg_session sessions[] = {
-	{.session_id = "alice-0f1e2d3c4b5a69788"},
-	{.session_id = "alice-0f1e2d00000000001"},
-	{.session_id = "bob-00000000000a69788"},
-	{.session_id = "alice"},
+	{.session_id = "alice-0f1e2d3c4b5a69788"}, {.session_id = "alice-0f1e2d00000000001"},
+	{.session_id = "bob-00000000000a69788"}, {.session_id = "alice"},
 	{.session_id = "bob-11111111111111111"},
 	{.session_id = "bob-11111111111111111"}, /* it ended while we asked */
 };
@@ -48,7 +46,8 @@ Test(session_name, several_are_listed)
 	const char *text = picked("alice-0f1e2d", &code);
 
 	cr_assert(eq(int, code, HW_EVALIDATION));
-	cr_assert(strstr(text, "alice-0f1e2d3c4b5a69788, alice-0f1e2d00000000001") != NULL, "%s", text);
+	cr_assert(strstr(text, "alice-0f1e2d3c4b5a69788, alice-0f1e2d00000000001") != NULL, "%s",
+		text);
 	picked("a69788", &code);
 	cr_assert(eq(int, code, HW_EVALIDATION));
 }

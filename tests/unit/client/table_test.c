@@ -28,8 +28,8 @@ prints(const char *const *cells, size_t n, size_t columns, bool color, const cha
 
 Test(table, columns_are_as_wide_as_they_look)
 {
-	static const char *const cells[] = {
-		"NAME", "STATUS", "OS", "\xe7\xb6\xb2\xe7\xb6\xb2\xe7\xb6\xb2", "online", "debian 12", "a", NULL, "x"};
+	static const char *const cells[] = {"NAME", "STATUS", "OS",
+		"\xe7\xb6\xb2\xe7\xb6\xb2\xe7\xb6\xb2", "online", "debian 12", "a", NULL, "x"};
 
 	prints(cells, 9, 3, false,
 		"NAME    STATUS  OS\n\xe7\xb6\xb2\xe7\xb6\xb2\xe7\xb6\xb2  online  debian 12\na               x\n");

@@ -54,7 +54,8 @@ Test(typed, what_was_hidden_is_counted)
 	hidden(&t, &out, 4, 8);
 	data(&t, &out, 9, "id\033[A");
 	typed_end(&t, &out);
-	cr_assert_str_eq(buf_str(&out), "00:00:01  sudo ls\n00:00:03  [9 hidden]\n00:00:09  id^[[A\n");
+	cr_assert_str_eq(buf_str(&out),
+		"00:00:01  sudo ls\n00:00:03  [9 hidden]\n00:00:09  id^[[A\n");
 	buf_fini(&out);
 	typed_fini(&t);
 }
@@ -63,7 +64,8 @@ Test(typed, output_is_none_of_it)
 {
 	struct typed t;
 	struct buf out;
-	struct event ev = {.type = EVENT_DATA, .stream = STREAM_OUT, .bytes = (const uint8_t *)"x", .len = 1};
+	struct event ev = {
+		.type = EVENT_DATA, .stream = STREAM_OUT, .bytes = (const uint8_t *)"x", .len = 1};
 
 	typed_init(&t);
 	buf_init(&out, 4096);

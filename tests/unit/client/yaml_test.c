@@ -16,14 +16,20 @@ is(const struct msg_row *row, const void *msg, int flags, const char *text)
 
 Test(yaml, lists_of_messages_and_their_texts)
 {
-	struct msg_tag tags[] = {{.key = "Env", .value = "prod"}, {.key = "Note", .value = "a: b"}};
+	struct msg_tag tags[] = {
+		{.key = "Env",  .value = "prod"},
+		 {.key = "Note", .value = "a: b"}
+	 };
 	struct msg_instance_information nodes[] = {
-		{.instance_id = "mi-0123456789abcdef0", .ping_status = PING_STATUS_ONLINE, .name = "yes",
+		{.instance_id = "mi-0123456789abcdef0",
+			.ping_status = PING_STATUS_ONLINE,
+			.name = "yes",
 			.tags = {.v = tags, .n = 2}},
-		{.name = "12"},
+		{.name = "12"			     },
 	};
 	struct msg_describe_instance_information_reply reply = {
-		.instance_information_list = {.v = nodes, .n = 2}};
+		.instance_information_list = {.v = nodes, .n = 2}
+	 };
 
 	is(MSG_ROW(describe_instance_information_reply), &reply, 0,
 		"InstanceInformationList:\n"
@@ -66,12 +72,17 @@ Test(yaml, secrets_stay_secret)
 Test(yaml, maps_of_texts_and_nested_messages)
 {
 	const char *words[] = {"uptime"};
-	struct msg_pair pair = {.key = "command", .values = {.v = words, .n = 1}};
-	struct msg_start_session_request req = {.target = "web", .parameters = {.v = &pair, .n = 1}};
+	struct msg_pair pair = {
+		.key = "command", .values = {.v = words, .n = 1}
+	};
+	struct msg_start_session_request req = {
+		.target = "web", .parameters = {.v = &pair, .n = 1}
+	   };
 	struct msg_create_user_reply reply = {0};
 	struct msg_user user = {.user_name = "alice"};
 
-	is(MSG_ROW(start_session_request), &req, 0, "Target: web\nParameters:\n  command:\n  - uptime\n");
+	is(MSG_ROW(start_session_request), &req, 0,
+		"Target: web\nParameters:\n  command:\n  - uptime\n");
 	reply.user = &user;
 	is(MSG_ROW(create_user_reply), &reply, 0, "User:\n  UserName: alice\n");
 }
