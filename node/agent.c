@@ -229,13 +229,15 @@ static void
 on_up(void *arg, struct link *l, const struct msg_hello *peer)
 {
 	struct agent *a = agent_from(arg);
+	char id[256], software[256];
 
+	log_escape(id, sizeof(id), peer->id, strlen(peer->id));
+	log_escape(software, sizeof(software), peer->software, strlen(peer->software));
 	a->up_at = mono(a);
 	a->attempts = 0;
 	a->error[0] = '\0';
 	set_state(a, AGENT_CONNECTED);
-	log_info(a, "link.up", "relay=%s software=%s version=%d", peer->id, peer->software,
-		link_version(l));
+	log_info(a, "link.up", "relay=%s software=%s version=%d", id, software, link_version(l));
 	buf_reset(&a->said);
 	on_report(a);
 	if (a->config.on_up != NULL)
@@ -395,7 +397,8 @@ agent_redial(struct agent *a, const char *why)
 	if (a->link == NULL)
 		return;
 	drop_link(a, why);
-	dial_later(a); /* so that whatever makes us do this again and again does it slower each time */
+	dial_later(
+		a); /* so that whatever makes us do this again and again does it slower each time */
 }
 
 void

@@ -234,9 +234,8 @@ start(struct bridge *s, const struct msg_open *open, struct hw_err *err)
 }
 
 void
-bridge_open(struct bridge **ret, struct programs *ps, const struct log_ctx *log,
-	struct channel *ch, const struct msg_open *open,
-	void (*on_over)(void *arg, struct bridge *s), void *arg)
+bridge_open(struct bridge **ret, struct programs *ps, const struct log_ctx *log, struct channel *ch,
+	const struct msg_open *open, void (*on_over)(void *arg, struct bridge *s), void *arg)
 {
 	struct bridge *s = calloc(1, sizeof(*s));
 	struct hw_err err = HW_ERR_INIT;

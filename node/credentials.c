@@ -83,8 +83,8 @@ credentials_now(const struct credentials *c)
 	return now < relay ? relay : now;
 }
 
-/* When to renew goes by the clock of who issues, where it is known: by one of our own that is ahead,
- * each new certificate would look old at once. */
+/* When to renew goes by the clock of who issues, where it is known: by one of our own that is
+ * ahead, each new certificate would look old at once. */
 static int64_t
 issuer_now(const struct credentials *c)
 {

@@ -50,7 +50,7 @@ take_options(struct run *run, const struct command *self, int argc, char **argv)
 		{"dir",	required_argument, NULL, 'd'},
 		{"rootless",   no_argument,	  NULL, 'r'},
 		{"agent-user", required_argument, NULL, 'a'},
-		{"grace",      required_argument, NULL, 'g'},
+		{"grace",	  required_argument, NULL, 'g'},
 		{"log-level",  required_argument, NULL, 'l'},
 		{NULL,	       0,		  NULL, 0	 },
 	};

@@ -53,6 +53,15 @@ uplink_from(void *arg)
 	return u;
 }
 
+static void
+log_why(const struct uplink *u, const char *event, const struct hw_err *err)
+{
+	char why[512];
+
+	log_escape(why, sizeof(why), hw_err_text(err), strlen(hw_err_text(err)));
+	log_error(u, event, "why=%s", why);
+}
+
 /* --- the dialer ----------------------------------------------------------------------------- */
 
 static struct link *
@@ -144,7 +153,7 @@ on_renewed(void *arg, bool expired)
 	struct hw_err err = HW_ERR_INIT;
 
 	if (ws_client_reload(u->ws, &err) < 0)
-		log_error(u, "certificate.not_reloaded", "why=\"%s\"", hw_err_text(&err));
+		log_why(u, "certificate.not_reloaded", &err);
 	else if (expired)
 		agent_redial(u->agent, "the certificate was renewed");
 }
@@ -343,7 +352,7 @@ uplink_run(const struct uplink_options *o)
 	confine();
 	log_ctx_init(&u.log, &u.sink);
 	if ((r = open_all(&u, o, &err)) < 0) {
-		log_error(&u, "agent.cannot_start", "dir=%s why=\"%s\"", o->dir, hw_err_text(&err));
+		log_why(&u, "agent.cannot_start", &err);
 		close_all(&u);
 		return UPLINK_EXIT_FATAL;
 	}
@@ -351,7 +360,7 @@ uplink_run(const struct uplink_options *o)
 		u.config.relay.host, u.config.relay.port);
 	agent_start(u.agent);
 	if ((r = loop_run(u.loop, &err)) < 0) {
-		log_error(&u, "agent.loop", "why=\"%s\"", hw_err_text(&err));
+		log_why(&u, "agent.loop", &err);
 		u.exit_code = 1;
 	}
 	close_all(&u);
