@@ -303,8 +303,12 @@ broker_end_session(struct broker *b, const char *session_id, int code, const cha
 bool
 broker_before_write(struct broker *b)
 {
-	if (!b->frozen && journal_write(b->journal) < 0)
-		broker_freeze(b, "the journal cannot be written");
+	char why[JOURNAL_WHY_MAX];
+
+	if (!b->frozen && journal_write(b->journal) < 0) {
+		journal_why(b->journal, why);
+		broker_freeze(b, why);
+	}
 	return !b->frozen;
 }
 

@@ -64,7 +64,9 @@ session_record(struct session *s, const struct journal_record *what, jpos *end)
 	if (r == HW_EFULL && journal_write(b->journal) == 0)
 		r = journal_append(b->journal, &rec, end);
 	if (r < 0) {
-		broker_freeze(b, "the journal takes no more records");
+		char why[JOURNAL_WHY_MAX];
+		journal_why(b->journal, why);
+		broker_freeze(b, why);
 		return HW_ERECORD;
 	}
 	broker_flush_soon(b);

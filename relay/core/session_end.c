@@ -117,10 +117,10 @@ settle(struct session *s)
 	if (s->recorded)
 		recorded = session_record_message(s, JOURNAL_SESSION_END, MSG_ROW(close),
 				   &s->ending, &end) == 0;
-	if (s->row != NULL) {
+	if (s->started)
 		recorded = note_end(s, &end) && recorded;
+	if (s->row != NULL)
 		save_end(s, recorded, end);
-	}
 }
 
 static void

@@ -215,7 +215,9 @@ run_redeem(void *arg)
 	int r = store_write(s->broker->env->store, write_redeem, s, &err);
 	if (r < 0)
 		s->row = NULL; /* what the write had set was rolled back */
-	if (note_attempt(s, r, hw_err_text(&err)) < 0)
+	int noted = note_attempt(s, r, hw_err_text(&err));
+	s->started = r == 0 && noted == 0;
+	if (noted < 0)
 		r = hw_err_set(&err, HW_ERECORD,
 			"the ledger cannot be written, so nothing is done");
 	s->redeemed = err;

@@ -45,7 +45,9 @@ struct session {
 	uint64_t echoed;	    /* input below it has its echo mark */
 	uint64_t bytes_in, bytes_out;
 	uint64_t skipped; /* output that a stalled terminal was not shown */
-	bool skipping, frozen, recorded;
+	bool started;	  /* its session.start is in the ledger */
+	bool recorded;	  /* and its start in the journal */
+	bool skipping, frozen;
 	bool listed, waits; /* by the broker; among those that wait for the disk */
 	int64_t frozen_at;
 	struct msg_close ending; /* how the program ended; texts in the arena */

@@ -5,8 +5,9 @@
 
 #include "relay/core/session_private.h"
 
-#define STALL_AFTER (5 * USEC_PER_SEC) /* a terminal that takes nothing for so long is passed by \
-					*/
+#define STALL_AFTER                                                                  \
+	(5 * USEC_PER_SEC) /* a terminal that takes nothing for so long is passed by \
+			    */
 
 static void
 close_broken(struct session *s, int code, const char *what)

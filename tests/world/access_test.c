@@ -33,7 +33,8 @@ Test(access, who_is_no_administrator_may_nothing_and_each_attempt_is_one_entry)
 	cr_assert(eq(int, world_connect(node, &err), 0));
 	cr_assert(eq(int, world_call(bob, OP_start_session, &req, NULL, why), HW_EDENIED));
 	cr_assert(ne(ptr, strstr(why, "bob"), NULL));
-	cr_assert(eq(int, world_call(bob, OP_describe_instance_information, &list, NULL, NULL), HW_EDENIED));
+	cr_assert(eq(int, world_call(bob, OP_describe_instance_information, &list, NULL, NULL),
+		HW_EDENIED));
 	cr_assert(eq(sz, world_entries(w, "decision", "ssm:StartSession", OUTCOME_DENIED), 1));
 	cr_assert(eq(sz, world_entries(w, "outcome", "ssm:StartSession", 0), 0));
 	world_peer_free(bob);
@@ -88,7 +89,8 @@ Test(access, a_removed_user_is_cut_at_once_with_its_sessions_and_stays_out)
 
 	struct msg_create_user_request again = {.user_name = "eve", .admin = true};
 	cr_assert(eq(int, world_call(admin, OP_create_user, &again, NULL, NULL), 0));
-	cr_assert(eq(int, world_connect(eve, &err), HW_EREVOKED), "a new user of that name is another one");
+	cr_assert(eq(int, world_connect(eve, &err), HW_EREVOKED),
+		"a new user of that name is another one");
 	world_peer_free(eve);
 	world_peer_free(node);
 	world_peer_free(admin);
@@ -140,7 +142,8 @@ Test(access, an_invite_and_an_activation_work_once)
 	struct world *w = world_new(NULL);
 	struct world_peer *admin = world_admin(w);
 	const char *reply;
-	char *body = arena_printf(w->arena, "{\"Invite\":\"%s\",\"CertificateSigningRequest\":\"AAAA\"}", w->invite);
+	char *body = arena_printf(w->arena,
+		"{\"Invite\":\"%s\",\"CertificateSigningRequest\":\"AAAA\"}", w->invite);
 
 	cr_assert(eq(int, world_http(w, "Login", body, &reply), 400));
 	cr_assert(ne(ptr, strstr(reply, "__type"), NULL));
@@ -189,7 +192,8 @@ Test(access, a_user_with_an_expired_certificate_keeps_its_link_but_asks_in_vain)
 	cr_assert(eq(int, world_call(admin, OP_list_users, &req, NULL, NULL), 0));
 	world_advance(w, CERT_USER_LIFE + USEC_PER_SEC);
 	cr_assert(admin->up);
-	cr_assert(eq(int, world_call(admin, OP_list_users, &req, NULL, why), HW_EEXPIRED), "%s", why);
+	cr_assert(eq(int, world_call(admin, OP_list_users, &req, NULL, why), HW_EEXPIRED), "%s",
+		why);
 	world_peer_free(admin);
 	world_free(w);
 }

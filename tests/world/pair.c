@@ -186,6 +186,13 @@ pair_drop(struct pair *p, const char *why)
 }
 
 void
+pair_cut(struct pair *p, const char *why)
+{
+	strncpy(p->why, why, sizeof(p->why) - 1);
+	lose_both(p);
+}
+
+void
 pair_free(struct pair *p)
 {
 	if (p == NULL)

@@ -26,6 +26,9 @@ void pair_attach(struct pair *p, int side, struct link *l);
 /* The connection breaks: both see link_lost in the next turn. What is under way is lost. */
 void pair_drop(struct pair *p, const char *why);
 
+/* The same, at once. */
+void pair_cut(struct pair *p, const char *why);
+
 /* Nothing is taken from `side` while it is paused: its line is full. */
 void pair_pause(struct pair *p, int side, bool paused);
 

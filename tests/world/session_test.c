@@ -1,4 +1,5 @@
-/* Sessions through a relay: opened by ticket, recorded before they are forwarded, ended with a reason. */
+/* Sessions through a relay: opened by ticket, recorded before they are forwarded, ended with a
+ * reason. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -44,7 +45,8 @@ type(struct world_channel *c, const char *text)
 static bool
 got(const struct world_channel *c, int stream, const char *text)
 {
-	return c->got[stream].len == strlen(text) && memcmp(buf_data(&c->got[stream]), text, strlen(text)) == 0;
+	return c->got[stream].len == strlen(text) &&
+		memcmp(buf_data(&c->got[stream]), text, strlen(text)) == 0;
 }
 
 Test(session, what_is_typed_arrives_and_what_is_shown_comes_back)
@@ -107,7 +109,8 @@ watch_input(void *arg, uint8_t *p, size_t n)
 		if (f.kind == FRAME_DATA)
 			watch->forwarded += f.body_len;
 	}
-	cr_assert(ge(sz, journalled(watch->w), watch->forwarded), "a key left before it was recorded");
+	cr_assert(ge(sz, journalled(watch->w), watch->forwarded),
+		"a key left before it was recorded");
 	return true;
 }
 
@@ -172,7 +175,8 @@ Test(session, a_full_disk_freezes_it_says_why_and_ends_it_after_the_grace_time)
 	cr_assert(s.node->opened->closed);
 
 	char message[384];
-	cr_assert(eq(int, world_call(s.admin, OP_start_session, &req, NULL, message), HW_ERECORD), "%s", message);
+	cr_assert(eq(int, world_call(s.admin, OP_start_session, &req, NULL, message), HW_ERECORD),
+		"%s", message);
 	(void)err;
 	stage_free(&s);
 }
@@ -240,7 +244,8 @@ Test(session, a_stalled_terminal_does_not_stop_its_shell)
 	cr_assert(lt(sz, sent, 40 * sizeof(block)), "a slow terminal slows its shell");
 	world_advance(s.w, 8 * USEC_PER_SEC);
 	for (int i = 0; i < 40; i++) {
-		cr_assert(eq(sz, channel_write(ch, STREAM_OUT, block, sizeof(block)), sizeof(block)));
+		cr_assert(eq(sz, channel_write(ch, STREAM_OUT, block, sizeof(block)),
+			sizeof(block)));
 		world_settle(s.w);
 	}
 	c->hold = false;
@@ -314,16 +319,27 @@ Test(session, a_ticket_opens_once_for_its_principal_in_time_for_its_session)
 	struct world_peer *mallory = world_user(s.w, made->invite);
 	cr_assert(eq(int, world_connect(mallory, &err), 0));
 
-	cr_assert(eq(int, world_open(mallory, CHANNEL_TYPE_PTY, a->session_id, a->token_value)->code, HW_ETICKET));
-	cr_assert(eq(int, world_open(s.admin, CHANNEL_TYPE_PTY, b->session_id, a->token_value)->code, HW_ETICKET));
-	cr_assert(eq(int, world_open(s.admin, CHANNEL_TYPE_EXEC, a->session_id, a->token_value)->code, HW_ETICKET));
-	cr_assert(eq(int, world_open(s.admin, CHANNEL_TYPE_PTY, a->session_id, "guess")->code, HW_ETICKET));
+	cr_assert(eq(int,
+		world_open(mallory, CHANNEL_TYPE_PTY, a->session_id, a->token_value)->code,
+		HW_ETICKET));
+	cr_assert(eq(int,
+		world_open(s.admin, CHANNEL_TYPE_PTY, b->session_id, a->token_value)->code,
+		HW_ETICKET));
+	cr_assert(eq(int,
+		world_open(s.admin, CHANNEL_TYPE_EXEC, a->session_id, a->token_value)->code,
+		HW_ETICKET));
+	cr_assert(eq(int, world_open(s.admin, CHANNEL_TYPE_PTY, a->session_id, "guess")->code,
+		HW_ETICKET));
 	cr_assert(world_open(s.admin, CHANNEL_TYPE_PTY, a->session_id, a->token_value)->accepted);
-	cr_assert(eq(int, world_open(s.admin, CHANNEL_TYPE_PTY, a->session_id, a->token_value)->code, HW_ETICKET));
+	cr_assert(eq(int,
+		world_open(s.admin, CHANNEL_TYPE_PTY, a->session_id, a->token_value)->code,
+		HW_ETICKET));
 
 	cr_assert(eq(int, world_call(s.admin, OP_start_session, &req, &late, NULL), 0));
 	world_advance(s.w, 61 * USEC_PER_SEC);
-	cr_assert(eq(int, world_open(s.admin, CHANNEL_TYPE_PTY, late->session_id, late->token_value)->code, HW_ETICKET));
+	cr_assert(eq(int,
+		world_open(s.admin, CHANNEL_TYPE_PTY, late->session_id, late->token_value)->code,
+		HW_ETICKET));
 	world_peer_free(mallory);
 	stage_free(&s);
 }
@@ -357,7 +373,8 @@ Test(session, a_megabyte_that_is_pasted_arrives_whole_and_in_order)
 		world_settle(s.w);
 	}
 	cr_assert(eq(sz, s.node->opened->got[STREAM_IN].len, sizeof(paste)));
-	cr_assert(eq(int, memcmp(buf_data(&s.node->opened->got[STREAM_IN]), paste, sizeof(paste)), 0));
+	cr_assert(eq(int, memcmp(buf_data(&s.node->opened->got[STREAM_IN]), paste, sizeof(paste)),
+		0));
 	stage_free(&s);
 }
 
@@ -387,6 +404,6 @@ Test(session, those_that_a_stopped_relay_left_open_are_ended_at_its_start)
 	cr_assert(eq(int, world_call(s.admin, OP_describe_sessions, &req, &rep, NULL), 0));
 	cr_assert(eq(sz, rep->sessions.n, 1));
 	cr_assert(rep->sessions.v[0].status == SESSION_STATUS_FAILED ||
-		  rep->sessions.v[0].status == SESSION_STATUS_TERMINATED);
+		rep->sessions.v[0].status == SESSION_STATUS_TERMINATED);
 	stage_free(&s);
 }

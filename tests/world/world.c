@@ -19,7 +19,8 @@
 #include "proto/wire/codec.h"
 #include "relay/services/table.h"
 
-/* --- the relay ------------------------------------------------------------------------------------ */
+/* --- the relay
+ * ------------------------------------------------------------------------------------ */
 
 static ssize_t
 fail_write(void *arg, int fd, const void *p, size_t n)
@@ -135,7 +136,8 @@ world_restart(struct world *w, struct hw_err *err)
 	return r;
 }
 
-/* --- doors ------------------------------------------------------------------------------------------ */
+/* --- doors
+ * ------------------------------------------------------------------------------------------ */
 
 struct http_answer {
 	struct world *world;
@@ -194,7 +196,8 @@ peer_from(struct world *w, const struct msg_bin *der)
 	p->world = w;
 	p->echo = ECHO_SHOWN;
 	cr_assert(eq(int, cert_parse(&cert, der->p, der->n, &err), 0), "%s", err.text);
-	cr_assert(eq(int, cert_identity(&p->who, cert, ca_fleet(relay_ca(w->relay)), &err), 0), "%s", err.text);
+	cr_assert(eq(int, cert_identity(&p->who, cert, ca_fleet(relay_ca(w->relay)), &err), 0),
+		"%s", err.text);
 	X509_free(cert);
 	return p;
 }
@@ -213,9 +216,11 @@ world_node(struct world *w, struct world_peer *admin, const char *name)
 	char *body = arena_printf(w->arena,
 		"{\"ActivationId\":\"%s\",\"ActivationCode\":\"%s\",\"CertificateSigningRequest\":\"%s\",\"Name\":\"%s\"}",
 		act->activation_id, act->activation_code, make_csr(w), name);
-	cr_assert(eq(int, world_http(w, "RegisterManagedInstance", body, &reply), 200), "%s", reply);
-	cr_assert(eq(int, msg_from_json((void **)&joined, w->arena, MSG_ROW(register_managed_instance_reply), reply,
-				     strlen(reply), &err),
+	cr_assert(eq(int, world_http(w, "RegisterManagedInstance", body, &reply), 200), "%s",
+		reply);
+	cr_assert(eq(int,
+		msg_from_json((void **)&joined, w->arena, MSG_ROW(register_managed_instance_reply),
+			reply, strlen(reply), &err),
 		0));
 	return peer_from(w, &joined->certificate);
 }
@@ -226,11 +231,14 @@ world_user(struct world *w, const char *invite)
 	struct msg_login_reply *login;
 	struct hw_err err = HW_ERR_INIT;
 	const char *reply;
-	char *body = arena_printf(w->arena, "{\"Invite\":\"%s\",\"CertificateSigningRequest\":\"%s\"}", invite,
-		make_csr(w));
+	char *body = arena_printf(w->arena,
+		"{\"Invite\":\"%s\",\"CertificateSigningRequest\":\"%s\"}", invite, make_csr(w));
 
 	cr_assert(eq(int, world_http(w, "Login", body, &reply), 200), "%s", reply);
-	cr_assert(eq(int, msg_from_json((void **)&login, w->arena, MSG_ROW(login_reply), reply, strlen(reply), &err), 0));
+	cr_assert(eq(int,
+		msg_from_json((void **)&login, w->arena, MSG_ROW(login_reply), reply, strlen(reply),
+			&err),
+		0));
 	return peer_from(w, &login->certificate);
 }
 
@@ -244,7 +252,8 @@ world_admin(struct world *w)
 	return p;
 }
 
-/* --- channels, from either end ------------------------------------------------------------------------ */
+/* --- channels, from either end
+ * ------------------------------------------------------------------------ */
 
 static void
 note_end(struct world_channel *c, int code, const char *message)
@@ -283,7 +292,8 @@ on_data(void *arg, struct channel *ch, int stream, uint64_t offset, const uint8_
 	if (c->peer->echoes)
 		cr_assert(eq(sz, channel_write(ch, STREAM_OUT, p, n), n));
 	if (!c->hold && !c->peer->stopped)
-		channel_consume(ch, stream, n, c->peer->who.role == ROLE_NODE ? c->peer->echo : ECHO_UNKNOWN);
+		channel_consume(ch, stream, n,
+			c->peer->who.role == ROLE_NODE ? c->peer->echo : ECHO_UNKNOWN);
 }
 
 static void
@@ -386,7 +396,9 @@ on_open(void *arg, struct link *l, struct channel *ch, const struct msg_open *op
 	}
 }
 
-/* --- links ------------------------------------------------------------------------------------------------ */
+/* --- links
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void
 on_up(void *arg, struct link *l, const struct msg_hello *hello)
@@ -440,7 +452,8 @@ world_connect(struct world_peer *p, struct hw_err *err)
 	if (p->pair != NULL)
 		pair_free(p->pair);
 	p->pair = pair_new(w->loop);
-	struct link *theirs = relay_link(w->relay, &p->who, false, "192.0.2.1", pair_transport(p->pair, PAIR_A));
+	struct link *theirs =
+		relay_link(w->relay, &p->who, false, "192.0.2.1", pair_transport(p->pair, PAIR_A));
 	cr_assert(theirs != NULL);
 	pair_attach(p->pair, PAIR_A, theirs);
 	struct link_config config = {
@@ -450,11 +463,11 @@ world_connect(struct world_peer *p, struct hw_err *err)
 		.arg = p,
 		.transport = pair_transport(p->pair, PAIR_B),
 		.hello = {.version_min = 1,
-			.version_max = PROTO_VERSION,
-			.role = p->who.role,
-			.id = p->who.id,
-			.software = "world/0",
-			.frame_max = FRAME_MESSAGE_MAX},
+			  .version_max = PROTO_VERSION,
+			  .role = p->who.role,
+			  .id = p->who.id,
+			  .software = "world/0",
+			  .frame_max = FRAME_MESSAGE_MAX},
 		.peer_role = ROLE_RELAY,
 		.opens = !node,
 	};
@@ -507,8 +520,11 @@ on_reply(void *arg, int code, const char *message, const void *body, size_t n)
 	a->code = code;
 	snprintf(a->message, sizeof(a->message), "%s", message != NULL ? message : "");
 	if (code == 0)
-		cr_assert(eq(int, msg_decode(&a->reply, a->world->arena, a->op->reply(), body, n, &err), 0), "%s",
-			err.text);
+		cr_assert(eq(int,
+				  msg_decode(&a->reply, a->world->arena, a->op->reply(), body, n,
+					  &err),
+				  0),
+			"%s", err.text);
 }
 
 int
@@ -517,7 +533,8 @@ world_call(struct world_peer *p, enum op_id op, const void *request, void *reply
 	struct call_answer a = {.world = p->world, .op = &op_rows[op]};
 	struct hw_err err = HW_ERR_INIT;
 
-	cr_assert(eq(int, link_request(p->link, a.op, request, on_reply, &a, &err), 0), "%s", err.text);
+	cr_assert(eq(int, link_request(p->link, a.op, request, on_reply, &a, &err), 0), "%s",
+		err.text);
 	world_settle(p->world);
 	cr_assert(a.done, "no answer");
 	if (a.code == 0 && reply_ptr != NULL)
@@ -528,9 +545,19 @@ world_call(struct world_peer *p, enum op_id op, const void *request, void *reply
 }
 
 struct world_channel *
-world_open(struct world_peer *user, int type, const char *session, const char *token)
+world_open_raw(struct world_peer *user, const struct msg_open *open, struct hw_err *err)
 {
 	struct world_channel *c = channel_slot(user);
+
+	snprintf(c->session, sizeof(c->session), "%s", open->session_id);
+	cr_assert(eq(int, channel_open(&c->ch, user->link, open, &channel_events, c, err), 0), "%s",
+		err->text);
+	return c;
+}
+
+struct world_channel *
+world_open(struct world_peer *user, int type, const char *session, const char *token)
+{
 	struct hw_err err = HW_ERR_INIT;
 	struct msg_open open = {
 		.type = type,
@@ -542,16 +569,18 @@ world_open(struct world_peer *user, int type, const char *session, const char *t
 		.window = 256 * 1024,
 	};
 
-	snprintf(c->session, sizeof(c->session), "%s", session);
-	cr_assert(eq(int, channel_open(&c->ch, user->link, &open, &channel_events, c, &err), 0), "%s", err.text);
+	struct world_channel *c = world_open_raw(user, &open, &err);
 	world_settle(user->world);
 	return c;
 }
 
 static struct world_channel *
-start(struct world_peer *user, struct world_peer *node, int type, const char *document, const char *command)
+start(struct world_peer *user, struct world_peer *node, int type, const char *document,
+	const char *command)
 {
-	struct msg_pair parameter = {"command", {&command, 1}};
+	struct msg_pair parameter = {
+		"command", {&command, 1}
+	};
 	struct msg_start_session_request req = {.target = node->who.id, .document_name = document};
 	struct msg_start_session_reply *rep;
 	char why[384];
@@ -574,7 +603,25 @@ world_exec(struct world_peer *user, struct world_peer *node, const char *command
 	return start(user, node, CHANNEL_TYPE_EXEC, "AWS-StartNonInteractiveCommand", command);
 }
 
-/* --- the ledger ----------------------------------------------------------------------------------------------- */
+double
+world_metric(struct world *w, const char *name)
+{
+	char wanted[128];
+	struct buf text;
+
+	buf_init(&text, 1 << 20);
+	relay_metrics(w->relay, &text);
+	snprintf(wanted, sizeof(wanted), "\nhawser_%s ", name);
+	const char *at = strstr(buf_str(&text), wanted);
+	cr_assert(at != NULL, "no metric %s", name);
+	double value = strtod(at + strlen(wanted), NULL);
+	buf_fini(&text);
+	return value;
+}
+
+/* --- the ledger
+ * -----------------------------------------------------------------------------------------------
+ */
 
 size_t
 world_entries(struct world *w, const char *kind, const char *action, int outcome)
@@ -593,11 +640,12 @@ world_entries(struct world *w, const char *kind, const char *action, int outcome
 	snprintf(key, sizeof(key), "%s/master.key", w->dir);
 	relay_before_write(w->relay);
 	cr_assert(eq(int, secret_key_load(&master, key, &err), 0));
-	cr_assert(eq(int, ledger_reader_open(&r, ledger, journal, &master, &err), 0), "%s", err.text);
+	cr_assert(eq(int, ledger_reader_open(&r, ledger, journal, &master, &err), 0), "%s",
+		err.text);
 	while ((rc = ledger_reader_next(r, w->arena, &e, &bytes, &err)) > 0)
 		n += strcmp(e->kind, kind) == 0 &&
-		     (action == NULL || (e->action != NULL && strcmp(e->action, action) == 0)) &&
-		     (outcome == 0 || e->outcome == outcome);
+			(action == NULL || (e->action != NULL && strcmp(e->action, action) == 0)) &&
+			(outcome == 0 || e->outcome == outcome);
 	cr_assert(eq(int, rc, 0), "%s", err.text);
 	ledger_reader_close(r);
 	return n;

@@ -1,7 +1,7 @@
 /*
- * A relay with nodes and users in one process, on a fake clock: real journal, store and ledger in a temporary directory, everything
- * inline, and pairs in memory instead of sockets. Nodes and users here are bare links that the test scripts; what they join and log in
- * with is real.
+ * A relay with nodes and users in one process, on a fake clock: real journal, store and ledger in a
+ * temporary directory, everything inline, and pairs in memory instead of sockets. Nodes and users
+ * here are bare links that the test scripts; what they join and log in with is real.
  */
 #ifndef HAWSER_TESTS_WORLD_WORLD_H
 #define HAWSER_TESTS_WORLD_WORLD_H
@@ -35,15 +35,15 @@ struct world_channel {
 	struct channel *ch; /* NULL once it is over */
 	struct world_peer *peer;
 	bool accepted, rejected, closed;
-	int code;	    /* of the reject or close */
+	int code; /* of the reject or close */
 	char message[512];
 	char session[128];
-	char notice[512];   /* the last one */
+	char notice[512]; /* the last one */
 	bool exited;
 	int exit_status;
 	struct buf got[STREAMS];
 	bool ended[STREAMS];
-	struct msg_open open; /* a node's: what it was asked; texts in the world's arena */
+	struct msg_open open;	    /* a node's: what it was asked; texts in the world's arena */
 	struct msg_control control; /* the last one that is no notice */
 	bool hold;		    /* does not consume what comes in */
 };
@@ -58,10 +58,10 @@ struct world_peer {
 	char down_why[512];
 	/* A node's: what it does with an OPEN. */
 	bool refuses;
-	bool silent;	/* never answers */
-	bool echoes;	/* sends input back as output, and credits it as shown */
-	int echo;	/* enum frame_echo of its credits */
-	bool stopped;	/* does not consume input */
+	bool silent;		      /* never answers */
+	bool echoes;		      /* sends input back as output, and credits it as shown */
+	int echo;		      /* enum frame_echo of its credits */
+	bool stopped;		      /* does not consume input */
 	struct world_channel *opened; /* the last channel that was opened to it */
 	struct world_channel channels[16];
 	size_t n_channels;
@@ -89,14 +89,23 @@ int world_connect(struct world_peer *p, struct hw_err *err);
 void world_drop(struct world_peer *p);
 
 /* One operation over the link: its code, and the reply in the arena. */
-int world_call(struct world_peer *p, enum op_id op, const void *request, void *reply_ptr, char *message);
+int world_call(struct world_peer *p, enum op_id op, const void *request, void *reply_ptr,
+	char *message);
 
 /* StartSession and OPEN; the channel as the user sees it. Settles. */
 struct world_channel *world_shell(struct world_peer *user, struct world_peer *node);
-struct world_channel *world_exec(struct world_peer *user, struct world_peer *node, const char *command);
-struct world_channel *world_open(struct world_peer *user, int type, const char *session, const char *token);
+struct world_channel *world_exec(struct world_peer *user, struct world_peer *node,
+	const char *command);
+struct world_channel *world_open_raw(struct world_peer *user, const struct msg_open *open,
+	struct hw_err *err); /* no settling */
+struct world_channel *world_open(struct world_peer *user, int type, const char *session,
+	const char *token);
 
-/* Whether the ledger has an entry of this kind with these texts in action and outcome (NULL: any), and how many. */
+/* A value of the relay's metrics. */
+double world_metric(struct world *w, const char *name);
+
+/* Whether the ledger has an entry of this kind with these texts in action and outcome (NULL: any),
+ * and how many. */
 size_t world_entries(struct world *w, const char *kind, const char *action, int outcome);
 
 #endif
