@@ -109,6 +109,7 @@ hint_connect(struct client *c, int code)
 		break;
 	case HW_EEXPIRED:
 	case HW_EUNAUTH:
+	case HW_EDENIED:
 	case HW_ECERT:
 		client_hint(c,
 			"ask an administrator for `hawser user invite %s`, then log in with it",

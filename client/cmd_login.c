@@ -56,16 +56,6 @@ login_words(char **url, const char **invite, struct client *c, const struct inpu
 	return read_invite(typed, room, err);
 }
 
-/* What lies there may be broken or absent: a login makes it new. */
-static void
-say_who_was_here(struct client *c)
-{
-	struct home before = c->home;
-
-	if (home_load(&before, NULL) == 0)
-		client_say(c, "this replaces the login of %s", before.user);
-}
-
 static int
 save_login(struct client *c, const struct relay_url *url, const struct enrol_result *result,
 	struct hw_err *err)
@@ -86,6 +76,7 @@ run_login(struct client *c, const struct input *in, struct hw_err *err)
 {
 	struct relay_url url;
 	struct enrol_result result;
+	struct home before;
 	const char *invite = NULL;
 	char *text = NULL;
 	int dir = -1, r;
@@ -98,7 +89,8 @@ run_login(struct client *c, const struct input *in, struct hw_err *err)
 	if (url.pin[0] == '\0')
 		return hw_err_set(err, HW_EUSAGE,
 			"the URL lacks the relay's fingerprint: it ends in #sha256:..., and in a shell it needs quotes where # begins a comment");
-	say_who_was_here(c);
+	before = c->home;
+	home_load(&before, NULL); /* what lies there may be broken or absent */
 	/* enrol_user() blocks on a socket of its own: without a loop nobody else ignores SIGPIPE.
 	 */
 	if ((r = client_loop(c, err)) < 0 || (r = home_open(&dir, &c->home, true, err)) < 0)
@@ -109,6 +101,8 @@ run_login(struct client *c, const struct input *in, struct hw_err *err)
 		client_hint(c, "ask an administrator for a new one: hawser user invite NAME");
 	if (r < 0 || (r = save_login(c, &url, &result, err)) < 0)
 		return r;
+	if (before.user[0] != '\0' && strcmp(before.user, c->home.user) != 0)
+		client_say(c, "this replaces the login of %s", before.user);
 	client_say(c, "logged in as %s until %s", c->home.user, output_time(c, c->home.expires));
 	return 0;
 }
@@ -127,9 +121,7 @@ const struct command cmd_login = {
 	.run = run_login,
 };
 
-/* --- logout
- * ------------------------------------------------------------------------------------------------
- */
+/* --- logout ---------------------------------------------------------------------------------- */
 
 static int
 run_logout(struct client *c, const struct input *in, struct hw_err *err)

@@ -29,9 +29,7 @@ const struct command cmd_node_show = {
 	.run = run_show,
 };
 
-/* --- tags
- * ------------------------------------------------------------------------------------------------
- */
+/* --- tags ------------------------------------------------------------------------------------ */
 
 static int
 run_tag(struct client *c, const struct input *in, struct hw_err *err)
@@ -88,9 +86,7 @@ const struct command cmd_node_untag = {
 	.run = run_untag,
 };
 
-/* --- rm
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- rm -------------------------------------------------------------------------------------- */
 
 static int
 run_rm(struct client *c, const struct input *in, struct hw_err *err)

@@ -13,9 +13,7 @@
 
 #define LIMIT_DEFAULT 50
 
-/* --- cells
- * ------------------------------------------------------------------------------------------------
- */
+/* --- cells ----------------------------------------------------------------------------------- */
 
 static const char *
 cell_id(struct client *c, const void *item)
@@ -151,9 +149,7 @@ static const struct listing listing = {
 	.name = name_of,
 };
 
-/* --- ls
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- ls -------------------------------------------------------------------------------------- */
 
 static int
 fetch(struct pages *all, struct client *c, int state, const struct msg_session_filter *filters,
@@ -240,9 +236,7 @@ const struct command cmd_sessions_ls = {
 	.run = run_ls,
 };
 
-/* --- show, kill
- * -----------------------------------------------------------------------------------------------
- */
+/* --- show, kill ------------------------------------------------------------------------------ */
 
 static int
 run_show(struct client *c, const struct input *in, struct hw_err *err)

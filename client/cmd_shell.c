@@ -189,9 +189,7 @@ catch_signals(struct shell *sh, struct hw_err *err)
 	return 0;
 }
 
-/* --- the command
- * ------------------------------------------------------------------------------------------------
- */
+/* --- the command ----------------------------------------------------------------------------- */
 
 /* Text of the environment that fits its field. */
 static const char *

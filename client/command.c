@@ -19,7 +19,7 @@ const struct option_row option_rows_common[] = {
 const struct option_row option_row_output = {
 	"output", 'o', "FORMAT", "table, wide, json, jsonl, yaml or name"};
 
-/* --- the options of a command, as one list ---------------------------------------------------- */
+/* --- the options of a command, as one list --------------------------------------------------- */
 
 #define OPTIONS_MAX 32
 
@@ -76,7 +76,7 @@ list_find(const struct option_list *list, int found)
 	return NULL;
 }
 
-/* --- reading ---------------------------------------------------------------------------------- */
+/* --- reading --------------------------------------------------------------------------------- */
 
 static int
 unknown_option(const struct command *command, char **argv, int before, int letter,
@@ -197,7 +197,7 @@ input_free(struct input *in)
 	free(in);
 }
 
-/* --- asking ----------------------------------------------------------------------------------- */
+/* --- asking ---------------------------------------------------------------------------------- */
 
 const char *
 input_nth(const struct input *in, const char *option, size_t i)
@@ -274,7 +274,7 @@ input_join(const struct input *in)
 	return all;
 }
 
-/* --- help ------------------------------------------------------------------------------------- */
+/* --- help ------------------------------------------------------------------------------------ */
 
 static void
 help_option(struct buf *out, const struct option_row *row)

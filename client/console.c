@@ -83,9 +83,7 @@ on_output(void *arg, int stream, const uint8_t *p, size_t n)
 		remote_consumed(con->remote, stream, n);
 }
 
-/* --- input
- * ------------------------------------------------------------------------------------------------
- */
+/* --- input ----------------------------------------------------------------------------------- */
 
 static void
 on_action(void *arg, enum escape_action action)
@@ -170,9 +168,7 @@ static const struct remote_events console_remote_events = {
 	.on_exit = on_exit_of_remote,
 };
 
-/* --- life
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 static int
 open_outlets(struct console *con, struct loop *l, struct hw_err *err)

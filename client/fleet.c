@@ -178,9 +178,7 @@ out:
 	return r;
 }
 
-/* --- one node
- * ------------------------------------------------------------------------------------------------
- */
+/* --- one node -------------------------------------------------------------------------------- */
 
 static int
 ambiguous(struct client *c, const char *name, const struct msg_instance_information *nodes,

@@ -75,7 +75,7 @@ home_open(int *fd, const struct home *h, bool make, struct hw_err *err)
 	return 0;
 }
 
-/* --- config ----------------------------------------------------------------------------------- */
+/* --- config ---------------------------------------------------------------------------------- */
 
 static int
 config_line(struct home *h, const char *key, const char *value)

@@ -40,9 +40,7 @@ player_clock_step(struct player_clock *clock, int64_t event_time)
 	return (int64_t)((double)wait / clock->config.speed);
 }
 
-/* --- keys
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- keys ------------------------------------------------------------------------------------ */
 
 static void
 player_wake(struct player *p)
@@ -98,9 +96,7 @@ player_listen(struct player *p, struct hw_err *err)
 	return 0;
 }
 
-/* --- playing
- * -----------------------------------------------------------------------------------------------
- */
+/* --- playing --------------------------------------------------------------------------------- */
 
 static int64_t
 now(void)
