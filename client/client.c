@@ -73,8 +73,7 @@ client_say(const struct client *c, const char *fmt, ...)
 	buf_fini(&line);
 }
 
-/* --- made when asked for
- * ----------------------------------------------------------------------------- */
+/* --- made when asked for --------------------------------------------------------------------- */
 
 int
 client_home(struct client *c, struct hw_err *err)
@@ -178,8 +177,7 @@ client_fini(struct client *c)
 	arena_free(c->arena);
 }
 
-/* --- calls
- * --------------------------------------------------------------------------------------------- */
+/* --- calls ----------------------------------------------------------------------------------- */
 
 static void
 hint_call(struct client *c, int code)

@@ -33,8 +33,7 @@ list_operations(struct hw_err *err)
 	return r;
 }
 
-/* --- the input
- * --------------------------------------------------------------------------------------- */
+/* --- the input ------------------------------------------------------------------------------- */
 
 static int
 read_fd(struct buf *out, int fd, const char *name, struct hw_err *err)
@@ -72,8 +71,7 @@ read_input(struct buf *out, const char *text, struct hw_err *err)
 	return r;
 }
 
-/* --- the call
- * ------------------------------------------------------------------------------------------ */
+/* --- the call -------------------------------------------------------------------------------- */
 
 static int
 make_request(void **ret, struct client *c, const struct op_row *op, const struct input *in,

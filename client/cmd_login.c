@@ -35,23 +35,51 @@ read_invite(char *out, size_t room, struct hw_err *err)
 
 /* The last line of `hawser-relay init` may come as one word or as two. */
 static int
-login_words(char **url, const char **invite, struct client *c, const struct input *in,
+split_words(char **url, const char **invite, struct client *c, const struct input *in,
 	struct hw_err *err)
 {
-	static const size_t room = 300;
-	char *text = arena_strdup(c->arena, in->operands[0]), *typed, *blank;
+	char *text = arena_strdup(c->arena, in->operands[0]), *blank;
 
-	if (text == NULL || (typed = arena_alloc(c->arena, room)) == NULL)
+	if (text == NULL)
 		return hw_err_set(err, HW_ENOMEM, "out of memory");
 	*url = text;
-	*invite = in->n > 1 ? in->operands[1] : NULL;
+	*invite = in->n > 1 ? in->operands[1] : "-";
 	blank = strchr(text, ' ');
-	if (blank != NULL && *invite == NULL) {
+	if (blank != NULL && in->n == 1) {
 		*blank = '\0';
 		*invite = blank + 1 + strspn(blank + 1, " ");
 	}
-	if (*invite != NULL && strcmp(*invite, "-") != 0)
+	return 0;
+}
+
+static int
+read_url(struct relay_url *url, const char *text, struct hw_err *err)
+{
+	if (relay_url_parse(url, text, err) < 0)
+		return err->code = HW_EUSAGE;
+	if (url->pin[0] == '\0')
+		return hw_err_set(err, HW_EUSAGE,
+			"the URL lacks the relay's fingerprint: it ends in #sha256: and 64 digits");
+	return 0;
+}
+
+/* What to log in with. The invite lives in the client's arena, or in argv. */
+static int
+login_words(struct relay_url *url, const char **invite, struct client *c, const struct input *in,
+	struct hw_err *err)
+{
+	static const size_t room = 300;
+	const char *given = NULL;
+	char *text = NULL, *typed;
+	int r;
+
+	if ((r = split_words(&text, &given, c, in, err)) < 0 || (r = read_url(url, text, err)) < 0)
+		return r;
+	*invite = given;
+	if (strcmp(given, "-") != 0)
 		return 0;
+	if ((typed = arena_alloc(c->arena, room)) == NULL)
+		return hw_err_set(err, HW_ENOMEM, "out of memory");
 	*invite = typed;
 	return read_invite(typed, room, err);
 }
@@ -78,21 +106,14 @@ run_login(struct client *c, const struct input *in, struct hw_err *err)
 	struct enrol_result result;
 	struct home before;
 	const char *invite = NULL;
-	char *text = NULL;
 	int dir = -1, r;
 
-	if ((r = login_words(&text, &invite, c, in, err)) < 0 ||
+	if ((r = login_words(&url, &invite, c, in, err)) < 0 ||
 		(r = home_find(&c->home, c->home_dir, err)) < 0)
 		return r;
-	if (relay_url_parse(&url, text, err) < 0)
-		return hw_err_set(err, HW_EUSAGE, "%s", hw_err_text(err));
-	if (url.pin[0] == '\0')
-		return hw_err_set(err, HW_EUSAGE,
-			"the URL lacks the relay's fingerprint: it ends in #sha256:..., and in a shell it needs quotes where # begins a comment");
 	before = c->home;
 	home_load(&before, NULL); /* what lies there may be broken or absent */
-	/* enrol_user() blocks on a socket of its own: without a loop nobody else ignores SIGPIPE.
-	 */
+	/* enrol_user() blocks on a socket of its own: without a loop nobody ignores SIGPIPE. */
 	if ((r = client_loop(c, err)) < 0 || (r = home_open(&dir, &c->home, true, err)) < 0)
 		return r;
 	r = enrol_user(&result, &url, dir, invite, err);

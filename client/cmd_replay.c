@@ -59,8 +59,7 @@ say_head(struct client *c, const struct msg_recording_meta *meta)
 			(int)meta->rows, cols, rows);
 }
 
-/* --- typed
- * ---------------------------------------------------------------------------------------------- */
+/* --- typed ----------------------------------------------------------------------------------- */
 
 static int
 flush_out(struct buf *out, struct hw_err *err)
@@ -95,8 +94,7 @@ show_typed(struct tape *tape, struct hw_err *err)
 	return r;
 }
 
-/* --- the command
- * -------------------------------------------------------------------------------------------- */
+/* --- the command ----------------------------------------------------------------------------- */
 
 static int
 run_replay(struct client *c, const struct input *in, struct hw_err *err)

@@ -23,8 +23,7 @@ struct shell {
 	size_t n_signals;
 };
 
-/* --- what is said on the way
- * ----------------------------------------------------------------------------- */
+/* --- what is said on the way ----------------------------------------------------------------- */
 
 /* To a terminal that may be raw. */
 static void
@@ -56,8 +55,7 @@ on_started(void *arg, const char *session_id)
 		terminal_enter(sh->terminal);
 }
 
-/* --- the terminal's signals and escapes
- * --------------------------------------------------------------------- */
+/* --- the terminal's signals and escapes ------------------------------------------------------ */
 
 static void
 shell_resize(struct shell *sh)

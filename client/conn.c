@@ -19,8 +19,7 @@ struct conn {
 	struct hw_err why; /* when not up */
 };
 
-/* --- running the loop until something happens
- * ----------------------------------------------------- */
+/* --- running the loop until something happens ------------------------------------------------ */
 
 struct deadline {
 	struct loop_timer timer;
@@ -64,8 +63,7 @@ conn_wait(struct conn *c, const bool *done, int64_t usec)
 	return *done;
 }
 
-/* --- the link
- * -------------------------------------------------------------------------------------- */
+/* --- the link -------------------------------------------------------------------------------- */
 
 static void
 conn_settle(struct conn *c)
@@ -208,8 +206,7 @@ conn_timeout(const struct conn *c)
 	return c->config.timeout;
 }
 
-/* --- calls
- * ------------------------------------------------------------------------------------------ */
+/* --- calls ----------------------------------------------------------------------------------- */
 
 struct call {
 	struct conn *conn;

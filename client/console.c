@@ -35,8 +35,7 @@ check_done(struct console *con)
 		conn_wake(con->client->conn);
 }
 
-/* --- output
- * ---------------------------------------------------------------------------------------------- */
+/* --- output ---------------------------------------------------------------------------------- */
 
 static void
 on_written(void *arg, int stream, size_t n)
@@ -110,8 +109,7 @@ static const struct feed_events console_feed_events = {
 	.on_end = on_input_end,
 };
 
-/* --- the remote's events
- * ------------------------------------------------------------------------------------ */
+/* --- the remote's events --------------------------------------------------------------------- */
 
 static void
 on_started(void *arg, const char *session_id)

@@ -21,8 +21,7 @@ struct fleet {
 	size_t count, room;
 };
 
-/* --- pages
- * --------------------------------------------------------------------------------------------- */
+/* --- pages ----------------------------------------------------------------------------------- */
 
 static int
 fleet_keep(struct fleet *f, const struct msg_instance_information *node, struct hw_err *err)
@@ -77,8 +76,7 @@ fleet_fetch(struct fleet *f, struct msg_describe_instance_information_request *r
 	return 0;
 }
 
-/* --- selectors
- * -------------------------------------------------------------------------------------------- */
+/* --- selectors ------------------------------------------------------------------------------- */
 
 static int
 add_selector(struct fleet *f, const char *text, struct hw_err *err)

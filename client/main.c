@@ -74,8 +74,7 @@ help_command(struct buf *out, const void *command)
 	command_help(out, command);
 }
 
-/* --- one command
- * --------------------------------------------------------------------------------------- */
+/* --- one command ----------------------------------------------------------------------------- */
 
 static int
 fail(struct client *c, const struct command *command, const struct hw_err *err)
@@ -114,8 +113,7 @@ run_command(struct client *c, const struct command *command, int argc, char **ar
 	return r;
 }
 
-/* --- which one
- * ------------------------------------------------------------------------------------------- */
+/* --- which one ------------------------------------------------------------------------------- */
 
 static bool
 wants_help(const char *word)

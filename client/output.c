@@ -55,8 +55,7 @@ output_flush(struct buf *out, int r, struct hw_err *err)
 	return r;
 }
 
-/* --- lists
- * -------------------------------------------------------------------------------------------- */
+/* --- lists ----------------------------------------------------------------------------------- */
 
 static bool
 shows_column(const struct client *c, const struct column *column)
@@ -167,8 +166,7 @@ output_one(struct client *c, const struct msg_row *row, const void *msg, const c
 	return output_flush(&out, r, err);
 }
 
-/* --- cells
- * ---------------------------------------------------------------------------------------------- */
+/* --- cells ----------------------------------------------------------------------------------- */
 
 const char *
 output_age(struct client *c, int64_t when)

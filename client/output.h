@@ -45,8 +45,7 @@ int output_one(struct client *c, const struct msg_row *row, const void *msg, con
 /* Writes bytes to stdout as they are. Whoever reads them may have gone: that is no error. */
 int output_bytes(const void *p, size_t n, struct hw_err *err);
 
-/* --- texts for cells, in the client's arena
- * ---------------------------------------------------------- */
+/* --- texts for cells, in the client's arena -------------------------------------------------- */
 
 const char *output_age(struct client *c, int64_t when);	  /* "4m ago", "now"; NULL for 0 */
 const char *output_until(struct client *c, int64_t when); /* "in 4m", "over"; NULL for 0 */

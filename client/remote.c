@@ -22,8 +22,7 @@ struct remote {
 	struct hw_err refusal;
 };
 
-/* --- the channel's events
- * ------------------------------------------------------------------------------ */
+/* --- the channel's events -------------------------------------------------------------------- */
 
 static void
 on_accept(void *arg, struct channel *ch, const struct msg_accept *accept)
@@ -151,8 +150,7 @@ static const struct channel_events remote_channel_events = {
 	.on_close = on_close,
 };
 
-/* --- starting
- * --------------------------------------------------------------------------------------------- */
+/* --- starting -------------------------------------------------------------------------------- */
 
 static int
 start_session(const struct msg_start_session_reply **ret, struct conn *c,
@@ -241,8 +239,7 @@ remote_free(struct remote *r)
 	free(r);
 }
 
-/* --- while it runs
- * ----------------------------------------------------------------------------------------- */
+/* --- while it runs --------------------------------------------------------------------------- */
 
 size_t
 remote_room(const struct remote *r)

@@ -10,8 +10,7 @@
 #define TERMS_MAX  64
 #define VALUES_MAX 100
 
-/* --- patterns
- * ------------------------------------------------------------------------------------- */
+/* --- patterns -------------------------------------------------------------------------------- */
 
 enum { GLOB_FOLD = 1, GLOB_RANGES = 2 };
 
@@ -145,8 +144,7 @@ check_pattern(const char *text, struct hw_err *err)
 	return 0;
 }
 
-/* --- parsing
- * ---------------------------------------------------------------------------------------- */
+/* --- parsing --------------------------------------------------------------------------------- */
 
 struct parsing {
 	struct arena *a;
@@ -329,8 +327,7 @@ selector_parse(struct selector *ret, struct arena *a, const char *text, struct h
 	return 0;
 }
 
-/* --- matching
- * ----------------------------------------------------------------------------------------- */
+/* --- matching -------------------------------------------------------------------------------- */
 
 const char *
 node_name(const struct msg_instance_information *node)
@@ -435,8 +432,7 @@ selector_match(const struct selector *s, const struct msg_instance_information *
 	return true;
 }
 
-/* --- what the relay can do
- * --------------------------------------------------------------------------------- */
+/* --- what the relay can do ------------------------------------------------------------------- */
 
 /* Its key for a term whose values are all exact, or NULL. */
 static const char *

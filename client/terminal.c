@@ -21,8 +21,7 @@ struct terminal {
 	int guard_pipe; /* its end tells the guard that we are gone */
 };
 
-/* --- the guard
- * ---------------------------------------------------------------------------------------- */
+/* --- the guard ------------------------------------------------------------------------------- */
 
 #define GUARD_BYE 'b' /* we go in order: leave the terminal alone */
 

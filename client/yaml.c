@@ -19,8 +19,7 @@ struct yaml {
 static void append_message(struct yaml *y, const struct msg_row *row, const void *msg, int depth,
 	bool after_dash);
 
-/* --- texts
- * ---------------------------------------------------------------------------------------- */
+/* --- texts ----------------------------------------------------------------------------------- */
 
 /* What a reader of YAML takes for something else than a text. */
 static bool
@@ -108,8 +107,7 @@ pointer_at(const void *p)
 	return to;
 }
 
-/* --- fields
- * ----------------------------------------------------------------------------------------- */
+/* --- fields ---------------------------------------------------------------------------------- */
 
 static void
 append_line(struct yaml *y, int depth, const char *lead)

@@ -14,8 +14,7 @@ options_of(const struct command *command)
 	return command->options != NULL ? command->options : none;
 }
 
-/* --- the table
- * -------------------------------------------------------------------------------------- */
+/* --- the table ------------------------------------------------------------------------------- */
 
 static void
 check_screen(struct buf *text, const char *name)
@@ -86,8 +85,7 @@ Test(commands, no_option_is_there_twice)
 	}
 }
 
-/* --- finding one
- * --------------------------------------------------------------------------------------- */
+/* --- finding one ----------------------------------------------------------------------------- */
 
 static const struct command *
 find(int *used, const char *a, const char *b)
@@ -117,8 +115,7 @@ Test(commands, are_found_by_one_word_or_two)
 	cr_assert(not(command_is_group("us")));
 }
 
-/* --- reading a command line
- * ------------------------------------------------------------------------------ */
+/* --- reading a command line ------------------------------------------------------------------ */
 
 #define ARGS_MAX 12
 

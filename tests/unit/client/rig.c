@@ -9,8 +9,7 @@
 #include "proto/wire/codec.h"
 #include "proto/wire/frame.h"
 
-/* --- the relay's channel
- * --------------------------------------------------------------------------- */
+/* --- the relay's channel --------------------------------------------------------------------- */
 
 static void
 on_data(void *arg, struct channel *ch, int stream, uint64_t offset, const uint8_t *p, size_t n)
@@ -72,8 +71,7 @@ static const struct channel_events channel_events = {
 	.on_close = on_close,
 };
 
-/* --- the relay's link
- * -------------------------------------------------------------------------------- */
+/* --- the relay's link ------------------------------------------------------------------------ */
 
 static void
 on_up(void *arg, struct link *l, const struct msg_hello *peer)
@@ -164,8 +162,7 @@ make_relay(struct rig *r)
 	pair_attach(r->pair, PAIR_B, r->relay);
 }
 
-/* --- the client
- * -------------------------------------------------------------------------------------------- */
+/* --- the client ------------------------------------------------------------------------------ */
 
 static int
 dial(void *arg, struct conn *c, struct hw_err *err)
