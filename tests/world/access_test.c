@@ -197,3 +197,26 @@ Test(access, a_user_with_an_expired_certificate_keeps_its_link_but_asks_in_vain)
 	world_peer_free(admin);
 	world_free(w);
 }
+
+Test(access, a_node_that_renews_again_and_again_over_one_link_keeps_it)
+{
+	struct world *w = world_new(NULL);
+	struct world_peer *admin = world_admin(w), *node = world_node(w, admin, "web-01");
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(eq(int, world_connect(node, &err), 0));
+	for (int i = 0; i < 4; i++) {
+		struct msg_renew_certificate_request req = {.csr = world_csr(w)};
+		char why[384];
+		cr_assert(eq(int, world_call(node, OP_renew_certificate, &req, NULL, why), 0), "%s",
+			why);
+		world_advance(w, 2 * USEC_PER_SEC);
+		cr_assert(node->up, "cut after renewal %d: %s", i + 1, node->down_why);
+	}
+	cr_assert(eq(int, world_connect(node, &err), HW_EREVOKED),
+		"its first certificate is outdated now");
+	cr_assert(eq(sz, world_entries(w, "alarm", NULL, 0), 1));
+	world_peer_free(node);
+	world_peer_free(admin);
+	world_free(w);
+}

@@ -472,3 +472,60 @@ Test(ending, a_link_that_has_said_nothing_yet_ends_with_the_relay)
 	pair_free(mute);
 	tear_down(&s);
 }
+
+/* --- what is bounded
+ * -------------------------------------------------------------------------------- */
+
+Test(bounds, sessions_of_a_user_and_on_a_node_are_counted_and_given_back)
+{
+	struct world *w = world_new("max_sessions_per_user = 2\nmax_sessions_per_node = 1\n");
+	struct world_peer *admin = world_admin(w);
+	struct world_peer *one = world_node(w, admin, "one"), *two = world_node(w, admin, "two");
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(eq(int, world_connect(one, &err), 0));
+	cr_assert(eq(int, world_connect(two, &err), 0));
+	struct world_channel *a = world_shell(admin, one), *b = world_shell(admin, one),
+			     *c = world_shell(admin, two);
+	struct world_channel *d = world_shell(admin, two);
+	cr_assert(a->accepted);
+	cr_assert(eq(int, b->code, HW_ELIMIT));
+	cr_assert(ne(ptr, strstr(b->message, "on this node"), NULL), "%s", b->message);
+	cr_assert(c->accepted);
+	cr_assert(eq(int, d->code, HW_ELIMIT));
+	cr_assert(ne(ptr, strstr(d->message, "admin has 2 sessions"), NULL), "%s", d->message);
+
+	struct msg_close close = {.exited = true};
+	channel_close(one->opened->ch, &close);
+	one->opened->ch = NULL;
+	world_settle(w);
+	cr_assert(a->closed);
+	cr_assert(world_shell(admin, one)->accepted);
+	world_peer_free(one);
+	world_peer_free(two);
+	world_peer_free(admin);
+	world_free(w);
+}
+
+Test(bounds, links_of_a_user_are_counted_and_given_back)
+{
+	struct world *w = world_new("max_links_per_user = 2\n");
+	struct world_peer *admin = world_admin(w), second = *admin, third = *admin;
+	struct hw_err err = HW_ERR_INIT;
+
+	second.pair = third.pair = NULL;
+	cr_assert(eq(int, world_connect(&second, &err), 0));
+	cr_assert(eq(int, world_connect(&third, &err), HW_EFULL));
+	cr_assert(ne(ptr, strstr(err.text, "admin has 2 links"), NULL), "%s", err.text);
+	world_drop(admin);
+	cr_assert(eq(int, world_connect(&third, &err), 0), "%s", err.text);
+	cr_assert(eq(dbl, world_metric(w, "links"), 2));
+	link_close(second.link, HW_ECLOSED, "");
+	link_close(third.link, HW_ECLOSED, "");
+	world_settle(w);
+	cr_assert(eq(dbl, world_metric(w, "links"), 0));
+	pair_free(second.pair);
+	pair_free(third.pair);
+	world_peer_free(admin);
+	world_free(w);
+}

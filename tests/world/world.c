@@ -168,8 +168,8 @@ world_http(struct world *w, const char *op, const char *body, const char **reply
 	return a.status;
 }
 
-static char *
-make_csr(struct world *w)
+struct msg_bin
+world_csr(struct world *w)
 {
 	struct hw_err err = HW_ERR_INIT;
 	EVP_PKEY *key = NULL;
@@ -178,10 +178,19 @@ make_csr(struct world *w)
 	buf_init(&der, 8192);
 	cr_assert(eq(int, key_generate(&key, &err), 0));
 	cr_assert(eq(int, csr_make(&der, key, &err), 0));
-	char *text = arena_alloc(w->arena, BASE64_LEN(der.len) + 1);
-	base64_encode(text, buf_data(&der), der.len);
+	struct msg_bin csr = {arena_dup(w->arena, buf_data(&der), der.len), der.len};
 	key_free(key);
 	buf_fini(&der);
+	return csr;
+}
+
+static char *
+make_csr(struct world *w)
+{
+	struct msg_bin der = world_csr(w);
+	char *text = arena_alloc(w->arena, BASE64_LEN(der.n) + 1);
+
+	base64_encode(text, der.p, der.n);
 	return text;
 }
 

@@ -83,6 +83,7 @@ struct world_peer *world_node(struct world *w, struct world_peer *admin, const c
 struct world_peer *world_user(struct world *w, const char *invite);
 struct world_peer *world_admin(struct world *w);
 void world_peer_free(struct world_peer *p);
+struct msg_bin world_csr(struct world *w); /* of a new key */
 
 /* Dials; the link is up when it returns 0. */
 int world_connect(struct world_peer *p, struct hw_err *err);

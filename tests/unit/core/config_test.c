@@ -52,7 +52,8 @@ Test(config, an_unknown_setting_is_named)
 	struct relay_config c;
 	struct hw_err err = HW_ERR_INIT;
 
-	cr_assert(eq(int, load(&c, "# comment\n\nworkers = 2\ncolour = blue\n", &err), HW_EVALIDATION));
+	cr_assert(eq(int, load(&c, "# comment\n\nworkers = 2\ncolour = blue\n", &err),
+		HW_EVALIDATION));
 	cr_assert(ne(ptr, strstr(err.text, "colour"), NULL));
 }
 

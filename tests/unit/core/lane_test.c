@@ -116,3 +116,20 @@ Test(lane, more_than_any_window_lets_in_is_refused)
 	cr_assert(eq(int, lane_put(&s.lane, s.ch, block, 1, 1, &moved), HW_ELIMIT));
 	stage_free(&s);
 }
+
+Test(lane, bytes_typed_one_by_one_on_a_slow_disk_are_all_kept)
+{
+	struct stage s = stage_new(1000000);
+	size_t moved;
+
+	for (jpos at = 1; at <= 100000; at++)
+		cr_assert(eq(int, lane_put(&s.lane, s.ch, "x", 1, at, &moved), 0));
+	lane_synced(&s.lane, 10);
+	cr_assert(eq(sz, lane_pump(&s.lane, s.ch), 10));
+	lane_synced(&s.lane, 99999);
+	cr_assert(lt(sz, lane_pump(&s.lane, s.ch), 99990), "the last one is not on disk");
+	lane_synced(&s.lane, 100000);
+	lane_pump(&s.lane, s.ch);
+	cr_assert(eq(u64, channel_sent(s.ch, STREAM_IN), 100000));
+	stage_free(&s);
+}
