@@ -249,6 +249,8 @@ consume_until(struct channel *ch, int stream, uint64_t consumed, int echo)
 	owe_credit(ch, in);
 }
 
+/* What was typed is told at once: whether it was shown decides what its recording tells. Of output,
+ * consumed is only an acknowledgement, and travels with the limit. */
 void
 channel_consume(struct channel *ch, int stream, size_t n, int echo)
 {
@@ -257,9 +259,14 @@ channel_consume(struct channel *ch, int stream, size_t n, int echo)
 	hw_assert(n <= in->received - in->consumed);
 	if (ch->state != CHANNEL_OPEN || n == 0)
 		return;
-	consume_until(ch, stream, in->consumed + n, echo);
-	uint64_t limit = in->consumed + ch->window;
-	if (limit > in->limit && limit - in->limit >= ch->window / 4)
+	uint64_t consumed = in->consumed + n, limit = consumed + ch->window;
+	bool grows = limit > in->limit && limit - in->limit >= ch->window / 4;
+	if (stream != STREAM_IN && !grows) {
+		in->consumed = consumed;
+		return;
+	}
+	consume_until(ch, stream, consumed, echo);
+	if (grows)
 		in->limit = limit;
 }
 

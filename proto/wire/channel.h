@@ -81,8 +81,8 @@ size_t channel_queued(const struct channel *ch,
  * --------------------------------------------------------------------------------------------- */
 
 /* n more bytes are done with; `echo` goes along for input streams. The limit follows: consumed +
- * window. CREDIT frames are merged and sent at the end of the turn, the limit only when it has
- * grown by a quarter window. */
+ * window, told when it has grown by a quarter window. What was consumed is told at once of input,
+ * with the limit of output. CREDIT frames are merged and sent at the end of the turn. */
 void channel_consume(struct channel *ch, int stream, size_t n, int echo);
 
 /* Exact credit, for a relay that passes it through: sent as it is at the end of the turn. A value

@@ -190,8 +190,8 @@ chunk_with_room(struct outflow *f, size_t n)
 		return last;
 	if (room < n)
 		room = n;
-	if (room > FRAME_DATA_MAX)
-		room = FRAME_DATA_MAX;
+	if (room > WRITER_PIECE)
+		room = WRITER_PIECE;
 	struct chunk *c = malloc(sizeof(*c) + CHUNK_HEAD + room);
 	if (c == NULL)
 		return NULL;

@@ -2,8 +2,8 @@
  * What a link sends next: a queue of control frames, and the streams' queues of bytes, in chunks
  * that leave room for their frame's head. Private to the link's files.
  *
- * Order: control frames, interactive streams in turn, bulk streams in turn. A frame of bytes
- * carries 64 KiB at most, 16 KiB while an interactive channel is open.
+ * Order: control frames, interactive streams in turn, bulk streams in turn. A message with a frame
+ * of bytes fills four TLS records at most, one while an interactive channel is open.
  */
 #ifndef HAWSER_WIRE_WRITER_H
 #define HAWSER_WIRE_WRITER_H
@@ -17,7 +17,10 @@
 #define WRITER_CONTROL_MAX (4 << 20)
 #define WRITER_BATCH_MAX   (64 << 10) /* control frames in a message, unless one alone is larger */
 #define WRITER_SMALL	   1024	      /* bytes of a stream that travel along with control frames */
-#define WRITER_SLICE	   (16 << 10)
+/* Payload of a message that fits one TLS record of 16 KiB, with its own head and WebSocket's: a few
+ * bytes more would be a record, and system calls at both ends, of their own. */
+#define WRITER_SLICE ((16 << 10) - FRAME_DATA_HEAD - 14)
+#define WRITER_PIECE (4 * WRITER_SLICE)
 
 struct chunk;
 struct packet;

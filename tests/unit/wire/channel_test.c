@@ -462,7 +462,7 @@ Test(channel, credit_is_merged_in_a_turn)
 	duo_free(d);
 }
 
-Test(channel, the_limit_grows_by_quarters_and_consumed_at_once)
+Test(channel, credit_for_output_goes_by_quarters_of_the_window)
 {
 	struct duo *d = duo_new();
 
@@ -472,9 +472,27 @@ Test(channel, the_limit_grows_by_quarters_and_consumed_at_once)
 	duo_run(d);
 	channel_consume(d->relay.ch, STREAM_OUT, 100, ECHO_UNKNOWN);
 	duo_run(d);
+	same(d->relay.sent, "");
 	channel_consume(d->relay.ch, STREAM_OUT, 150, ECHO_UNKNOWN);
 	duo_run(d);
-	same(d->relay.sent, "[CREDIT:1.1=100<1000/0] [CREDIT:1.1=250<1250/0]");
+	same(d->relay.sent, "[CREDIT:1.1=250<1250/0]");
+	duo_free(d);
+}
+
+Test(channel, input_is_acknowledged_at_once)
+{
+	struct duo *d = duo_new();
+
+	duo_up(d);
+	duo_open(d, CHANNEL_TYPE_EXEC, 1000);
+	channel_write(d->relay.ch, STREAM_IN, bytes, 1000);
+	duo_run(d);
+	duo_clear(d);
+	channel_consume(d->node.ch, STREAM_IN, 100, ECHO_UNKNOWN);
+	duo_run(d);
+	channel_consume(d->node.ch, STREAM_IN, 150, ECHO_UNKNOWN);
+	duo_run(d);
+	same(d->node.sent, "[CREDIT:1.0=100<1000/0] [CREDIT:1.0=250<1250/0]");
 	duo_free(d);
 }
 
@@ -544,7 +562,7 @@ Test(channel, an_end_comes_after_the_bytes)
 	channel_end(d->node.ch, STREAM_OUT);
 	channel_end(d->node.ch, STREAM_ERR);
 	duo_run(d);
-	same(d->relay.seen, "end:1.2@0 data:1.1@0+65536 data:1.1@65536+34464 end:1.1@100000");
+	same(d->relay.seen, "end:1.2@0 data:1.1@0+65392 data:1.1@65392+34608 end:1.1@100000");
 	cr_assert(eq(sz, channel_room(d->node.ch, STREAM_OUT), 0));
 	duo_free(d);
 }
@@ -560,7 +578,7 @@ Test(channel, an_orderly_close_comes_after_the_bytes)
 	channel_end(d->node.ch, STREAM_OUT);
 	channel_close(d->node.ch, &(struct msg_close){.exited = true, .exit_status = 3});
 	duo_run(d);
-	has(d->relay.seen, "data:1.1@65536+34464 end:1.1@100000 close:1::3");
+	has(d->relay.seen, "data:1.1@65392+34608 end:1.1@100000 close:1::3");
 	has(d->relay.seen, "data:1.2@0+10");
 	cr_assert(eq(u64, d->limits.channels, 0));
 	duo_free(d);
@@ -590,7 +608,7 @@ Test(channel, a_link_closed_in_order_lets_closed_channels_finish)
 	link_close(d->node.link, HW_ECLOSED, "");
 	d->node.link = NULL;
 	duo_run(d);
-	has(d->relay.seen, "data:1.1@65536+34464 close:1::3 down:Closed");
+	has(d->relay.seen, "data:1.1@65392+34608 close:1::3 down:Closed");
 	duo_free(d);
 }
 
@@ -695,7 +713,7 @@ Test(channel, a_drained_event_may_close_what_is_being_sent)
 	d->node.on_event = close_the_link;
 	duo_run(d);
 	has(d->node.seen, "drained:1.1");
-	has(d->relay.seen, "data:1.1@0+16384");
+	has(d->relay.seen, "data:1.1@0+16348");
 	duo_free(d);
 }
 
@@ -714,8 +732,8 @@ Test(channel, bulk_goes_in_64_kib_and_in_turn)
 	channel_write(d->node.ch, STREAM_ERR, bytes, 10);
 	duo_run(d);
 	same(d->node.sent,
-		"[DATA:1.1@0+65536] [DATA:2.1@0+65536] [DATA:2.2@0+10] [DATA:1.1@65536+65536] "
-		"[DATA:2.1@65536+65536] [DATA:1.1@131072+18928] [DATA:2.1@131072+18928]");
+		"[DATA:1.1@0+65392] [DATA:2.1@0+65392] [DATA:2.2@0+10] [DATA:1.1@65392+65392] "
+		"[DATA:2.1@65392+65392] [DATA:1.1@130784+19216] [DATA:2.1@130784+19216]");
 	duo_free(d);
 }
 
@@ -731,8 +749,8 @@ Test(channel, bulk_goes_in_16_kib_while_somebody_types)
 	channel_write(d->node.ch, STREAM_OUT, bytes, 20000);
 	duo_run(d);
 	same(d->node.sent,
-		"[DATA:2.1@0+16384] [DATA:2.1@16384+3616] "
-		"[DATA:1.1@0+16384] [DATA:1.1@16384+16384] [DATA:1.1@32768+7232]");
+		"[DATA:2.1@0+16348] [DATA:2.1@16348+3652] "
+		"[DATA:1.1@0+16348] [DATA:1.1@16348+16348] [DATA:1.1@32696+7304]");
 	channel_abort(d->relay.ch, HW_ETERMINATED, "");
 	duo_run(d);
 	duo_clear(d);
@@ -788,7 +806,7 @@ Test(channel, control_goes_first)
 	channel_write(d->node.ch, STREAM_OUT, bytes, 100000);
 	channel_control(d->node.ch, &(struct msg_control){.type = CONTROL_NOTICE, .text = "hi"});
 	duo_run(d);
-	same(d->node.sent, "[CONTROL:1] [DATA:1.1@0+65536] [DATA:1.1@65536+34464]");
+	same(d->node.sent, "[CONTROL:1] [DATA:1.1@0+65392] [DATA:1.1@65392+34608]");
 	duo_free(d);
 }
 
