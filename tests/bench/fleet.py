@@ -180,7 +180,8 @@ class Fleet:
 
     def start_relay(self):
         self.relay = self.daemons.start(f"{self.name}-relay", [
-            self.program("hawser-relay"), "run", "--dir", self.path("relay")])
+            self.program("hawser-relay"), "run", "--dir", self.path("relay"),
+            *(["--allow-root"] if os.geteuid() == 0 else [])])
         wait_until("the relay", 20, lambda: self.daemons.check() or answers(self.port))
 
     def restart_relay(self):

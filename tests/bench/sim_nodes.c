@@ -42,6 +42,7 @@
 
 #define JOINERS	   4
 #define PING_EVERY 20 /* seconds, as a link has it */
+#define COMPLAINTS 5  /* the rest would say the same */
 #define IN_MAX	   FRAME_MESSAGE_MAX
 #define KEY	   "dGhlIHNhbXBsZSBub25jZQ==" /* any 16 bytes do */
 
@@ -251,8 +252,8 @@ say_control(struct node *n, int type, int64_t nonce)
 static void
 lose(struct sim *s, struct node *n, const char *why)
 {
-	fprintf(stderr, "sim_nodes: %s: %s\n", n->id, why);
-	s->lost++;
+	if (s->lost++ < COMPLAINTS)
+		fprintf(stderr, "sim_nodes: %s: %.*s\n", n->id, (int)strcspn(why, "\r\n"), why);
 	s->up -= n->state == WAIT_END;
 	n->state = WAIT_NOTHING;
 	SSL_free(n->ssl);
@@ -400,7 +401,7 @@ ask_upgrade(const struct sim *s, struct node *n)
 {
 	n->state = WAIT_UPGRADE;
 	buf_printf(&n->out,
-		"GET / HTTP/1.1\r\nHost: %s:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+		"GET /link HTTP/1.1\r\nHost: %s:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " KEY "\r\n"
 		"Sec-WebSocket-Protocol: " PROTO_SUBPROTOCOL "\r\n\r\n",
 		s->url.host, s->url.port);
@@ -645,7 +646,7 @@ parse_options(struct sim *s, int argc, char **argv)
 int
 main(int argc, char **argv)
 {
-	struct sim s = {.dir = -1, .inflight = 32};
+	struct sim s = {.dir = -1, .inflight = 12};
 	struct hw_err err = HW_ERR_INIT;
 
 	signal(SIGPIPE, SIG_IGN);
