@@ -2,6 +2,7 @@
 #include "audit/journal.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,13 +19,15 @@ journal_fail(struct journal *j, const char *why)
 	pthread_mutex_lock(&j->lock);
 	atomic_store(&j->failed, true);
 	bool first = !atomic_exchange(&j->reported, true);
+	if (first)
+		snprintf(j->why, sizeof(j->why), "the journal: %s", why);
 	pthread_cond_broadcast(&j->done);
 	pthread_cond_broadcast(&j->wake);
 	pthread_mutex_unlock(&j->lock);
 	if (first) {
 		log_error(j, "journal.failed", "why=%s", why);
 		if (j->config.on_failed != NULL)
-			j->config.on_failed(j->config.arg, why);
+			j->config.on_failed(j->config.arg, j->why); /* it changes no more */
 	}
 	return HW_ERECORD;
 }
@@ -33,6 +36,14 @@ bool
 journal_failed(const struct journal *j)
 {
 	return atomic_load(&j->failed);
+}
+
+void
+journal_why(struct journal *j, char out[JOURNAL_WHY_MAX])
+{
+	pthread_mutex_lock(&j->lock);
+	strcpy(out, j->why[0] != '\0' ? j->why : "the journal cannot be written");
+	pthread_mutex_unlock(&j->lock);
 }
 
 /* --- appending -------------------------------------------------------------------------------- */

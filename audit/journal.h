@@ -111,6 +111,8 @@ int journal_wait(struct journal *j, jpos pos);
 jpos journal_written(const struct journal *j);
 jpos journal_synced(const struct journal *j);
 bool journal_failed(const struct journal *j);
+#define JOURNAL_WHY_MAX 256
+void journal_why(struct journal *j, char out[JOURNAL_WHY_MAX]); /* a sentence; once it has failed */
 uint64_t journal_ledger_next(struct journal *j); /* the next sequence number */
 void journal_stats(struct journal *j, struct journal_stats *ret);
 

@@ -42,6 +42,7 @@ struct journal {
 	uint64_t ledger_next;
 	struct journal_stats stats;
 	bool sync_wanted, stopping, thread_idle;
+	char why[JOURNAL_WHY_MAX]; /* set once, when it has failed */
 
 	struct buf spare; /* under write_lock */
 
