@@ -28,7 +28,8 @@ struct monitor_programs {
 	void (*on_gone)(void *arg);
 	void *arg;
 	uint32_t last_id;
-	TAILQ_HEAD(, job) waiting; /* for the monitor's answer */
+	TAILQ_HEAD(job_list, job) waiting; /* for the monitor's answer */
+	struct job_list closing;	   /* with last words that their holders have not taken yet */
 };
 
 enum job_state { WAITING, RUNNING, OVER, CLOSED };
@@ -39,7 +40,7 @@ struct job {
 	const struct program_events *events;
 	void *arg;
 
-	TAILQ_ENTRY(job) link; /* while WAITING */
+	TAILQ_ENTRY(job) link; /* while WAITING, or closing */
 	uint32_t id;
 	struct loop_timer deadline;
 
@@ -105,18 +106,24 @@ want(struct job *j)
 
 /* --- to the holder -------------------------------------------------------------------------- */
 
-static void
+/* Returns false when the holder has gone. */
+static bool
 flush(struct job *j)
 {
+	bool there = true;
+
 	while (j->out.len > 0) {
 		ssize_t n = send(j->fd, buf_data(&j->out), j->out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n < 0)
-			break; /* full, or gone: then reading tells */
+		if (n < 0) {
+			there = errno == EAGAIN;
+			break;
+		}
 		buf_consume(&j->out, (size_t)n);
 	}
 	if (j->out.len == 0)
 		buf_reset(&j->out);
 	want(j);
+	return there; /* reading tells why not */
 }
 
 static void
@@ -260,12 +267,31 @@ take_all(struct job *j)
 }
 
 static void
+free_soon(struct job *j)
+{
+	j->work = (struct loop_task){.fn = free_job, .arg = j};
+	loop_defer(j->owner->loop, &j->work);
+}
+
+static void
+end_closing(struct job *j)
+{
+	TAILQ_REMOVE(&j->owner->closing, j, link);
+	disconnect(j);
+	free_soon(j);
+}
+
+static void
 on_holder(void *arg, int what)
 {
 	struct job *j = job_from(arg);
+	bool there = !(what & LOOP_WRITE) || flush(j);
 
-	if (what & LOOP_WRITE)
-		flush(j);
+	if (j->state == CLOSED) {
+		if (!there || j->out.len == 0)
+			end_closing(j);
+		return;
+	}
 	if (!(what & LOOP_READ) || j->paused)
 		return;
 	ssize_t n = recv(j->fd, j->in + j->in_len, MESSAGE_MAX - j->in_len, MSG_DONTWAIT);
@@ -297,7 +323,8 @@ monitor_more(struct job *j)
 		loop_defer(j->owner->loop, &j->work);
 }
 
-/* Its answer, if one is under way, finds nobody waiting. */
+/* Its answer, if one is under way, finds nobody waiting. The end of the connection alone would not
+ * end the program: a holder waits for the next uplink then. */
 static void
 monitor_close(struct job *j)
 {
@@ -307,16 +334,19 @@ monitor_close(struct job *j)
 		TAILQ_REMOVE(&j->owner->waiting, j, link);
 	else if (j->fd >= 0) {
 		j->state = RUNNING;
-		/* Behind a queue that the holder does not take, the end of the connection says it.
-		 */
 		tell(j, (struct holder_head){.type = HOLDER_CLOSE}, NULL);
 	}
 	loop_timer_stop(loop, &j->deadline);
-	disconnect(j);
-	j->state = CLOSED;
 	loop_undefer(loop, &j->work);
-	j->work = (struct loop_task){.fn = free_job, .arg = j};
-	loop_defer(loop, &j->work);
+	j->state = CLOSED;
+	if (j->fd >= 0 && j->out.len > 0) {
+		j->paused = true; /* nobody listens to it any more */
+		want(j);
+		TAILQ_INSERT_TAIL(&j->owner->closing, j, link);
+		return;
+	}
+	disconnect(j);
+	free_soon(j);
 }
 
 /* --- starting ------------------------------------------------------------------------------- */
@@ -519,6 +549,7 @@ programs_monitor_new(struct programs **ret, struct loop *loop, const struct log_
 	ps->on_gone = on_gone;
 	ps->arg = arg;
 	TAILQ_INIT(&ps->waiting);
+	TAILQ_INIT(&ps->closing);
 	loop_fd_want(ps->watch, LOOP_READ);
 	*ret = &ps->base;
 	return 0;
@@ -530,7 +561,14 @@ programs_monitor_free(struct programs *base)
 	if (base == NULL)
 		return;
 	struct monitor_programs *ps = container_of(base, struct monitor_programs, base);
+	struct job *j;
+
 	hw_assert(TAILQ_EMPTY(&ps->waiting));
+	while ((j = TAILQ_FIRST(&ps->closing)) != NULL) {
+		TAILQ_REMOVE(&ps->closing, j, link);
+		disconnect(j);
+		free_job(j);
+	}
 	loop_fd_free(ps->watch);
 	free(ps);
 }

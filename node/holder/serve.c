@@ -16,6 +16,7 @@
 #define HANGUP_GRACE_MS 2000 /* from SIGHUP to SIGKILL */
 #define KILL_GRACE_MS	500 /* from SIGKILL until what is not ours to kill is left to the monitor */
 #define LOOK_EVERY_MS	30
+#define END_EVERY_MS	500
 #define NEVER		INT64_MAX
 
 static int64_t
@@ -214,6 +215,18 @@ sent(struct holder *h, size_t n)
 	h->out[h->msg.stream].sent += n - head;
 }
 
+static void on_conn(struct holder *h);
+
+/* The uplink has gone. What it said before is still to be read: its last word may have been CLOSE.
+ * After the shutdown reading comes to an end. */
+static void
+hear_out(struct holder *h)
+{
+	shutdown(h->conn, SHUT_RDWR);
+	while (h->conn >= 0)
+		on_conn(h);
+}
+
 /* Returns true when the socket is full and more waits. */
 static bool
 send_all(struct holder *h)
@@ -232,7 +245,7 @@ send_all(struct holder *h)
 		if (n < 0 && errno == EAGAIN)
 			return true;
 		if (n < 0)
-			drop_conn(h);
+			hear_out(h);
 		else
 			sent(h, (size_t)n);
 	}
@@ -272,15 +285,26 @@ consumed_input(struct holder *h, size_t n, int echo)
 	h->credit.echo = echo;
 }
 
+/* A terminal has no end of input that lasts: who reads it next must be told again. So ^D is typed until
+ * the program is gone. */
+static void
+type_end(struct holder *h)
+{
+	int byte = program_eof_byte(&h->program);
+	char eof = (char)byte;
+
+	if (byte >= 0 && write(h->program.in, &eof, 1) < 0 && errno != EAGAIN)
+		h->end_at = NEVER;
+	else
+		h->end_at = now_ms() + END_EVERY_MS;
+}
+
 static void
 end_input(struct holder *h)
 {
-	int byte = h->program.pty ? program_eof_byte(&h->program) : -1;
-	char eof = (char)byte;
-
-	if (byte >= 0 && write(h->program.in, &eof, 1) < 0 && errno == EAGAIN)
-		return;
-	if (!h->program.pty)
+	if (h->program.pty)
+		type_end(h);
+	else
 		close(h->program.in);
 	h->input_gone = true;
 }
@@ -525,6 +549,8 @@ poll_timeout(const struct holder *h)
 		until = h->retry_read;
 	if (h->sweeping && !h->swept && h->look_at < until)
 		until = h->look_at;
+	if (!h->exited && h->end_at < until)
+		until = h->end_at;
 	return until == NEVER ? -1 : until <= now ? 0 : (int)(until - now);
 }
 
@@ -537,6 +563,8 @@ on_time(struct holder *h)
 		holder_end(h);
 	if (h->retry_read != 0 && now >= h->retry_read)
 		h->retry_read = 0;
+	if (!h->exited && now >= h->end_at)
+		type_end(h);
 	sweep_step(h);
 }
 
@@ -576,6 +604,7 @@ holder_init(struct holder *h, int grace_seconds)
 		.conn = -1,
 		.asking = -1,
 		.orphan_until = NEVER,
+		.end_at = NEVER,
 		.grace_ms = grace_seconds * 1000,
 		.input = {.max = HOLDER_INPUT_MAX				 },
 		.out = {[HOLDER_OUT] = {.ring = {.max = HOLDER_RING_MAX}},

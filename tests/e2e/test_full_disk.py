@@ -72,11 +72,11 @@ def test_nothing_unrecorded_is_let_through_and_it_recovers(client, agent, relay,
     wait_until(type_until_there, "what was typed while there was space")
 
     disk.fill()
-    type_until(child, "cannot be recorded")
+    type_until(child, "cannot be recorded any more")
     frozen = time.monotonic()
     child.expect(f"ends in {GRACE} seconds")
     status, _, body = relay.http("GET", "/healthz")
-    assert status == 503 and b"journal" in body, body
+    assert status == 503 and b"the journal: cannot write: No space left on device" in body, body
     refusal = client.fails("exec", "web-01", "--", "true", code=255)
     assert "cannot be written" in refusal or "cannot be recorded" in refusal, refusal
     child.send("too late\n")

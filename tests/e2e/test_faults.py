@@ -1,0 +1,232 @@
+"""Things die, stop and rot: what users see, what stays, what comes back."""
+
+import os
+import re
+import signal
+import subprocess
+
+import pexpect
+import pytest
+
+from support import audit
+from support.relay import PATIENCE, program, wait_until
+
+
+def sessions(client):
+    return {s["SessionId"]: s for s in client.json("sessions", "ls")["Sessions"]}
+
+
+def live_session(client):
+    return wait_until(lambda: client.json("sessions", "ls", "--live")["Sessions"], "a session")[0]["SessionId"]
+
+
+def running(marker):
+    return subprocess.run(["pgrep", "-f", f"^{marker}"], stdout=subprocess.PIPE).stdout.split()
+
+
+def size_of(path):
+    return os.path.getsize(path) if os.path.exists(path) else 0
+
+
+# --- the journal rots ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stopped(client, agent, relay):
+    """A relay that was killed, with some records in its journal; the last segment's path."""
+    assert client.ok("exec", "web-01", "--", "echo before") == "before\n"
+    relay.kill9()
+    return audit.segments(relay.dir)[-1]
+
+
+def flip(path, at):
+    with open(path, "r+b") as f:
+        f.seek(at)
+        byte = f.read(1)[0]
+        f.seek(at)
+        f.write(bytes([byte ^ 0x10]))
+
+
+def goes_on(relay, client, agent, cut):
+    relay.start()
+    assert re.search(rf"journal\.cut .*offset={cut} ", relay.log)
+    agent.wait_online()
+    assert client.ok("exec", "web-01", "--", "echo after") == "after\n"
+    entries = audit.ledger(relay.dir)
+    assert [e["Kind"] for e in entries].count("relay.start") == 2
+    assert [e["Sequence"] for e in entries] == list(range(len(entries)))
+
+
+def test_a_torn_tail_is_cut(client, agent, relay, stopped):
+    at, n = audit.frames(stopped)[-1]
+    os.truncate(stopped, at + n - 5)
+    goes_on(relay, client, agent, at)
+
+
+def test_a_flipped_bit_in_the_last_record_is_cut(client, agent, relay, stopped):
+    at, n = audit.frames(stopped)[-1]
+    flip(stopped, at + n // 2)
+    goes_on(relay, client, agent, at)
+
+
+@pytest.mark.parametrize("where", ["length", "checksum", "body"])
+def test_a_flipped_bit_before_other_records_is_refused_and_located(relay, stopped, where):
+    frames = audit.frames(stopped)
+    at, n = frames[len(frames) // 2]
+    flip(stopped, at + {"length": 0, "checksum": 4, "body": 20}[where])
+    before = open(stopped, "rb").read()
+    with pytest.raises(AssertionError) as said:
+        relay.start()
+    assert os.path.basename(stopped) in str(said.value) and re.search(rf"\b{at}\b", str(said.value))
+    assert relay.process.wait() == 1
+    assert open(stopped, "rb").read() == before, "what is damaged is evidence: it stays as it is"
+
+
+# --- the relay dies --------------------------------------------------------------------------------
+
+
+def test_a_killed_relay_has_recorded_all_that_anyone_got(client, agent, relay, tmp_path):
+    shown, typed = tmp_path / "shown", tmp_path / "typed"
+    count = subprocess.Popen(["seq", "1", "100000000"], stdout=subprocess.PIPE)
+    with open(shown, "wb") as f:
+        reader = client.popen("shell", "web-01", "--", "exec seq 1 100000000", stdin=subprocess.DEVNULL, stdout=f,
+                              stderr=subprocess.PIPE, text=True)
+    output = live_session(client)
+    writer = client.popen("exec", "web-01", "--", f"exec cat > {typed}", stdin=count.stdout,
+                          stderr=subprocess.PIPE, text=True)
+    count.stdout.close()
+    try:
+        wait_until(lambda: size_of(shown) > 200_000 and size_of(typed) > 200_000, "a flow both ways")
+        input_ = next(iter(set(s["SessionId"] for s in client.json("sessions", "ls", "--live")["Sessions"]) - {output}))
+        relay.kill9()
+        for process in (reader, writer):
+            assert process.wait(PATIENCE) == 255
+            assert "relay" in process.stderr.read()
+    finally:
+        for process in (reader, writer, count):
+            process.kill()
+            process.wait()
+        for process in (reader, writer):
+            process.stderr.close()
+    wait_until(lambda: not running("seq 1 100000000") and not running(f"cat > {typed}"), "the end of both programs")
+    got = typed.read_bytes()
+    assert audit.stream(relay.dir, output, 1).startswith(shown.read_bytes())
+    assert audit.stream(relay.dir, input_, 0).startswith(got)
+
+    relay.start()
+    agent.wait_online()
+    exported = client.run("audit", "export", output, "--format", "raw", text=False).stdout
+    assert exported.startswith(shown.read_bytes())
+    credited = client.run("audit", "export", input_, "--format", "raw", "--typed", text=False).stdout
+    assert len(credited) > 100_000 and (got + credited[len(got):]).startswith(credited)
+    for ended in (output, input_):
+        assert sessions(client)[ended]["Status"] in ("Failed", "Terminated")
+        assert "the relay stopped" in client.ok("audit", "export", ended, "--format", "json")
+    entries = audit.ledger(relay.dir)
+    assert {e["SessionId"] for e in entries if e["Kind"] == "session.end"} == {output, input_}
+    assert client.ok("exec", "web-01", "--", "echo back") == "back\n"
+
+
+def test_ten_kills_leave_no_gap(client, agent, relay):
+    for i in range(10):
+        child = client.popen("exec", "web-01", "--", f"echo {i}", stdin=subprocess.DEVNULL,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            wait_until(lambda: child.poll() is not None or b"session" in relay.log.encode()[-4000:], "something to cut")
+            relay.kill9()
+        finally:
+            child.kill()
+            child.wait()
+        relay.start()
+    agent.wait_online()
+    assert client.ok("exec", "web-01", "--", "echo whole") == "whole\n"
+    entries = audit.ledger(relay.dir)
+    assert [e["Sequence"] for e in entries] == list(range(len(entries)))
+    assert [e["Kind"] for e in entries].count("relay.start") == 11
+    started = [e["SessionId"] for e in entries if e["Kind"] == "session.start"]
+    ended = [e["SessionId"] for e in entries if e["Kind"] == "session.end"]
+    assert sorted(started) == sorted(ended)
+
+
+# --- the agent dies --------------------------------------------------------------------------------
+
+
+def uplink_of(agent):
+    for pid in agent.processes():
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                if f.read().split(b"\0")[1:2] == [b"uplink"]:
+                    return pid
+        except OSError:
+            pass
+    return None
+
+
+def test_a_killed_uplink_is_told_replaced_and_leaves_nothing(client, agents):
+    agent = agents(start=False)
+    agent.start("--grace", "1")
+    child = client.spawn("shell", "web-01", "--", "sleep 5432 & (setsid sleep 5433 &) ; exec sleep 5431")
+    child.expect("recorded")
+    wait_until(lambda: len(running("sleep 543[123]")) == 3, "what the session started")
+    uplink = uplink_of(agent)
+    os.kill(uplink, signal.SIGKILL)
+    child.expect("hawser: .*node")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 255
+    wait_until(lambda: (uplink_of(agent) or uplink) != uplink, "another uplink")
+    agent.wait_online()
+    assert client.ok("exec", "web-01", "--", "echo again") == "again\n"
+    try:
+        wait_until(lambda: not running("sleep 543[12]"), "the end of what the session started")
+    finally:
+        for pid in running("sleep 5433"):  # in a session of its own: as after a logout of ssh, it stays
+            os.kill(int(pid), signal.SIGKILL)
+    wait_until(lambda: not os.listdir(os.path.join(agent.dir, "run")), "the end of its holder's socket")
+
+
+def test_a_killed_monitor_takes_its_uplink_along(client, agent):
+    uplink = uplink_of(agent)
+    agent.process.kill()
+    agent.process.wait()
+    wait_until(lambda: not os.path.exists(f"/proc/{uplink}"), "the end of the uplink")
+    wait_until(lambda: not agent.online(), "the node away")
+    agent.start()
+    assert client.ok("exec", "web-01", "--", "echo again") == "again\n"
+
+
+# --- the client dies, or stops ------------------------------------------------------------------------
+
+
+def test_a_killed_client_ends_its_shell_and_it_is_told_why(client, agent):
+    child = client.spawn("shell", "web-01", "--", "sleep 6543 & exec sleep 6544")
+    child.expect("recorded")
+    session = live_session(client)
+    wait_until(lambda: len(running("sleep 654[34]")) == 2, "what the session started")
+    os.kill(child.pid, signal.SIGKILL)
+    wait_until(lambda: sessions(client)[session]["Status"] != "Connected", "the end of the session")
+    assert "link was lost" in sessions(client)[session]["Details"]
+    wait_until(lambda: not running("sleep 654[34]"), "the end of what the session started")
+    child.close(force=True)
+
+
+def test_a_stopped_client_stops_nobody(client, agent, tmp_path):
+    done = tmp_path / "done"
+    child = client.spawn("shell", "web-01", "--", f"echo st''art; seq 1 1000000; touch {done}; exec cat")
+    child.expect("start")
+    session = live_session(client)
+    os.kill(child.pid, signal.SIGSTOP)
+    try:
+        assert client.ok("exec", "web-01", "--", "echo other") == "other\n"
+        wait_until(done.exists, "the shell's going on")
+    finally:
+        os.kill(child.pid, signal.SIGCONT)
+    child.expect("[0-9]+ bytes of output were not shown")
+    child.send("typed\n")
+    child.expect("typed")
+    child.send("\x04")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+    shown = client.run("audit", "export", session, "--format", "raw", text=False).stdout
+    assert b"\r\n777777\r\n" in shown and b"\r\n1000000\r\n" in shown
