@@ -249,7 +249,7 @@ program_eof_byte(const struct program *p)
 {
 	struct termios t;
 
-	if (tcgetattr(p->in, &t) < 0 || (t.c_lflag & ICANON) == 0)
+	if (tcgetattr(p->in, &t) < 0 || (t.c_lflag & (ICANON | ISIG)) == 0)
 		return -1;
-	return t.c_cc[VEOF];
+	return t.c_cc[VEOF] != _POSIX_VDISABLE ? t.c_cc[VEOF] : -1;
 }

@@ -30,6 +30,7 @@ struct holder {
 	/* The uplink, and one who asks to take its place. */
 	int conn, asking;
 	int64_t orphan_until;
+	int64_t end_at; /* when the terminal is told again that its input has ended */
 	uint8_t *inbuf;
 	size_t in_len;
 

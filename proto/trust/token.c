@@ -19,8 +19,10 @@ token_make(char out[TOKEN_LEN + 1])
 {
 	uint8_t bytes[32];
 
-	random_bytes(bytes, sizeof(bytes));
-	base64url_encode(out, bytes, sizeof(bytes));
+	do { /* one that begins with "-" would be an option on a command line */
+		random_bytes(bytes, sizeof(bytes));
+		base64url_encode(out, bytes, sizeof(bytes));
+	} while (out[0] == '-');
 	OPENSSL_cleanse(bytes, sizeof(bytes));
 }
 

@@ -54,8 +54,9 @@ def test_words_are_joined_as_ssh_joins_them(client, agent):
 
 
 def test_nothing_of_a_command_stays_when_its_client_is_killed(client, agent):
-    child = client.popen("exec", "web-01", "--", "sleep 987", stdin=subprocess.DEVNULL)
-    sleeping = lambda: subprocess.run(["pgrep", "-f", "^sleep 987"], stdout=subprocess.PIPE).stdout.split()
+    mark = 300000 + os.getpid()  # a number of this run's own
+    child = client.popen("exec", "web-01", "--", f"sleep {mark}", stdin=subprocess.DEVNULL)
+    sleeping = lambda: subprocess.run(["pgrep", "-f", f"^sleep {mark}"], stdout=subprocess.PIPE).stdout.split()
     wait_until(sleeping, "the sleep")
     child.kill()
     child.wait()

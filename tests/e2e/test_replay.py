@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 
+import pexpect
 import pytest
 
 
@@ -37,10 +38,12 @@ def test_cast_is_played_by_asciinema(client, session, tmp_path):
     assert [e[0] for e in events] == sorted(e[0] for e in events)
     path = tmp_path / "it.cast"
     path.write_text(cast)
-    played = subprocess.run(
-        ["asciinema", "cat", str(path)], stdout=subprocess.PIPE, timeout=60, check=True,
-        env=dict(os.environ, ASCIINEMA_CONFIG_HOME=str(tmp_path), HOME=str(tmp_path), LANG="C.UTF-8",
-                 LC_ALL="C.UTF-8")).stdout
+    player = pexpect.spawn(
+        "asciinema", ["cat", str(path)], timeout=60,
+        env=dict(os.environ, HOME=str(tmp_path), LANG="C.UTF-8", LC_ALL="C.UTF-8", TERM="xterm"))
+    played = player.read()
+    player.close()
+    assert player.exitstatus == 0, played
     assert b"first" in played and b"last" in played
 
 
@@ -51,7 +54,7 @@ def test_a_replay_cannot_drive_the_auditor_s_terminal(client, session):
         assert attack not in out
     child = client.spawn("replay", session, "--speed", "100")
     child.expect("last")
-    child.expect(__import__("pexpect").EOF)
+    child.expect(pexpect.EOF)
     assert "\x1b]52" not in (child.before or "")
 
 

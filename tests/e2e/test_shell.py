@@ -51,8 +51,9 @@ def test_a_resize_reaches_the_program(client, agent):
 
 def test_ctrl_c_is_data_and_ends_the_command_not_the_session(client, agent):
     child = shell(client, "web-01")
-    child.sendline("sleep 1000; echo after-$?")
-    wait_until(lambda: subprocess.run(["pgrep", "-f", "^sleep 1000"], stdout=subprocess.PIPE).stdout, "the sleep")
+    mark = 200000 + os.getpid()
+    child.sendline(f"sleep {mark}; echo after-$?")
+    wait_until(lambda: subprocess.run(["pgrep", "-f", f"^sleep {mark}"], stdout=subprocess.PIPE).stdout, "the sleep")
     child.send("\x03")
     child.expect(PROMPT)
     assert ask(child, "echo alive") == "alive"
@@ -107,6 +108,13 @@ def test_without_a_terminal_it_runs_what_standard_input_holds(client, agent):
     assert done.returncode == 3, done.stderr
 
 
+def test_the_end_of_standard_input_is_the_end_of_the_shell(client, agent):
+    done = client.run("shell", "web-01", stdin="sleep 0.7\necho from-$((40+2))\n")
+    assert "from-42" in done.stdout
+    assert done.returncode == 0, done.stderr
+    assert "got-5" in client.run("shell", "web-01", "--", "echo got-$(wc -c)", stdin="word\n").stdout
+
+
 def test_a_command_on_a_terminal(client, agent):
     done = client.run("shell", "web-01", "--", "tty && exit 4", stdin="")
     assert "/dev/pts/" in done.stdout
@@ -125,8 +133,9 @@ def test_a_megabyte_is_pasted_whole(client, agent):
 
 def test_hanging_up_ends_all_of_the_session_s_processes(client, agent):
     child = shell(client, "web-01")
-    ask(child, "sleep 4321 & disown; (trap '' HUP; exec sleep 4322) & disown")
-    running = lambda: subprocess.run(["pgrep", "-f", "^sleep 432[12]"], stdout=subprocess.PIPE).stdout.split()
+    mark = 100000 + os.getpid()  # a number of this run's own
+    ask(child, f"sleep {mark} & disown; (trap '' HUP; exec sleep {mark}) & disown")
+    running = lambda: subprocess.run(["pgrep", "-f", f"^sleep {mark}"], stdout=subprocess.PIPE).stdout.split()
     wait_until(lambda: len(running()) == 2, "both sleeps")
     child.send("\r~.")
     child.expect(pexpect.EOF)

@@ -382,6 +382,16 @@ Test(token, is_43_characters_for_urls_and_never_the_same)
 	cr_assert(ne(str, a, b));
 }
 
+Test(token, never_looks_like_an_option)
+{
+	char t[TOKEN_LEN + 1];
+
+	for (int i = 0; i < 1000; i++) {
+		token_make(t);
+		cr_assert(t[0] != '-', "%s", t);
+	}
+}
+
 Test(token, hash_is_sha256_in_hex)
 {
 	char hash[2 * SHA256_LEN + 1];
@@ -389,4 +399,14 @@ Test(token, hash_is_sha256_in_hex)
 	token_hash(hash, "abc");
 	cr_assert(eq(str, hash,
 		(char *)"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"));
+}
+
+Test(token, none_is_taken_for_an_option)
+{
+	char token[TOKEN_LEN + 1];
+
+	for (int i = 0; i < 1000; i++) {
+		token_make(token);
+		cr_assert(ne(chr, token[0], '-'));
+	}
 }
