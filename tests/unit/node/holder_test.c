@@ -215,6 +215,19 @@ Test(holder, a_hang_up_ends_what_runs_in_the_background)
 	rig_free(r);
 }
 
+/* Its sender has gone by the time that the holder fails to send it more output. */
+Test(holder, a_close_is_heard_while_output_flows)
+{
+	struct rig *r = rig_new();
+
+	for (int i = 0; i < 20; i++) {
+		cr_assert_eq(rig_start(r, REQUEST_PTY, "exec yes"), 0);
+		rig_until_shown(r, "y\r\ny\r\n");
+		rig_close(r);
+	}
+	rig_free(r);
+}
+
 Test(holder, what_ignores_the_hang_up_is_killed)
 {
 	struct rig *r = rig_new();
