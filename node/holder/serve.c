@@ -13,11 +13,13 @@
 
 #include "node/holder/sweep.h"
 
-#define HANGUP_GRACE_MS 2000 /* from SIGHUP to SIGKILL */
-#define KILL_GRACE_MS	500 /* from SIGKILL until what is not ours to kill is left to the monitor */
-#define LOOK_EVERY_MS	30
-#define END_EVERY_MS	500
-#define NEVER		INT64_MAX
+#define HANGUP_GRACE_MS	 2000 /* from SIGHUP to SIGKILL */
+#define KILL_GRACE_MS	 500 /* from SIGKILL until what is not ours to kill is left to the monitor */
+#define LOOK_EVERY_MS	 30
+#define CREDIT_WITHIN_MS 5
+#define TYPED_MAX	 64 /* bytes that may be keys, which are answered by what they do */
+#define END_EVERY_MS	 500
+#define NEVER		 INT64_MAX
 
 static int64_t
 now_ms(void)
@@ -112,14 +114,21 @@ drop_conn(struct holder *h)
 }
 
 static void
+add_msg(struct holder *h, struct holder_head head, const void *body)
+{
+	uint8_t *to = h->msg.small + h->msg.len;
+
+	memcpy(to, &head, sizeof(head));
+	if (body != NULL)
+		memcpy(to + sizeof(head), body, head.len);
+	h->msg.len += sizeof(head) + (body != NULL ? head.len : 0);
+}
+
+static void
 put_msg(struct holder *h, struct holder_head head, const void *body)
 {
-	memcpy(h->msg.small, &head, sizeof(head));
-	if (body != NULL)
-		memcpy(h->msg.small + sizeof(head), body, head.len);
-	h->msg.pos = 0;
-	h->msg.len = sizeof(head) + (body != NULL ? head.len : 0);
-	h->msg.left = 0;
+	h->msg.pos = h->msg.len = h->msg.left = 0;
+	add_msg(h, head, body);
 }
 
 static void
@@ -142,11 +151,11 @@ put_state(struct holder *h)
 }
 
 static void
-put_credit(struct holder *h)
+add_credit(struct holder *h)
 {
 	uint64_t limit = h->input.start + HOLDER_INPUT_MAX;
 
-	put_msg(h,
+	add_msg(h,
 		(struct holder_head){.type = HOLDER_CREDIT,
 			.stream = HOLDER_IN,
 			.flags = (uint16_t)h->credit.echo,
@@ -154,6 +163,22 @@ put_credit(struct holder *h)
 			.offset = h->input.start},
 		&limit);
 	h->credit.due = false;
+}
+
+/* Starts a message: what is typed is credited along with what that shows, where it shows
+ * something soon. Each message of its own wakes four processes on its way. */
+static void
+begin_msg(struct holder *h)
+{
+	h->msg.pos = h->msg.len = h->msg.left = 0;
+	if (h->credit.due)
+		add_credit(h);
+}
+
+static bool
+credit_waits(const struct holder *h)
+{
+	return !h->exited && !output_over(h) && now_ms() < h->credit.by;
 }
 
 /* The next piece of a stream's output, or its end. */
@@ -166,7 +191,8 @@ put_output(struct holder *h, int s)
 	if (o->sent < until) {
 		size_t n = until - o->sent < HOLDER_DATA_MAX ? (size_t)(until - o->sent)
 							     : HOLDER_DATA_MAX;
-		put_msg(h,
+		begin_msg(h);
+		add_msg(h,
 			(struct holder_head){.type = HOLDER_DATA,
 				.stream = (uint8_t)s,
 				.len = (uint32_t)n,
@@ -178,7 +204,8 @@ put_output(struct holder *h, int s)
 	}
 	if (!o->eof || o->end_sent || o->sent < o->ring.end)
 		return false;
-	put_msg(h,
+	begin_msg(h);
+	add_msg(h,
 		(struct holder_head){.type = HOLDER_END, .stream = (uint8_t)s, .offset = o->sent},
 		NULL);
 	o->end_sent = true;
@@ -192,8 +219,8 @@ next_msg(struct holder *h)
 
 	if (h->state_due)
 		return put_state(h), true;
-	if (h->credit.due)
-		return put_credit(h), true;
+	if (h->credit.due && !credit_waits(h))
+		return begin_msg(h), true;
 	if (put_output(h, first) || put_output(h, HOLDER_OUT + HOLDER_ERR - first))
 		return true;
 	if (!h->exited || h->exit_sent || !h->out[HOLDER_OUT].end_sent ||
@@ -281,12 +308,16 @@ static void
 consumed_input(struct holder *h, size_t n, int echo)
 {
 	ring_consume(&h->input, h->input.start + n);
+	if (n > TYPED_MAX)
+		h->credit.by = 0;
+	else if (!h->credit.due)
+		h->credit.by = now_ms() + CREDIT_WITHIN_MS;
 	h->credit.due = true;
 	h->credit.echo = echo;
 }
 
-/* A terminal has no end of input that lasts: who reads it next must be told again. So ^D is typed until
- * the program is gone. */
+/* A terminal has no end of input that lasts: who reads it next must be told again. So ^D is typed
+ * until the program is gone. */
 static void
 type_end(struct holder *h)
 {
@@ -318,8 +349,10 @@ write_input(struct holder *h)
 
 	while ((n = ring_peek(&h->input, iov, h->input.start, 4096)) > 0) {
 		int echo = h->input_gone ? HOLDER_ECHO_UNKNOWN : program_echo(&h->program);
-		if (h->credit.due && h->credit.echo != echo)
+		if (h->credit.due && h->credit.echo != echo) {
+			h->credit.by = 0;
 			return;
+		}
 		ssize_t w = h->input_gone ? (ssize_t)n : writev(h->program.in, iov, 2);
 		if (w < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
@@ -547,6 +580,8 @@ poll_timeout(const struct holder *h)
 		until = h->orphan_until;
 	if (h->retry_read != 0 && h->retry_read < until)
 		until = h->retry_read;
+	if (h->credit.due && h->conn >= 0 && h->credit.by > now && h->credit.by < until)
+		until = h->credit.by;
 	if (h->sweeping && !h->swept && h->look_at < until)
 		until = h->look_at;
 	if (!h->exited && h->end_at < until)

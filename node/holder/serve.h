@@ -46,6 +46,7 @@ struct holder {
 	struct {
 		bool due;
 		int echo;
+		int64_t by; /* until then it waits for output that it can go with */
 	} credit;
 	bool state_due;
 
