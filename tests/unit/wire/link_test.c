@@ -666,7 +666,7 @@ Test(link, once_closed_it_leaves_what_its_owner_lent_alone)
 
 	duo_up(d);
 	pair_pause(d->pair, RELAY, true);
-	body[0] = 0x80;
+	memcpy(body, "\x81\xa1x\xc5\x2e\xda", 6); /* {"x": 11,994 bytes} */
 	link_respond_raw(d->relay.link, 1, body, sizeof(body));
 	cr_assert(ge(sz, d->limits.queued, sizeof(body)));
 	link_close(d->relay.link, HW_ECLOSED, "done");
