@@ -53,7 +53,7 @@ arn_write_user(char out[ARN_MAX], const struct relay_config *c, const char *name
 	append_id(out, name);
 }
 
-/* --- for operations -------------------------------------------------------------------------- */
+/* --- for operations --------------------------------------------------------------------------- */
 
 static const char *
 keep(struct op *op, const char *text)

@@ -20,8 +20,7 @@
 
 #define SWEEP_EVERY USEC_PER_SEC
 
-/* --- peers
- * ----------------------------------------------------------------------------------------- */
+/* --- peers ------------------------------------------------------------------------------------ */
 
 static struct peer *
 find_node(struct broker *b, const char *id)
@@ -140,8 +139,7 @@ broker_user_sessions(struct broker *b, const struct peer *user)
 	return n;
 }
 
-/* --- sessions
- * -------------------------------------------------------------------------------------- */
+/* --- sessions --------------------------------------------------------------------------------- */
 
 void
 broker_expect_session(struct broker *b, struct session *s)
@@ -210,8 +208,7 @@ broker_wait_session(struct broker *b, struct session *s)
 	TAILQ_INSERT_TAIL(&b->waiting, s, waiting);
 }
 
-/* --- questions from other threads
- * -------------------------------------------------------------------- */
+/* --- questions from other threads ------------------------------------------------------------- */
 
 bool
 broker_node_online(struct broker *b, const char *node_id, int64_t *last_seen)
@@ -297,8 +294,7 @@ broker_end_session(struct broker *b, const char *session_id, int code, const cha
 	return live != NULL;
 }
 
-/* --- the journal
- * -------------------------------------------------------------------------------------- */
+/* --- the journal ------------------------------------------------------------------------------ */
 
 bool
 broker_before_write(struct broker *b)
@@ -386,8 +382,7 @@ broker_frozen(const struct broker *b, const char **why)
 	return b->frozen;
 }
 
-/* --- the sweep, and changes of who may be here
- * ----------------------------------------------------------- */
+/* --- the sweep, and changes of who may be here ------------------------------------------------ */
 
 static void
 on_sweep(void *arg)
@@ -434,9 +429,7 @@ broker_recheck(struct broker *b, enum store_kind kind, const char *id)
 	}
 }
 
-/* --- life
- * --------------------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 struct broker *
 broker_new(const struct broker_options *options)

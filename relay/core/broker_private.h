@@ -45,8 +45,7 @@ struct broker {
 	uint64_t sessions_started;
 };
 
-/* --- peers
- * ------------------------------------------------------------------------------------------ */
+/* --- peers ------------------------------------------------------------------------------------ */
 
 void broker_list_peer(struct broker *b, struct peer *p);
 void broker_peer_up(struct broker *b, struct peer *p);
@@ -57,8 +56,7 @@ struct peer *broker_online_node(struct broker *b, const char *id);
 /* Sessions of the user's links. */
 int broker_user_sessions(struct broker *b, const struct peer *user);
 
-/* --- sessions
- * --------------------------------------------------------------------------------------- */
+/* --- sessions --------------------------------------------------------------------------------- */
 
 /* Its ticket is with a worker. */
 void broker_expect_session(struct broker *b, struct session *s);
@@ -70,8 +68,7 @@ void broker_unlist_session(struct broker *b, struct session *s);
 /* Input of it waits for the disk: session_synced() is called. */
 void broker_wait_session(struct broker *b, struct session *s);
 
-/* --- the journal and the ledger
- * --------------------------------------------------------------------- */
+/* --- the journal and the ledger --------------------------------------------------------------- */
 
 /* Something was appended to the journal: it is written at the end of this turn at the latest. */
 void broker_flush_soon(struct broker *b);

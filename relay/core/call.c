@@ -58,8 +58,7 @@ struct step {
 	struct policy_decision decision;
 };
 
-/* --- the ledger
- * -------------------------------------------------------------------------------------- */
+/* --- the ledger ------------------------------------------------------------------------------- */
 
 /* The request as JSON without its secrets, cut to what an entry may hold. */
 static int
@@ -115,8 +114,7 @@ deny(struct step *s, int code, const char *why)
 	return r < 0 ? r : code;
 }
 
-/* --- the steps
- * --------------------------------------------------------------------------------------- */
+/* --- the steps -------------------------------------------------------------------------------- */
 
 static int
 refuse_expired(struct step *s, const char *why)

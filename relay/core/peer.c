@@ -113,8 +113,7 @@ on_request(void *arg, struct link *l, uint64_t id, const char *op, const void *b
 		link_respond(l, id, r, hw_code_meaning(r), NULL, NULL);
 }
 
-/* --- life
- * ----------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 bool
 peer_is_welcome(const struct peer *p)

@@ -170,8 +170,7 @@ on_archive_failed(void *arg, const char *why)
 	post_news(arg, take_archive_failed, &n);
 }
 
-/* --- opening
- * ----------------------------------------------------------------------------------------- */
+/* --- opening ---------------------------------------------------------------------------------- */
 
 static const char *
 under(struct relay *r, char *out, size_t room, const char *name)
@@ -306,9 +305,7 @@ open_broker(struct relay *r, const struct relay_options *o, struct hw_err *err)
 	return 0;
 }
 
-/* --- life
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 static int
 note_start(struct relay *r, struct hw_err *err)

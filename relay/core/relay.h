@@ -48,9 +48,7 @@ const struct relay_config *relay_config(const struct relay *r);
 const struct hw_clock *relay_clock(const struct relay *r);
 struct ca *relay_ca(const struct relay *r);
 
-/* --- links
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* --- links ------------------------------------------------------------------------------------ */
 
 /* Whether the holder of a verified certificate may have a link now: it exists, is not revoked, its
  * certificate is not a clone's. `expired` is cert_verify's (a node within its grace). The refusal
@@ -69,9 +67,7 @@ struct link *relay_link(struct relay *r, const struct cert_identity *who, bool e
  * session's bytes; link_writable() then has none. */
 bool relay_before_write(struct relay *r);
 
-/* --- HTTP
- * ------------------------------------------------------------------------------------------------------------------------
- */
+/* --- HTTP ------------------------------------------------------------------------------------- */
 
 /* An operation through a door of HTTPS: `who` is NULL for the ANON door (RegisterManagedInstance,
  * Login). Calls done once, from the loop, with an HTTP status and a JSON body (an error's is

@@ -47,8 +47,7 @@ session_number(const char *id)
 	return number;
 }
 
-/* --- recording
- * --------------------------------------------------------------------------------------- */
+/* --- recording -------------------------------------------------------------------------------- */
 
 int
 session_record(struct session *s, const struct journal_record *what, jpos *end)
@@ -66,7 +65,8 @@ session_record(struct session *s, const struct journal_record *what, jpos *end)
 	if (r < 0) {
 		char why[JOURNAL_WHY_MAX];
 		journal_why(b->journal, why);
-		broker_freeze(b, why);
+		broker_freeze(b,
+			journal_failed(b->journal) ? why : "the journal takes no more records");
 		return HW_ERECORD;
 	}
 	broker_flush_soon(b);
@@ -107,8 +107,7 @@ session_notice(struct session *s, const char *text)
 			NULL);
 }
 
-/* --- as time goes by
- * ----------------------------------------------------------------------------------- */
+/* --- as time goes by -------------------------------------------------------------------------- */
 
 /* Nobody has seen a session that is not live yet, and nobody misses one whose program has ended:
  * those need no word and no grace, the next sweep ends them. */

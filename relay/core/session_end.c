@@ -8,8 +8,7 @@
 #include "relay/core/session_private.h"
 #include "relay/store/store.h"
 
-/* --- the store
- * ----------------------------------------------------------------------------------------- */
+/* --- the store -------------------------------------------------------------------------------- */
 
 struct end_job {
 	struct log_ctx log;
@@ -77,8 +76,7 @@ save_end(struct session *s, bool recorded, jpos end)
 	workers_owe(b->workers, run_end, free, job);
 }
 
-/* --- the end
- * ------------------------------------------------------------------------------------------- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 void
 session_free(struct session *s)
@@ -210,8 +208,7 @@ session_refuse(struct session *s, int code, const char *why)
 	session_conclude(s, code, why);
 }
 
-/* --- a side that goes
- * ---------------------------------------------------------------------------------- */
+/* --- a side that goes ------------------------------------------------------------------------- */
 
 void
 session_finish_drained(struct session *s)

@@ -12,8 +12,7 @@
 
 static const struct channel_events user_channel_events, node_channel_events;
 
-/* --- the node
- * ------------------------------------------------------------------------------------------ */
+/* --- the node --------------------------------------------------------------------------------- */
 
 static void
 on_node_accept(void *arg, struct channel *ch, const struct msg_accept *a)
@@ -134,8 +133,7 @@ begin(struct session *s)
 	}
 }
 
-/* --- the ticket
- * ---------------------------------------------------------------------------------------- */
+/* --- the ticket ------------------------------------------------------------------------------- */
 
 /* Back from the worker, with the row that the ticket stands for. */
 static void
@@ -224,8 +222,7 @@ run_redeem(void *arg)
 	s->redeemed.code = r;
 }
 
-/* --- OPEN
- * ---------------------------------------------------------------------------------------------- */
+/* --- OPEN ------------------------------------------------------------------------------------- */
 
 static const char *
 keep_text(struct session *s, const char *text)

@@ -59,8 +59,7 @@ struct session {
 	LIST_ENTRY(session) of_user, of_node;
 };
 
-/* --- session.c
- * ---------------------------------------------------------------------------------------- */
+/* --- session.c -------------------------------------------------------------------------------- */
 
 void session_to(struct session *s, enum session_state state); /* the one setter */
 int64_t session_now(const struct session *s);		      /* monotonic */
@@ -74,8 +73,7 @@ int session_record_message(struct session *s, enum journal_type type, const stru
 /* A line for the person at the terminal, and for the recording. */
 void session_notice(struct session *s, const char *text);
 
-/* --- session_splice.c
- * --------------------------------------------------------------------------------- */
+/* --- session_splice.c ------------------------------------------------------------------------- */
 
 void session_on_user_data(void *arg, struct channel *ch, int stream, uint64_t offset,
 	const uint8_t *p, size_t n);
@@ -101,8 +99,7 @@ void session_end_skipping(struct session *s);
 /* Forgets what is queued in either direction. */
 void session_discard(struct session *s);
 
-/* --- session_end.c
- * ------------------------------------------------------------------------------------ */
+/* --- session_end.c ---------------------------------------------------------------------------- */
 
 /* For a session that no worker holds. Once it returns, the session is over. */
 void session_conclude(struct session *s, int code, const char *why);

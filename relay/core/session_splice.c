@@ -37,8 +37,7 @@ session_discard(struct session *s)
 	}
 }
 
-/* --- towards the node
- * ---------------------------------------------------------------------------------- */
+/* --- towards the node ------------------------------------------------------------------------- */
 
 void
 session_on_user_data(void *arg, struct channel *ch, int stream, uint64_t offset, const uint8_t *p,
@@ -147,8 +146,7 @@ session_on_node_drained(void *arg, struct channel *ch, int stream)
 		lane_pump(&s->lanes[stream], s->to_node);
 }
 
-/* --- towards the user
- * ---------------------------------------------------------------------------------- */
+/* --- towards the user ------------------------------------------------------------------------- */
 
 bool
 session_drained(const struct session *s)

@@ -13,8 +13,7 @@
 #define SWEEP_ARENA_MAX (16 << 20)
 #define FLUSH_EVERY	1024 /* sessions */
 
-/* --- sessions that an earlier process left open
- * -------------------------------------------------------- */
+/* --- sessions that an earlier process left open ----------------------------------------------- */
 
 struct sweep {
 	struct relay *relay;
@@ -85,8 +84,7 @@ upkeep_end_left_open(struct relay *r, struct hw_err *err)
 	return rc;
 }
 
-/* --- tidying: tickets that nobody used
- * -------------------------------------------------------------------- */
+/* --- tidying: tickets that nobody used -------------------------------------------------------- */
 
 static int
 read_late(void *arg, struct db *db, struct hw_err *err)

@@ -176,8 +176,7 @@ happen_at_once(struct scene *s)
 	}
 }
 
-/* --- states
- * --------------------------------------------------------------------------------------- */
+/* --- states ----------------------------------------------------------------------------------- */
 
 static void
 later(void *arg)
@@ -262,8 +261,7 @@ reach(struct scene *s)
 	happen(s);
 }
 
-/* --- what must hold
- * ------------------------------------------------------------------------------- */
+/* --- what must hold --------------------------------------------------------------------------- */
 
 static void
 check_history(struct scene *s)
@@ -333,8 +331,7 @@ Test(ending, while_its_last_output_waits_for_the_terminal)
 	play(DRAINING);
 }
 
-/* --- and in particular
- * ----------------------------------------------------------------------------- */
+/* --- and in particular ------------------------------------------------------------------------ */
 
 static struct scene
 live_scene(void)
@@ -473,8 +470,7 @@ Test(ending, a_link_that_has_said_nothing_yet_ends_with_the_relay)
 	tear_down(&s);
 }
 
-/* --- what is bounded
- * -------------------------------------------------------------------------------- */
+/* --- what is bounded -------------------------------------------------------------------------- */
 
 Test(bounds, sessions_of_a_user_and_on_a_node_are_counted_and_given_back)
 {

@@ -19,8 +19,7 @@
 #include "proto/wire/codec.h"
 #include "relay/services/table.h"
 
-/* --- the relay
- * ------------------------------------------------------------------------------------ */
+/* --- the relay -------------------------------------------------------------------------------- */
 
 static ssize_t
 fail_write(void *arg, int fd, const void *p, size_t n)
@@ -136,8 +135,7 @@ world_restart(struct world *w, struct hw_err *err)
 	return r;
 }
 
-/* --- doors
- * ------------------------------------------------------------------------------------------ */
+/* --- doors ------------------------------------------------------------------------------------ */
 
 struct http_answer {
 	struct world *world;
@@ -261,8 +259,7 @@ world_admin(struct world *w)
 	return p;
 }
 
-/* --- channels, from either end
- * ------------------------------------------------------------------------ */
+/* --- channels, from either end ---------------------------------------------------------------- */
 
 static void
 note_end(struct world_channel *c, int code, const char *message)
@@ -405,9 +402,7 @@ on_open(void *arg, struct link *l, struct channel *ch, const struct msg_open *op
 	}
 }
 
-/* --- links
- * ------------------------------------------------------------------------------------------------
- */
+/* --- links ------------------------------------------------------------------------------------ */
 
 static void
 on_up(void *arg, struct link *l, const struct msg_hello *hello)
@@ -628,9 +623,7 @@ world_metric(struct world *w, const char *name)
 	return value;
 }
 
-/* --- the ledger
- * -----------------------------------------------------------------------------------------------
- */
+/* --- the ledger ------------------------------------------------------------------------------- */
 
 size_t
 world_entries(struct world *w, const char *kind, const char *action, int outcome)
