@@ -63,15 +63,18 @@ class Client:
 class Node:
     """A joined agent; it runs between start() and stop()."""
 
-    def __init__(self, base, client, name, *join_args, rootless=True):
+    def __init__(self, base, client, name, *join_args, rootless=True, wrap=(), agent=None):
+        """wrap: a command that runs the agent as its arguments; agent: the program, elsewhere than where it was built"""
         self.dir = os.path.join(str(base), name)
+        self.wrap = list(wrap)
+        self.agent = agent or program("hawser-node")
         self.name = name
         self.rootless = rootless
         self.client = client
         self.process = None
         made = client.json("activation", "create", "--limit", "1")
         self.join_output = subprocess.run(
-            [program("hawser-node"), "join", client.relay.url, f"{made['ActivationId']}:{made['ActivationCode']}",
+            [*self.wrap, self.agent, "join", client.relay.url, f"{made['ActivationId']}:{made['ActivationCode']}",
              "--dir", self.dir, "--name", name, *join_args],
             check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE).stdout
         self.log_path = os.path.join(str(base), name + ".log")
@@ -79,7 +82,7 @@ class Node:
     def start(self, *args, wait=True):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [program("hawser-node"), "run", "--dir", self.dir, *(["--rootless"] if self.rootless else []), *args],
+                [*self.wrap, self.agent, "run", "--dir", self.dir, *(["--rootless"] if self.rootless else []), *args],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         if wait:
             self.wait_online()

@@ -1,0 +1,174 @@
+"""The agent as root: three kinds of processes, each with no more than it needs, and shells that are logins."""
+
+import os
+import signal
+import subprocess
+
+import pexpect
+import pytest
+
+from support import accounts
+from support.accounts import Accounts
+from support.fleet import Node
+from support.relay import PATIENCE, wait_until
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="it takes root")
+
+
+@pytest.fixture
+def machine():
+    made = Accounts()
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def agent(machine, client):
+    node = Node(machine.base, client, "web-01", rootless=False, wrap=machine.wrap, agent=machine.agent)
+    node.start()
+    yield node
+    node.stop()
+
+
+def status_of(pid):
+    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as f:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+
+
+def uids(pid):
+    return set(status_of(pid)["Uid"].split())
+
+
+def words_of(pid):
+    with open(f"/proc/{pid}/cmdline", "rb") as f:
+        return f.read().decode().split("\0")
+
+
+def pick(agent, test):
+    return [pid for pid in agent.processes() if test(pid)]
+
+
+def uplink_of(agent):
+    return pick(agent, lambda pid: words_of(pid)[1:2] == ["uplink"])[0]
+
+
+def holder_of(agent):
+    return wait_until(lambda: pick(agent, lambda pid: status_of(pid)["Name"] == "hawser-holder"), "the holder")[0]
+
+
+def network_sockets(pid):
+    """Numbers of the process's sockets that are the Internet's."""
+    known = set()
+    for kind in ("tcp", "tcp6", "udp", "udp6", "raw", "raw6", "packet"):
+        path = f"/proc/{pid}/net/{kind}"
+        if os.path.exists(path):
+            with open(path, encoding="ascii") as f:
+                known |= {line.split()[8 if kind == "packet" else 9] for line in f.readlines()[1:]}
+    held = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+    return {x for x in held if x.startswith("socket:[") and x[8:-1] in known}
+
+
+def test_each_process_has_what_it_needs_and_no_more(client, agent):
+    sleeper = client.popen("exec", "web-01", "--", "exec sleep 8642", stdin=subprocess.DEVNULL)
+    try:
+        holder = holder_of(agent)
+        monitor, uplink = agent.process.pid, uplink_of(agent)
+        assert words_of(monitor)[0].endswith("hawser-node-monitor")
+        assert uids(monitor) == {"0"} and uids(uplink) == {str(accounts.NODE)} and uids(holder) == {str(accounts.HAWSER)}
+        assert status_of(uplink)["Groups"].split() == [str(accounts.NODE)]
+        assert int(status_of(uplink)["CapEff"], 16) == int(status_of(uplink)["CapPrm"], 16) == 0
+        assert status_of(uplink)["NoNewPrivs"] == "1"
+        assert status_of(monitor)["NoNewPrivs"] == status_of(holder)["NoNewPrivs"] == "0"
+        assert network_sockets(uplink) and not network_sockets(monitor) and not network_sockets(holder)
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+def test_files_belong_to_the_network_process_and_sockets_are_its_alone(client, agent):
+    sleeper = client.popen("exec", "web-01", "--", "exec sleep 8643", stdin=subprocess.DEVNULL)
+    try:
+        holder_of(agent)
+        key, run = (os.stat(os.path.join(agent.dir, x)) for x in ("node.key", "run"))
+        assert (key.st_uid, key.st_mode & 0o777) == (accounts.NODE, 0o600)
+        assert (run.st_uid, run.st_gid, run.st_mode & 0o777) == (0, accounts.NODE, 0o710)
+        (name,) = os.listdir(os.path.join(agent.dir, "run"))
+        sock = os.stat(os.path.join(agent.dir, "run", name))
+        assert (sock.st_uid, sock.st_mode & 0o777) == (accounts.NODE, 0o600)
+        for secret in (os.path.join(agent.dir, "node.key"), os.path.join(agent.dir, "run", name), "/etc/shadow"):
+            assert client.run("exec", "web-01", "--", f"cat {secret}").returncode == 1
+        read = ["setpriv", f"--reuid={accounts.NODE}", f"--regid={accounts.NODE}", "--clear-groups", "cat", "/etc/shadow"]
+        assert subprocess.run(read, stdout=subprocess.PIPE, stderr=subprocess.PIPE).stdout == b""
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+def test_a_session_is_its_user_s_login(client, agent, machine):
+    ask = "id -un; id -G; echo $HOME $USER $LOGNAME $SHELL; pwd; umask; grep -E 'NoNewPrivs|Seccomp:|CapEff' /proc/self/status"
+    for user, number, shell in (("hawser", accounts.HAWSER, "/bin/bash"), ("ann", accounts.ANN, "/bin/sh")):
+        target = "web-01" if user == "hawser" else f"{user}@web-01"
+        home = f"{machine.homes}/{user}"
+        assert client.ok("exec", target, "--", ask).split("\n")[:-1] == [
+            user, f"{number} {accounts.CREW}", f"{home} {user} {user} {shell}", home, "0022",
+            "CapEff:\t0000000000000000", "NoNewPrivs:\t0", "Seccomp:\t0"]
+    assert client.ok("exec", "root@web-01", "--", "id -u; id -G; pwd").split() == ["0", "0", "/root"]
+    assert client.ok("exec", "homeless@web-01", "--", "pwd") == "/\n"
+    assert "/nonexistent" in client.run("exec", "homeless@web-01", "--", "true").stderr
+
+
+def test_its_terminal_is_its_user_s(client, agent):
+    out = client.run("shell", "web-01", "--", "stat -c '%U %G %a' $(tty); echo > $(tty); tty -s && echo good").stdout
+    assert "hawser tty 620\n" in out and "good\n" in out
+
+
+def test_root_s_shell_can_all_that_root_can(client, agent):
+    child = client.spawn("shell", "root@web-01", "--", "export PS1=; echo o''n; exec sh")
+    child.expect("on\r\n")
+
+    def ask(command):
+        child.sendline(f"stty -echo; {command}; echo EN''D")
+        child.expect("END\r\n")
+        return child.before.split("\r\n")[-2]
+
+    assert ask("touch /usr/hawser-e2e && rm /usr/hawser-e2e && echo written") == "written"
+    assert ask("su ann -c 'id -un'") == "ann"
+    assert ask("sudo -u ann id -un") == "ann"
+    assert ask("su ann -c 'tty -s && echo a terminal'") == "a terminal"
+    child.sendline("exit")
+    child.expect(pexpect.EOF)
+
+
+def test_sudo_of_a_user_is_not_crippled(client, agent):
+    """It refuses for want of a password, and not because it cannot become root."""
+    said = client.run("exec", "web-01", "--", "sudo -n true").stderr
+    assert "password" in said and "no new privileges" not in said, said
+
+
+def test_accounts_that_have_no_shell(client, agent):
+    barred = client.run("exec", "barred@web-01", "--", "echo never")
+    assert barred.returncode == 1 and "not available" in barred.stdout, barred
+    assert "not available" in client.run("shell", "barred@web-01").stdout
+    err = client.fails("exec", "broken@web-01", "--", "true", code=255)
+    assert "/nonexistent/shell, the shell of broken" in err
+    assert "no user nobody-here" in client.fails("shell", "nobody-here@web-01", code=255)
+
+
+def running(marker):
+    return [int(pid) for pid in subprocess.run(["pgrep", "-f", f"^{marker}"], stdout=subprocess.PIPE).stdout.split()]
+
+
+def test_who_kills_the_own_holder_ends_the_own_session(client, agent):
+    child = client.popen("exec", "web-01", "--",
+                         "sleep 8644 & setsid sleep 8645 & echo $PPID; read go; kill -9 $PPID; exec sleep 8646",
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert int(child.stdout.readline()) == holder_of(agent)
+        err = child.communicate("go\n", timeout=PATIENCE)[1]
+        assert child.returncode == 255 and "killed" in err, err
+        wait_until(lambda: not running("sleep 864[46]"), "the end of what it started")
+    finally:
+        for pid in running("sleep 864[456]"):  # what has a session of its own stays, as after a logout
+            os.kill(pid, signal.SIGKILL)
+    assert client.ok("exec", "web-01", "--", "echo well") == "well\n"
+    assert uids(agent.process.pid) == {"0"}
