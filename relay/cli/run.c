@@ -11,6 +11,7 @@
 #include "relay/cli/cli.h"
 #include "relay/core/relay.h"
 #include "relay/edge/server.h"
+#include "relay/services/sessions/cursors.h"
 #include "relay/services/table.h"
 
 #define LAST_WORDS   (3 * USEC_PER_SEC) /* what the connections' ends may take */
@@ -18,6 +19,7 @@
 #define LOOK_EVERY   (20 * USEC_PER_MSEC)
 
 struct run {
+	struct recording_cursors *cursors;
 	struct log_sink sink;
 	struct log_ctx log;
 	struct loop *loop;
@@ -129,12 +131,14 @@ start(struct run *run, const struct cli_options *o, struct hw_err *err)
 	}
 	if ((r = loop_new(&run->loop, err)) < 0)
 		return r;
+	run->cursors = recording_cursors_new(loop_clock(run->loop));
 	const struct relay_options ro = {
 		.dir = o->dir,
 		.loop = run->loop,
 		.log = &run->log,
 		.threaded = true,
 		.handlers = services_handlers,
+		.cursors = run->cursors,
 		.master_key = o->master_key,
 	};
 	if ((r = relay_open(&run->relay, &ro, err)) < 0 ||
@@ -178,6 +182,7 @@ stop(struct run *run)
 	for (size_t i = 0; i < 3; i++)
 		loop_signal_free(run->signals[i]);
 	server_free(run->server);
+	recording_cursors_free(run->cursors);
 	loop_free(run->loop);
 }
 

@@ -280,6 +280,7 @@ open_broker(struct relay *r, const struct relay_options *o, struct hw_err *err)
 		return rc;
 	r->env = (struct op_env){
 		.handlers = o->handlers,
+		.cursors = o->cursors,
 		.config = &r->config,
 		.clock = r->clock,
 		.store = r->store,

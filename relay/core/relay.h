@@ -17,12 +17,14 @@
 struct relay;
 struct journal_io;
 
+struct recording_cursors;
 struct relay_options {
 	const char *dir;
 	struct loop *loop;
 	const struct log_ctx *log;
 	bool threaded; /* false: workers, store, journal and archiver run inline: for tests */
 	op_handler *const *handlers;	     /* OP_COUNT of them: services_handlers */
+	struct recording_cursors *cursors;   /* the caller's, and outlives the relay; NULL: none */
 	const struct journal_io *journal_io; /* NULL: the system's */
 	const char *master_key;		     /* path; NULL: the configuration's */
 };

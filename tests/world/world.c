@@ -17,6 +17,7 @@
 #include "proto/base/enc.h"
 #include "proto/base/file.h"
 #include "proto/wire/codec.h"
+#include "relay/services/sessions/cursors.h"
 #include "relay/services/table.h"
 
 /* --- the relay -------------------------------------------------------------------------------- */
@@ -52,6 +53,7 @@ open_relay(struct world *w, struct hw_err *err)
 		.log = &w->log,
 		.threaded = false,
 		.handlers = services_handlers,
+		.cursors = w->cursors,
 		.journal_io = &w->io,
 	};
 
@@ -81,6 +83,7 @@ world_new(const char *conf)
 	cr_assert(mkdtemp(w->dir) != NULL);
 	fake_clock_init(&w->clock, clock_wall(&hw_clock_system));
 	w->loop = loop_new_fake(&w->clock);
+	w->cursors = recording_cursors_new(&w->clock.clock);
 	w->io = (struct journal_io){fail_write, fail_sync, w};
 	w->arena = arena_new(64 << 20);
 	w->sink = (struct log_sink){.level = LOG_LEVEL_ERROR, .clock = &w->clock.clock};
@@ -107,6 +110,7 @@ void
 world_free(struct world *w)
 {
 	relay_close(w->relay);
+	recording_cursors_free(w->cursors);
 	loop_free(w->loop);
 	arena_free(w->arena);
 	nftw(w->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);

@@ -21,6 +21,7 @@ struct world {
 	struct log_sink sink;
 	struct log_ctx log;
 	struct relay *relay;
+	struct recording_cursors *cursors;
 	struct journal_io io; /* of the disk: fails when the test says so */
 	int fail_writes;      /* errno of journal writes from now on; 0: they work */
 	int fail_syncs;
