@@ -1,5 +1,6 @@
 /* hawser login, logout: a certificate for an invite, and its end. */
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -33,6 +34,17 @@ read_invite(char *out, size_t room, struct hw_err *err)
 	return 0;
 }
 
+/* A copy; what the list of processes shows is wiped. */
+static const char *
+take_invite(struct client *c, const char *arg)
+{
+	const char *copy = arena_strdup(c->arena, arg);
+
+	if (strcmp(arg, "-") != 0)
+		memset((char *)(uintptr_t)arg, '*', strlen(arg));
+	return copy;
+}
+
 /* The last line of `hawser-relay init` may come as one word or as two. */
 static int
 split_words(char **url, const char **invite, struct client *c, const struct input *in,
@@ -43,13 +55,14 @@ split_words(char **url, const char **invite, struct client *c, const struct inpu
 	if (text == NULL)
 		return hw_err_set(err, HW_ENOMEM, "out of memory");
 	*url = text;
-	*invite = in->n > 1 ? in->operands[1] : "-";
+	*invite = in->n > 1 ? take_invite(c, in->operands[1]) : "-";
 	blank = strchr(text, ' ');
 	if (blank != NULL && in->n == 1) {
-		*blank = '\0';
-		*invite = blank + 1 + strspn(blank + 1, " ");
+		*blank++ = '\0';
+		blank += strspn(blank, " ");
+		*invite = take_invite(c, in->operands[0] + (blank - text));
 	}
-	return 0;
+	return *invite != NULL ? 0 : hw_err_set(err, HW_ENOMEM, "out of memory");
 }
 
 static int
@@ -63,7 +76,7 @@ read_url(struct relay_url *url, const char *text, struct hw_err *err)
 	return 0;
 }
 
-/* What to log in with. The invite lives in the client's arena, or in argv. */
+/* What to log in with. The invite lives in the client's arena. */
 static int
 login_words(struct relay_url *url, const char **invite, struct client *c, const struct input *in,
 	struct hw_err *err)
