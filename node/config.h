@@ -8,6 +8,7 @@
 #define NODE_CONF	  "node.conf"
 #define NODE_LOCK	  "lock"	 /* held by the one agent of the directory */
 #define NODE_STATUS	  "status.sock"	 /* the running agent tells its status there */
+#define NODE_RELAY_TIME	  "relay.time"	 /* what the relay's clock was when it last told */
 #define NODE_DEREGISTERED "deregistered" /* since when the fleet does not know this node */
 
 /* "key = value" lines; # starts a comment. */

@@ -2,18 +2,23 @@
 
 #include <openssl/x509.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "node/config.h"
 #include "proto/base/arena.h"
+#include "proto/base/file.h"
 #include "proto/base/loop.h"
+#include "proto/trust/build_time.h"
 #include "proto/wire/codec.h"
 #include "proto/wire/enrol.h"
 #include "proto/wire/link.h"
 
 #define LOOK_EVERY  (3600 * USEC_PER_SEC)
-#define AGAIN_AFTER (60 * USEC_PER_SEC) /* a renewal that failed */
+#define AGAIN_AFTER (60 * USEC_PER_SEC)	  /* a renewal that failed */
+#define KEEP_EVERY  (3000 * USEC_PER_SEC) /* less, so that each look keeps it */
 #define REPLY_MAX   (64 * 1024)
 
 struct credentials {
@@ -24,6 +29,8 @@ struct credentials {
 	bool asked;
 	struct loop_timer look;
 	int64_t relay_wall, relay_mono; /* its clock, and ours when it told */
+	int64_t kept;			/* its clock as the file has it; 0: not there */
+	int64_t start_wall, start_mono; /* when we began it was at least that late */
 };
 
 int
@@ -73,14 +80,23 @@ relay_now(const struct credentials *c)
 	return c->relay_wall + (clock_mono(loop_clock(c->config.loop)) - c->relay_mono);
 }
 
+/* As the relay told in this run, or else before. */
+static int64_t
+fleet_now(const struct credentials *c)
+{
+	int64_t now = relay_now(c);
+
+	if (now == 0)
+		now = c->start_wall + (clock_mono(loop_clock(c->config.loop)) - c->start_mono);
+	return now < c->who.not_after ? now : c->who.not_after;
+}
+
 int64_t
 credentials_now(const struct credentials *c)
 {
-	int64_t now = clock_wall(loop_clock(c->config.loop));
-	int64_t build = HAWSER_BUILD_TIME * USEC_PER_SEC, relay = relay_now(c);
+	int64_t now = build_time_or_later(loop_clock(c->config.loop)), fleet = fleet_now(c);
 
-	now = now < build ? build : now;
-	return now < relay ? relay : now;
+	return now < fleet ? fleet : now;
 }
 
 /* When to renew goes by the clock of who issues, where it is known: by one of our own that is
@@ -98,6 +114,47 @@ credentials_peer_time(struct credentials *c, int64_t wall)
 	c->relay_mono = clock_mono(loop_clock(c->config.loop));
 }
 
+static int64_t
+load_time(const struct credentials *c)
+{
+	char line[RFC3339_LEN + 1] = "";
+	struct buf text;
+	int64_t wall;
+
+	buf_init(&text, 64);
+	if (file_read(&text, c->config.dir, NODE_RELAY_TIME, NULL) == 0 && buf_str(&text) != NULL)
+		snprintf(line, sizeof(line), "%s", buf_str(&text));
+	buf_fini(&text);
+	return rfc3339_parse(&wall, line) == 0 ? wall : 0;
+}
+
+/* For the next start, should the machine forget the time. Also when it went back: the relay may
+ * have been wrong before. */
+static void
+keep_time(struct credentials *c)
+{
+	int64_t now = relay_now(c);
+	struct hw_err err = HW_ERR_INIT;
+	char text[RFC3339_LEN + 2];
+
+	if (now == 0 || llabs(now - c->kept) < KEEP_EVERY)
+		return;
+	rfc3339_format(text, now);
+	strcat(text, "\n");
+	if (file_write(c->config.dir, NODE_RELAY_TIME, text, strlen(text), 0644, &err) < 0)
+		log_warn(c, "time.not_kept", "why=%s", hw_err_text(&err));
+	c->kept = now; /* written or not: no more often than that */
+}
+
+/* Our certificate was issued after its beginning, by the relay's clock. */
+static void
+begin_time(struct credentials *c)
+{
+	c->kept = load_time(c);
+	c->start_mono = clock_mono(loop_clock(c->config.loop));
+	c->start_wall = c->kept < c->who.not_before ? c->who.not_before : c->kept;
+}
+
 /* --- renewal -------------------------------------------------------------------------------- */
 
 /* It must be this node's, of this fleet, and for the key that is here. */
@@ -110,7 +167,7 @@ check_new(const struct credentials *c, struct cert_identity *who, X509 *cert, st
 
 	if ((r = cert_load(&ca, c->config.dir, ENROL_CA, err)) < 0 ||
 		(r = key_load(&key, c->config.dir, ENROL_NODE_KEY, err)) < 0 ||
-		(r = cert_verify(cert, ca, credentials_now(c), true, err)) < 0 ||
+		(r = cert_verify(cert, ca, issuer_now(c), true, err)) < 0 ||
 		(r = cert_identity(who, cert, c->who.fleet, err)) < 0)
 		goto out;
 	if (who->role != ROLE_NODE || strcmp(who->id, c->who.id) != 0 ||
@@ -220,6 +277,7 @@ on_look(void *arg)
 	struct credentials *c = credentials_from(arg);
 
 	loop_timer_start(c->config.loop, &c->look, LOOK_EVERY);
+	keep_time(c);
 	if (issuer_now(c) >= c->who.not_before + (c->who.not_after - c->who.not_before) / 2)
 		credentials_renew(c);
 }
@@ -257,6 +315,7 @@ credentials_new(struct credentials **ret, const struct credentials_config *confi
 		free(c);
 		return r;
 	}
+	begin_time(c);
 	*ret = c;
 	return 0;
 }

@@ -34,11 +34,14 @@ void credentials_free(struct credentials *c);
 
 const struct cert_identity *credentials_who(const struct credentials *c);
 
-/* The latest of the system's clock, the build's date, and the relay's clock as last told. */
+/* The latest of the system's clock, the build's date, and the relay's clock as last told, in this
+ * run or an earlier one. That of the relay counts up to the end of our certificate only: one that
+ * was wrong for a while must not lock its nodes out for good. */
 int64_t credentials_now(const struct credentials *c);
 void credentials_peer_time(struct credentials *c, int64_t wall);
 
-/* The link to renew over: it is looked at now, and each hour until it goes. */
+/* The link to renew over: the certificate is looked at now, and each hour until the link goes; and
+ * so often the relay's time is kept. */
 void credentials_link_up(struct credentials *c, struct link *l);
 void credentials_link_down(struct credentials *c);
 /* Renews now, whether it is time or not. */

@@ -142,6 +142,7 @@ join(struct join *j, int dir, struct enrol_result *who, struct hw_err *err)
 		(r = write_config(j, dir, who->name, &c, err)) < 0)
 		return r;
 	unlinkat(dir, NODE_DEREGISTERED, 0);
+	unlinkat(dir, NODE_RELAY_TIME, 0); /* of another fleet */
 	if (geteuid() == 0 && ground_user_exists(c.agent_user))
 		return ground_give(dir, c.agent_user, err);
 	return 0;

@@ -257,6 +257,12 @@ find_boot_id(struct uplink *u)
 	arena_free(a);
 }
 
+static int64_t
+judging_time(void *arg)
+{
+	return credentials_now(uplink_from(arg)->credentials);
+}
+
 static int
 make_ws(struct uplink *u, const char *dir, struct hw_err *err)
 {
@@ -264,7 +270,9 @@ make_ws(struct uplink *u, const char *dir, struct hw_err *err)
 		.log = &u->log,
 		.ca_file = u->ca,
 		.cert_file = u->cert,
-		.key_file = u->key};
+		.key_file = u->key,
+		.now = judging_time,
+		.arg = u};
 
 	if (strlen(dir) > sizeof(u->ca) - 16)
 		return hw_err_set(err, HW_EVALIDATION, "the path %s is too long", dir);

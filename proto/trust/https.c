@@ -25,6 +25,7 @@
 /* One request's connection. */
 struct post {
 	const struct relay_url *url;
+	int64_t wall;	  /* certificates are judged as of this time */
 	int64_t deadline; /* of the monotonic clock */
 	int fd;
 	SSL_CTX *ctx;
@@ -159,16 +160,16 @@ wrong_pin(const char *wanted, const char *seen, struct hw_err *err)
 }
 
 static int
-check_chain(X509 *leaf, STACK_OF(X509) * chain, const char *pin, struct hw_err *err)
+check_chain(X509 *leaf, STACK_OF(X509) * chain, const struct post *post, struct hw_err *err)
 {
 	char seen[CERT_PIN_LEN + 1] = "", fleet[CERT_FLEET_LEN + 1];
 	struct cert_identity id;
 	int r;
 
-	X509 *ca = find_pinned(chain, pin, seen);
+	X509 *ca = find_pinned(chain, post->url->pin, seen);
 	if (ca == NULL)
-		return wrong_pin(pin, seen, err);
-	if ((r = cert_verify(leaf, ca, clock_wall(&hw_clock_system), false, err)) < 0 ||
+		return wrong_pin(post->url->pin, seen, err);
+	if ((r = cert_verify(leaf, ca, post->wall, false, err)) < 0 ||
 		(r = cert_fleet(fleet, ca, err)) < 0 ||
 		(r = cert_identity(&id, leaf, fleet, err)) < 0)
 		return r;
@@ -186,8 +187,7 @@ on_verify(X509_STORE_CTX *ctx, void *arg)
 	X509 *leaf = X509_STORE_CTX_get0_cert(ctx);
 
 	post->trusted = leaf != NULL &&
-		check_chain(leaf, X509_STORE_CTX_get0_untrusted(ctx), post->url->pin,
-			&post->doubt) == 0;
+		check_chain(leaf, X509_STORE_CTX_get0_untrusted(ctx), post, &post->doubt) == 0;
 	X509_STORE_CTX_set_error(ctx,
 		post->trusted ? X509_V_OK : X509_V_ERR_APPLICATION_VERIFICATION);
 	return post->trusted;
@@ -358,9 +358,9 @@ post_run(struct post *post, struct http_answer *answer, const char *path, const 
 
 int
 https_post(struct buf *out, int *status, const struct relay_url *url, const char *path,
-	const char *body, size_t n, int timeout_ms, struct hw_err *err)
+	const char *body, size_t n, int64_t wall, int timeout_ms, struct hw_err *err)
 {
-	struct post post = {.url = url, .fd = -1, .doubt = HW_ERR_INIT};
+	struct post post = {.url = url, .wall = wall, .fd = -1, .doubt = HW_ERR_INIT};
 	size_t before = out->len;
 
 	hw_assert(path[0] == '/' && strpbrk(path, " \r\n") == NULL);

@@ -29,8 +29,8 @@ int relay_url_format(char *out, size_t room, const struct relay_url *url);
  * certificate must be a relay's of that CA: HW_EPIN, HW_ECERT or HW_EEXPIRED otherwise, and nothing
  * was sent. HW_EUNAVAILABLE, HW_ETIMEOUT, HW_EPROTO with the sentence; after these the server may
  * have acted on the request. The deadline does not bound the resolver. Blocks; the program ignores
- * SIGPIPE. */
+ * SIGPIPE. `wall` is the time as of which the relay's certificate is judged. */
 int https_post(struct buf *out, int *status, const struct relay_url *url, const char *path,
-	const char *body, size_t n, int timeout_ms, struct hw_err *err);
+	const char *body, size_t n, int64_t wall, int timeout_ms, struct hw_err *err);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "proto/base/clock.h"
 #include "proto/base/file.h"
+#include "proto/trust/build_time.h"
 #include "proto/trust/https.h"
 #include "proto/wire/codec.h"
 
@@ -170,7 +171,7 @@ ask(void **reply, struct enrol *e, const void *req, struct hw_err *err)
 		goto out;
 	}
 	if ((r = https_post(&answer, &status, e->url, e->kind->path, (const char *)buf_data(&body),
-		     body.len, TIMEOUT_MS, err)) < 0)
+		     body.len, build_time_or_later(&hw_clock_system), TIMEOUT_MS, err)) < 0)
 		goto out;
 	if (status != 200)
 		r = on_refusal(e, status, &answer, err);

@@ -36,7 +36,8 @@ struct ws_client {
 	char *cert_file, *key_file;
 	char *proxy_login, *proxy_host; /* NULL: none */
 	int proxy_port;
-	int64_t not_before;
+	int64_t (*now)(void *arg);
+	void *arg;
 	struct lws_context *lws;
 	struct lws_vhost *vhost;
 	struct lws_protocols protocols[2];
@@ -226,9 +227,7 @@ name_of(const struct ws_dial *d)
 static void
 judge_time(struct ws_client *c)
 {
-	int64_t now = clock_wall(loop_clock(c->loop));
-
-	ws_tls_set_time(c->tls, now > c->not_before ? now : c->not_before);
+	ws_tls_set_time(c->tls, c->now != NULL ? c->now(c->arg) : clock_wall(loop_clock(c->loop)));
 }
 
 static struct lws *
@@ -705,6 +704,8 @@ set_up(struct ws_client *c, const struct ws_client_config *config)
 {
 	c->loop = config->loop;
 	c->log = config->log;
+	c->now = config->now;
+	c->arg = config->arg;
 	c->cert_file = strdup(config->cert_file);
 	c->key_file = strdup(config->key_file);
 	c->protocols[0] = (struct lws_protocols){.name = PROTO_SUBPROTOCOL,
@@ -780,12 +781,6 @@ ws_client_open(const struct ws_client *c)
 	LIST_FOREACH(d, &c->dials, entry)
 		n += d->state == DIAL_UP || d->state == DIAL_CLOSING;
 	return n;
-}
-
-void
-ws_client_not_before(struct ws_client *c, int64_t wall)
-{
-	c->not_before = wall;
 }
 
 int

@@ -19,6 +19,10 @@ struct ws_client_config {
 	 */
 	const char *proxy;
 	unsigned connections; /* at most so many at a time; 0: 16 */
+	/* When it is (microseconds since 1970), for judging the relay's certificate; asked at each
+	 * attempt. NULL: the loop's clock. */
+	int64_t (*now)(void *arg);
+	void *arg;
 };
 
 int ws_client_new(struct ws_client **ret, const struct ws_client_config *config,
@@ -28,10 +32,6 @@ int ws_client_new(struct ws_client **ret, const struct ws_client_config *config,
 void ws_client_free(struct ws_client *c);
 /* Connections that are up, or still saying their last words after link_close(). */
 size_t ws_client_open(const struct ws_client *c);
-
-/* Certificates are judged as of the system's clock, but never before this time: for machines whose
- * clock is known to lag (the relay's last word, the program's build date). */
-void ws_client_not_before(struct ws_client *c, int64_t wall);
 
 /* Re-reads certificate and key for the dials that follow. */
 int ws_client_reload(struct ws_client *c, struct hw_err *err);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "proto/base/file.h"
+#include "proto/trust/build_time.h"
 #include "proto/trust/cert.h"
 #include "relay/cli/cli.h"
 #include "relay/core/config.h"
@@ -78,7 +79,7 @@ check_clock(struct check *c)
 	int64_t now = clock_wall(&hw_clock_system);
 
 	rfc3339_format(text, now);
-	if (now < HAWSER_BUILD_TIME * USEC_PER_SEC)
+	if (now < build_time())
 		report(c, BAD, "clock",
 			"%s is before this program was built: certificates will not verify", text);
 	else

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "proto/base/arena.h"
 #include "proto/base/file.h"
@@ -164,6 +165,16 @@ issue_first(struct office *o, int64_t from)
 	buf_fini(&ca);
 }
 
+static void
+start_agent(struct office *o)
+{
+	struct credentials_config c = {
+		.loop = o->loop, .log = &o->log, .dir = o->dir, .on_renewed = on_renewed, .arg = o};
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert_eq(credentials_new(&o->credentials, &c, &err), 0, "%s", hw_err_text(&err));
+}
+
 /* A node whose certificate is `age` old by the relay's clock. */
 static struct office *
 office_new(int64_t age, int64_t relay_ahead)
@@ -190,9 +201,7 @@ office_new(int64_t age, int64_t relay_ahead)
 	o->node = make_link(o, PAIR_B);
 	loop_settle(o->loop);
 	cr_assert(link_is_up(o->node));
-	struct credentials_config c = {
-		.loop = o->loop, .log = &o->log, .dir = o->dir, .on_renewed = on_renewed, .arg = o};
-	cr_assert_eq(credentials_new(&o->credentials, &c, &err), 0, "%s", hw_err_text(&err));
+	start_agent(o);
 	cr_assert_str_eq(credentials_who(o->credentials)->id, NODE_ID);
 	credentials_peer_time(o->credentials, relay_time(o));
 	credentials_link_up(o->credentials, o->node);
@@ -288,5 +297,98 @@ Test(credentials, a_certificate_for_another_is_not_taken)
 	credentials_renew(o->credentials);
 	loop_settle(o->loop);
 	cr_assert_eq(o->renewed, 1);
+	office_free(o);
+}
+
+/* --- the time ------------------------------------------------------------------------------- */
+
+/* The machine starts anew, and its clock says 1970. */
+static void
+reboot(struct office *o)
+{
+	credentials_link_down(o->credentials);
+	credentials_free(o->credentials);
+	o->clock.now_wall = 0;
+	start_agent(o);
+}
+
+static void
+hear(struct office *o, int64_t relay_wall)
+{
+	credentials_peer_time(o->credentials, relay_wall);
+	credentials_link_up(o->credentials, o->node);
+	loop_settle(o->loop);
+}
+
+static int64_t
+seconds(int64_t usec)
+{
+	return usec / USEC_PER_SEC;
+}
+
+Test(credentials, the_relays_time_outlives_a_dead_clock)
+{
+	struct office *o = office_new(10 * CERT_DAY, 0);
+	int64_t told = relay_time(o);
+
+	reboot(o);
+	cr_assert_eq(seconds(credentials_now(o->credentials)), seconds(told));
+	loop_advance(o->loop, 60 * USEC_PER_SEC);
+	cr_assert_eq(seconds(credentials_now(o->credentials)), seconds(told) + 60);
+	office_free(o);
+}
+
+Test(credentials, the_relays_time_is_kept_each_hour_of_a_link)
+{
+	struct office *o = office_new(CERT_DAY, 0);
+	int64_t told = relay_time(o);
+
+	loop_advance(o->loop, 5 * 3600 * USEC_PER_SEC);
+	reboot(o);
+	cr_assert_eq(seconds(credentials_now(o->credentials)), seconds(told) + 5 * 3600);
+	office_free(o);
+}
+
+Test(credentials, a_node_that_never_heard_the_time_goes_by_its_certificate)
+{
+	struct office *o = office_new(CERT_DAY, 0);
+
+	cr_assert_eq(unlinkat(o->dir, "relay.time", 0), 0);
+	reboot(o);
+	cr_assert_eq(credentials_now(o->credentials), credentials_who(o->credentials)->not_before);
+	cr_assert_eq(file_write(o->dir, "relay.time", "soon\n", 5, 0644, NULL), 0);
+	reboot(o);
+	cr_assert_eq(credentials_now(o->credentials), credentials_who(o->credentials)->not_before);
+	office_free(o);
+}
+
+Test(credentials, a_relay_that_was_wrong_by_years_is_believed_to_the_certificates_end)
+{
+	struct office *o = office_new(CERT_DAY, 0);
+	int64_t right = relay_time(o);
+
+	hear(o, right + 20000 * CERT_DAY);
+	int64_t end = credentials_who(o->credentials)->not_after;
+	cr_assert_lt(end, right + 31 * CERT_DAY);
+	cr_assert_eq(credentials_now(o->credentials), end);
+	reboot(o);
+	cr_assert_eq(credentials_now(o->credentials), end);
+	hear(o, right);
+	reboot(o);
+	cr_assert_eq(seconds(credentials_now(o->credentials)), seconds(right));
+	office_free(o);
+}
+
+Test(credentials, a_machine_with_a_dead_clock_still_renews_what_has_expired)
+{
+	struct office *o = office_new(CERT_DAY, 0);
+	int64_t later = relay_time(o) + 60 * CERT_DAY;
+
+	reboot(o);
+	o->relay_ahead = later;
+	hear(o, later);
+	cr_assert_eq(o->renewed, 1);
+	cr_assert_eq(o->expired, 1);
+	cr_assert_eq(credentials_now(o->credentials), later);
 	office_free(o);
 }

@@ -18,6 +18,7 @@ static struct server *server;
 static struct hw_err err;
 static struct buf out;
 static int status;
+static int64_t clock_off; /* of the time by which the relay is judged */
 
 static void
 setup(void)
@@ -25,6 +26,7 @@ setup(void)
 	f = fleet_new();
 	buf_init(&out, CAP);
 	status = -1;
+	clock_off = 0;
 	err = (struct hw_err)HW_ERR_INIT;
 }
 
@@ -42,7 +44,8 @@ TestSuite(https_post, .init = setup, .fini = teardown, .timeout = 30);
 static int
 post_within(int timeout_ms)
 {
-	int r = https_post(&out, &status, &url, "/register", "{\"a\":1}", 7, timeout_ms, &err);
+	int r = https_post(&out, &status, &url, "/register", "{\"a\":1}", 7, f->now + clock_off,
+		timeout_ms, &err);
 
 	cr_expect(eq(int, r, err.code));
 	cr_expect(eq(int, r == 0, status != -1));
@@ -91,7 +94,7 @@ Test(https_post, appends_the_answer_and_gives_any_status)
 {
 	server = SERVER(f, &url, .answer = "HTTP/1.1 400 Bad\r\n\r\n{}");
 	buf_append_str(&out, "x");
-	cr_assert(eq(int, https_post(&out, &status, &url, "/", "", 0, 10000, &err), 0));
+	cr_assert(eq(int, https_post(&out, &status, &url, "/", "", 0, f->now, 10000, &err), 0));
 	cr_assert(eq(int, status, 400));
 	cr_assert(eq(str, (char *)buf_str(&out), (char *)"x{}"));
 }
@@ -102,7 +105,10 @@ Test(https_post, takes_a_long_request)
 
 	memset(body, 'x', sizeof(body));
 	server = SERVER(f, &url, .answer = ANSWER);
-	cr_assert(eq(int, https_post(&out, &status, &url, "/", body, sizeof(body), 10000, &err), 0),
+	cr_assert(eq(int,
+			  https_post(&out, &status, &url, "/", body, sizeof(body), f->now, 10000,
+				  &err),
+			  0),
 		"%s", err.text);
 }
 
@@ -180,6 +186,31 @@ Test(https_post, to_an_expired_or_early_relay_is_refused)
 	server = SERVER(f, &url, .answer = ANSWER, .cert = cert);
 	expect_refused(HW_ECERT, "not yet valid");
 	X509_free(cert);
+}
+
+Test(https_post, the_time_that_is_told_counts_not_the_clocks)
+{
+	X509 *early = fleet_issue(f, ROLE_RELAY, "r", f->now + HOUR, f->now + 2 * HOUR);
+	X509 *late = fleet_issue(f, ROLE_RELAY, "r", f->now - 2 * HOUR, f->now - HOUR);
+
+	server = SERVER(f, &url, .answer = ANSWER, .cert = early);
+	clock_off = HOUR + MINUTE;
+	cr_assert(eq(int, post(), 0), "%s", err.text);
+	server_free(server);
+	server = SERVER(f, &url, .answer = ANSWER, .cert = late);
+	clock_off = -HOUR - MINUTE;
+	buf_reset(&out);
+	status = -1;
+	cr_assert(eq(int, post(), 0), "%s", err.text);
+	X509_free(early);
+	X509_free(late);
+}
+
+Test(https_post, a_relay_that_the_clock_finds_good_is_refused_by_the_time_that_is_told)
+{
+	server = SERVER(f, &url, .answer = ANSWER);
+	clock_off = -CERT_DAY;
+	expect_refused(HW_ECERT, "not yet valid");
 }
 
 Test(https_post, speaks_nothing_older_than_tls_13)

@@ -37,6 +37,7 @@ struct bench {
 	struct loop_timer give_up, later;
 	void (*act)(struct bench *b);
 	bool up, stop_on_up, refuse_link;
+	int64_t clock_off; /* of the time by which the client judges */
 	int failed, down;
 	char why[512];
 	size_t received;
@@ -61,6 +62,13 @@ static int64_t
 now(void)
 {
 	return clock_wall(&hw_clock_system);
+}
+
+static int64_t
+told_now(void *arg)
+{
+	(void)arg;
+	return now() + b.clock_off;
 }
 
 static void
@@ -224,7 +232,8 @@ new_client(const char *proxy, struct hw_err *err)
 		.ca_file = path("ca.crt"),
 		.cert_file = path("node.crt"),
 		.key_file = path("node.key"),
-		.proxy = proxy};
+		.proxy = proxy,
+		.now = told_now};
 
 	return ws_client_new(&b.client, &config, err);
 }
@@ -736,17 +745,44 @@ Test(ws_client, an_expired_relay_is_refused)
 	expect_failure(HW_ECERT, "its certificate");
 }
 
-Test(ws_client, a_clock_that_lags_can_be_told)
+/* The relay's certificate as of `from`, judged by a clock that is off by so much. */
+static void
+dial_when(int64_t from, int64_t clock_off)
 {
-	struct hw_err err = HW_ERR_INIT;
-
-	cr_assert(ca_issue_relay(b.ca, b.fd, "relay-1", NULL, 0, now() + 10 * CERT_DAY, &err) == 0);
+	if (b.server == NULL)
+		cr_assert(ca_issue_relay(b.ca, b.fd, "relay-1", NULL, 0, from, NULL) == 0);
 	b.script.serve = serve_hello;
-	expect_failure(HW_ECERT, "is not valid yet");
-	ws_client_not_before(b.client, now() + 11 * CERT_DAY);
+	b.clock_off = clock_off;
 	b.failed = 0;
 	dial();
+}
+
+Test(ws_client, a_clock_that_lags_is_not_asked)
+{
+	dial_when(now() + 10 * CERT_DAY, 0);
+	cr_assert(eq(int, b.failed, HW_ECERT));
+	has(b.why, "is not valid yet");
+	dial_when(0, 11 * CERT_DAY);
 	cr_assert(b.up, "%s", b.why);
+}
+
+Test(ws_client, a_clock_that_is_ahead_is_not_asked)
+{
+	dial_when(now() - CERT_RELAY_LIFE - CERT_DAY / 24, 0);
+	cr_assert(eq(int, b.failed, HW_ECERT));
+	has(b.why, "has expired");
+	dial_when(0, -CERT_DAY / 2); /* not before the CA itself */
+	cr_assert(b.up, "%s", b.why);
+}
+
+Test(ws_client, what_the_clock_finds_good_is_refused_by_the_time_that_is_told)
+{
+	dial_when(now(), -CERT_DAY / 2);
+	cr_assert(eq(int, b.failed, HW_ECERT));
+	has(b.why, "is not valid yet");
+	dial_when(0, CERT_RELAY_LIFE + CERT_DAY);
+	cr_assert(eq(int, b.failed, HW_ECERT));
+	has(b.why, "has expired");
 }
 
 Test(ws_client, tls_1_2_is_refused)
