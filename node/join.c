@@ -109,19 +109,32 @@ refuse_second(int dir, const char *path, struct hw_err *err)
 		path, path, path, path);
 }
 
+/* For root only what is root's own: it would become so by being written again. */
+static int
+read_settings(struct node_config *ret, int dir)
+{
+	char why[128];
+	struct buf old;
+	int r;
+
+	if (geteuid() == 0)
+		return ground_settings(ret, dir, why, sizeof(why), NULL);
+	buf_init(&old, 65536);
+	r = file_read(&old, dir, NODE_CONF, NULL);
+	if (r == 0)
+		r = buf_str(&old) != NULL ? node_config_parse(ret, buf_str(&old), NULL)
+					  : HW_ENOMEM;
+	buf_fini(&old);
+	return r;
+}
+
 /* The settings that somebody made before stay. */
 static int
 write_config(const struct join *j, int dir, const char *name, struct node_config *c,
 	struct hw_err *err)
 {
-	struct buf old;
-
-	*c = (struct node_config){.run_as = "hawser", .agent_user = "hawser-node"};
-	buf_init(&old, 65536);
-	if (file_read(&old, dir, NODE_CONF, NULL) == 0 && buf_str(&old) != NULL &&
-		node_config_parse(c, buf_str(&old), NULL) < 0)
+	if (read_settings(c, dir) < 0)
 		*c = (struct node_config){.run_as = "hawser", .agent_user = "hawser-node"};
-	buf_fini(&old);
 	c->relay = j->url;
 	snprintf(c->name, sizeof(c->name), "%s", name);
 	return node_config_save(dir, c, err);

@@ -1,3 +1,5 @@
+#include <sys/stat.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -13,6 +15,7 @@
 #include "node/ground.h"
 #include "node/uplink.h"
 #include "proto/base/file.h"
+#include "proto/wire/enrol.h"
 
 #define MONITOR "hawser-node-monitor"
 
@@ -80,6 +83,27 @@ take_options(struct run *run, const struct command *self, int argc, char **argv)
 	return EXIT_OK;
 }
 
+/* As root, without reading what somebody else may have written. */
+static int
+load_settings(struct run *run, int dir, struct hw_err *err)
+{
+	struct stat st;
+	char why[128];
+	int r;
+
+	if (run->rootless)
+		return node_config_load(&run->config, dir, err);
+	if (fstatat(dir, ENROL_NODE_CERT, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return hw_err_sys(err, "cannot look at " ENROL_NODE_CERT);
+	if ((r = ground_settings(&run->config, dir, why, sizeof(why), err)) == 0 && why[0] != '\0')
+		fprintf(stderr,
+			"hawser-node: %s, so root does not go by the run_as and agent_user that it "
+			"names, but by %s and %s. When what it says is right: chown root:root "
+			"%s/" NODE_CONF " && chmod 644 %s/" NODE_CONF "\n",
+			why, run->config.run_as, run->config.agent_user, run->dir, run->dir);
+	return r;
+}
+
 /* *lock is what the monitor keeps for as long as it lives. */
 static int
 prepare(struct run *run, int *lock, struct hw_err *err)
@@ -90,7 +114,7 @@ prepare(struct run *run, int *lock, struct hw_err *err)
 		return hw_err_set(err, HW_ENOTFOUND, "%s: %s", run->dir, strerror(errno));
 	if ((r = dir_open(&dir, run->path, false, err)) < 0)
 		return r;
-	if ((r = node_config_load(&run->config, dir, err)) == HW_ENOTFOUND)
+	if ((r = load_settings(run, dir, err)) == HW_ENOTFOUND)
 		r = node_config_explain(dir, run->dir, err);
 	if (run->agent_user == NULL)
 		run->agent_user = run->config.agent_user;

@@ -2,14 +2,11 @@
 
 import json
 import os
-import pwd
 import signal
 import subprocess
 
-import pytest
 from support.relay import PATIENCE, program, wait_until
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="becomes other users")
 SANITIZED = b"__asan_init" in open(program("hawser-node"), "rb").read()
 
 
@@ -131,50 +128,3 @@ def test_status_as_json(agent):
     said = json.loads(status(agent, "-o", "json").stdout)
     assert said["Name"] == "web-01" and said["State"] == "connected" and said["Sessions"] == 0
     assert said["InstanceId"].startswith("mi-") and said["CertificateAuthority"].startswith("sha256:")
-
-
-# ---- as root ------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def rooted(agents, tmp_path):
-    """An agent of root's, whose network process is another user's. Folders above must let that in."""
-    where = tmp_path
-    while where != where.parent:
-        if where.stat().st_uid == os.geteuid() and where.name != "tmp":
-            where.chmod(0o755)
-        where = where.parent
-    agent = agents(rootless=False, start=False)
-    return agent.start("--agent-user", "daemon")
-
-
-@needs_root
-def test_only_the_monitor_is_root(rooted):
-    pid = uplink(rooted)
-    daemon = str(pwd.getpwnam("daemon").pw_uid)
-    assert field(pid, "Uid").split() == [daemon] * 4
-    assert field(pid, "CapEff") == "0" * 16
-    assert field(rooted.process.pid, "Uid").split() == ["0"] * 4
-    assert os.stat(os.path.join(rooted.dir, "node.key")).st_uid == int(daemon)
-    assert os.stat(os.path.join(rooted.dir, "run")).st_uid == 0
-
-
-@needs_root
-def test_sessions_run_as_whom_they_name(client, rooted):
-    assert client.ok("exec", "root@web-01", "--", "id -un; touch /usr/.hawser-test && rm /usr/.hawser-test") == "root\n"
-    assert "no user nosuch-user on this node" in client.fails("exec", "nosuch-user@web-01", "--", "true", code=255)
-
-
-@needs_root
-def test_changing_users_works_and_the_socket_is_the_agents(client, rooted):
-    sleeping = lambda: subprocess.run(["pgrep", "-f", "^sleep 4324"], stdout=subprocess.PIPE).stdout
-    child = client.popen("exec", "root@web-01", "--", "su -s /bin/sh daemon --session-command 'sleep 4324'",
-                         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    wait_until(sleeping, "su to work")
-    info = os.stat(os.path.join(rooted.dir, "run", sockets(rooted)[0]))
-    assert info.st_uid == pwd.getpwnam("daemon").pw_uid and info.st_mode & 0o777 == 0o600
-    child.kill()
-    child.wait()
-    child.stderr.close()
-    wait_until(lambda: not sleeping(), "the end of what su started")
-    wait_until(lambda: not sockets(rooted), "the end of its socket")

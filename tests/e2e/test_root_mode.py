@@ -10,9 +10,10 @@ import pytest
 from support import accounts
 from support.accounts import Accounts
 from support.fleet import Node
+from support.machine import possible
 from support.relay import PATIENCE, wait_until
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="it takes root")
+pytestmark = pytest.mark.skipif(not possible(), reason="it takes root, and accounts of its own")
 
 
 @pytest.fixture
@@ -172,3 +173,58 @@ def test_who_kills_the_own_holder_ends_the_own_session(client, agent):
             os.kill(pid, signal.SIGKILL)
     assert client.ok("exec", "web-01", "--", "echo well") == "well\n"
     assert uids(agent.process.pid) == {"0"}
+
+
+def test_what_su_started_ends_with_its_session(client, agent):
+    """Another user's program, started by a program that the holder may not signal."""
+    child = client.popen("exec", "root@web-01", "--", "su ann --session-command 'sleep 8647'",
+                         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    wait_until(lambda: running("sleep 8647"), "su to work")
+    child.kill()
+    child.wait()
+    child.stderr.close()
+    wait_until(lambda: not running("sleep 8647"), "the end of what su started")
+    wait_until(lambda: not os.listdir(os.path.join(agent.dir, "run")), "the end of its socket")
+
+
+def as_the_network_process(script, *args):
+    subprocess.run(["setpriv", f"--reuid={accounts.NODE}", f"--regid={accounts.NODE}", "--clear-groups",
+                    "sh", "-c", script, "sh", *args], check=True)
+
+
+def test_the_network_process_s_user_cannot_choose_for_root(client, agent):
+    """The directory is its own, and so is what it puts there: root must not go by it."""
+    conf = os.path.join(agent.dir, "node.conf")
+    assert os.stat(conf).st_uid == 0
+    agent.stop()
+    as_the_network_process('sed "s/^run_as.*/run_as = root/; s/^agent_user.*/agent_user = root/" "$1" > "$1.new" && mv -f "$1.new" "$1"', conf)
+    agent.start()
+    assert uids(uplink_of(agent)) == {str(accounts.NODE)}
+    assert client.ok("exec", "web-01", "--", "id -un") == "hawser\n"
+    assert "run_as and agent_user" in agent.log and "chown root" in agent.log
+    os.chown(conf, 0, 0)
+    agent.stop()
+    agent.start(wait=False)
+    assert agent.process.wait(PATIENCE) == 1
+    assert "must not be root" in agent.log
+
+
+def test_the_administrator_s_settings_hold(client, agent):
+    agent.stop()
+    conf = os.path.join(agent.dir, "node.conf")
+    with open(conf, encoding="utf-8") as f:
+        text = f.read().replace("run_as = hawser\n", "run_as = ann\n")
+    with open(conf, "w", encoding="utf-8") as f:
+        f.write(text)
+    agent.start()
+    assert client.ok("exec", "web-01", "--", "id -un") == "ann\n"
+
+
+def test_a_deregistered_machine_joins_again(client, agent):
+    client.ok("node", "rm", "web-01")
+    wait_until(lambda: not os.path.exists(os.path.join(agent.dir, "node.key")), "the end of its key")
+    agent.stop()
+    agent.join()
+    agent.start()
+    assert os.stat(os.path.join(agent.dir, "node.key")).st_uid == accounts.NODE
+    assert client.ok("exec", "web-01", "--", "echo back") == "back\n"

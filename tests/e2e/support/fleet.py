@@ -72,12 +72,15 @@ class Node:
         self.rootless = rootless
         self.client = client
         self.process = None
-        made = client.json("activation", "create", "--limit", "1")
-        self.join_output = subprocess.run(
-            [*self.wrap, self.agent, "join", client.relay.url, f"{made['ActivationId']}:{made['ActivationCode']}",
-             "--dir", self.dir, "--name", name, *join_args],
-            check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE).stdout
+        self.join(*join_args)
         self.log_path = os.path.join(str(base), name + ".log")
+
+    def join(self, *args):
+        made = self.client.json("activation", "create", "--limit", "1")
+        self.join_output = subprocess.run(
+            [*self.wrap, self.agent, "join", self.client.relay.url, f"{made['ActivationId']}:{made['ActivationCode']}",
+             "--dir", self.dir, "--name", self.name, *args],
+            check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE).stdout
 
     def start(self, *args, wait=True):
         with open(self.log_path, "ab") as log:
