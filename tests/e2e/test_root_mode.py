@@ -57,6 +57,10 @@ def holder_of(agent):
     return wait_until(lambda: pick(agent, lambda pid: status_of(pid)["Name"] == "hawser-holder"), "the holder")[0]
 
 
+def running(marker):
+    return [int(pid) for pid in subprocess.run(["pgrep", "-f", f"^{marker}"], stdout=subprocess.PIPE).stdout.split()]
+
+
 def network_sockets(pid):
     """Numbers of the process's sockets that are the Internet's."""
     known = set()
@@ -72,6 +76,7 @@ def network_sockets(pid):
 def test_each_process_has_what_it_needs_and_no_more(client, agent):
     sleeper = client.popen("exec", "web-01", "--", "exec sleep 8642", stdin=subprocess.DEVNULL)
     try:
+        wait_until(lambda: running("sleep 8642"), "the program")
         holder = holder_of(agent)
         monitor, uplink = agent.process.pid, uplink_of(agent)
         assert words_of(monitor)[0].endswith("hawser-node-monitor")
@@ -89,7 +94,7 @@ def test_each_process_has_what_it_needs_and_no_more(client, agent):
 def test_files_belong_to_the_network_process_and_sockets_are_its_alone(client, agent):
     sleeper = client.popen("exec", "web-01", "--", "exec sleep 8643", stdin=subprocess.DEVNULL)
     try:
-        holder_of(agent)
+        wait_until(lambda: running("sleep 8643"), "the program")
         key, run = (os.stat(os.path.join(agent.dir, x)) for x in ("node.key", "run"))
         assert (key.st_uid, key.st_mode & 0o777) == (accounts.NODE, 0o600)
         assert (run.st_uid, run.st_gid, run.st_mode & 0o777) == (0, accounts.NODE, 0o710)
@@ -153,10 +158,6 @@ def test_accounts_that_have_no_shell(client, agent):
     err = client.fails("exec", "broken@web-01", "--", "true", code=255)
     assert "/nonexistent/shell, the shell of broken" in err
     assert "no user nobody-here" in client.fails("shell", "nobody-here@web-01", code=255)
-
-
-def running(marker):
-    return [int(pid) for pid in subprocess.run(["pgrep", "-f", f"^{marker}"], stdout=subprocess.PIPE).stdout.split()]
 
 
 def test_who_kills_the_own_holder_ends_the_own_session(client, agent):
