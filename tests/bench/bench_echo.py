@@ -73,7 +73,11 @@ def take_turns(typists, samples):
 
 def row(what, ours, peer, percent, peer_name=None, **targets):
     return measure.Figure(what, "us", ours.p(percent), peer.p(percent), peer_name or peer.name,
-                          details={"best_round": min(ours.rounds)}, **targets)
+                          **targets)
+
+
+def best(typist):
+    return min(typist.rounds)
 
 
 def bench(args):
@@ -94,9 +98,10 @@ def bench(args):
             typist.end()
     return [
         row("durability write, p50", write, jump, 50, must=0.8),
-        row("durability write, p50", write, direct, 50, aim=1, must=float("inf")),
+        row("durability write, p50", write, direct, 50, aim=1),
         row("durability write, p99", write, jump, 99),
-        row("durability write, best round", write, jump, 0),
+        measure.Figure("durability write, median of the best round", "us", best(write), best(jump),
+                       jump.name),
         row("durability sync, p50", sync, write, 50, of="difference", must=1000, aim=300,
             peer_name="hawser, write"),
         row("durability sync, p50", sync, jump, 50),

@@ -101,18 +101,18 @@ class Figure:
 
     @property
     def verdict(self):
-        if self.must is None:
-            return ""
         if self.aim is not None and self._reaches(self.aim):
             return "aim met"
+        if self.must is None:
+            return ""
         return "met" if self._reaches(self.must) else "MISSED"
 
     @property
     def target(self):
-        if self.must is None:
-            return ""
-        text = f"{'>=' if self.higher else '<='} {self.must:g}"
-        return text + (f", aim {self.aim:g}" if self.aim is not None else "")
+        sign = ">=" if self.higher else "<="
+        words = [f"{sign} {self.must:g}"] if self.must is not None else []
+        words += [f"aim {sign} {self.aim:g}"] if self.aim is not None else []
+        return ", ".join(words)
 
     def as_dict(self):
         return {"what": self.what, "unit": self.unit, "ours": self.ours, "peer": self.peer,
@@ -141,7 +141,7 @@ def print_figures(title, figures):
     rows = [("", "hawser", "peer", "", "judged", "target", "")]
     for f in figures:
         rows.append((f"{f.what}, {f.unit}", _number(f.ours), _number(f.peer), f.peer_name,
-                     "" if f.peer is None and not f.must else _number(f.judged), f.target,
+                     "" if f.peer is None and f.must is None else _number(f.judged), f.target,
                      f.verdict))
     _print_table(rows)
 
