@@ -140,10 +140,25 @@ note_link(struct peer *p, enum entry_kind kind, const char *reason)
 }
 
 static void
-note_seen(struct peer *p)
+note_seen(struct peer *p, const char *newest)
 {
 	if (p->who.role == ROLE_NODE)
-		seen_note(p->broker->seen, p->who.id, clock_wall(loop_clock(p->broker->loop)));
+		seen_note(p->broker->seen, p->who.id, newest,
+			clock_wall(loop_clock(p->broker->loop)));
+}
+
+/* The serial of a node that dialled with its newest certificate while the one before was still
+ * good, as it is until the node is known to have the newer one. */
+static const char *
+first_shown(const struct peer *p)
+{
+	struct reg_node node;
+
+	if (p->who.role != ROLE_NODE ||
+		!registry_node(p->broker->env->registry, p->who.id, &node) ||
+		node.serial_before[0] == '\0' || strcmp(p->who.serial, node.serial) != 0)
+		return NULL;
+	return p->who.serial;
 }
 
 static void
@@ -169,7 +184,7 @@ on_up(void *arg, struct link *l, const struct msg_hello *hello)
 	log_info(p, "link.up", "source=%s software=%s version=%d", p->source, software,
 		link_version(l));
 	note_link(p, ENTRY_LINK_UP, hello->software);
-	note_seen(p);
+	note_seen(p, first_shown(p));
 	p->up = true;
 	broker_peer_up(p->broker, p);
 }
@@ -180,7 +195,7 @@ detach(struct peer *p, const char *why)
 {
 	if (p->up) {
 		note_link(p, ENTRY_LINK_DOWN, why);
-		note_seen(p);
+		note_seen(p, NULL);
 	}
 	broker_unlist_peer(p->broker, p);
 	p->link = NULL;

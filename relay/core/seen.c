@@ -6,6 +6,7 @@
 
 #include "proto/base/buf.h"
 #include "proto/base/id.h"
+#include "proto/trust/cert.h"
 #include "relay/core/workers.h"
 #include "relay/store/nodes.h"
 #include "relay/store/store.h"
@@ -14,6 +15,7 @@
 
 struct note {
 	char id[ID_NODE_LEN + 1];
+	char newest[CERT_SERIAL_LEN + 1]; /* "": nothing new of it */
 	int64_t when;
 };
 
@@ -27,6 +29,19 @@ struct seen {
 };
 
 static int
+write_note(const struct note *note, struct db *db, struct hw_err *err)
+{
+	bool changed = false;
+	int r = node_set_seen(db, note->id, note->when, err);
+
+	if (r == 0 && note->newest[0] != '\0')
+		r = node_forget_serial(db, &changed, note->id, note->newest, err);
+	if (changed)
+		store_changed(db, STORE_NODE, note->id);
+	return r;
+}
+
+static int
 write_notes(void *arg, struct db *db, struct hw_err *err)
 {
 	const struct seen *s = arg;
@@ -36,7 +51,7 @@ write_notes(void *arg, struct db *db, struct hw_err *err)
 
 	for (size_t i = 0; i < s->saving.len && r == 0; i += sizeof(note)) {
 		memcpy(&note, at + i, sizeof(note));
-		r = node_set_seen(db, note.id, note.when, err);
+		r = write_note(&note, db, err);
 	}
 	return r;
 }
@@ -80,11 +95,13 @@ save(struct seen *s)
 }
 
 void
-seen_note(struct seen *s, const char *node_id, int64_t when)
+seen_note(struct seen *s, const char *node_id, const char *newest, int64_t when)
 {
 	struct note note = {.when = when};
 
 	snprintf(note.id, sizeof(note.id), "%s", node_id);
+	if (newest != NULL)
+		snprintf(note.newest, sizeof(note.newest), "%s", newest);
 	if (s->notes.len + sizeof(note) <= NOTES_MAX)
 		buf_append(&s->notes, &note, sizeof(note));
 	save(s);

@@ -16,6 +16,8 @@ struct workers;
 struct seen *seen_new(struct workers *workers, struct store *store, const struct log_ctx *log);
 void seen_free(struct seen *s); /* after workers_drain(); NULL is fine */
 
-void seen_note(struct seen *s, const char *node_id, int64_t when);
+/* `newest` is the serial that the node has shown for the first time since it renewed, or NULL: the
+ * one before is given up then, so that a copy of the old key gets in no more. */
+void seen_note(struct seen *s, const char *node_id, const char *newest, int64_t when);
 
 #endif

@@ -123,14 +123,28 @@ node_set_seen(struct db *db, const char *id, int64_t when, struct hw_err *err)
 }
 
 int
-node_set_serial(struct db *db, const char *id, const char *serial, struct hw_err *err)
+node_set_serial(struct db *db, const char *id, const char *asker, const char *serial,
+	struct hw_err *err)
+{
+	int64_t n = 0;
+
+	int r = db_run(db, &n, err, "UPDATE node SET serial_before = $2, serial = $3 WHERE id = $1",
+		"sss", id, asker, serial);
+	return one(r, n, id, err);
+}
+
+int
+node_forget_serial(struct db *db, bool *changed, const char *id, const char *newest,
+	struct hw_err *err)
 {
 	int64_t n = 0;
 
 	int r = db_run(db, &n, err,
-		"UPDATE node SET serial_before = serial, serial = $2 WHERE id = $1", "ss", id,
-		serial);
-	return one(r, n, id, err);
+		"UPDATE node SET serial_before = ''"
+		" WHERE id = $1 AND serial = $2 AND serial_before <> ''",
+		"ss", id, newest);
+	*changed = r == 0 && n > 0;
+	return r;
 }
 
 /* --- lists ------------------------------------------------------------------------------------ */

@@ -1,7 +1,7 @@
 /*
  * Nodes. All functions run inside store_read() or store_write(). The caller says
  * store_changed(STORE_NODE) after what the registry should see: node_insert, node_delete,
- * node_set_serial.
+ * node_set_serial, node_forget_serial.
  */
 #ifndef HAWSER_STORE_NODES_H
 #define HAWSER_STORE_NODES_H
@@ -37,8 +37,14 @@ int node_delete(struct db *db, const char *id, int64_t now, struct hw_err *err);
 int node_set_facts(struct db *db, const struct node_row *row, struct hw_err *err);
 /* A node that is gone is no error. */
 int node_set_seen(struct db *db, const char *id, int64_t when, struct hw_err *err);
-/* The newest serial becomes the one before. HW_ENODE. */
-int node_set_serial(struct db *db, const char *id, const char *serial, struct hw_err *err);
+/* The serial of the certificate that asked for the new one becomes the one before: should the
+ * answer be lost, it is all that the node has. HW_ENODE. */
+int node_set_serial(struct db *db, const char *id, const char *asker, const char *serial,
+	struct hw_err *err);
+/* The node has shown the newest serial: the one before is no good any more. Whether that changed
+ * anything is in *changed. */
+int node_forget_serial(struct db *db, bool *changed, const char *id, const char *newest,
+	struct hw_err *err);
 
 enum node_field {
 	NODE_ID,

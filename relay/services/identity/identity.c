@@ -41,15 +41,17 @@ static int
 renew_node(void *arg, struct db *db, struct hw_err *err)
 {
 	struct renewal *w = arg;
-	const char *id = w->op->who.id;
+	const char *id = w->op->who.id, *asker = w->op->who.serial;
 	struct node_row node;
 	int r;
 
 	r = node_get(db, id, &node, err);
 	if (r == HW_ENODE)
 		return hw_err_set(err, HW_EREVOKED, "the node %s was removed", id);
+	if (r == 0 && strcmp(asker, node.serial) != 0 && strcmp(asker, node.serial_before) != 0)
+		return hw_err_set(err, HW_EREVOKED, "%s has renewed its certificate elsewhere", id);
 	if (r < 0 || (r = issue_node(&w->issued, w->op, &w->req->csr, id)) < 0 ||
-		(r = node_set_serial(db, id, w->issued.serial, err)) < 0)
+		(r = node_set_serial(db, id, asker, w->issued.serial, err)) < 0)
 		return r;
 	store_changed(db, STORE_NODE, id);
 	return 0;

@@ -290,6 +290,9 @@ Test(renewing, shifts_the_serial_and_a_removed_node_gets_nothing)
 	memcpy(after.id, gone.instance_id, sizeof(after.id));
 	CHECK_OK(d, store_read(d->env.store, read_node, &before, &d->err));
 	desk_as_node(d, gone.instance_id);
+	strcpy(d->who.serial, "00");
+	CHECK_FAILS(d, CALL(d, renew_certificate, &req, &rep), HW_EREVOKED, "elsewhere");
+	memcpy(d->who.serial, before.serial, sizeof(d->who.serial));
 	d->n_changed = 0;
 	CHECK_OK(d, CALL(d, renew_certificate, &req, &rep));
 	cr_assert(eq(sz, d->n_changed, 1));

@@ -72,18 +72,26 @@ ROWS_TEST(nodes, an_id_is_never_used_again)
 	cr_assert(n == 0);
 }
 
-ROWS_TEST(nodes, a_new_serial_moves_the_newest_to_before)
+ROWS_TEST(nodes, a_new_serial_is_kept_with_the_one_that_asked_for_it)
 {
 	struct node_row row = node(1, "web-01");
 
 	(void)s;
 	cr_assert(eq(int, node_insert(db, &row, err), 0));
-	cr_assert(eq(int, node_set_serial(db, row.id, "bb", err), 0));
-	cr_assert(eq(int, node_set_serial(db, row.id, "cc", err), 0));
+	cr_assert(eq(int, node_set_serial(db, row.id, "aa", "bb", err), 0));
+	cr_assert(eq(int, node_set_serial(db, row.id, "aa", "cc", err), 0));
 	cr_assert(eq(int, node_get(db, row.id, &row, err), 0));
 	cr_assert_str_eq(row.serial, "cc");
-	cr_assert_str_eq(row.serial_before, "bb");
-	cr_assert(eq(int, node_set_serial(db, "mi-x", "dd", err), HW_ENODE));
+	cr_assert_str_eq(row.serial_before, "aa");
+	bool changed = true;
+	cr_assert(eq(int, node_forget_serial(db, &changed, row.id, "aa", err), 0));
+	cr_assert(not(changed));
+	cr_assert(eq(int, node_forget_serial(db, &changed, row.id, "cc", err), 0));
+	cr_assert(changed);
+	cr_assert(eq(int, node_get(db, row.id, &row, err), 0));
+	cr_assert_str_eq(row.serial_before, "");
+	cr_assert_str_eq(row.serial, "cc");
+	cr_assert(eq(int, node_set_serial(db, "mi-x", "cc", "dd", err), HW_ENODE));
 }
 
 ROWS_TEST(nodes, seen_never_goes_back)
