@@ -9,13 +9,18 @@
 #include <string.h>
 
 #include "audit/ledger.h"
+#include "proto/base/list.h"
 #include "proto/base/id.h"
 #include "proto/wire/codec.h"
 #include "relay/core/fit.h"
 #include "relay/core/policy.h"
 #include "relay/core/registry.h"
+#include "relay/core/throttle.h"
 
-#define DETAIL_MAX 16384 /* bytes of a request in its ledger entry; the rest is cut */
+/* Bytes of a request in its ledger entry; the rest is cut. Of what is denied there is less: whoever
+ * may do nothing can ask for much. */
+#define DETAIL_MAX	  16384
+#define DETAIL_DENIED_MAX 1024
 
 int
 call_init(struct call *c, const struct op_env *env, enum call_encoding encoding, const char *op,
@@ -49,6 +54,12 @@ op_fail(struct op *op, int code, const char *fmt, ...)
 	return code;
 }
 
+int
+op_begin(struct op *op)
+{
+	return op->intent != NULL ? op->intent(op) : 0;
+}
+
 /* What a step adds to the ledger; texts live in the op's arena. */
 struct step {
 	struct call *call;
@@ -56,22 +67,22 @@ struct step {
 	void *request, *reply; /* NULL before they are there */
 	const char *resource, *detail;
 	struct policy_decision decision;
+	bool begun; /* the intent is recorded */
 };
 
 /* --- the ledger ------------------------------------------------------------------------------- */
 
 /* The request as JSON without its secrets, cut to what an entry may hold. */
 static int
-describe(struct step *s)
+describe(struct step *s, size_t most)
 {
 	struct buf text;
 
 	buf_init(&text, CALL_ARENA_MAX);
 	int r = msg_to_json(&text, s->op.row->request(), s->request, 0);
 	const char *json = (const char *)buf_data(&text);
-	s->detail = r < 0
-		? NULL
-		: arena_strndup(s->op.arena, json, fit_prefix(json, text.len, DETAIL_MAX));
+	s->detail =
+		r < 0 ? NULL : arena_strndup(s->op.arena, json, fit_prefix(json, text.len, most));
 	buf_fini(&text);
 	return s->detail == NULL ? HW_ENOMEM : 0;
 }
@@ -94,7 +105,7 @@ record(struct step *s, enum entry_kind kind, int outcome, const char *reason)
 	int r = 0;
 
 	if (kind != ENTRY_OUTCOME && s->request != NULL && s->detail == NULL &&
-		(r = describe(s)) < 0)
+		(r = describe(s, outcome == OUTCOME_DENIED ? DETAIL_DENIED_MAX : DETAIL_MAX)) < 0)
 		return op_fail(&s->op, r, "no memory for the ledger's entry, so nothing is done");
 	if (kind != ENTRY_OUTCOME)
 		e.detail = s->detail;
@@ -249,9 +260,42 @@ authorise(struct step *s)
 static int
 record_intent(struct step *s)
 {
-	if (s->op.row->audit == AUDIT_NONE)
+	if (s->op.row->audit == AUDIT_NONE || s->op.row->door == DOOR_ANON)
 		return 0;
 	return record(s, ENTRY_DECISION, OUTCOME_ALLOWED, s->decision.why);
+}
+
+/* op_begin() of an ANON row. */
+static int
+begin(struct op *op)
+{
+	struct step *s = container_of(op, struct step, op);
+	int r = record(s, ENTRY_DECISION, OUTCOME_ALLOWED, s->decision.why);
+
+	s->begun = r == 0;
+	return r;
+}
+
+/* Nothing was begun: an entry says so, unless there were too many such lately. */
+static int
+deny_stranger(struct step *s, int code)
+{
+	const struct op_env *env = s->op.env;
+	struct hw_err failure = s->op.err;
+	uint64_t missed = 0;
+	char why[512];
+
+	if (env->strangers != NULL &&
+		!throttle_take(env->strangers, clock_mono(env->clock), &missed))
+		return code;
+	snprintf(why, sizeof(why), "%.400s", hw_err_text(&failure));
+	if (missed > 0)
+		snprintf(why, sizeof(why), "%.400s; %llu more like it are not told",
+			hw_err_text(&failure), (unsigned long long)missed);
+	int r = deny(s, code, why);
+	if (r == code)
+		s->op.err = failure;
+	return r;
 }
 
 /* The handler, and how it went. An outcome that cannot be recorded takes the reply with it. */
@@ -266,6 +310,8 @@ handle(struct step *s)
 	int r = op->env->handlers[op->row->id](op, s->request, s->reply);
 	if (r < 0)
 		op->err.code = r;
+	if (op->row->door == DOOR_ANON && !s->begun)
+		return r < 0 ? deny_stranger(s, r) : r;
 	if (op->row->audit != AUDIT_FULL)
 		return r;
 	struct hw_err failure = op->err;
@@ -327,6 +373,7 @@ call_execute(struct call *c)
 		.who = c->who,
 		.cert_expired = c->cert_expired,
 		.now = clock_wall(c->env->clock),
+		.intent = begin,
 	};
 	memcpy(s.op.source, c->source, sizeof(s.op.source));
 	memcpy(s.op.request_id, c->request_id, sizeof(s.op.request_id));

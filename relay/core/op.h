@@ -19,6 +19,7 @@ struct broker;
 struct store;
 struct ledger;
 struct archiver;
+struct throttle;
 
 struct op;
 
@@ -40,6 +41,7 @@ struct op_env {
 	struct archiver *archiver;
 	const struct secret_key *master;
 	const struct log_ctx *log;
+	struct throttle *strangers; /* entries of those without a good token; NULL: no bound */
 	struct recording_cursors *cursors; /* of GetRecording; services/sessions owns it */
 };
 
@@ -54,7 +56,13 @@ struct op {
 	bool cert_expired; /* a node within its grace: RenewCertificate alone */
 	int64_t now;	   /* wall clock */
 	struct hw_err err;
+	int (*intent)(struct op *op); /* op_begin() */
 };
+
+/* What the handlers of ANON rows call when the caller's token has proved good, and before they
+ * change anything: it records the intent, which dispatch does itself for all others. Whoever has no
+ * token is a stranger, and must not be able to fill the ledger. */
+int op_begin(struct op *op);
 
 /* Sets the error and returns its code. */
 int op_fail(struct op *op, int code, const char *fmt, ...) HW_PRINTF(3, 4);

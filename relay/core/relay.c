@@ -290,6 +290,7 @@ open_broker(struct relay *r, const struct relay_options *o, struct hw_err *err)
 		.archiver = r->archiver,
 		.master = &r->master,
 		.log = &r->log,
+		.strangers = &r->strangers,
 		.dir = r->path,
 	};
 	struct broker_options bo = {
@@ -331,6 +332,9 @@ relay_open(struct relay **ret, const struct relay_options *o, struct hw_err *err
 	r->clock = loop_clock(o->loop);
 	r->threaded = o->threaded;
 	r->dir = r->lock = -1;
+	throttle_init(&r->strangers);
+	throttle_init(&r->refusals);
+	throttle_init(&r->alarms);
 	snprintf(r->path, sizeof(r->path), "%s", o->dir);
 	if ((rc = open_keys(r, o, err)) < 0 || (rc = open_audit(r, o, err)) < 0 ||
 		(rc = open_store(r, err)) < 0 || (rc = open_broker(r, o, err)) < 0 ||
@@ -379,6 +383,9 @@ relay_close(struct relay *r)
 	registry_free(r->registry);
 	ca_free(r->ca);
 	secret_key_wipe(&r->master);
+	throttle_fini(&r->strangers);
+	throttle_fini(&r->refusals);
+	throttle_fini(&r->alarms);
 	fd_close(r->lock);
 	fd_close(r->dir);
 	free(r);

@@ -7,6 +7,7 @@
 #include "proto/base/log.h"
 #include "proto/trust/secret.h"
 #include "relay/core/relay.h"
+#include "relay/core/throttle.h"
 
 struct archiver;
 struct http_call;
@@ -34,6 +35,7 @@ struct relay {
 	struct workers *workers;
 	struct broker *broker;
 	struct op_env env;
+	struct throttle strangers, refusals, alarms; /* what may go into the ledger of each */
 	struct edge_stats edge;
 	struct loop_timer tidy;
 	bool tidying;

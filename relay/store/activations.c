@@ -98,6 +98,27 @@ refusal(struct db *db, const char *id, const char *code_hash, int64_t now, struc
 }
 
 int
+activation_check(struct db *db, const char *id, const char *code_hash, int64_t now,
+	struct hw_err *err)
+{
+	struct query q;
+
+	int r = db_query(&q, db,
+		"SELECT id FROM activation WHERE id = $1 AND code_hash = $2 AND used < uses"
+		" AND expires > $3",
+		err);
+	query_bind_text(&q, 1, id);
+	query_bind_text(&q, 2, code_hash);
+	query_bind_int(&q, 3, now);
+	if (r == 0)
+		r = query_step(&q, err);
+	query_end(&q);
+	if (r == 0)
+		return refusal(db, id, code_hash, now, err);
+	return r < 0 ? r : 0;
+}
+
+int
 activation_redeem(struct db *db, const char *id, const char *code_hash, int64_t now,
 	struct activation_row *ret, struct hw_err *err)
 {

@@ -22,6 +22,9 @@ int activation_get(struct db *db, const char *id, struct activation_row *ret,
 /* HW_EACTIVATIONID. Nodes that joined with it stay. */
 int activation_delete(struct db *db, const char *id, struct hw_err *err);
 
+/* Whether it would be redeemed now; 0, or what activation_redeem() would say. */
+int activation_check(struct db *db, const char *id, const char *code_hash, int64_t now,
+	struct hw_err *err);
 /* Counts one use and gives the row. HW_EACTIVATION, with one sentence for an unknown id and a wrong
  * code, others for an expired and a used up one, which only who has the code gets to read. */
 int activation_redeem(struct db *db, const char *id, const char *code_hash, int64_t now,

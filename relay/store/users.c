@@ -170,6 +170,23 @@ invite_refusal(struct db *db, const char *hash, struct hw_err *err)
 }
 
 int
+invite_check(struct db *db, const char *hash, int64_t now, struct hw_err *err)
+{
+	struct query q;
+
+	int r = db_query(&q, db,
+		"SELECT user_name FROM invite WHERE hash = $1 AND used = 0 AND expires > $2", err);
+	query_bind_text(&q, 1, hash);
+	query_bind_int(&q, 2, now);
+	if (r == 0)
+		r = query_step(&q, err);
+	query_end(&q);
+	if (r == 0)
+		return invite_refusal(db, hash, err);
+	return r < 0 ? r : 0;
+}
+
+int
 invite_redeem(struct db *db, const char *hash, int64_t now, char user[65], struct hw_err *err)
 {
 	struct query q;

@@ -33,6 +33,8 @@ int user_next(struct query *q, struct user_row *ret, struct hw_err *err);
 /* The user's one invite: an older one stops working. HW_ENOTFOUND without the user. */
 int invite_put(struct db *db, const char *user, const char *hash, int64_t expires,
 	struct hw_err *err);
+/* Whether it would be redeemed now; 0, or what invite_redeem() would say. */
+int invite_check(struct db *db, const char *hash, int64_t now, struct hw_err *err);
 /* Uses it up and says whose it was. HW_EINVITE: unknown, used or late. */
 int invite_redeem(struct db *db, const char *hash, int64_t now, char user[65], struct hw_err *err);
 

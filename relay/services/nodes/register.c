@@ -65,6 +65,14 @@ write_tags(struct joining *w, struct db *db, const char *activation, struct hw_e
 }
 
 static int
+check_activation(void *arg, struct db *db, struct hw_err *err)
+{
+	struct joining *w = arg;
+
+	return activation_check(db, w->req->activation_id, w->code_hash, w->op->now, err);
+}
+
+static int
 write_node(void *arg, struct db *db, struct hw_err *err)
 {
 	struct joining *w = arg;
@@ -120,7 +128,9 @@ op_register_managed_instance(struct op *op, const struct msg_register_managed_in
 	if ((r = check_request(op, req)) < 0)
 		return r;
 	token_hash(w.code_hash, req->activation_code);
-	if ((r = store_write(op->env->store, write_node, &w, &op->err)) < 0)
+	if ((r = store_read(op->env->store, check_activation, &w, &op->err)) < 0 ||
+		(r = op_begin(op)) < 0 ||
+		(r = store_write(op->env->store, write_node, &w, &op->err)) < 0)
 		return r;
 	rep->instance_id = arena_strdup(op->arena, w.node.id);
 	rep->name = arena_strdup(op->arena, w.node.name);

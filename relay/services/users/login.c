@@ -14,6 +14,14 @@ struct login {
 	struct issued issued;
 };
 
+static int
+check_invite(void *arg, struct db *db, struct hw_err *err)
+{
+	struct login *w = arg;
+
+	return invite_check(db, w->hash, w->op->now, err);
+}
+
 /* What fails leaves the invite as it was. */
 static int
 write_login(void *arg, struct db *db, struct hw_err *err)
@@ -36,7 +44,9 @@ op_login(struct op *op, const struct msg_login_request *req, struct msg_login_re
 	int r;
 
 	token_hash(w.hash, req->invite);
-	if ((r = store_write(op->env->store, write_login, &w, &op->err)) < 0)
+	if ((r = store_read(op->env->store, check_invite, &w, &op->err)) < 0 ||
+		(r = op_begin(op)) < 0 ||
+		(r = store_write(op->env->store, write_login, &w, &op->err)) < 0)
 		return r;
 	rep->user_name = arena_strdup(op->arena, w.user);
 	if (rep->user_name == NULL)

@@ -332,7 +332,7 @@ Test(call, a_secret_is_never_in_the_ledger)
 	d->call.anon = true;
 	call_execute(&d->call);
 	cr_assert(eq(int, d->call.code, HW_EINVITE), "%s", d->call.message);
-	cr_assert_str_eq(entries(d, NULL), "decision/allowed outcome/failed");
+	cr_assert_str_eq(entries(d, NULL), "decision/denied");
 	struct ledger_reader *r = NULL;
 	struct hw_err err = HW_ERR_INIT;
 	struct msg_bin bytes;
