@@ -10,11 +10,15 @@
 #include "relay/core/registry.h"
 #include "relay/core/relay_private.h"
 
+/* Links of a node that have not spoken: it needs one, and one or two that it has given up. */
+#define ARRIVING_MAX 4
+
+/* Whoever dials in vain can do so for ever: not each time is an entry. */
 static void
 note(struct relay *r, enum entry_kind kind, const struct cert_identity *who, const char *source,
 	const char *why)
 {
-	char arn[ARN_MAX], reason[512];
+	char arn[ARN_MAX], reason[512], more[64] = "";
 	struct msg_ledger_entry e = {
 		.principal = arn,
 		.source = source,
@@ -22,11 +26,20 @@ note(struct relay *r, enum entry_kind kind, const struct cert_identity *who, con
 		.reason = reason,
 	};
 
+	struct throttle *t = kind == ENTRY_ALARM ? &r->alarms : &r->refusals;
+	uint64_t missed;
+
+	if (!throttle_take(t, clock_mono(r->clock), &missed))
+		return;
+	if (missed > 0)
+		snprintf(more, sizeof(more), "; %llu more like it are not told",
+			(unsigned long long)missed);
 	if (who->role == ROLE_NODE)
 		arn_write_node(arn, &r->config, who->id);
 	else
 		arn_write_user(arn, &r->config, who->id);
-	fit_text(reason, sizeof(reason), why);
+	fit_text(reason, sizeof(reason) - sizeof(more), why);
+	strcat(reason, more);
 	if (ledger_append(r->ledger, kind, &e, NULL) == 0)
 		journal_sync(r->journal);
 }
@@ -81,6 +94,10 @@ check_room(struct relay *r, const struct cert_identity *who, struct hw_err *err)
 		broker_user_links(r->broker, who->id) >= c->max_links_per_user)
 		rc = hw_err_set(err, HW_EFULL, "%s has %d links open, and no more are allowed",
 			who->id, c->max_links_per_user);
+	else if (who->role == ROLE_NODE &&
+		broker_arriving_links(r->broker, who->id) >= ARRIVING_MAX)
+		rc = hw_err_set(err, HW_EFULL, "%s has %d links open that say nothing", who->id,
+			ARRIVING_MAX);
 	if (rc < 0)
 		log_warn(r, "link.full", "why=\"%s\"", hw_err_text(err));
 	return rc;

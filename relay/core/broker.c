@@ -47,45 +47,64 @@ broker_online_node(struct broker *b, const char *id)
 }
 
 static struct peer *
-find_user(struct broker *b, const char *name)
+newest(struct peer *list, const char *id)
 {
 	struct peer *p;
 
-	HASH_FIND_STR(b->users, name, p);
+	HASH_FIND_STR(list, id, p);
 	return p;
 }
 
+/* Puts it before the older links of the same peer. */
 static void
-list_user(struct broker *b, struct peer *p)
+list_link(struct peer **list, struct peer *p)
 {
-	p->older = find_user(b, p->who.id);
-	if (p->older != NULL)
-		HASH_DEL(b->users, p->older);
-	HASH_ADD_STR(b->users, who.id, p);
+	struct peer *older = newest(*list, p->who.id);
+
+	if (older != NULL)
+		HASH_DEL(*list, older);
+	p->older = older;
+	HASH_ADD_STR(*list, who.id, p);
 }
 
 static void
-unlist_user(struct broker *b, struct peer *p)
+unlist_link(struct peer **list, struct peer *p)
 {
-	struct peer *newer = find_user(b, p->who.id);
+	struct peer *newer = newest(*list, p->who.id), *older = p->older;
 
+	p->older = NULL;
 	if (newer == p) {
-		HASH_DEL(b->users, p);
-		if (p->older != NULL)
-			HASH_ADD_STR(b->users, who.id, p->older);
+		HASH_DEL(*list, p);
+		if (older != NULL)
+			HASH_ADD_STR(*list, who.id, older);
 		return;
 	}
 	while (newer->older != p)
 		newer = newer->older;
-	newer->older = p->older;
+	newer->older = older;
+}
+
+static int
+count_links(const struct peer *p)
+{
+	int n = 0;
+
+	for (; p != NULL; p = p->older)
+		n++;
+	return n;
+}
+
+static struct peer *
+find_user(struct broker *b, const char *name)
+{
+	return newest(b->users, name);
 }
 
 void
 broker_list_peer(struct broker *b, struct peer *p)
 {
 	TAILQ_INSERT_TAIL(&b->peers, p, entry);
-	if (p->who.role == ROLE_USER)
-		list_user(b, p);
+	list_link(p->who.role == ROLE_USER ? &b->users : &b->arriving, p);
 }
 
 /* A node dials again before its old link is known to be dead: the newer one counts, once it has
@@ -99,6 +118,7 @@ broker_peer_up(struct broker *b, struct peer *p)
 		peer_close(old, HW_ECLOSED, "the node dialled anew, and its old link was closed");
 	if (p->who.role != ROLE_NODE)
 		return;
+	unlist_link(&b->arriving, p);
 	pthread_mutex_lock(&b->lock);
 	HASH_ADD_STR(b->nodes, who.id, p);
 	b->nodes_online += is_online(p);
@@ -109,10 +129,10 @@ void
 broker_unlist_peer(struct broker *b, struct peer *p)
 {
 	TAILQ_REMOVE(&b->peers, p, entry);
-	if (p->who.role == ROLE_USER)
-		unlist_user(b, p);
-	if (p->who.role != ROLE_NODE || !p->up)
+	if (p->who.role == ROLE_USER || !p->up) {
+		unlist_link(p->who.role == ROLE_USER ? &b->users : &b->arriving, p);
 		return;
+	}
 	pthread_mutex_lock(&b->lock);
 	HASH_DEL(b->nodes, p);
 	b->nodes_online -= is_online(p);
@@ -122,11 +142,13 @@ broker_unlist_peer(struct broker *b, struct peer *p)
 int
 broker_user_links(struct broker *b, const char *name)
 {
-	int n = 0;
+	return count_links(find_user(b, name));
+}
 
-	for (const struct peer *p = find_user(b, name); p != NULL; p = p->older)
-		n++;
-	return n;
+int
+broker_arriving_links(struct broker *b, const char *node)
+{
+	return count_links(newest(b->arriving, node));
 }
 
 int

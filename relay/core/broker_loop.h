@@ -33,6 +33,8 @@ void broker_free(struct broker *b);
 struct link *broker_link(struct broker *b, const struct cert_identity *who, bool cert_expired,
 	const char *source, struct link_transport *transport);
 int broker_user_links(struct broker *b, const char *name);
+/* A node's that have not spoken yet. One that has is closed by the next that does. */
+int broker_arriving_links(struct broker *b, const char *node);
 
 /* A node or user was changed: links of one that may have none any more are closed, with their
  * sessions. */

@@ -41,6 +41,7 @@ struct broker {
 
 	TAILQ_HEAD(, peer) peers;      /* nodes and users that have a link */
 	struct peer *users;	       /* the newest link of each, by id */
+	struct peer *arriving;	       /* likewise, of nodes whose HELLO has not come */
 	TAILQ_HEAD(, session) waiting; /* for the disk */
 	uint64_t sessions_started;
 };

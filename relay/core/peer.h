@@ -29,8 +29,8 @@ struct peer {
 	int sessions; /* on this node, or of this user's link; the broker's lock guards it */
 	LIST_HEAD(, session) list; /* and these they are */
 	TAILQ_ENTRY(peer) entry;   /* all that have a link */
-	struct peer *older;	   /* an older link of the same user */
-	UT_hash_handle hh;	   /* nodes that are up, users' newest links, by who.id */
+	struct peer *older;	   /* an older link of the same user, or of a node before HELLO */
+	UT_hash_handle hh;	   /* nodes that are up, others' newest links, by who.id */
 };
 
 /* While a worker looks at the peer. Releasing may free it. */

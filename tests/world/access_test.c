@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <openssl/x509.h>
 
 #include "tests/world/world.h"
 
@@ -216,6 +217,124 @@ Test(access, a_node_that_renews_again_and_again_over_one_link_keeps_it)
 	cr_assert(eq(int, world_connect(node, &err), HW_EREVOKED),
 		"its first certificate is outdated now");
 	cr_assert(eq(sz, world_entries(w, "alarm", NULL, 0), 1));
+	world_peer_free(node);
+	world_peer_free(admin);
+	world_free(w);
+}
+
+static void
+take_certificate(struct world_peer *node, const struct msg_bin *der)
+{
+	const char *fleet = ca_fleet(relay_ca(node->world->relay));
+	struct hw_err err = HW_ERR_INIT;
+	X509 *cert = NULL;
+
+	cr_assert(eq(int, cert_parse(&cert, der->p, der->n, &err), 0), "%s", err.text);
+	cr_assert(eq(int, cert_identity(&node->who, cert, fleet, &err), 0), "%s", err.text);
+	X509_free(cert);
+}
+
+Test(access, a_copy_of_a_node_s_certificate_is_refused_once_the_renewed_one_was_used)
+{
+	struct world *w = world_new(NULL);
+	struct world_peer *admin = world_admin(w), *node = world_node(w, admin, "web-01");
+	struct world_peer copy = *node;
+	struct msg_renew_certificate_request req = {.csr = world_csr(w)};
+	struct msg_renew_certificate_reply *rep;
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(eq(int, world_connect(node, &err), 0));
+	cr_assert(eq(int, world_call(node, OP_renew_certificate, &req, &rep, NULL), 0));
+	world_drop(node);
+	cr_assert(eq(int, world_connect(node, &err), 0), "the reply may have been lost");
+	world_drop(node);
+
+	struct msg_renew_certificate_request again = {.csr = world_csr(w)};
+	cr_assert(eq(int, world_connect(node, &err), 0));
+	cr_assert(eq(int, world_call(node, OP_renew_certificate, &again, &rep, NULL), 0));
+	world_drop(node);
+	cr_assert(eq(int, world_connect(node, &err), 0), "twice: %s", err.text);
+	world_drop(node);
+
+	take_certificate(node, &rep->certificate);
+	cr_assert(eq(int, world_connect(node, &err), 0), "%s", err.text);
+	cr_assert(eq(int, world_connect(&copy, &err), HW_EREVOKED));
+	cr_assert(eq(sz, world_entries(w, "alarm", NULL, 0), 1));
+	cr_assert(node->up);
+	world_drop(node);
+	cr_assert(eq(int, world_restart(w, &err), 0));
+	cr_assert(eq(int, world_connect(&copy, &err), HW_EREVOKED), "a restart forgets nothing");
+	cr_assert(eq(int, world_connect(node, &err), 0), "%s", err.text);
+	world_peer_free(node);
+	world_peer_free(admin);
+	world_free(w);
+}
+
+Test(access, strangers_who_guess_tokens_do_not_fill_the_ledger)
+{
+	struct world *w = world_new(NULL);
+	const char *body = "{\"Invite\":\"xxxxxxxxxxxxxxxxxxxxxxxx\","
+			   "\"CertificateSigningRequest\":\"AAAA\"}";
+	const char *join =
+		"{\"ActivationId\":\"x\",\"ActivationCode\":\"xxxxxxxxxxxxxxxxxxxxxxxx\","
+		"\"CertificateSigningRequest\":\"AAAA\"}";
+
+	for (int i = 0; i < 200; i++) {
+		cr_assert(eq(int, world_http(w, "Login", body, NULL), 400));
+		cr_assert(eq(int, world_http(w, "RegisterManagedInstance", join, NULL), 400));
+	}
+	size_t n = world_entries(w, "decision", NULL, OUTCOME_DENIED);
+	cr_assert(n > 10 && n <= 60, "%zu entries", n);
+	cr_assert(eq(sz, world_entries(w, "outcome", NULL, 0), 0), "nothing was tried");
+
+	struct world_peer *admin = world_admin(w);
+	cr_assert(eq(sz, world_entries(w, "decision", "Login", OUTCOME_ALLOWED), 1));
+	cr_assert(eq(sz, world_entries(w, "outcome", "Login", OUTCOME_OK), 1));
+	world_advance(w, 2 * USEC_PER_SEC);
+	cr_assert(eq(int, world_http(w, "Login", body, NULL), 400));
+	cr_assert(eq(sz, world_entries(w, "decision", NULL, OUTCOME_DENIED), n + 1));
+	world_peer_free(admin);
+	world_free(w);
+}
+
+Test(access, who_is_refused_again_and_again_does_not_fill_the_ledger)
+{
+	struct world *w = world_new(NULL);
+	struct world_peer *admin = world_admin(w), *node = world_node(w, admin, "web-01");
+	struct hw_err err = HW_ERR_INIT;
+
+	memcpy(node->who.serial, "00", 3);
+	for (int i = 0; i < 300; i++)
+		cr_assert(eq(int, world_connect(node, &err), HW_EREVOKED));
+	cr_assert(world_entries(w, "link.refused", NULL, OUTCOME_DENIED) <= 60);
+	cr_assert(world_entries(w, "alarm", NULL, 0) <= 60);
+	world_peer_free(node);
+	world_peer_free(admin);
+	world_free(w);
+}
+
+Test(access, a_node_has_few_links_that_have_not_spoken)
+{
+	struct world *w = world_new(NULL);
+	struct world_peer *admin = world_admin(w), *node = world_node(w, admin, "web-01");
+	struct hw_err err = HW_ERR_INIT;
+	struct pair *pairs[32];
+	size_t n = 0;
+
+	for (; n < 32 && relay_admit(w->relay, &node->who, false, "192.0.2.1", &err) == 0; n++) {
+		pairs[n] = pair_new(w->loop);
+		pair_attach(pairs[n], PAIR_A,
+			relay_link(w->relay, &node->who, false, "192.0.2.1",
+				pair_transport(pairs[n], PAIR_A)));
+	}
+	cr_assert(n >= 2 && n < 32, "%zu links", n);
+	cr_assert(eq(int, err.code, HW_EFULL));
+	for (size_t i = 0; i < n; i++)
+		pair_drop(pairs[i], "gone");
+	world_settle(w);
+	cr_assert(eq(int, world_connect(node, &err), 0), "%s", err.text);
+	for (size_t i = 0; i < n; i++)
+		pair_free(pairs[i]);
 	world_peer_free(node);
 	world_peer_free(admin);
 	world_free(w);
