@@ -166,12 +166,37 @@ Test(holder, what_the_terminal_hides_is_said)
 	rig_free(r);
 }
 
+/* A line editor reads the first line; what it starts hides the second, which lies there already. */
+Test(holder, what_is_typed_ahead_of_a_hidden_prompt_is_hidden)
+{
+	static const char *const pieces[][2] = {
+		{"read -s x; echo [$x]\r",	    "secret\n"},
+		{"read -s x; echo [$x]\rsecret\n", ""	      },
+	};
+	struct rig *r = rig_new();
+
+	for (int i = 0; i < 2; i++) {
+		cr_assert_eq(rig_start(r, REQUEST_PTY, "PS1='on''> ' exec bash --norc -i"), 0);
+		rig_until_shown(r, "on> ");
+		rig_type(r, pieces[i][0]);
+		rig_type(r, pieces[i][1]);
+		rig_until_consumed(r, strlen(pieces[i][0]) + strlen(pieces[i][1]));
+		cr_assert_eq(r->echo, HOLDER_ECHO_HIDDEN, "%d", i);
+		rig_until_shown(r, "[secret]");
+		rig_type(r, "exit\r");
+		rig_until_exit(r);
+		cr_assert_eq(r->echo, HOLDER_ECHO_SHOWN);
+		rig_close(r);
+	}
+	rig_free(r);
+}
+
 Test(holder, a_control_character_interrupts)
 {
 	struct rig *r = rig_new();
 
 	cr_assert_eq(rig_start(r, REQUEST_PTY,
-			     "trap 'echo caught; exit 3' INT; echo on; sleep 100"),
+			     "trap 'echo caught; exit 3' INT; echo on; read x"),
 		0);
 	rig_until_shown(r, "on\r\n");
 	rig_type(r, "\003");
@@ -276,10 +301,27 @@ Test(holder, an_uplink_that_goes_leaves_the_program_for_its_grace)
 	rig_free(r);
 }
 
+/* By the one socket that there is. */
+static void
+connect_again(struct rig *r)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	char dir[128];
+
+	close(r->fd);
+	snprintf(dir, sizeof(dir), "%s/run", r->dir);
+	DIR *d = opendir(dir);
+	for (struct dirent *e; (e = readdir(d)) != NULL;)
+		if (e->d_name[0] != '.')
+			snprintf(sun.sun_path, sizeof(sun.sun_path), "%.40s/%.60s", dir, e->d_name);
+	closedir(d);
+	r->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	cr_assert_eq(connect(r->fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+}
+
 Test(holder, a_new_uplink_adopts_it)
 {
 	struct rig *r = rig_new();
-	struct sockaddr_un sun = {.sun_family = AF_UNIX};
 	struct holder_state state;
 	struct {
 		struct holder_head head;
@@ -289,18 +331,7 @@ Test(holder, a_new_uplink_adopts_it)
 	cr_assert_eq(rig_start(r, REQUEST_PTY, "read x; echo got $x; read y; exit 4"), 0);
 	rig_type(r, "one\n");
 	rig_until_shown(r, "got one\r\n");
-	close(r->fd);
-
-	DIR *d = NULL;
-	char dir[128];
-	snprintf(dir, sizeof(dir), "%s/run", r->dir);
-	d = opendir(dir);
-	for (struct dirent *e; (e = readdir(d)) != NULL;)
-		if (e->d_name[0] != '.')
-			snprintf(sun.sun_path, sizeof(sun.sun_path), "%.40s/%.60s", dir, e->d_name);
-	closedir(d);
-	r->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	cr_assert_eq(connect(r->fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	connect_again(r);
 	rig_send(r, HOLDER_STATE, 0, 0, 0, NULL, 0);
 	cr_assert_eq(recv(r->fd, &got, sizeof(got), MSG_WAITALL), (ssize_t)sizeof(got));
 	state = got.state;

@@ -232,9 +232,13 @@ rig_text(struct rig *r, int stream)
 void
 rig_until_shown(struct rig *r, const char *text)
 {
-	while (strstr(rig_text(r, HOLDER_OUT), text) == NULL)
-		cr_assert(receive(r) && !r->exited, "never shown: %s; but: %s", text,
+	bool more = true;
+
+	while (strstr(rig_text(r, HOLDER_OUT), text) == NULL) {
+		cr_assert(more && !r->exited, "never shown: %s; but: %s", text,
 			rig_text(r, HOLDER_OUT));
+		more = receive(r);
+	}
 }
 
 void
