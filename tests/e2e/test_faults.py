@@ -9,7 +9,11 @@ import pexpect
 import pytest
 
 from support import audit
-from support.relay import PATIENCE, program, wait_until
+from support.relay import PATIENCE, wait_until
+
+# Numbers of this run's own: others may run beside it.
+RUN = f".{os.getpid()}"
+SO_MANY = 10**9 + os.getpid()
 
 
 def sessions(client):
@@ -89,7 +93,7 @@ def test_a_killed_relay_has_recorded_all_that_anyone_got(client, agent, relay, t
     shown, typed = tmp_path / "shown", tmp_path / "typed"
     count = subprocess.Popen(["seq", "1", "100000000"], stdout=subprocess.PIPE)
     with open(shown, "wb") as f:
-        reader = client.popen("shell", "web-01", "--", "exec seq 1 100000000", stdin=subprocess.DEVNULL, stdout=f,
+        reader = client.popen("shell", "web-01", "--", f"exec seq 1 {SO_MANY}", stdin=subprocess.DEVNULL, stdout=f,
                               stderr=subprocess.PIPE, text=True)
     output = live_session(client)
     writer = client.popen("exec", "web-01", "--", f"exec cat > {typed}", stdin=count.stdout,
@@ -108,7 +112,7 @@ def test_a_killed_relay_has_recorded_all_that_anyone_got(client, agent, relay, t
             process.wait()
         for process in (reader, writer):
             process.stderr.close()
-    wait_until(lambda: not running("seq 1 100000000") and not running(f"cat > {typed}"), "the end of both programs")
+    wait_until(lambda: not running(f"seq 1 {SO_MANY}") and not running(f"cat > {typed}"), "the end of both programs")
     got = typed.read_bytes()
     assert audit.stream(relay.dir, output, 1).startswith(shown.read_bytes())
     assert audit.stream(relay.dir, input_, 0).startswith(got)
@@ -165,9 +169,9 @@ def uplink_of(agent):
 def test_a_killed_uplink_is_told_replaced_and_leaves_nothing(client, agents):
     agent = agents(start=False)
     agent.start("--grace", "1")
-    child = client.spawn("shell", "web-01", "--", "sleep 5432 & (setsid sleep 5433 &) ; exec sleep 5431")
+    child = client.spawn("shell", "web-01", "--", f"sleep 5432{RUN} & (setsid sleep 5433{RUN} &) ; exec sleep 5431{RUN}")
     child.expect("recorded")
-    wait_until(lambda: len(running("sleep 543[123]")) == 3, "what the session started")
+    wait_until(lambda: len(running(f"sleep 543[123]{RUN}")) == 3, "what the session started")
     uplink = uplink_of(agent)
     os.kill(uplink, signal.SIGKILL)
     child.expect("hawser: .*node")
@@ -178,9 +182,9 @@ def test_a_killed_uplink_is_told_replaced_and_leaves_nothing(client, agents):
     agent.wait_online()
     assert client.ok("exec", "web-01", "--", "echo again") == "again\n"
     try:
-        wait_until(lambda: not running("sleep 543[12]"), "the end of what the session started")
+        wait_until(lambda: not running(f"sleep 543[12]{RUN}"), "the end of what the session started")
     finally:
-        for pid in running("sleep 5433"):  # in a session of its own: as after a logout of ssh, it stays
+        for pid in running(f"sleep 5433{RUN}"):  # in a session of its own: as after a logout of ssh, it stays
             os.kill(int(pid), signal.SIGKILL)
     wait_until(lambda: not os.listdir(os.path.join(agent.dir, "run")), "the end of its holder's socket")
 
@@ -199,14 +203,14 @@ def test_a_killed_monitor_takes_its_uplink_along(client, agent):
 
 
 def test_a_killed_client_ends_its_shell_and_it_is_told_why(client, agent):
-    child = client.spawn("shell", "web-01", "--", "sleep 6543 & exec sleep 6544")
+    child = client.spawn("shell", "web-01", "--", f"sleep 6543{RUN} & exec sleep 6544{RUN}")
     child.expect("recorded")
     session = live_session(client)
-    wait_until(lambda: len(running("sleep 654[34]")) == 2, "what the session started")
+    wait_until(lambda: len(running(f"sleep 654[34]{RUN}")) == 2, "what the session started")
     os.kill(child.pid, signal.SIGKILL)
     wait_until(lambda: sessions(client)[session]["Status"] != "Connected", "the end of the session")
     assert "link was lost" in sessions(client)[session]["Details"]
-    wait_until(lambda: not running("sleep 654[34]"), "the end of what the session started")
+    wait_until(lambda: not running(f"sleep 654[34]{RUN}"), "the end of what the session started")
     child.close(force=True)
 
 

@@ -15,6 +15,9 @@ from support.relay import PATIENCE, wait_until
 
 pytestmark = pytest.mark.skipif(not possible(), reason="it takes root, and accounts of its own")
 
+# Numbers of this run's own: others may run beside it.
+RUN = f".{os.getpid()}"
+
 
 @pytest.fixture
 def machine():
@@ -74,9 +77,9 @@ def network_sockets(pid):
 
 
 def test_each_process_has_what_it_needs_and_no_more(client, agent):
-    sleeper = client.popen("exec", "web-01", "--", "exec sleep 8642", stdin=subprocess.DEVNULL)
+    sleeper = client.popen("exec", "web-01", "--", f"exec sleep 8642{RUN}", stdin=subprocess.DEVNULL)
     try:
-        wait_until(lambda: running("sleep 8642"), "the program")
+        wait_until(lambda: running(f"sleep 8642{RUN}"), "the program")
         holder = holder_of(agent)
         monitor, uplink = agent.process.pid, uplink_of(agent)
         assert words_of(monitor)[0].endswith("hawser-node-monitor")
@@ -92,9 +95,9 @@ def test_each_process_has_what_it_needs_and_no_more(client, agent):
 
 
 def test_files_belong_to_the_network_process_and_sockets_are_its_alone(client, agent):
-    sleeper = client.popen("exec", "web-01", "--", "exec sleep 8643", stdin=subprocess.DEVNULL)
+    sleeper = client.popen("exec", "web-01", "--", f"exec sleep 8643{RUN}", stdin=subprocess.DEVNULL)
     try:
-        wait_until(lambda: running("sleep 8643"), "the program")
+        wait_until(lambda: running(f"sleep 8643{RUN}"), "the program")
         key, run = (os.stat(os.path.join(agent.dir, x)) for x in ("node.key", "run"))
         assert (key.st_uid, key.st_mode & 0o777) == (accounts.NODE, 0o600)
         assert (run.st_uid, run.st_gid, run.st_mode & 0o777) == (0, accounts.NODE, 0o710)
@@ -162,15 +165,15 @@ def test_accounts_that_have_no_shell(client, agent):
 
 def test_who_kills_the_own_holder_ends_the_own_session(client, agent):
     child = client.popen("exec", "web-01", "--",
-                         "sleep 8644 & setsid sleep 8645 & echo $PPID; read go; kill -9 $PPID; exec sleep 8646",
+                         f"sleep 8644{RUN} & setsid sleep 8645{RUN} & echo $PPID; read go; kill -9 $PPID; exec sleep 8646{RUN}",
                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert int(child.stdout.readline()) == holder_of(agent)
         err = child.communicate("go\n", timeout=PATIENCE)[1]
         assert child.returncode == 255 and "killed" in err, err
-        wait_until(lambda: not running("sleep 864[46]"), "the end of what it started")
+        wait_until(lambda: not running(f"sleep 864[46]{RUN}"), "the end of what it started")
     finally:
-        for pid in running("sleep 864[456]"):  # what has a session of its own stays, as after a logout
+        for pid in running(f"sleep 864[456]{RUN}"):  # what has a session of its own stays, as after a logout
             os.kill(pid, signal.SIGKILL)
     assert client.ok("exec", "web-01", "--", "echo well") == "well\n"
     assert uids(agent.process.pid) == {"0"}
@@ -178,13 +181,13 @@ def test_who_kills_the_own_holder_ends_the_own_session(client, agent):
 
 def test_what_su_started_ends_with_its_session(client, agent):
     """Another user's program, started by a program that the holder may not signal."""
-    child = client.popen("exec", "root@web-01", "--", "su ann --session-command 'sleep 8647'",
+    child = client.popen("exec", "root@web-01", "--", f"su ann --session-command 'sleep 8647{RUN}'",
                          stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    wait_until(lambda: running("sleep 8647"), "su to work")
+    wait_until(lambda: running(f"sleep 8647{RUN}"), "su to work")
     child.kill()
     child.wait()
     child.stderr.close()
-    wait_until(lambda: not running("sleep 8647"), "the end of what su started")
+    wait_until(lambda: not running(f"sleep 8647{RUN}"), "the end of what su started")
     wait_until(lambda: not os.listdir(os.path.join(agent.dir, "run")), "the end of its socket")
 
 
