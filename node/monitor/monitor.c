@@ -213,7 +213,7 @@ on_answer(struct monitor *m, struct held *h)
 	struct monitor_reply reply;
 	int passed;
 
-	if (reply_receive(&reply, &passed, h->answer_fd) < 0)
+	if (reply_receive(&reply, &passed, h->answer_fd) != 0) /* also when there is none */
 		reply = (struct monitor_reply){.code = HW_ESPAWN};
 	close(h->answer_fd);
 	h->answer_fd = -1;
