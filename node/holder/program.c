@@ -244,6 +244,14 @@ program_echo(const struct program *p)
 								    : HOLDER_ECHO_SHOWN;
 }
 
+bool
+program_takes_keys(const struct program *p)
+{
+	struct termios t;
+
+	return p->pty && tcgetattr(p->in, &t) == 0 && (t.c_lflag & ICANON) == 0;
+}
+
 int
 program_eof_byte(const struct program *p)
 {

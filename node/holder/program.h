@@ -46,6 +46,9 @@ bool program_signal(const struct program *p, int signo);
 /* Whether the terminal shows what is typed: enum holder_echo. Pipes hide nothing. */
 int program_echo(const struct program *p);
 
+/* Whether its terminal gives it each key at once, as to a line editor. */
+bool program_takes_keys(const struct program *p);
+
 /* What ends input that is typed on the terminal: ^D, as a rule. A line editor takes it too; a program
  * that has turned off the keys for signals as well reads bytes, and for it nothing is an end: -1. */
 int program_eof_byte(const struct program *p);

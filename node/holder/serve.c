@@ -18,6 +18,8 @@
 #define LOOK_EVERY_MS	 30
 #define CREDIT_WITHIN_MS 5
 #define TYPED_MAX	 64 /* bytes that may be keys, which are answered by what they do */
+#define PACE_MS		 10   /* what a line editor may take for a line */
+#define PACED_MAX	 1024 /* input that comes line by line; more is a paste */
 #define END_EVERY_MS	 500
 #define NEVER		 INT64_MAX
 
@@ -340,6 +342,48 @@ end_input(struct holder *h)
 	h->input_gone = true;
 }
 
+/* A line editor takes in what is typed ahead without showing it; the line before may have been a
+ * command that hides what it reads (read -s). So the next line waits until that has begun, and goes
+ * out under its echo state. */
+static bool
+is_paced(const struct holder *h)
+{
+	return h->program.pty && ring_len(&h->input) <= PACED_MAX;
+}
+
+static bool
+input_waits(const struct holder *h)
+{
+	return is_paced(h) && !h->exited && now_ms() < h->next_line_at;
+}
+
+/* Cuts iov after its first line. */
+static size_t
+cut_line(struct iovec iov[2], size_t n)
+{
+	for (size_t at = 0; at < n; at++) {
+		bool first = at < iov[0].iov_len;
+		const char *p = iov[!first].iov_base;
+		char c = first ? p[at] : p[at - iov[0].iov_len];
+		if (c != '\r' && c != '\n')
+			continue;
+		iov[1].iov_len = first ? 0 : at + 1 - iov[0].iov_len;
+		iov[0].iov_len = first ? at + 1 : iov[0].iov_len;
+		return at + 1;
+	}
+	return n;
+}
+
+static bool
+ends_line(const struct iovec iov[2], size_t n)
+{
+	bool first = n <= iov[0].iov_len;
+	const char *p = iov[!first].iov_base;
+	char last = first ? p[n - 1] : p[n - iov[0].iov_len - 1];
+
+	return last == '\r' || last == '\n';
+}
+
 /* One credit speaks for bytes of one echo state: where it changes, it goes out first. */
 static void
 write_input(struct holder *h)
@@ -347,12 +391,15 @@ write_input(struct holder *h)
 	struct iovec iov[2];
 	size_t n;
 
-	while ((n = ring_peek(&h->input, iov, h->input.start, 4096)) > 0) {
+	while (!input_waits(h) && (n = ring_peek(&h->input, iov, h->input.start, 4096)) > 0) {
 		int echo = h->input_gone ? HOLDER_ECHO_UNKNOWN : program_echo(&h->program);
 		if (h->credit.due && h->credit.echo != echo) {
 			h->credit.by = 0;
 			return;
 		}
+		bool keys = is_paced(h) && program_takes_keys(&h->program);
+		if (keys)
+			n = cut_line(iov, n);
 		ssize_t w = h->input_gone ? (ssize_t)n : writev(h->program.in, iov, 2);
 		if (w < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
@@ -360,10 +407,12 @@ write_input(struct holder *h)
 			close(h->program.in);
 		if (w < 0)
 			h->input_gone = true;
-		else
+		if (keys && w > 0 && ends_line(iov, (size_t)w))
+			h->next_line_at = now_ms() + PACE_MS;
+		if (w >= 0)
 			consumed_input(h, (size_t)w, echo);
 	}
-	if (h->input_end && !h->input_gone)
+	if (h->input_end && !h->input_gone && ring_len(&h->input) == 0)
 		end_input(h);
 }
 
@@ -558,7 +607,8 @@ static void
 set_polls(const struct holder *h, struct pollfd *p, bool send_blocked)
 {
 	/* A credit that waits says that the uplink is slow or gone: so does the input. */
-	bool input = (ring_len(&h->input) > 0 || h->input_end) && !h->input_gone && !h->credit.due;
+	bool input = (ring_len(&h->input) > 0 || h->input_end) && !h->input_gone &&
+		!h->credit.due && !input_waits(h);
 
 	/* A descriptor of which nothing is wanted is left out: it would still tell of a hang-up. */
 	p[AT_LISTENING] = (struct pollfd){h->listening, POLLIN, 0};
@@ -582,6 +632,8 @@ poll_timeout(const struct holder *h)
 		until = h->retry_read;
 	if (h->credit.due && h->conn >= 0 && h->credit.by > now && h->credit.by < until)
 		until = h->credit.by;
+	if (ring_len(&h->input) > 0 && input_waits(h) && h->next_line_at < until)
+		until = h->next_line_at;
 	if (h->sweeping && !h->swept && h->look_at < until)
 		until = h->look_at;
 	if (!h->exited && h->end_at < until)

@@ -48,6 +48,7 @@ struct holder {
 		int echo;
 		int64_t by; /* until then it waits for output that it can go with */
 	} credit;
+	int64_t next_line_at; /* of input, to a line editor */
 	bool state_due;
 
 	struct output out[HOLDER_STREAMS];
