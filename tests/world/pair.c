@@ -193,6 +193,16 @@ pair_cut(struct pair *p, const char *why)
 }
 
 void
+pair_detach(struct pair *p, int side)
+{
+	struct link *l = p->ends[side].link;
+
+	p->ends[side].link = NULL;
+	if (l != NULL)
+		link_lost(l, "this machine is gone");
+}
+
+void
 pair_free(struct pair *p)
 {
 	if (p == NULL)

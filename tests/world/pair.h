@@ -29,6 +29,10 @@ void pair_drop(struct pair *p, const char *why);
 /* The same, at once. */
 void pair_cut(struct pair *p, const char *why);
 
+/* The machine at this end is gone: what comes is lost, and nobody is told. For its link, which must
+ * still be there, the connection is over. */
+void pair_detach(struct pair *p, int side);
+
 /* Nothing is taken from `side` while it is paused: its line is full. */
 void pair_pause(struct pair *p, int side, bool paused);
 

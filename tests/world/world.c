@@ -139,6 +139,29 @@ world_restart(struct world *w, struct hw_err *err)
 	return r;
 }
 
+static void
+run_on_dir(const struct world *w, const char *command)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), "d=%s && %s", w->dir, command);
+	cr_assert(eq(int, system(text), 0), "%s", text);
+}
+
+int
+world_kill(struct world *w, struct pair *const *lines, size_t n, struct hw_err *err)
+{
+	run_on_dir(w, "cp -a $d $d.killed");
+	for (size_t i = 0; i < n; i++)
+		pair_cut(lines[i], "the connection was reset");
+	relay_close(w->relay);
+	w->relay = NULL;
+	run_on_dir(w, "rm -r $d && mv $d.killed $d");
+	int r = open_relay(w, err);
+	world_settle(w);
+	return r;
+}
+
 /* --- doors ------------------------------------------------------------------------------------ */
 
 struct http_answer {

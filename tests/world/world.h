@@ -76,6 +76,10 @@ void world_advance(struct world *w, int64_t usec);
 /* Closes the relay and opens it again over the same directory; links are gone. HW code. */
 int world_restart(struct world *w, struct hw_err *err);
 
+/* As if the relay was killed at this moment, and started again: its links (over these pairs) break,
+ * and what it had not written to its directory by now never gets there. */
+int world_kill(struct world *w, struct pair *const *lines, size_t n, struct hw_err *err);
+
 /* HTTP doors. The body of the answer is in the arena. */
 int world_http(struct world *w, const char *op, const char *body, const char **reply);
 

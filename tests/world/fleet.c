@@ -1,0 +1,605 @@
+#include "tests/world/fleet.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+
+#include <openssl/x509.h>
+
+#include "node/facts.h"
+#include "proto/base/file.h"
+#include "proto/wire/codec.h"
+#include "proto/wire/enrol.h"
+#include "proto/wire/frame.h"
+#include "proto/wire/link_private.h"
+
+#define SOURCE	"192.0.2.1"
+#define TIMEOUT (15 * USEC_PER_SEC)
+
+/* --- lines ------------------------------------------------------------------------------------ */
+
+struct pair *
+fleet_line(const struct fleet_lines *lines)
+{
+	cr_assert(gt(sz, lines->n, 0));
+	return lines->v[lines->n - 1];
+}
+
+static struct pair *
+new_line(struct fleet_lines *lines, struct world *w)
+{
+	if (lines->n == FLEET_LINES) {
+		pair_free(lines->v[0]);
+		memmove(&lines->v[0], &lines->v[1], --lines->n * sizeof(lines->v[0]));
+	}
+	return lines->v[lines->n++] = pair_new(w->loop);
+}
+
+static void
+free_lines(struct fleet_lines *lines)
+{
+	for (size_t i = 0; i < lines->n; i++)
+		pair_free(lines->v[i]);
+	lines->n = 0;
+}
+
+/* The relay's end of a new line. */
+static void
+relay_answers(struct world *w, const struct cert_identity *who, bool expired, struct pair *line)
+{
+	struct link *l = relay_link(w->relay, who, expired, SOURCE, pair_transport(line, PAIR_A));
+
+	cr_assert(ne(ptr, l, NULL));
+	pair_attach(line, PAIR_A, l);
+}
+
+/* --- a node dials ----------------------------------------------------------------------------- */
+
+static bool
+judge_relay(const struct fleet_node *n, struct hw_err *err)
+{
+	X509 *relay = NULL, *ca = NULL;
+	int fd = -1;
+
+	cr_assert(eq(int, dir_open(&fd, n->world->dir, false, err), 0));
+	cr_assert(eq(int, cert_load(&relay, fd, "relay.crt", err), 0), "%s", err->text);
+	cr_assert(eq(int, cert_load(&ca, n->fd, ENROL_CA, err), 0), "%s", err->text);
+	int r = cert_verify(relay, ca, credentials_now(n->credentials), false, err);
+	X509_free(relay);
+	X509_free(ca);
+	fd_close(fd);
+	return r == 0;
+}
+
+static bool
+judge_node(struct fleet_node *n, struct hw_err *err)
+{
+	const struct cert_identity *who = credentials_who(n->credentials);
+	int64_t now = clock_wall(relay_clock(n->world->relay));
+
+	n->expired = now >= who->not_after;
+	if (now - who->not_after > CERT_NODE_GRACE)
+		return hw_err_set(err, HW_EEXPIRED, "it has expired too long ago") == 0;
+	return relay_admit(n->world->relay, who, n->expired, SOURCE, err) == 0;
+}
+
+static void
+connect_node(void *arg)
+{
+	struct fleet_node *n = arg;
+	struct hw_err err = HW_ERR_INIT;
+
+	if (n->agent == NULL)
+		return;
+	if (n->unreachable || n->world->relay == NULL) {
+		agent_dial_failed(n->agent, HW_EUNAVAILABLE, "nobody listens");
+		return;
+	}
+	if (!judge_relay(n, &err)) {
+		agent_dial_failed(n->agent, HW_ECERT, hw_err_text(&err));
+		return;
+	}
+	if (!judge_node(n, &err)) {
+		agent_dial_failed(n->agent, HW_EDENIED, hw_err_text(&err));
+		return;
+	}
+	struct pair *line = new_line(&n->lines, n->world);
+	relay_answers(n->world, credentials_who(n->credentials), n->expired, line);
+	n->link = agent_connected(n->agent, pair_transport(line, PAIR_B));
+	cr_assert(ne(ptr, n->link, NULL));
+	pair_attach(line, PAIR_B, n->link);
+}
+
+static void
+dial(void *arg)
+{
+	struct fleet_node *n = arg;
+
+	n->dials++;
+	loop_post(n->world->loop, connect_node, n);
+}
+
+static void
+cancel(void *arg)
+{
+	(void)arg;
+}
+
+/* --- what the uplink does about it ------------------------------------------------------------ */
+
+static void
+facts(void *arg, struct arena *a, struct msg_update_instance_information_request *f)
+{
+	const struct fleet_node *n = arg;
+
+	facts_collect(a, f);
+	f->kernel = arena_strdup(a, n->kernel);
+}
+
+static void
+on_up(void *arg, struct link *l)
+{
+	struct fleet_node *n = arg;
+
+	n->ups++;
+	credentials_link_up(n->credentials, l);
+}
+
+static void
+on_down(void *arg)
+{
+	struct fleet_node *n = arg;
+
+	n->downs++;
+	n->link = NULL;
+	credentials_link_down(n->credentials);
+}
+
+static void
+on_peer_time(void *arg, int64_t wall)
+{
+	struct fleet_node *n = arg;
+
+	credentials_peer_time(n->credentials, wall);
+}
+
+static void
+on_renew(void *arg, struct link *l)
+{
+	struct fleet_node *n = arg;
+
+	(void)l;
+	credentials_renew(n->credentials);
+}
+
+static void
+on_renewed(void *arg, bool expired)
+{
+	struct fleet_node *n = arg;
+
+	n->renewals++;
+	if (expired)
+		agent_redial(n->agent, "the certificate was renewed");
+}
+
+static void
+on_revoked(void *arg)
+{
+	struct fleet_node *n = arg;
+
+	n->revoked = true;
+	credentials_drop(n->fd);
+}
+
+/* --- a node's life ---------------------------------------------------------------------------- */
+
+static void
+join(struct fleet_node *n, struct fleet_user *admin, const char *name)
+{
+	struct world *w = n->world;
+	struct msg_create_activation_request ask = {.registration_limit = 1, .iam_role = "none"};
+	struct msg_create_activation_reply *act;
+	struct msg_register_managed_instance_request req = {.name = name};
+	struct msg_register_managed_instance_reply *joined;
+	struct hw_err err = HW_ERR_INIT;
+	struct buf csr, body;
+	EVP_PKEY *key = NULL;
+	const char *reply;
+
+	buf_init(&csr, CERT_DER_MAX);
+	buf_init(&body, 65536);
+	fleet_call(admin, OP_create_activation, &act, &ask);
+	cr_assert(eq(int, key_generate(&key, &err), 0));
+	cr_assert(eq(int, csr_make(&csr, key, &err), 0));
+	req.activation_id = act->activation_id;
+	req.activation_code = act->activation_code;
+	req.csr = (struct msg_bin){buf_data(&csr), csr.len};
+	cr_assert(eq(int,
+		msg_to_json(&body, MSG_ROW(register_managed_instance_request), &req, JSON_SECRETS),
+		0));
+	cr_assert(eq(int, world_http(w, "RegisterManagedInstance", buf_str(&body), &reply), 200),
+		"%s", reply);
+	cr_assert(eq(int,
+		msg_from_json((void **)&joined, w->arena, MSG_ROW(register_managed_instance_reply),
+			reply, strlen(reply), &err),
+		0));
+	cr_assert(eq(int, key_save(key, n->fd, ENROL_NODE_KEY, &err), 0));
+	cr_assert(eq(int, cert_save(n->fd, ENROL_CA, joined->ca.p, joined->ca.n, &err), 0));
+	cr_assert(eq(int,
+		cert_save(n->fd, ENROL_NODE_CERT, joined->certificate.p, joined->certificate.n,
+			&err),
+		0));
+	snprintf(n->id, sizeof(n->id), "%s", joined->instance_id);
+	key_free(key);
+	buf_fini(&csr);
+	buf_fini(&body);
+}
+
+struct fleet_node *
+fleet_node_new(struct fleet_user *admin, const char *name)
+{
+	struct fleet_node *n = calloc(1, sizeof(*n));
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(ne(ptr, n, NULL));
+	n->world = admin->world;
+	n->kernel = "6.1.0";
+	snprintf(n->dir, sizeof(n->dir), "/tmp/hawser-node-XXXXXX");
+	cr_assert(ne(ptr, mkdtemp(n->dir), NULL));
+	cr_assert(eq(int, dir_open(&n->fd, n->dir, false, &err), 0));
+	n->programs = fake_programs_new(n->world->loop);
+	join(n, admin, name);
+	return n;
+}
+
+void
+fleet_node_on(struct fleet_node *n)
+{
+	struct credentials_config cc = {.loop = n->world->loop,
+		.log = &n->world->log,
+		.dir = n->fd,
+		.on_renewed = on_renewed,
+		.arg = n};
+	struct agent_config ac = {
+		.loop = n->world->loop,
+		.log = &n->world->log,
+		.node_id = n->id,
+		.programs = fake_programs_base(n->programs),
+		.dial = dial,
+		.cancel = cancel,
+		.facts = facts,
+		.on_up = on_up,
+		.on_down = on_down,
+		.on_peer_time = on_peer_time,
+		.on_renew = on_renew,
+		.on_revoked = on_revoked,
+		.arg = n,
+	};
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(eq(int, credentials_new(&n->credentials, &cc, &err), 0), "%s", err.text);
+	n->agent = agent_new(&ac);
+	agent_start(n->agent);
+	world_advance(n->world, 0);
+	world_settle(n->world);
+}
+
+static void
+stop_programs(struct fleet_node *n)
+{
+	agent_free(n->agent);
+	n->agent = NULL;
+	world_settle(n->world);
+	credentials_free(n->credentials);
+	n->credentials = NULL;
+}
+
+void
+fleet_node_off(struct fleet_node *n)
+{
+	pair_detach(fleet_line(&n->lines), PAIR_B);
+	stop_programs(n);
+}
+
+void
+fleet_node_free(struct fleet_node *n)
+{
+	char command[96];
+
+	if (n->agent != NULL)
+		stop_programs(n);
+	world_settle(n->world);
+	free_lines(&n->lines);
+	world_settle(n->world);
+	fake_programs_free(n->programs);
+	fd_close(n->fd);
+	snprintf(command, sizeof(command), "rm -r %s", n->dir);
+	cr_assert(eq(int, system(command), 0));
+	free(n);
+}
+
+enum agent_state
+fleet_node_state(const struct fleet_node *n)
+{
+	struct agent_status st;
+
+	agent_status(n->agent, &st);
+	return st.state;
+}
+
+const char *
+fleet_node_error(const struct fleet_node *n)
+{
+	struct agent_status st;
+
+	agent_status(n->agent, &st);
+	return st.error;
+}
+
+/* --- a user ----------------------------------------------------------------------------------- */
+
+static int
+dial_user(void *arg, struct conn *c, struct hw_err *err)
+{
+	struct fleet_user *u = arg;
+	struct world *w = u->world;
+	int r;
+
+	if (w->relay == NULL)
+		return hw_err_set(err, HW_EUNAVAILABLE, "nobody listens");
+	bool expired = clock_wall(relay_clock(w->relay)) >= u->login->who.not_after;
+	if ((r = relay_admit(w->relay, &u->login->who, expired, SOURCE, err)) < 0)
+		return r;
+	struct pair *line = new_line(&u->lines, w);
+	relay_answers(w, &u->login->who, expired, line);
+	pair_attach(line, PAIR_B, conn_connected(c, pair_transport(line, PAIR_B)));
+	return 0;
+}
+
+static void
+turn(void *arg)
+{
+	struct fleet_user *u = arg;
+
+	world_settle(u->world);
+	world_advance(u->world, 10 * USEC_PER_MSEC);
+}
+
+int
+fleet_user_connect(struct fleet_user *u, struct hw_err *err)
+{
+	struct conn_config config = {
+		.loop = u->world->loop,
+		.log = &u->world->log,
+		.user = u->login->who.id,
+		.timeout = TIMEOUT,
+		.dial = dial_user,
+		.turn = turn,
+		.arg = u,
+	};
+
+	conn_free(u->conn);
+	u->conn = NULL;
+	return conn_open(&u->conn, &config, err);
+}
+
+struct fleet_user *
+fleet_user_new(struct world *w, const char *invite)
+{
+	struct fleet_user *u = calloc(1, sizeof(*u));
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(ne(ptr, u, NULL));
+	u->world = w;
+	u->login = world_user(w, invite);
+	cr_assert(eq(int, fleet_user_connect(u, &err), 0), "%s", err.text);
+	return u;
+}
+
+void
+fleet_user_free(struct fleet_user *u)
+{
+	conn_free(u->conn);
+	world_settle(u->world);
+	free_lines(&u->lines);
+	world_peer_free(u->login);
+	free(u);
+}
+
+void
+fleet_call(struct fleet_user *u, enum op_id op, void *ret, const void *request)
+{
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(eq(int, conn_call(ret, u->conn, op, request, u->world->arena, &err), 0), "%s: %s",
+		op_rows[op].name, err.text);
+}
+
+void
+fleet_user_renew(struct fleet_user *u)
+{
+	struct world *w = u->world;
+	struct msg_renew_certificate_request req = {.csr = world_csr(w)};
+	struct msg_renew_certificate_reply *rep;
+	struct hw_err err = HW_ERR_INIT;
+	X509 *cert = NULL;
+
+	fleet_call(u, OP_renew_certificate, &rep, &req);
+	cr_assert(eq(int, cert_parse(&cert, rep->certificate.p, rep->certificate.n, &err), 0));
+	cr_assert(eq(int, cert_identity(&u->login->who, cert, ca_fleet(relay_ca(w->relay)), &err),
+		0));
+	X509_free(cert);
+	cr_assert(eq(int, fleet_user_connect(u, &err), 0), "%s", err.text);
+}
+
+/* --- a program, as its user sees it ----------------------------------------------------------- */
+
+static void
+on_started(void *arg, const char *session)
+{
+	struct fleet_program *p = arg;
+
+	snprintf(p->session, sizeof(p->session), "%s", session);
+}
+
+static void
+on_output(void *arg, int stream, const uint8_t *bytes, size_t n)
+{
+	struct fleet_program *p = arg;
+
+	cr_assert(eq(int, buf_append(&p->out[stream], bytes, n), 0));
+	remote_consumed(p->remote, stream, n);
+}
+
+static void
+on_room(void *arg)
+{
+	(void)arg;
+}
+
+static void
+on_notice(void *arg, const char *text)
+{
+	(void)arg, (void)text;
+}
+
+static void
+on_exit_of_program(void *arg, const struct remote_exit *e)
+{
+	struct fleet_program *p = arg;
+
+	cr_assert(not(p->over), "it ends once");
+	p->over = true;
+	p->exit = *e;
+	snprintf(p->why, sizeof(p->why), "%s", e->message != NULL ? e->message : "");
+}
+
+static const struct remote_events program_events = {
+	on_started, on_output, on_room, on_notice, on_exit_of_program};
+
+int
+fleet_start(struct fleet_program **ret, struct fleet_user *u, const struct fleet_node *n, int type,
+	const char *command, struct hw_err *err)
+{
+	struct remote_request req = {.type = type,
+		.target = n->id,
+		.command = command,
+		.term = "xterm",
+		.cols = 80,
+		.rows = 24};
+	struct fleet_program *p = calloc(1, sizeof(*p));
+
+	cr_assert(ne(ptr, p, NULL));
+	p->user = u;
+	for (int s = 0; s < STREAMS; s++)
+		buf_init(&p->out[s], WORLD_STREAM_MAX);
+	int r = remote_start(&p->remote, u->conn, &req, u->world->arena, &program_events, p, err);
+	if (r < 0)
+		fleet_program_free(p);
+	else
+		*ret = p;
+	world_settle(u->world);
+	return r;
+}
+
+static struct fleet_program *
+start(struct fleet_user *u, const struct fleet_node *n, int type, const char *command)
+{
+	struct hw_err err = HW_ERR_INIT;
+	struct fleet_program *p;
+
+	cr_assert(eq(int, fleet_start(&p, u, n, type, command, &err), 0), "%s", err.text);
+	return p;
+}
+
+struct fleet_program *
+fleet_shell(struct fleet_user *u, const struct fleet_node *n)
+{
+	return start(u, n, CHANNEL_TYPE_PTY, NULL);
+}
+
+struct fleet_program *
+fleet_exec(struct fleet_user *u, const struct fleet_node *n, const char *command)
+{
+	return start(u, n, CHANNEL_TYPE_EXEC, command);
+}
+
+void
+fleet_program_free(struct fleet_program *p)
+{
+	remote_free(p->remote);
+	for (int s = 0; s < STREAMS; s++)
+		buf_fini(&p->out[s]);
+	free(p);
+}
+
+void
+fleet_type(struct fleet_program *p, const char *text)
+{
+	cr_assert(eq(sz, remote_send(p->remote, text, strlen(text)), strlen(text)));
+	world_settle(p->user->world);
+}
+
+const char *
+fleet_shown(struct fleet_program *p, int stream)
+{
+	return buf_str(&p->out[stream]);
+}
+
+/* --- what must hold --------------------------------------------------------------------------- */
+
+int64_t
+fleet_wait(struct world *w, bool (*done)(const void *of), const void *of, int64_t usec)
+{
+	int64_t begin = clock_mono(&w->clock.clock), took = 0;
+
+	world_settle(w);
+	while (!done(of)) {
+		cr_assert(lt(i64, took, usec), "it did not happen in time");
+		world_advance(w, 100 * USEC_PER_MSEC);
+		took = clock_mono(&w->clock.clock) - begin;
+	}
+	return took;
+}
+
+static void
+check_books(struct fleet_user *u)
+{
+	struct msg_describe_sessions_request active = {.state = SESSION_STATE_ACTIVE};
+	struct msg_describe_sessions_reply *rep;
+	struct world *w = u->world;
+
+	fleet_call(u, OP_describe_sessions, &rep, &active);
+	cr_assert(eq(sz, rep->sessions.n, 0), "%s is still in the books",
+		rep->sessions.n > 0 ? rep->sessions.v[0].session_id : "");
+	cr_assert(eq(sz, world_entries(w, "session.end", NULL, 0),
+			  world_entries(w, "session.start", NULL, 0)),
+		"each start has one end");
+}
+
+void
+fleet_check_idle(struct fleet_user *u, const struct fleet_node *n)
+{
+	struct agent_status st;
+
+	world_settle(u->world);
+	cr_assert(eq(dbl, world_metric(u->world, "sessions"), 0));
+	cr_assert(eq(dbl, world_metric(u->world, "channels"), 0), "the relay has a channel");
+	if (conn_link(u->conn) != NULL) {
+		cr_assert(eq(sz, conn_link(u->conn)->channels.count, 0), "the user has a channel");
+		check_books(u);
+	}
+	if (n == NULL)
+		return;
+	cr_assert(eq(int, fake_programs_count(n->programs)->live, 0), "a program lives");
+	if (n->agent == NULL)
+		return;
+	agent_status(n->agent, &st);
+	cr_assert(eq(int, st.sessions, 0), "the agent has a session");
+	if (n->link != NULL)
+		cr_assert(eq(sz, n->link->channels.count, 0), "the agent has a channel");
+}
