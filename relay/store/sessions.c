@@ -243,10 +243,11 @@ session_finish(struct db *db, const struct session_row *row, struct hw_err *err)
 	hw_assert(is_end(row->status));
 	int r = db_run(db, &n, err,
 		"UPDATE session SET status = $2, live = 0, ended = $3, details = $4, bytes_in = $5,"
-		" bytes_out = $6, exited = $7, exit_status = $8 WHERE id = $1 AND live = 1",
-		"ssisiiii", row->id, enum_text(&enum_SESSION_STATUS, row->status), row->end,
+		" bytes_out = $6, exited = $7, exit_status = $8, run_as = $9"
+		" WHERE id = $1 AND live = 1",
+		"ssisiiiis", row->id, enum_text(&enum_SESSION_STATUS, row->status), row->end,
 		row->details, row->bytes_in, row->bytes_out, (int64_t)row->exited,
-		(int64_t)row->exit_status);
+		(int64_t)row->exit_status, row->run_as);
 	if (r == 0 && n == 0)
 		r = session_exists(db, row->id, err);
 	return r;

@@ -45,8 +45,8 @@ int session_redeem(struct db *db, struct arena *arena, const char *token_hash,
 /* HW_ENOSESSION; HW_ETERMINATED when it has ended. The status is a live one. */
 int session_set_status(struct db *db, const char *id, int status, struct hw_err *err);
 
-/* Ends it: status (Terminated or Failed), end, details, bytes, exit status of the row. One that has
- * ended stays as it is. HW_ENOSESSION. */
+/* Ends it: status (Terminated or Failed), end, details, bytes, exit status, run_as of the row. One
+ * that has ended stays as it is. HW_ENOSESSION. */
 int session_finish(struct db *db, const struct session_row *row, struct hw_err *err);
 
 /* By its id; HW_ENOSESSION. */

@@ -407,3 +407,20 @@ Test(session, those_that_a_stopped_relay_left_open_are_ended_at_its_start)
 		rep->sessions.v[0].status == SESSION_STATUS_TERMINATED);
 	stage_free(&s);
 }
+
+/* Who it ran as when nobody was named is known to the node alone. */
+Test(session, it_is_kept_whom_a_session_ran_as)
+{
+	struct stage s = stage_new(NULL);
+	struct msg_describe_sessions_request req = {.state = SESSION_STATE_HISTORY};
+	struct msg_describe_sessions_reply *rep;
+	struct world_channel *c = world_shell(s.admin, s.node);
+
+	cr_assert_str_eq(s.node->opened->open.run_as, "");
+	channel_close(c->ch, &(struct msg_close){.code = NULL});
+	world_settle(s.w);
+	cr_assert(eq(int, world_call(s.admin, OP_describe_sessions, &req, &rep, NULL), 0));
+	cr_assert(eq(sz, rep->sessions.n, 1));
+	cr_assert_str_eq(rep->sessions.v[0].run_as, "hawser");
+	stage_free(&s);
+}
