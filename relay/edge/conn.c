@@ -59,6 +59,9 @@ conn_expect(struct conn *c, int64_t usec)
 	loop_timer_start(c->server->loop, &c->deadline, usec);
 }
 
+/* A stranger may ask for so many times a head's deadline, on one connection. */
+#define STAYS 6
+
 /* --- life ---------------------------------------------------------------------------------- */
 
 static struct greeting *
@@ -109,6 +112,7 @@ conn_new(struct server *s, enum http_door door, int fd, const struct sockaddr *f
 	TAILQ_INSERT_TAIL(&s->conns, c, entry);
 	s->count++;
 	conn_expect(c, s->head_within);
+	g->until = clock_mono(loop_clock(s->loop)) + STAYS * s->head_within;
 	return c;
 }
 

@@ -173,17 +173,27 @@ say_code(struct conn *c, struct lws *wsi, int code, const char *message)
 
 /* --- doors --------------------------------------------------------------------------------- */
 
+/* Whoever asks again and again keeps a place that others may need: not for ever. */
+static bool
+is_last(const struct conn *c)
+{
+	const struct server *s = c->server;
+
+	return c->door == HTTP_DOOR_MAIN &&
+		clock_mono(loop_clock(s->loop)) + s->head_within >= c->greeting->until;
+}
+
 static int
 say_text(struct conn *c, struct lws *wsi, int status, const char *type, const struct buf *text,
 	bool head)
 {
-	struct http_answer a = {.status = status, .type = type, .head = head};
+	struct http_answer a = {.status = status, .type = type, .head = head, .close = is_last(c)};
 	struct buf answer;
 
 	buf_init(&answer, SIZE_MAX / 2);
 	int r = http_answer(&answer, &a, buf_data(text), text->len);
 	if (r == 0)
-		r = say_and_go_on(c, wsi, &answer);
+		r = a.close ? say_last(c, wsi, &answer) : say_and_go_on(c, wsi, &answer);
 	buf_fini(&answer);
 	return r < 0 ? -1 : 0;
 }

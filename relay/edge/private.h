@@ -40,6 +40,7 @@ struct greeting {
 	char address[46];
 	int fd, wanted; /* in the lobby; wanted: the bytes that it waits for */
 	struct loop_fd *watch;
+	int64_t until;	/* monotonic: how long it may go on asking */
 	const char *op; /* at the door */
 	size_t length, dropped;
 	struct buf body, reply; /* reply: a whole answer */

@@ -477,6 +477,24 @@ def test_slow_heads_are_cut(relays):
     assert m["hawser_header_timeouts_total"] >= 1
 
 
+def test_keeping_alive_has_an_end(relays):
+    """A stranger's place comes back, however lively the stranger; who asks last is told so."""
+    relay = relays(header_timeout_seconds=1)
+    with relay.connect() as sock:
+        start = time.monotonic()
+        data, answers = b"", 0
+        while time.monotonic() < start + 30:
+            sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            data = sock.recv(65536)
+            answers += 1
+            if b"Connection: close" in data:
+                break
+            assert data.endswith(b"ok\n")
+            time.sleep(0.2)
+        assert b"Connection: close" in data and answers > 5
+        assert ended(sock)
+
+
 def test_a_handshake_that_stops_half_way(relays):
     relay = relays(header_timeout_seconds=1)
     with relay.tcp() as raw:
