@@ -44,6 +44,7 @@ struct broker {
 	struct peer *arriving;	       /* likewise, of nodes whose HELLO has not come */
 	TAILQ_HEAD(, session) waiting; /* for the disk */
 	uint64_t sessions_started;
+	size_t call_bytes; /* of all peers' requests that workers have */
 };
 
 /* --- peers ------------------------------------------------------------------------------------ */

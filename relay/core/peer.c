@@ -19,6 +19,7 @@ struct peer_call {
 	struct call call;
 	struct peer *peer;
 	uint64_t id;
+	size_t bytes;
 };
 
 static void
@@ -61,6 +62,15 @@ take_renewal(struct peer *p)
 }
 
 static void
+count_bytes(struct peer_call *pc, int sign)
+{
+	size_t delta = sign < 0 ? (size_t)0 - pc->bytes : pc->bytes;
+
+	pc->peer->call_bytes += delta;
+	pc->peer->broker->call_bytes += delta;
+}
+
+static void
 on_call_done(void *arg)
 {
 	struct peer_call *pc = arg;
@@ -72,6 +82,7 @@ on_call_done(void *arg)
 		link_respond_raw(p->link, pc->id, buf_data(&pc->call.reply), pc->call.reply.len);
 	else if (p->link != NULL)
 		link_respond(p->link, pc->id, pc->call.code, pc->call.message, NULL, NULL);
+	count_bytes(pc, -1);
 	call_fini(&pc->call);
 	free(pc);
 	peer_release(p);
@@ -80,12 +91,13 @@ on_call_done(void *arg)
 static int
 submit_call(struct peer *p, uint64_t id, const char *op, const void *body, size_t n)
 {
-	if (p->holds >= PEER_CALLS_MAX)
+	if (p->holds >= PEER_CALLS_MAX || p->call_bytes + n > PEER_BYTES_MAX ||
+		p->broker->call_bytes + n > ALL_BYTES_MAX)
 		return HW_EFULL;
 	struct peer_call *pc = calloc(1, sizeof(*pc));
 	if (pc == NULL)
 		return HW_ENOMEM;
-	*pc = (struct peer_call){.peer = p, .id = id};
+	*pc = (struct peer_call){.peer = p, .id = id, .bytes = n};
 	int r = call_init(&pc->call, p->broker->env, CALL_MSGPACK, op, body, n);
 	pc->call.who = p->who;
 	pc->call.cert_expired = p->cert_expired;
@@ -97,6 +109,7 @@ submit_call(struct peer *p, uint64_t id, const char *op, const void *body, size_
 		free(pc);
 		return r;
 	}
+	count_bytes(pc, 1);
 	peer_hold(p);
 	return 0;
 }

@@ -26,6 +26,7 @@ struct peer {
 	char source[64];
 	int holds; /* operations and tickets that workers have: the struct stays until they are back
 		    */
+	size_t call_bytes; /* of the requests that workers have */
 	int sessions; /* on this node, or of this user's link; the broker's lock guards it */
 	LIST_HEAD(, session) list; /* and these they are */
 	TAILQ_ENTRY(peer) entry;   /* all that have a link */
@@ -37,7 +38,11 @@ struct peer {
 void peer_hold(struct peer *p);
 void peer_release(struct peer *p);
 
-#define PEER_CALLS_MAX 64 /* more at once are answered with HW_EFULL */
+/* More at once are answered with HW_EFULL: of one link, and the requests' bytes of one and of all.
+ */
+#define PEER_CALLS_MAX 64
+#define PEER_BYTES_MAX (2 << 20)
+#define ALL_BYTES_MAX  (64 << 20)
 
 /* Makes the link. NULL without memory. */
 struct peer *peer_new(struct broker *b, const struct cert_identity *who, bool cert_expired,

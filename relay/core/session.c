@@ -147,6 +147,7 @@ session_sweep(struct session *s, int64_t now)
 	int64_t grace =
 		s->state == SESSION_LIVE ? s->broker->config->grace_seconds * USEC_PER_SEC : 0;
 
+	s->words = 0;
 	if (s->frozen && now - s->frozen_at >= grace)
 		session_conclude(s, HW_ERECORD,
 			"the session could not be recorded any more, so it was ended");

@@ -44,6 +44,7 @@ struct session {
 	int64_t since;		    /* the node was asked */
 	uint64_t echoed;	    /* input below it has its echo mark */
 	uint64_t bytes_in, bytes_out;
+	int words;	  /* CONTROLs of the user since the last sweep */
 	uint64_t skipped; /* output that a stalled terminal was not shown */
 	bool started;	  /* its session.start is in the ledger */
 	bool recorded;	  /* and its start in the journal */

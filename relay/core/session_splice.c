@@ -9,6 +9,10 @@
 	(5 * USEC_PER_SEC) /* a terminal that takes nothing for so long is passed by \
 			    */
 
+/* CONTROLs between two sweeps, a second apart: they go past all credit, into the journal and into
+ * the node's own queue, which others share. */
+#define WORDS_MAX 1000
+
 static void
 close_broken(struct session *s, int code, const char *what)
 {
@@ -101,6 +105,10 @@ session_on_user_control(void *arg, struct channel *ch, const struct msg_control 
 	bool passes = c->type == CONTROL_RESIZE || (c->type == CONTROL_SIGNAL && c->signal != NULL);
 
 	(void)ch;
+	if (++s->words > WORDS_MAX) {
+		close_broken(s, HW_ELIMIT, "control");
+		return;
+	}
 	if (s->to_node != NULL && passes && record_control(s, c) == 0)
 		channel_control(s->to_node, c);
 }

@@ -339,3 +339,98 @@ Test(access, a_node_has_few_links_that_have_not_spoken)
 	world_peer_free(admin);
 	world_free(w);
 }
+
+Test(access, a_flood_of_words_ends_its_session_and_nobody_elses)
+{
+	struct world *w = world_new(NULL);
+	struct world_peer *admin = world_admin(w), *node = world_node(w, admin, "web-01");
+	const struct msg_control size = {.type = CONTROL_RESIZE, .cols = 80, .rows = 24};
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(eq(int, world_connect(node, &err), 0));
+	struct world_channel *other = world_shell(admin, node);
+	struct world_channel *c = world_shell(admin, node);
+	for (int i = 0; i < 3 && !c->closed; i++) {
+		for (int k = 0; k < 300; k++)
+			channel_control(c->ch, &size);
+		world_advance(w, USEC_PER_SEC);
+	}
+	cr_assert(not(c->closed), "a window that is drawn larger");
+	for (int i = 0; i < 5000; i++)
+		channel_control(c->ch, &size);
+	world_settle(w);
+	cr_assert(c->closed);
+	cr_assert(eq(int, c->code, HW_ELIMIT));
+	cr_assert(not(other->closed));
+	cr_assert(node->up);
+	world_peer_free(node);
+	world_peer_free(admin);
+	world_free(w);
+}
+
+static void
+count_full(void *arg, int code, const char *message, const void *body, size_t n)
+{
+	(void)message, (void)body, (void)n;
+	*(size_t *)arg += code == HW_EFULL;
+}
+
+struct held {
+	struct buf messages[64];
+	size_t n;
+};
+
+static bool
+hold_back(void *arg, uint8_t *p, size_t n)
+{
+	struct held *h = arg;
+
+	cr_assert(h->n < 64);
+	buf_init(&h->messages[h->n], n);
+	cr_assert(eq(int, buf_append(&h->messages[h->n++], p, n), 0));
+	return false;
+}
+
+/* All of it comes in one turn of the loop, before any of it is worked on. */
+Test(access, what_waits_for_a_worker_is_bounded_by_its_bytes)
+{
+	struct world *w = world_new(NULL);
+	struct world_peer *admin = world_admin(w);
+	char *command = arena_alloc(w->arena, 120000);
+	struct hw_err err = HW_ERR_INIT;
+	size_t full = 0, small = 0;
+
+	memset(command, 'x', 119999);
+	struct msg_pair parameter = {
+		"command", {(const char *[]){command}, 1}
+	 };
+	struct msg_start_session_request large = {
+		.target = "mi-00000000000000000",
+		.document_name = "AWS-StartInteractiveCommand",
+		.parameters = {&parameter, 1}
+	     };
+	struct held held = {0};
+	pair_tap(admin->pair, PAIR_B, hold_back, &held);
+	for (int i = 0; i < 30; i++)
+		cr_assert(eq(int,
+			link_request(admin->link, &op_rows[OP_start_session], &large, count_full,
+				&full, &err),
+			0));
+	world_settle(w);
+	pair_tap(admin->pair, PAIR_B, NULL, NULL);
+	for (size_t i = 0; i < held.n; i++)
+		pair_send(admin->pair, PAIR_B, buf_data(&held.messages[i]), held.messages[i].len);
+	world_settle(w);
+	for (size_t i = 0; i < held.n; i++)
+		buf_fini(&held.messages[i]);
+	cr_assert(full > 5 && full < 30, "%zu", full);
+	for (int i = 0; i < 60; i++)
+		cr_assert(eq(int,
+			link_request(admin->link, &op_rows[OP_get_caller_identity],
+				&(struct msg_empty){0}, count_full, &small, &err),
+			0));
+	world_settle(w);
+	cr_assert(eq(sz, small, 0), "the room is given back");
+	world_peer_free(admin);
+	world_free(w);
+}
