@@ -386,6 +386,12 @@ append_some(struct buf *out, const char *p, size_t n)
 
 	while (run < n && is_plain((unsigned char)p[run]))
 		run++;
+	/* C1 controls are allowed in JSON, but it is also shown on terminals, which obey them. */
+	if (run == 0 && c == 0xc2 && n > 1 && (unsigned char)p[1] >= 0x80 &&
+		(unsigned char)p[1] < 0xa0) {
+		append_escaped(out, (unsigned char)p[1]);
+		return 2;
+	}
 	if (run == 0 && c >= 0x80) {
 		int len = utf8_next((const uint8_t *)p, n);
 

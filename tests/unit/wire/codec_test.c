@@ -245,6 +245,17 @@ Test(codec, absent_and_empty_are_different_for_texts_only)
 	cr_assert(not(holds(as_json(MSG_ROW(hello), &hello, 0), "Capabilities")));
 }
 
+/* JSON lets them stand; a terminal would obey U+009B as it does ESC [. */
+Test(codec, json_text_steers_no_terminal)
+{
+	struct msg_error e = {.code = "x", .message = "a\033\xc2\x9b"
+							   "2J\x7f\xc3\xa9"};
+
+	cr_assert(holds(as_json(MSG_ROW(error), &e, 0), "\"a\\u001b\\u009b2J\\u007f\xc3\xa9\""));
+	struct msg_error *back = from_json(MSG_ROW(error), as_json(MSG_ROW(error), &e, 0));
+	cr_assert(is(back->message, e.message));
+}
+
 Test(codec, nil_means_absent)
 {
 	struct msg_error *e;
