@@ -1,16 +1,22 @@
 /* hawser status, version. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "client/client.h"
 #include "client/commands.h"
+#include "client/display.h"
 #include "client/duration.h"
 #include "proto/trust/https.h"
 
 static void
 line(struct buf *out, const char *key, const char *value)
 {
-	buf_printf(out, "%-10s%s\n", key, value != NULL ? value : "-");
+	if (value == NULL)
+		value = "-";
+	buf_printf(out, "%-10s", key);
+	display_append(out, value, strlen(value));
+	buf_append_byte(out, '\n');
 }
 
 /* For people; the other formats show the reply as it is. */

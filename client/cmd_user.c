@@ -4,6 +4,7 @@
 
 #include "client/client.h"
 #include "client/commands.h"
+#include "client/display.h"
 #include "client/pages.h"
 
 /* On stdout stands what the new user types, on stderr what to do with it. */
@@ -15,6 +16,8 @@ show_invite(struct client *c, const char *user, const char *invite, int64_t expi
 
 	if (text == NULL)
 		return hw_err_set(err, HW_ENOMEM, "out of memory");
+	if (display_append(NULL, invite, strlen(invite)) != strlen(invite))
+		return hw_err_set(err, HW_EPROTO, "the relay's invite is none");
 	client_say(c, "works once, until %s; %s logs in with", output_time(c, expires), user);
 	client_say(c, "  hawser login '%s' INVITE", c->home.relay);
 	return output_bytes(text, strlen(text), err);

@@ -2,7 +2,9 @@
 
 #include <sys/stat.h>
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +61,26 @@ home_file(char out[PATH_MAX], const struct home *h, const char *name)
 	hw_assert(n > 0 && n < PATH_MAX); /* home_set_path left room */
 }
 
+/* Holds nothing but what is ours. */
+static bool
+is_ours(int dir)
+{
+	static const char *const ours[] = {".", "..", HOME_CONFIG, HOME_KEY, HOME_CERT, HOME_CA};
+	int again = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = again >= 0 ? fdopendir(again) : NULL;
+	const struct dirent *e;
+	size_t i = 0, n = sizeof(ours) / sizeof(ours[0]);
+
+	while (d != NULL && i < n && (e = readdir(d)) != NULL)
+		for (i = 0; i < n && strcmp(ours[i], e->d_name) != 0; i++)
+			;
+	if (d != NULL)
+		closedir(d);
+	else
+		fd_close(again);
+	return d != NULL && i < n;
+}
+
 int
 home_open(int *fd, const struct home *h, bool make, struct hw_err *err)
 {
@@ -66,7 +88,8 @@ home_open(int *fd, const struct home *h, bool make, struct hw_err *err)
 
 	if ((r = dir_open(&dir, h->path, make, err)) < 0)
 		return r;
-	if (make && fchmod(dir, 0700) < 0) {
+	/* Whoever says --home /tmp wants /tmp to stay as it is: our files have modes of their own. */
+	if (make && is_ours(dir) && fchmod(dir, 0700) < 0) {
 		r = hw_err_sys(err, "cannot make %s private", h->path);
 		fd_close(dir);
 		return r;

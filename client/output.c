@@ -97,9 +97,12 @@ append_name(struct buf *out, const char *name)
 {
 	if (name == NULL || name[0] == '\0')
 		return;
-	/* A line of its own, whatever is in it. */
-	for (const char *at = name; *at != '\0'; at++)
-		buf_append_byte(out, (unsigned char)*at < ' ' || *at == 0x7f ? '?' : (uint8_t)*at);
+	/* A line of its own, whatever is in it, and nothing that a terminal obeys. */
+	for (const uint8_t *at = (const uint8_t *)name; *at != '\0'; at++) {
+		bool c1 = at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0;
+		at += c1;
+		buf_append_byte(out, *at < ' ' || *at == 0x7f || c1 ? '?' : *at);
+	}
 	buf_append_byte(out, '\n');
 }
 

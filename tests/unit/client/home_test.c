@@ -96,3 +96,27 @@ Test(home, is_found_by_option_environment_and_default)
 	cr_assert(eq(int, home_find(&h, NULL, NULL), 0));
 	cr_assert_str_eq(h.path, "/home/alice/.config/hawser");
 }
+
+Test(home, a_directory_of_other_things_keeps_its_modes)
+{
+	char other[PATH_MAX + 16];
+	struct home h = {0};
+	struct stat st;
+
+	scratch(&h);
+	strcpy(h.relay, "https://relay.example.net:8443#sha256:00");
+	strcpy(h.user, "alice");
+	cr_assert(eq(int, home_save(&h, NULL), 0));
+	snprintf(other, sizeof(other), "%s/other", h.path);
+	cr_assert(eq(int, mkdir(other, 0755), 0));
+	cr_assert(eq(int, chmod(h.path, 0755), 0));
+	cr_assert(eq(int, home_save(&h, NULL), 0));
+	cr_assert(eq(int, stat(h.path, &st), 0));
+	cr_assert(eq(uint, st.st_mode & 0777, 0755));
+	rmdir(other);
+	cr_assert(eq(int, home_save(&h, NULL), 0));
+	cr_assert(eq(int, stat(h.path, &st), 0));
+	cr_assert(eq(uint, st.st_mode & 0777, 0700));
+	cr_assert(eq(int, home_forget(&(bool){false}, &h, NULL), 0));
+	remove_scratch(&h);
+}
