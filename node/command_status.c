@@ -25,6 +25,21 @@ stopped(struct buf *out, int dir, bool json, const char *why, struct hw_err *err
 	return 0;
 }
 
+/* It comes from a process that the network may have taken over, and goes to root's terminal. */
+static void
+defuse(struct buf *text)
+{
+	uint8_t *p = text->len > 0 ? (uint8_t *)buf_data(text) : NULL;
+
+	for (size_t i = 0; i < text->len; i++) {
+		bool c1 = i > 0 && p[i - 1] == 0xc2 && p[i] >= 0x80 && p[i] < 0xa0;
+		if ((p[i] < 0x20 && p[i] != '\n') || p[i] == 0x7f || c1)
+			p[i] = '?';
+		if (c1)
+			p[i - 1] = '?';
+	}
+}
+
 static int
 show(struct buf *out, bool *connected, const char *path, bool json, struct hw_err *err)
 {
@@ -72,6 +87,7 @@ command_status(const struct command *self, int argc, char **argv)
 		return command_usage(self, "-o %s: text or json", form);
 	buf_init(&out, 65536);
 	r = show(&out, &connected, dir, strcmp(form, "json") == 0, &err);
+	defuse(&out);
 	if (r == 0)
 		fwrite(buf_data(&out), 1, out.len, stdout);
 	buf_fini(&out);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "node/credentials.h"
+#include "proto/base/clock.h"
 #include "proto/base/file.h"
 
 #define CONF_MAX 16384
@@ -113,19 +114,25 @@ node_config_load(struct node_config *ret, int dir, struct hw_err *err)
 int
 node_config_explain(int dir, const char *path, struct hw_err *err)
 {
+	char since[RFC3339_LEN + 1] = "";
 	struct buf when;
+	int64_t wall;
 	int r;
 
 	buf_init(&when, 256);
-	if (file_read(&when, dir, NODE_DEREGISTERED, NULL) == 0 && buf_str(&when) != NULL)
+	if (file_read(&when, dir, NODE_DEREGISTERED, NULL) == 0 && buf_str(&when) != NULL) {
+		/* The network process wrote it, and root is told: nothing but a time. */
+		snprintf(since, sizeof(since), "%.*s", (int)strcspn(buf_str(&when), "\n"),
+			buf_str(&when));
 		r = hw_err_set(err, HW_EREVOKED,
-			"the relay deregistered this node at %.*s; to make it a node again: hawser-node "
+			"the relay deregistered this node at %s; to make it a node again: hawser-node "
 			"join URL ID:CODE --dir %s",
-			(int)strcspn(buf_str(&when), "\n"), buf_str(&when), path);
-	else
+			rfc3339_parse(&wall, since) == 0 ? since : "an unknown time", path);
+	} else {
 		r = hw_err_set(err, HW_ENOTFOUND,
 			"%s is not joined to a fleet: hawser-node join URL ID:CODE --dir %s", path,
 			path);
+	}
 	buf_fini(&when);
 	return r;
 }

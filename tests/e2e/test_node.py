@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 
 from support.relay import PATIENCE, program, wait_until
@@ -128,3 +129,23 @@ def test_status_as_json(agent):
     said = json.loads(status(agent, "-o", "json").stdout)
     assert said["Name"] == "web-01" and said["State"] == "connected" and said["Sessions"] == 0
     assert said["InstanceId"].startswith("mi-") and said["CertificateAuthority"].startswith("sha256:")
+
+
+def test_status_passes_nothing_on_that_steers_the_terminal(agent):
+    """Who answers may be in other hands; who asks may be root."""
+    agent.stop()
+    with socket.socket(socket.AF_UNIX) as liar:
+        path = os.path.join(agent.dir, "status.sock")
+        liar.bind(f"/proc/self/fd/{os.open(agent.dir, os.O_RDONLY)}/status.sock" if len(path) > 100 else path)
+        liar.listen()
+        asking = subprocess.Popen([program("hawser-node"), "status", "--dir", agent.dir], stdout=subprocess.PIPE)
+        there, _ = liar.accept()
+        there.sendall("1state \x1b]0;owned\x07 \u009b2J\n\0{}\0".encode())
+        there.close()
+        assert asking.communicate(timeout=PATIENCE)[0] == b"state ?]0;owned? ??2J\n"
+    with open(os.path.join(agent.dir, "deregistered"), "w", encoding="utf-8") as f:
+        f.write("\x1b[2J\n")
+    os.remove(os.path.join(agent.dir, "node.crt"))
+    os.remove(path)
+    said = status(agent).stdout
+    assert "deregistered" in said and "\x1b" not in said
