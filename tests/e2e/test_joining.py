@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import subprocess
+from datetime import datetime, timezone
 
 from support.fleet import Client
 from support.relay import PATIENCE, program, wait_until
@@ -88,6 +89,14 @@ def test_facts_are_reported(client, agent):
     assert facts["PlatformType"] == "Linux"
     assert facts["KernelVersion"] == os.uname().release
     assert facts["ComputerName"] == os.uname().nodename
+
+
+def test_the_relays_time_is_kept_for_a_start_without_a_clock(agent):
+    kept = os.path.join(agent.dir, "relay.time")
+    wait_until(lambda: os.path.exists(kept), "the relay's time")
+    with open(kept, encoding="utf-8") as f:
+        told = datetime.fromisoformat(f.read().strip().replace("Z", "+00:00"))
+    assert abs((datetime.now(timezone.utc) - told).total_seconds()) < 120
 
 
 def test_a_removed_node_is_cut_and_stays_out(client, agent):

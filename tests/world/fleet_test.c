@@ -403,6 +403,74 @@ Test(fleet, a_relay_that_is_killed_ends_its_shells_and_they_are_in_the_books)
 	story_end(&s);
 }
 
+/* At whatever point of its output an exec is when the relay goes. */
+Test(fleet, a_relay_that_is_killed_while_output_flows_leaves_a_whole_recording)
+{
+	for (int turns = 0; turns < 4; turns++) {
+		struct story s = story_new();
+		struct hw_err err = HW_ERR_INIT;
+		struct fleet_program *p = fleet_exec(s.admin, s.node, "cat");
+
+		for (int i = 0; i < turns; i++)
+			fleet_type(p, "line\n");
+		cr_assert(eq(sz, remote_send(p->remote, "last\n", 5), 5)); /* on its way */
+		kill_relay(&s);
+		cr_assert(p->over && !p->exit.exited);
+		cr_assert(runs_nothing(s.node));
+		cr_assert(eq(int, fleet_user_connect(s.admin, &err), 0), "%s", err.text);
+		struct record r = read_record(s.admin, p->session);
+		cr_assert(r.complete);
+		cr_assert(ge(sz, r.shown.len, p->out[STREAM_OUT].len),
+			"more was shown than recorded");
+		cr_assert(eq(int,
+			memcmp(buf_data(&r.shown), buf_data(&p->out[STREAM_OUT]),
+				p->out[STREAM_OUT].len),
+			0));
+		record_fini(&r);
+		fleet_program_free(p);
+		story_end(&s);
+	}
+}
+
+Test(fleet, an_agent_that_is_stopped_ends_its_programs_and_says_so)
+{
+	struct story s = story_new();
+	struct fleet_program *p = fleet_shell(s.admin, s.node);
+	struct hw_err err = HW_ERR_INIT;
+
+	agent_stop(s.node->agent, "the agent was stopped");
+	world_settle(s.w);
+	cr_assert(runs_nothing(s.node));
+	cr_assert(p->over && !p->exit.exited);
+	cr_assert(gt(sz, strlen(p->why), 0));
+	int dials = s.node->dials;
+	world_advance(s.w, 60 * MINUTE);
+	cr_assert(eq(int, s.node->dials, dials));
+	fleet_program_free(p);
+	cr_assert(eq(int, fleet_start(&p, s.admin, s.node, CHANNEL_TYPE_PTY, NULL, &err),
+		HW_EOFFLINE));
+	story_end(&s);
+}
+
+Test(fleet, a_session_that_is_terminated_is_the_only_one_that_ends)
+{
+	struct story s = story_new();
+	struct fleet_program *p = fleet_shell(s.admin, s.node), *q = fleet_shell(s.admin, s.node);
+	struct msg_terminate_session_request req = {.session_id = p->session};
+
+	fleet_call(s.admin, OP_terminate_session, &(void *){NULL}, &req);
+	world_advance(s.w, USEC_PER_SEC);
+	cr_assert(p->over && !p->exit.exited);
+	cr_assert(eq(int, p->exit.code, HW_ETERMINATED));
+	cr_assert(not(q->over));
+	cr_assert(eq(int, fake_programs_count(s.node->programs)->live, 1));
+	fleet_type(q, "exit 1\r");
+	cr_assert(q->over && q->exit.exited);
+	fleet_program_free(p);
+	fleet_program_free(q);
+	story_end(&s);
+}
+
 /* --- the dead --------------------------------------------------------------------------------- */
 
 /* Neither end can send; nobody is told. */
@@ -618,6 +686,38 @@ Test(fleet, an_agent_without_its_relay_for_a_month_comes_back_by_itself)
 	cr_assert(eq(int, s.node->renewals, 1));
 	cr_assert(eq(int, describe(&s).ping_status, PING_STATUS_ONLINE));
 	check_exec(&s);
+	story_end(&s);
+}
+
+static bool
+lose(void *arg, uint8_t *p, size_t n)
+{
+	(void)arg, (void)p, (void)n;
+	return false;
+}
+
+/* The relay has issued a new certificate each time, and the node has none of them. */
+Test(fleet, a_node_whose_renewals_answers_are_lost_is_not_locked_out)
+{
+	struct story s = story_new();
+	struct cert_identity first = certificate(&s), last;
+
+	for (int i = 0; i < 5; i++) {
+		pair_tap(fleet_line(&s.node->lines), PAIR_A, lose, NULL);
+		credentials_renew(s.node->credentials);
+		world_settle(s.w);
+		pair_drop(fleet_line(&s.node->lines), "the cable was cut");
+		fleet_wait(s.w, is_connected, s.node, ONE_DIAL);
+	}
+	last = certificate(&s);
+	cr_assert_str_eq(first.serial, last.serial);
+	credentials_renew(s.node->credentials);
+	world_settle(s.w);
+	cr_assert(eq(int, s.node->renewals, 1));
+	pair_drop(fleet_line(&s.node->lines), "the cable was cut");
+	fleet_wait(s.w, is_connected, s.node, ONE_DIAL);
+	check_exec(&s);
+	cr_assert(eq(sz, world_entries(s.w, "alarm", NULL, 0), 0));
 	story_end(&s);
 }
 
