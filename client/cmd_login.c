@@ -133,6 +133,8 @@ run_login(struct client *c, const struct input *in, struct hw_err *err)
 	fd_close(dir);
 	if (r == HW_EINVITE)
 		client_hint(c, "ask an administrator for a new one: hawser user invite NAME");
+	if (r == HW_EUNAVAILABLE || r == HW_ETIMEOUT)
+		client_hint(c, "see whether the relay runs, and whether a firewall is between");
 	if (r < 0 || (r = save_login(c, &url, &result, err)) < 0)
 		return r;
 	if (before.user[0] != '\0' && strcmp(before.user, c->home.user) != 0)

@@ -154,6 +154,10 @@ no_such_command(struct client *c, int argc, char **argv)
 	if (word != argv[0]) {
 		client_hint(c, "hawser %s --help", argv[0]);
 		hw_err_set(&err, HW_EUSAGE, "%s has no command '%s'", argv[0], word);
+	} else if (word[0] == '-') {
+		client_hint(c, "hawser --help");
+		hw_err_set(&err, HW_EUSAGE, "no option '%s' before the command; those of a command follow it",
+			word);
 	} else {
 		client_hint(c, "hawser --help");
 		hw_err_set(&err, HW_EUSAGE, "there is no command '%s'", word);
