@@ -16,6 +16,7 @@
 #include "proto/base/list.h"
 #include "proto/wire/frame.h"
 #include "proto/wire/resolve.h"
+#include "proto/wire/send_soon.h"
 #include "proto/wire/ws_tls.h"
 
 _Static_assert(LINK_HEADROOM >= LWS_PRE,
@@ -68,6 +69,7 @@ struct ws_dial {
 	struct addrinfo *found, *next; /* next: not tried yet */
 	struct lws *wsi;	       /* NULL: none, or no longer ours */
 	struct link *link;
+	struct send_soon soon;
 	struct buf message; /* of which pieces have come */
 	unsigned pieces;
 	enum lws_close_status closing; /* what the peer is told, and why */
@@ -104,6 +106,7 @@ let_go(struct ws_dial *d)
 	struct lws *wsi = d->wsi;
 
 	d->wsi = NULL;
+	send_soon_fini(&d->soon);
 	if (wsi != NULL)
 		lws_set_wsi_user(wsi, NULL);
 	return wsi;
@@ -343,14 +346,21 @@ dial_from(struct link_transport *t)
 	return container_of(t, struct ws_dial, transport);
 }
 
+/* On libevent this takes effect at once, from outside of libwebsockets' callbacks too. */
+static void
+ask_to_write(struct ws_dial *d)
+{
+	if (d->wsi != NULL)
+		lws_callback_on_writable(d->wsi);
+}
+
 static void
 want_write(struct link_transport *t)
 {
 	struct ws_dial *d = dial_from(t);
 
-	/* On libevent this takes effect at once, from outside of libwebsockets' callbacks too. */
-	if (d->wsi != NULL)
-		lws_callback_on_writable(d->wsi);
+	if (d->state != DIAL_UP || !send_soon(&d->soon))
+		ask_to_write(d);
 }
 
 /* The next chance to write, which comes when all before it is written, ends the connection. */
@@ -362,8 +372,9 @@ close_transport(struct link_transport *t)
 	d->link = NULL;
 	d->state = DIAL_CLOSING;
 	d->closing = LWS_CLOSE_STATUS_NORMAL;
+	send_soon_fini(&d->soon);
 	loop_timer_start(d->client->loop, &d->timer, CLOSE_WITHIN);
-	want_write(t);
+	ask_to_write(d);
 }
 
 static void
@@ -375,6 +386,8 @@ set_socket_options(struct lws *wsi)
 	setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
 }
 
+static void write_unasked(void *arg);
+
 static int
 on_established(struct ws_dial *d, struct lws *wsi)
 {
@@ -384,6 +397,7 @@ on_established(struct ws_dial *d, struct lws *wsi)
 	freeaddrinfo(d->found);
 	d->found = d->next = NULL;
 	set_socket_options(wsi);
+	send_soon_init(&d->soon, d->client->loop, write_unasked, d);
 	d->link = d->events->on_connected(d->arg, &d->transport);
 	return d->link != NULL ? 0 : -1;
 }
@@ -454,20 +468,40 @@ say_goodbye(const struct ws_dial *d, struct lws *wsi)
 	return -1;
 }
 
+/* -1: the connection cannot be written to any more. */
 static int
-on_writable(struct ws_dial *d, struct lws *wsi)
+write_one(struct ws_dial *d)
 {
 	size_t n = 0;
 	bool more = false;
 
+	uint8_t *p = link_writable(d->link, &n, &more);
+	if (p != NULL && lws_write(d->wsi, p, n, LWS_WRITE_BINARY) < (int)n)
+		return -1;
+	send_soon_wrote(&d->soon, n);
+	if (more && d->link != NULL)
+		ask_to_write(d);
+	return 0;
+}
+
+static void
+write_unasked(void *arg)
+{
+	struct ws_dial *d = arg;
+
+	if (lws_partial_buffered(d->wsi))
+		ask_to_write(d);
+	else if (write_one(d) < 0)
+		lws_set_timeout(d->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+}
+
+static int
+on_writable(struct ws_dial *d, struct lws *wsi)
+{
 	if (d->link == NULL)
 		return say_goodbye(d, wsi);
-	uint8_t *p = link_writable(d->link, &n, &more);
-	if (p != NULL && lws_write(wsi, p, n, LWS_WRITE_BINARY) < (int)n)
-		return -1;
-	if (more && d->link != NULL)
-		lws_callback_on_writable(wsi);
-	return 0;
+	send_soon_asked(&d->soon);
+	return write_one(d);
 }
 
 static void

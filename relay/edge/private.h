@@ -11,6 +11,7 @@
 #include "proto/base/list.h"
 #include "proto/base/log.h"
 #include "proto/wire/link.h"
+#include "proto/wire/send_soon.h"
 #include "relay/core/relay.h"
 #include "relay/edge/admission.h"
 #include "relay/edge/http.h"
@@ -62,6 +63,7 @@ struct conn {
 
 	struct link *link; /* in CONN_LINK, and only there */
 	struct link_transport transport;
+	struct send_soon soon;
 	struct buf message; /* one that comes in pieces */
 	unsigned pieces;
 };

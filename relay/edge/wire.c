@@ -24,7 +24,8 @@ want_write(struct link_transport *t)
 	struct conn *c = conn_from(t);
 
 	/* With libevent underneath this takes effect at once: the loop need not be woken. */
-	lws_callback_on_writable(c->wsi);
+	if (!send_soon(&c->soon))
+		lws_callback_on_writable(c->wsi);
 }
 
 static void
@@ -32,6 +33,7 @@ detach(struct conn *c)
 {
 	c->link = NULL;
 	c->server->links--;
+	send_soon_fini(&c->soon);
 	buf_fini(&c->message);
 }
 
@@ -47,6 +49,8 @@ close_transport(struct link_transport *t)
 	lws_callback_on_writable(c->wsi);
 }
 
+static void write_unasked(void *arg);
+
 int
 wire_up(struct conn *c, struct lws *wsi)
 {
@@ -58,6 +62,7 @@ wire_up(struct conn *c, struct lws *wsi)
 	c->wsi = wsi;
 	c->transport = (struct link_transport){.want_write = want_write, .close = close_transport};
 	buf_init(&c->message, FRAME_MESSAGE_MAX);
+	send_soon_init(&c->soon, s->loop, write_unasked, c);
 	struct link *link = relay_link(s->relay, &g->who, g->expired, g->address, &c->transport);
 	if (link == NULL)
 		return -1;
@@ -127,24 +132,44 @@ wire_receive(struct conn *c, struct lws *wsi, const void *p, size_t n)
 
 /* --- out ----------------------------------------------------------------------------------- */
 
-int
-wire_writable(struct conn *c, struct lws *wsi)
+/* -1: the connection cannot be written to any more. */
+static int
+write_one(struct conn *c)
 {
 	size_t n = 0;
 	bool more = false;
 
+	if (c->server->relay != NULL) /* otherwise server_quiesce() did */
+		relay_before_write(c->server->relay);
+	uint8_t *p = link_writable(c->link, &n, &more);
+	if (p != NULL && lws_write(c->wsi, p, n, LWS_WRITE_BINARY) < (int)n)
+		return -1;
+	send_soon_wrote(&c->soon, n);
+	if (more && c->link != NULL)
+		lws_callback_on_writable(c->wsi);
+	return 0;
+}
+
+static void
+write_unasked(void *arg)
+{
+	struct conn *c = arg;
+
+	if (lws_partial_buffered(c->wsi))
+		lws_callback_on_writable(c->wsi);
+	else if (write_one(c) < 0)
+		conn_close(c);
+}
+
+int
+wire_writable(struct conn *c, struct lws *wsi)
+{
 	if (c->link == NULL) {
 		bool stopping = c->server->relay == NULL;
 		lws_close_reason(wsi,
 			stopping ? LWS_CLOSE_STATUS_GOINGAWAY : LWS_CLOSE_STATUS_NORMAL, NULL, 0);
 		return -1;
 	}
-	if (c->server->relay != NULL) /* otherwise server_quiesce() did */
-		relay_before_write(c->server->relay);
-	uint8_t *p = link_writable(c->link, &n, &more);
-	if (p != NULL && lws_write(wsi, p, n, LWS_WRITE_BINARY) < (int)n)
-		return -1;
-	if (more && c->link != NULL)
-		lws_callback_on_writable(wsi);
-	return 0;
+	send_soon_asked(&c->soon);
+	return write_one(c);
 }
