@@ -7,7 +7,7 @@
 
 /* Of each stream that we receive. A terminal's is small: what is on its way is what Ctrl-C waits
  * for. */
-#define WINDOW_PTY  (64 << 10)
+#define WINDOW_PTY  (256 << 10)
 #define WINDOW_EXEC (1 << 20)
 
 #define EXIT_OURS 255
