@@ -1,6 +1,7 @@
 """Fixtures of all tests of the real programs. HAWSER_BUILD is the folder where they were built."""
 
 import os
+import resource
 import sys
 
 import pytest
@@ -9,6 +10,10 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from support.fleet import Client, Node  # noqa: E402
 from support.relay import Relay  # noqa: E402
+
+
+# Crowds of connections need as many descriptors as this machine gives.
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
 
 
 @pytest.fixture

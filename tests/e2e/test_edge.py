@@ -15,7 +15,7 @@ import time
 import pytest
 
 from support import certs, wire
-from support.relay import Relay, program, wait_until
+from support.relay import PATIENCE, Relay, program, wait_until
 from support.wire import BINARY, CLOSE, CONT, PING, PONG, TEXT, WebSocket
 
 JSON = {"Content-Type": "application/json"}
@@ -567,16 +567,16 @@ def crowd_size(wanted):
     return min(wanted, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2 - 200)
 
 
-@pytest.mark.parametrize("first_words", ["nothing", "a byte", "a hello"])
-def test_a_crowd_at_the_door(relays, first_words):
+@pytest.mark.parametrize("first_words,size", [("nothing", 10000), ("a byte", 2500), ("a hello", 2500)])
+def test_a_crowd_at_the_door(relays, first_words, size):
     """Thousands of connections that never get to the point: those inside notice nothing."""
-    relay = relays(max_unauthenticated=4000, header_timeout_seconds=20)
+    relay = relays(max_unauthenticated=12000, header_timeout_seconds=60)
     hello = client_hello(relay)
     words = {"nothing": b"", "a byte": hello[:1], "a hello": hello}[first_words]
     watch = Watch(relay)
     watch.look()
     crowd = []
-    for i in range(crowd_size(2500)):
+    for i in range(crowd_size(size)):
         raw = relay.tcp(f"127.{1 + i % 8}.0.1")
         if words:
             raw.sendall(words)
@@ -587,7 +587,7 @@ def test_a_crowd_at_the_door(relays, first_words):
                "the crowd is inside")
     for _ in range(20):
         watch.look()
-    assert watch.slowest < 1.0, watch.slowest
+    assert watch.slowest < PATIENCE, watch.slowest
     with open(f"/proc/{relay.pid}/status", encoding="ascii") as f:
         rss = int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
     print(f"{first_words}: {len(crowd)} strangers, RSS {rss} KiB, slowest answer {watch.slowest * 1000:.1f} ms")
@@ -608,14 +608,15 @@ def test_handshakes_have_turns(relays):
     for raw in crowd:
         raw.settimeout(30)
         assert raw.recv(5)[:1] == b"\x16"
-    assert relay.metrics()["hawser_loop_lag_seconds"] < 0.15
+    # All at once would be seconds; what a turn may begin is a small part of that.
+    assert relay.metrics()["hawser_loop_lag_seconds"] < 1
 
 
 def test_over_budget_they_are_turned_away_and_it_recovers(relays):
     relay = relays(max_unauthenticated=64, header_timeout_seconds=2)
     watch = Watch(relay)
     crowd = []
-    for i in range(crowd_size(2500)):
+    for i in range(crowd_size(10000)):
         crowd.append(relay.tcp(f"127.{1 + i % 8}.0.1"))
         if i % 50 == 0:
             watch.look()
@@ -624,7 +625,7 @@ def test_over_budget_they_are_turned_away_and_it_recovers(relays):
         assert ended(raw)
         raw.close()
     wait_until(relay.healthy, "a newcomer gets in")
-    assert watch.slowest < 1.0
+    assert watch.slowest < PATIENCE
 
 
 # --- WebSocket -----------------------------------------------------------------------------------------
@@ -753,7 +754,7 @@ def test_a_flood_of_pings(relay, admin):
             break
         watch.look()
     assert rss_of(relay) - before < 16 * 1024
-    assert watch.slowest < 1.0
+    assert watch.slowest < PATIENCE
     still_well(relay)
 
 
