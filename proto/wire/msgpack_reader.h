@@ -1,6 +1,7 @@
 /*
- * A bounded cursor over msgpack: it reads what is there, allocates nothing, and never trusts a count.
- * msgpack-c's own unpacker takes gigabytes for five hostile bytes, so it is not used on input.
+ * A bounded cursor over msgpack: it reads what is there, allocates nothing, and never trusts a
+ * count. msgpack-c's own unpacker takes gigabytes for five hostile bytes, so it is not used on
+ * input.
  */
 #ifndef HAWSER_WIRE_MSGPACK_READER_H
 #define HAWSER_WIRE_MSGPACK_READER_H
@@ -13,8 +14,9 @@ struct mp_reader {
 	const uint8_t *p, *end;
 };
 
-/* Each reads one value and moves on, or returns false and leaves the cursor where it was: the value is
- * of another type, or cut off. Counts of arrays and maps are never above the bytes left (two a pair). */
+/* Each reads one value and moves on, or returns false and leaves the cursor where it was: the value
+ * is of another type, or cut off. Counts of arrays and maps are never above the bytes left (two a
+ * pair). */
 bool mp_uint(struct mp_reader *r, uint64_t *v);
 bool mp_int(struct mp_reader *r, int64_t *v); /* also unsigned values up to INT64_MAX */
 bool mp_bool(struct mp_reader *r, bool *v);

@@ -1,6 +1,7 @@
 #include "proto/wire/send_soon.h"
 
-/* The first call is in the middle of the turn's end: what was queued behind it may have more to send. */
+/* The first call is in the middle of the turn's end: what was queued behind it may have more to
+ * send. */
 static void
 on_turn_end(void *arg)
 {

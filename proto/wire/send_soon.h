@@ -1,7 +1,8 @@
 /*
- * Writing at the end of the loop's turn instead of waiting for the poller to say that the socket has room: for the
- * few bytes of a keystroke the question costs more than the answer. A transport embeds one, and may write so many
- * bytes unasked; after that it asks the poller once, so that what lies in the kernel stays bounded.
+ * Writing at the end of the loop's turn instead of waiting for the poller to say that the socket
+ * has room: for the few bytes of a keystroke the question costs more than the answer. A transport
+ * embeds one, and may write so many bytes unasked; after that it asks the poller once, so that what
+ * lies in the kernel stays bounded.
  *
  * docs/decisions/writing-unasked.md says why.
  */
@@ -21,8 +22,8 @@ struct send_soon {
 
 #define SEND_UNASKED_MAX (64 * 1024)
 
-/* write(arg) is called once at the end of a turn in which send_soon() was, after what other tasks of the turn's end
- * have queued, so that it leaves in one message. */
+/* write(arg) is called once at the end of a turn in which send_soon() was, after what other tasks
+ * of the turn's end have queued, so that it leaves in one message. */
 void send_soon_init(struct send_soon *s, struct loop *loop, void (*write)(void *arg), void *arg);
 void send_soon_fini(struct send_soon *s); /* a zeroed one is fine */
 
