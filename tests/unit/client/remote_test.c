@@ -153,8 +153,8 @@ Test(remote, output_that_is_not_consumed_stops_its_sender)
 	s.hold = true;
 	while (channel_write(r->channel, STREAM_OUT, text, sizeof(text)) > 0)
 		run(&s);
-	cr_assert(eq(sz, s.out[STREAM_OUT].len, 65536));
-	remote_consumed(s.remote, STREAM_OUT, 65536);
+	cr_assert(eq(sz, s.out[STREAM_OUT].len, 262144));
+	remote_consumed(s.remote, STREAM_OUT, 262144);
 	run(&s);
 	cr_assert(gt(sz, channel_write(r->channel, STREAM_OUT, text, sizeof(text)), 0));
 	end(&s);
