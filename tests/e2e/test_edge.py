@@ -412,7 +412,8 @@ def test_more_body_than_said(relay):
     b"GET /" + b"a" * 20000 + b" HTTP/1.1\r\n\r\n", b"GET /healthz HTTP/1.1\r\nX: " + b"y" * 100000,
     b"GET /healthz HTTP/1.1\r\n" + b"".join(b"X-%d: y\r\n" % i for i in range(5000)) + b"\r\n",
     b"GET /healthz HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
-    b"\x16\x03\x01\x00\x05hello", os.urandom(5000)])
+    b"\x16\x03\x01\x00\x05hello", os.urandom(5000)],
+    ids=lambda g: f"{len(g)} bytes")
 def test_http_garbage(relay, data):
     """Whatever it is answered, if at all, the connection ends and the relay goes on."""
     with relay.connect() as sock:
@@ -796,7 +797,8 @@ def test_close_is_answered(relay, ws):
     wire.pack("hello"), wire.pack([99, 0]), wire.pack([wire.REQUEST, 0, 1, "GetCallerIdentity", {}]),
     wire.pack([wire.HELLO, 1, {}]), wire.pack([wire.HELLO, 0, {}]), wire.pack([wire.HELLO, 0, "x"]),
     wire.pack([wire.HELLO, 0, wire.Link.hello("user", "admin", VersionMin=9, VersionMax=9)]),
-    wire.pack([wire.HELLO, 0, wire.Link.hello("user", "admin")])[:-1], os.urandom(2000)])
+    wire.pack([wire.HELLO, 0, wire.Link.hello("user", "admin")])[:-1], os.urandom(2000)],
+    ids=lambda g: f"{len(g)} bytes")
 def test_garbage_before_hello(relay, ws, garbage):
     ws.send(garbage or b"\xc0")
     ws.closed()
@@ -806,7 +808,7 @@ def test_garbage_before_hello(relay, ws, garbage):
 
 @pytest.mark.parametrize("garbage", [
     b"\xc1", b"\x9f\xff", wire.pack([99, 0]), wire.pack([6, 5, 1, 0, b"data"]), wire.pack([wire.HELLO, 0, {}]),
-    os.urandom(5000)])
+    os.urandom(5000)], ids=lambda g: f"{len(g)} bytes")
 def test_garbage_on_a_link(relay, admin, garbage):
     link = relay.link(admin)
     link.send(garbage)

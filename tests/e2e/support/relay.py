@@ -4,6 +4,7 @@ import base64
 import http.client
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -30,10 +31,22 @@ def wait_until(condition, what, seconds=PATIENCE):
         time.sleep(0.01)
 
 
+_given = set()
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """One that can be bound, below those that connections get by themselves, and never the same twice."""
+    while True:
+        port = random.randrange(10240, 32000)
+        if port in _given:
+            continue
+        _given.add(port)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 def program(name):
