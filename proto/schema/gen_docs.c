@@ -313,7 +313,10 @@ resource_text(enum op_resource resource)
 		[RESOURCE_SESSION] = "the session",
 		[RESOURCE_ACTIVATION] = "the activation",
 		[RESOURCE_USER] = "the user",
+		[RESOURCE_GROUP] = "the group",
+		[RESOURCE_POLICY] = "the policy",
 		[RESOURCE_TAGGED] = "the tagged resource",
+		[RESOURCE_LISTED] = "each item",
 	};
 
 	return texts[resource];
@@ -345,7 +348,7 @@ static void
 print_resource(FILE *out, const struct op_row *op)
 {
 	fputs(resource_text(op->resource), out);
-	if (op->resource != RESOURCE_ANY)
+	if (strcmp(op->field, "none") != 0)
 		fprintf(out, " in `%s`", field_wire(op->request(), op->field));
 }
 

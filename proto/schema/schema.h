@@ -13,7 +13,10 @@
 
 #define HW_ENUM_BEGIN(name, doc)       enum { name##_NONE,
 #define HW_ENUM_VALUE(name, sym, wire) name##_##sym,
-#define HW_ENUM_END(name)              name##_COUNT };
+#define HW_ENUM_END(name) \
+	name##_COUNT      \
+	}                 \
+	;
 #include "proto/schema/enums.def"
 #undef HW_ENUM_BEGIN
 #undef HW_ENUM_VALUE
@@ -62,22 +65,24 @@ struct msg_list {
 	size_t n;
 };
 
-#define MSG_BEGIN(id, wire, doc)				 struct msg_##id {
-#define STR(member, wire, min, max, flags, doc)			 const char *member;
-#define BIN(member, wire, min, max, flags, doc)			 struct msg_bin member;
-#define INT(member, wire, min, max, flags, doc)			 int64_t member;
-#define BOOL(member, wire, min, max, flags, doc)		 bool member;
-#define TIME(member, wire, min, max, flags, doc)		 int64_t member;
-#define ENUM(member, wire, table, flags, doc)			 int member;
-#define MSG(member, wire, msg, flags, doc)			 struct msg_##msg *member;
-#define STRS(member, wire, min, max, flags, doc)		 struct msg_strs member;
-#define MSGS(member, wire, msg, min, max, flags, doc)                                              \
-	struct {                                                                                   \
-		struct msg_##msg *v;                                                               \
-		size_t n;                                                                          \
+#define MSG_BEGIN(id, wire, doc)		 struct msg_##id {
+#define STR(member, wire, min, max, flags, doc)	 const char *member;
+#define BIN(member, wire, min, max, flags, doc)	 struct msg_bin member;
+#define INT(member, wire, min, max, flags, doc)	 int64_t member;
+#define BOOL(member, wire, min, max, flags, doc) bool member;
+#define TIME(member, wire, min, max, flags, doc) int64_t member;
+#define ENUM(member, wire, table, flags, doc)	 int member;
+#define MSG(member, wire, msg, flags, doc)	 struct msg_##msg *member;
+#define STRS(member, wire, min, max, flags, doc) struct msg_strs member;
+#define MSGS(member, wire, msg, min, max, flags, doc) \
+	struct {                                      \
+		struct msg_##msg *v;                  \
+		size_t n;                             \
 	} member;
 #define SMAP(member, wire, max, flags, doc) struct msg_smap member;
-#define MSG_END(id)			    };
+#define MSG_END(id) \
+	}           \
+	;
 #include "proto/schema/messages.def"
 #include "proto/schema/undef.h"
 
@@ -104,7 +109,7 @@ struct field_row {
 	size_t offset;
 	int64_t min, max;
 	unsigned flags;
-	const struct enum_row *values; /* FIELD_ENUM */
+	const struct enum_row *values;	    /* FIELD_ENUM */
 	const struct msg_row *(*msg)(void); /* FIELD_MSG, FIELD_MSGS */
 };
 
@@ -117,7 +122,7 @@ struct msg_row {
 
 /* MSG_ROW(open) is the row of struct msg_open. A row is reached through a function, because only
  * inside one can a table name the struct that its offsets are of. */
-#define MSG_ROW(id) (msg_row_##id())
+#define MSG_ROW(id)		 (msg_row_##id())
 #define MSG_BEGIN(id, wire, doc) const struct msg_row *msg_row_##id(void);
 #include "proto/schema/fields_off.h"
 #include "proto/schema/messages.def"
@@ -127,7 +132,8 @@ struct msg_row {
 const struct msg_row *msg_row_at(size_t i);
 size_t msg_row_count(void);
 
-/* --- frames and channels ----------------------------------------------------------------------- */
+/* --- frames and channels -----------------------------------------------------------------------
+ */
 
 enum frame_kind {
 #define HW_FRAME(sym, num, len, layout, doc) FRAME_##sym = num,
@@ -156,7 +162,8 @@ struct channel_row {
 /* NULL for a type outside the table. */
 const struct channel_row *channel_row(int type);
 
-/* --- operations --------------------------------------------------------------------------------- */
+/* --- operations ---------------------------------------------------------------------------------
+ */
 
 enum op_id {
 #define HW_OP(id, name, req, rep, door, action, res, field, audit, doc) OP_##id,
@@ -166,8 +173,17 @@ enum op_id {
 };
 
 enum op_door { DOOR_USER, DOOR_NODE, DOOR_SELF, DOOR_ANON };
-enum op_resource { RESOURCE_ANY, RESOURCE_INSTANCE, RESOURCE_SESSION, RESOURCE_ACTIVATION,
-	RESOURCE_USER, RESOURCE_TAGGED };
+enum op_resource {
+	RESOURCE_ANY,
+	RESOURCE_INSTANCE,
+	RESOURCE_SESSION,
+	RESOURCE_ACTIVATION,
+	RESOURCE_USER,
+	RESOURCE_GROUP,
+	RESOURCE_POLICY,
+	RESOURCE_TAGGED,
+	RESOURCE_LISTED
+};
 enum op_audit { AUDIT_NONE, AUDIT_READ, AUDIT_FULL };
 
 struct op_row {
@@ -182,7 +198,8 @@ struct op_row {
 extern const struct op_row op_rows[OP_COUNT];
 const struct op_row *op_find(const char *name); /* by wire name; NULL */
 
-/* --- ledger entries ----------------------------------------------------------------------------- */
+/* --- ledger entries -----------------------------------------------------------------------------
+ */
 
 enum entry_kind {
 #define HW_ENTRY(sym, kind, doc) ENTRY_##sym,
