@@ -1,0 +1,85 @@
+#include "relay/policy/managed.h"
+
+#include <string.h>
+
+#define POLICY(statements)                 \
+	"{\n"                              \
+	"  \"Version\": \"2012-10-17\",\n" \
+	"  \"Statement\": [\n" statements  \
+	"\n  ]\n"                          \
+	"}\n"
+
+/* clang-format off: documents are laid out as people read them. */
+const struct managed_policy managed_policies[] = {
+	{POLICY_ADMINISTRATOR,
+	 "Everything, as any user of a node, root included.",
+	 POLICY(
+	 "    {\"Sid\": \"Everything\", \"Effect\": \"Allow\", \"Action\": \"*\", \"Resource\": \"*\"},\n"
+	 "    {\"Sid\": \"AsAnyUser\", \"Effect\": \"Allow\", \"Action\": \"ssm:StartSession\", \"Resource\": \"*\",\n"
+	 "     \"Condition\": {\"StringLike\": {\"hawser:RunAs\": [\"root\", \"*\"]}}}")},
+	{"fleet-administrator",
+	 "Nodes, activations, tags and sessions; neither reads recordings nor changes who may do what.",
+	 POLICY(
+	 "    {\"Sid\": \"Fleet\", \"Effect\": \"Allow\", \"Action\": [\"ssm:*\", \"iam:Get*\", \"iam:List*\"], \"Resource\": \"*\"},\n"
+	 "    {\"Sid\": \"AsRoot\", \"Effect\": \"Allow\", \"Action\": \"ssm:StartSession\", \"Resource\": \"*\",\n"
+	 "     \"Condition\": {\"StringLike\": {\"hawser:RunAs\": [\"root\", \"*\"]}}},\n"
+	 "    {\"Sid\": \"NotTheAuditorToo\", \"Effect\": \"Deny\", \"Action\": \"hawser:GetRecording\", \"Resource\": \"*\"}")},
+	{"operator",
+	 "Sessions on every node as its default user, and the end of anybody's; reads its own recordings.",
+	 POLICY(
+	 "    {\"Sid\": \"Look\", \"Effect\": \"Allow\",\n"
+	 "     \"Action\": [\"ssm:DescribeInstanceInformation\", \"ssm:GetConnectionStatus\", \"ssm:ListTagsForResource\",\n"
+	 "                \"ssm:DescribeSessions\"],\n"
+	 "     \"Resource\": \"*\"},\n"
+	 "    {\"Sid\": \"Sessions\", \"Effect\": \"Allow\", \"Action\": [\"ssm:StartSession\", \"ssm:TerminateSession\"], \"Resource\": \"*\"},\n"
+	 "    {\"Sid\": \"OwnRecordings\", \"Effect\": \"Allow\", \"Action\": \"hawser:GetRecording\",\n"
+	 "     \"Resource\": \"arn:aws:ssm:*:*:session/${aws:username}-*\"}")},
+	{"developer",
+	 "Sessions of one's own on nodes whose tag Team is that of the user.",
+	 POLICY(
+	 "    {\"Sid\": \"NodesOfTheTeam\", \"Effect\": \"Allow\",\n"
+	 "     \"Action\": [\"ssm:DescribeInstanceInformation\", \"ssm:GetConnectionStatus\", \"ssm:ListTagsForResource\",\n"
+	 "                \"ssm:StartSession\"],\n"
+	 "     \"Resource\": \"arn:aws:ssm:*:*:managed-instance/*\",\n"
+	 "     \"Condition\": {\"StringEquals\": {\"ssm:resourceTag/Team\": \"${aws:PrincipalTag/Team}\"}}},\n"
+	 "    {\"Sid\": \"Documents\", \"Effect\": \"Allow\", \"Action\": \"ssm:StartSession\",\n"
+	 "     \"Resource\": [\"arn:aws:ssm:*:*:document/SSM-SessionManagerRunShell\", \"arn:aws:ssm:*:*:document/AWS-Start*\"]},\n"
+	 "    {\"Sid\": \"OwnSessions\", \"Effect\": \"Allow\",\n"
+	 "     \"Action\": [\"ssm:DescribeSessions\", \"ssm:TerminateSession\", \"hawser:GetRecording\"],\n"
+	 "     \"Resource\": \"arn:aws:ssm:*:*:session/${aws:username}-*\"}")},
+	{"auditor",
+	 "Reads recordings, sessions, users and policies; opens and changes nothing.",
+	 POLICY(
+	 "    {\"Sid\": \"Read\", \"Effect\": \"Allow\",\n"
+	 "     \"Action\": [\"hawser:GetRecording\", \"ssm:DescribeSessions\", \"ssm:DescribeInstanceInformation\",\n"
+	 "                \"ssm:ListTagsForResource\", \"ssm:DescribeActivations\", \"iam:Get*\", \"iam:List*\",\n"
+	 "                \"iam:SimulatePrincipalPolicy\"],\n"
+	 "     \"Resource\": \"*\"},\n"
+	 "    {\"Sid\": \"OpensNothing\", \"Effect\": \"Deny\",\n"
+	 "     \"Action\": [\"ssm:StartSession\", \"ssm:SendCommand\"], \"Resource\": \"*\"}")},
+	{"node-owner",
+	 "Sessions on nodes whose tag Owner is the user's name, and the end of any session there.",
+	 POLICY(
+	 "    {\"Sid\": \"OwnNodes\", \"Effect\": \"Allow\",\n"
+	 "     \"Action\": [\"ssm:DescribeInstanceInformation\", \"ssm:GetConnectionStatus\", \"ssm:ListTagsForResource\",\n"
+	 "                \"ssm:StartSession\", \"ssm:DescribeSessions\", \"ssm:TerminateSession\"],\n"
+	 "     \"Resource\": \"*\",\n"
+	 "     \"Condition\": {\"StringEquals\": {\"ssm:resourceTag/Owner\": \"${aws:username}\"}}},\n"
+	 "    {\"Sid\": \"Documents\", \"Effect\": \"Allow\", \"Action\": \"ssm:StartSession\",\n"
+	 "     \"Resource\": [\"arn:aws:ssm:*:*:document/SSM-SessionManagerRunShell\", \"arn:aws:ssm:*:*:document/AWS-Start*\"]},\n"
+	 "    {\"Sid\": \"OwnSessions\", \"Effect\": \"Allow\",\n"
+	 "     \"Action\": [\"ssm:DescribeSessions\", \"ssm:TerminateSession\", \"hawser:GetRecording\"],\n"
+	 "     \"Resource\": \"arn:aws:ssm:*:*:session/${aws:username}-*\"}")},
+};
+/* clang-format on */
+
+const size_t managed_policy_count = sizeof(managed_policies) / sizeof(managed_policies[0]);
+
+const struct managed_policy *
+managed_policy_find(const char *name)
+{
+	for (size_t i = 0; i < managed_policy_count; i++)
+		if (strcmp(managed_policies[i].name, name) == 0)
+			return &managed_policies[i];
+	return NULL;
+}
