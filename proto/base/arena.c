@@ -120,3 +120,30 @@ arena_used(const struct arena *a)
 {
 	return a->used;
 }
+
+struct arena_mark
+arena_mark(const struct arena *a)
+{
+	return (struct arena_mark){
+		.block = a->blocks,
+		.in_block = a->blocks != NULL ? a->blocks->used : 0,
+		.used = a->used,
+	};
+}
+
+void
+arena_release(struct arena *a, const struct arena_mark *mark)
+{
+	while (a->blocks != mark->block) {
+		struct block *newest = a->blocks;
+		hw_assert(newest != NULL);
+		a->blocks = newest->next;
+		free(newest);
+	}
+	if (a->blocks != NULL) {
+		/* What is handed out next is zeroed. */
+		memset(a->blocks->mem + mark->in_block, 0, a->blocks->used - mark->in_block);
+		a->blocks->used = mark->in_block;
+	}
+	a->used = mark->used;
+}

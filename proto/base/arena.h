@@ -23,4 +23,12 @@ char *arena_printf(struct arena *a, const char *fmt, ...) HW_PRINTF(2, 3);
 
 size_t arena_used(const struct arena *a);
 
+/* Gives back all that was handed out since the mark was taken: nothing may point there any more. */
+struct arena_mark {
+	const void *block;
+	size_t in_block, used;
+};
+struct arena_mark arena_mark(const struct arena *a);
+void arena_release(struct arena *a, const struct arena_mark *mark);
+
 #endif

@@ -10,8 +10,9 @@
 #include "proto/base/enc.h"
 #include "proto/base/err.h"
 
-#define TAIL_LEN 17 /* hex digits, as SSM's ids have */
-#define USER_MAX 64
+#define TAIL_LEN     17 /* hex digits, as SSM's ids have */
+#define USER_MAX     64
+#define NAME_MAX_LEN 128
 
 void
 random_bytes(void *out, size_t n)
@@ -118,18 +119,24 @@ id_is_uuid(const char *s)
 }
 
 static bool
-is_user(const char *s, size_t n)
+is_name(const char *s, size_t n, size_t max)
 {
 	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 				      "0123456789_.@+=-";
 
-	return n >= 1 && n <= USER_MAX && strspn(s, allowed) >= n;
+	return n >= 1 && n <= max && strspn(s, allowed) >= n;
 }
 
 bool
 id_is_user(const char *s)
 {
-	return is_user(s, strlen(s));
+	return is_name(s, strlen(s), USER_MAX);
+}
+
+bool
+id_is_name(const char *s)
+{
+	return is_name(s, strlen(s), NAME_MAX_LEN);
 }
 
 bool
@@ -140,5 +147,6 @@ id_is_session(const char *s)
 	if (n > ID_SESSION_MAX || n < 1 + 1 + TAIL_LEN)
 		return false;
 	const char *dash = s + n - TAIL_LEN - 1;
-	return *dash == '-' && is_hex(dash + 1, TAIL_LEN) && is_user(s, (size_t)(dash - s));
+	return *dash == '-' && is_hex(dash + 1, TAIL_LEN) &&
+		is_name(s, (size_t)(dash - s), USER_MAX);
 }

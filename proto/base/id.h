@@ -12,7 +12,8 @@ uint64_t random_u64(void);
 
 #define ID_UUID_LEN    36
 #define ID_NODE_LEN    20	     /* "mi-" + 17 hex digits */
-#define ID_SESSION_MAX (64 + 1 + 17) /* user name, "-", 17 hex digits */
+#define ID_SESSION_MAX	(64 + 1 + 17) /* user name, "-", 17 hex digits */
+#define ID_SESSION_TAIL (1 + 17)      /* what of it is not the name */
 
 /* Each writes its length and a NUL. The user's name is one of id_is_user(). */
 void id_uuid(char out[ID_UUID_LEN + 1]);
@@ -26,5 +27,8 @@ bool id_is_session(const char *s);
 
 /* User names: [A-Za-z0-9_.@+=-]{1,64}. */
 bool id_is_user(const char *s);
+
+/* Names of groups and policies: [A-Za-z0-9_.@+=-]{1,128}. */
+bool id_is_name(const char *s);
 
 #endif

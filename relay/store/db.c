@@ -122,6 +122,7 @@ prepare_connection(struct db *db, bool writer, struct hw_err *err)
 		"PRAGMA foreign_keys = ON",
 		"PRAGMA trusted_schema = OFF",
 		"PRAGMA cell_size_check = ON",
+		"PRAGMA temp_store = MEMORY", /* no file but its own: the sandbox has no others */
 	};
 	int r;
 
@@ -398,6 +399,18 @@ query_end(struct query *q)
 	q->stmt = NULL;
 }
 
+static void
+bind_all(struct query *q, const char *types, va_list ap)
+{
+	for (int i = 0; types[i] != '\0'; i++) {
+		hw_assert(types[i] == 's' || types[i] == 'i');
+		if (types[i] == 's')
+			query_bind_text(q, i + 1, va_arg(ap, const char *));
+		else
+			query_bind_int(q, i + 1, va_arg(ap, int64_t));
+	}
+}
+
 int
 db_run(struct db *db, int64_t *changes, struct hw_err *err, const char *sql, const char *types, ...)
 {
@@ -408,13 +421,7 @@ db_run(struct db *db, int64_t *changes, struct hw_err *err, const char *sql, con
 	if (r < 0)
 		return r;
 	va_start(ap, types);
-	for (int i = 0; types[i] != '\0'; i++) {
-		hw_assert(types[i] == 's' || types[i] == 'i');
-		if (types[i] == 's')
-			query_bind_text(&q, i + 1, va_arg(ap, const char *));
-		else
-			query_bind_int(&q, i + 1, va_arg(ap, int64_t));
-	}
+	bind_all(&q, types, ap);
 	va_end(ap);
 	r = query_step(&q, err);
 	hw_assert(r <= 0);
@@ -422,4 +429,24 @@ db_run(struct db *db, int64_t *changes, struct hw_err *err, const char *sql, con
 		*changes = sqlite3_changes64(db->sql);
 	query_end(&q);
 	return r;
+}
+
+int
+db_count(struct db *db, int64_t *ret, struct hw_err *err, const char *sql, const char *types, ...)
+{
+	struct query q;
+	va_list ap;
+
+	int r = db_query(&q, db, sql, err);
+	if (r < 0)
+		return r;
+	va_start(ap, types);
+	bind_all(&q, types, ap);
+	va_end(ap);
+	r = query_step(&q, err);
+	hw_assert(r != 0);
+	if (r > 0)
+		*ret = query_int(&q, 0);
+	query_end(&q);
+	return r < 0 ? r : 0;
 }

@@ -48,4 +48,8 @@ void query_end(struct query *q);
 int db_run(struct db *db, int64_t *changes, struct hw_err *err, const char *sql, const char *types,
 	...);
 
+/* Runs a query that gives one number, as SELECT COUNT(*) does; arguments as of db_run(). */
+int db_count(struct db *db, int64_t *ret, struct hw_err *err, const char *sql, const char *types,
+	...);
+
 #endif

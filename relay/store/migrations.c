@@ -99,7 +99,61 @@ static const char *const version_1[] = {
 	NULL,
 };
 
-static const char *const *const versions[] = {version_1};
+/* Users have types, tags and keys, are in groups, and may do what policies say; who had the one bit
+ * that there was has the policy that it stood for. */
+static const char *const version_2[] = {
+	"ALTER TABLE user_account ADD COLUMN type TEXT NOT NULL DEFAULT 'User'",
+	"ALTER TABLE user_account ADD COLUMN disabled BIGINT NOT NULL DEFAULT 0",
+	"ALTER TABLE user_account ADD COLUMN last_used BIGINT NOT NULL DEFAULT 0",
+	"CREATE TABLE user_tag ("
+	" owner TEXT NOT NULL REFERENCES user_account (name) ON DELETE CASCADE,"
+	" name TEXT NOT NULL,"
+	" content TEXT NOT NULL,"
+	" PRIMARY KEY (owner, name))",
+
+	"CREATE TABLE user_group (name TEXT PRIMARY KEY, created BIGINT NOT NULL)",
+	"CREATE TABLE group_member ("
+	" group_name TEXT NOT NULL REFERENCES user_group (name) ON DELETE CASCADE,"
+	" user_name TEXT NOT NULL REFERENCES user_account (name) ON DELETE CASCADE,"
+	" PRIMARY KEY (group_name, user_name))",
+	"CREATE INDEX group_member_user ON group_member (user_name, group_name)",
+
+	"CREATE TABLE policy ("
+	" name TEXT PRIMARY KEY,"
+	" description TEXT NOT NULL,"
+	" created BIGINT NOT NULL,"
+	" updated BIGINT NOT NULL,"
+	" document TEXT NOT NULL)",
+	/* To a user or to a group: the other is NULL. The policy may be a built-in one, which is in
+	   no table. */
+	"CREATE TABLE attachment ("
+	" policy TEXT NOT NULL,"
+	" user_name TEXT REFERENCES user_account (name) ON DELETE CASCADE,"
+	" group_name TEXT REFERENCES user_group (name) ON DELETE CASCADE,"
+	" CHECK ((user_name IS NULL) <> (group_name IS NULL)),"
+	" UNIQUE (policy, user_name),"
+	" UNIQUE (policy, group_name))",
+	"CREATE INDEX attachment_user ON attachment (user_name, policy)",
+	"CREATE INDEX attachment_group ON attachment (group_name, policy)",
+
+	"CREATE TABLE access_key ("
+	" id TEXT PRIMARY KEY,"
+	" user_name TEXT NOT NULL REFERENCES user_account (name) ON DELETE CASCADE,"
+	" sealed TEXT NOT NULL,"
+	" status TEXT NOT NULL,"
+	" created BIGINT NOT NULL,"
+	" last_used BIGINT NOT NULL)",
+	"CREATE INDEX access_key_user ON access_key (user_name, created, id)",
+
+	"INSERT INTO attachment (policy, user_name)"
+	" SELECT 'administrator', name FROM user_account WHERE admin = 1",
+	"ALTER TABLE user_account DROP COLUMN admin",
+
+	"ALTER TABLE session ADD COLUMN document_named BIGINT NOT NULL DEFAULT 0",
+	NULL,
+};
+
+static const char *const *const versions[] = {version_1, version_2};
 
 int
 migrations_newest(void)
@@ -137,11 +191,12 @@ migrate(struct db *db, int64_t version, int64_t now, struct hw_err *err)
 }
 
 int
-migrations_run(struct db *db, int64_t now, struct hw_err *err)
+migrations_run_to(struct db *db, int newest, int64_t now, struct hw_err *err)
 {
 	int64_t version = 0;
 	int r;
 
+	hw_assert(newest >= 1 && newest <= migrations_newest());
 	if ((r = db_exec(db,
 		     "CREATE TABLE IF NOT EXISTS schema_version"
 		     " (version BIGINT PRIMARY KEY, applied BIGINT NOT NULL)",
@@ -152,7 +207,7 @@ migrations_run(struct db *db, int64_t now, struct hw_err *err)
 		return hw_err_set(err, HW_EVERSION,
 			"it is of version %lld and this program knows %d: run the newer one",
 			(long long)version, migrations_newest());
-	while (version < migrations_newest()) {
+	while (version < newest) {
 		version++;
 		if ((r = db_begin_write(db, err)) < 0)
 			return r;
@@ -164,4 +219,10 @@ migrations_run(struct db *db, int64_t now, struct hw_err *err)
 		}
 	}
 	return 0;
+}
+
+int
+migrations_run(struct db *db, int64_t now, struct hw_err *err)
+{
+	return migrations_run_to(db, migrations_newest(), now, err);
 }

@@ -13,4 +13,7 @@ int migrations_run(struct db *db, int64_t now, struct hw_err *err);
 
 int migrations_newest(void);
 
+/* The same, but no further than `version`, which this program knows: what an older one made. */
+int migrations_run_to(struct db *db, int version, int64_t now, struct hw_err *err);
+
 #endif

@@ -20,6 +20,7 @@ struct session_row {
 	char node_name[257];
 	char run_as[65]; /* "" is the node's default */
 	char document[129];
+	bool document_named; /* by whoever started it: policies tell that from the default */
 	const char *command; /* of whoever filled the row in; what is read is in the arena. NULL: a
 				login shell */
 	char reason[257];

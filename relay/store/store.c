@@ -41,6 +41,7 @@ struct store {
 	struct log_ctx log;
 	const struct hw_clock *clock;
 	void (*on_changed)(void *arg, enum store_kind kind, const char *id, struct db *db);
+	void (*on_committed)(void *arg, struct db *db);
 	void *arg;
 
 	pthread_mutex_t write_lock;
@@ -101,6 +102,8 @@ changes_tell(struct store *s)
 		if (!change_seen(c, i, &c->v[i]))
 			s->on_changed(s->arg, c->v[i].kind, c->v[i].id, s->writer);
 	}
+	if (s->on_committed != NULL && c->n > 0)
+		s->on_committed(s->arg, s->writer);
 	c->n = 0;
 }
 
@@ -353,6 +356,7 @@ store_open(struct store **ret, const struct store_config *config, struct hw_err 
 		s->log = *config->log;
 	s->clock = config->clock;
 	s->on_changed = config->on_changed;
+	s->on_committed = config->on_committed;
 	s->arg = config->arg;
 	TAILQ_INIT(&s->queue);
 	pthread_mutex_init(&s->write_lock, NULL);

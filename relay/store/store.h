@@ -4,8 +4,8 @@
  * transactions (BEGIN IMMEDIATE, a savepoint each) and answers each after its commit. Never called
  * on the loop's thread, except inline (tests, init).
  *
- * What the rows are is said beside the functions of nodes.h, users.h, sessions.h, activations.h and
- * tags.h.
+ * What the rows are is said beside the functions of nodes.h, users.h, groups.h, policies.h, keys.h,
+ * sessions.h, activations.h and tags.h.
  */
 #ifndef HAWSER_STORE_STORE_H
 #define HAWSER_STORE_STORE_H
@@ -15,7 +15,11 @@
 
 struct store;
 
-enum store_kind { STORE_NODE, STORE_USER };
+enum store_kind {
+	STORE_NODE,
+	STORE_USER,
+	STORE_GRANTS, /* groups, memberships, attachments, policies; the id is "" */
+};
 
 struct store_config {
 	const char *path; /* of the database file; its directory exists */
@@ -26,6 +30,10 @@ struct store_config {
 	/* After a commit in which store_changed() was called, before the writes are answered; on
 	 * the writer's thread, once for each kind and id, with a connection for reading. */
 	void (*on_changed)(void *arg, enum store_kind kind, const char *id, struct db *db);
+	/* Once after all of these, before the writes are answered: for what is read anew as a
+	 * whole.
+	 */
+	void (*on_committed)(void *arg, struct db *db);
 	void *arg;
 };
 
@@ -41,7 +49,7 @@ int store_read(struct store *s, store_fn *fn, void *arg, struct hw_err *err);
  * returned. fn may run on another thread than the caller's, while the caller waits. */
 int store_write(struct store *s, store_fn *fn, void *arg, struct hw_err *err);
 
-/* From a write's fn: this node or user is not what it was. */
+/* From a write's fn: this node or user, or what users are granted, is not what it was. */
 void store_changed(struct db *db, enum store_kind kind, const char *id);
 
 #endif

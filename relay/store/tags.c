@@ -6,18 +6,21 @@ struct tag_sql {
 	const char *list, *set, *unset, *count;
 };
 
+/* clang-format off: the same four statements for each table. */
+#define TAG_SQL(table)                                                                         \
+	{                                                                                      \
+		"SELECT name, content FROM " table " WHERE owner = $1 ORDER BY name",          \
+			"INSERT INTO " table " (owner, name, content) VALUES ($1, $2, $3)"     \
+			" ON CONFLICT (owner, name) DO UPDATE SET content = excluded.content", \
+			"DELETE FROM " table " WHERE owner = $1 AND name = $2",                \
+			"SELECT COUNT(*) FROM " table " WHERE owner = $1"                      \
+	}
+/* clang-format on */
+
 static const struct tag_sql sql_of[] = {
-	[TAGS_NODE] =
-		{
-			     "SELECT name, content FROM node_tag WHERE owner = $1 ORDER BY name", "INSERT INTO node_tag (owner, name, content) VALUES ($1, $2, $3)"
-			" ON CONFLICT (owner, name) DO UPDATE SET content = excluded.content", "DELETE FROM node_tag WHERE owner = $1 AND name = $2",
-			     "SELECT COUNT(*) FROM node_tag WHERE owner = $1", },
-	[TAGS_ACTIVATION] =
-		{
-			     "SELECT name, content FROM activation_tag WHERE owner = $1 ORDER BY name",
-			     "INSERT INTO activation_tag (owner, name, content) VALUES ($1, $2, $3)"
-			" ON CONFLICT (owner, name) DO UPDATE SET content = excluded.content",																			       "DELETE FROM activation_tag WHERE owner = $1 AND name = $2",
-			     "SELECT COUNT(*) FROM activation_tag WHERE owner = $1", },
+	[TAGS_NODE] = TAG_SQL("node_tag"),
+	[TAGS_ACTIVATION] = TAG_SQL("activation_tag"),
+	[TAGS_USER] = TAG_SQL("user_tag"),
 };
 
 int

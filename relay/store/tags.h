@@ -1,11 +1,12 @@
-/* Tags: labels of nodes, and of activations, which hand theirs to the nodes that join with them. */
+/* Tags: labels of nodes, of users, and of activations, which hand theirs to the nodes that join
+ * with them. */
 #ifndef HAWSER_STORE_TAGS_H
 #define HAWSER_STORE_TAGS_H
 
 #include "proto/schema/schema.h"
 #include "relay/store/db.h"
 
-enum tag_owner { TAGS_NODE, TAGS_ACTIVATION };
+enum tag_owner { TAGS_NODE, TAGS_ACTIVATION, TAGS_USER };
 
 #define TAGS_MAX 50 /* of one owner */
 

@@ -5,7 +5,7 @@
 
 #include "proto/base/clock.h"
 
-#define COLUMNS "name, admin, created, valid_from, last_login"
+#define COLUMNS "name, type, disabled, created, valid_from, last_login, last_used"
 
 static int
 no_such_user(const char *name, struct hw_err *err)
@@ -41,6 +41,8 @@ user_insert(struct db *db, struct user_row *row, struct hw_err *err)
 	int64_t removed = 0;
 	int r;
 
+	if (row->type == USER_TYPE_NONE)
+		row->type = USER_TYPE_USER;
 	if ((r = name_removed(db, row->name, &removed, err)) < 0)
 		return r;
 	row->valid_from = whole_seconds(row->created);
@@ -54,23 +56,28 @@ user_insert(struct db *db, struct user_row *row, struct hw_err *err)
 		     "s", row->name)) < 0)
 		return r;
 	r = db_run(db, NULL, err,
-		"INSERT INTO user_account (" COLUMNS ") VALUES ($1, $2, $3, $4, $5)", "siiii",
-		row->name, (int64_t)row->admin, row->created, row->valid_from, row->last_login);
+		"INSERT INTO user_account (" COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7)",
+		"ssiiiii", row->name, enum_text(&enum_USER_TYPE, row->type), (int64_t)row->disabled,
+		row->created, row->valid_from, row->last_login, row->last_used);
 	return r == HW_EEXISTS ? hw_err_set(err, r, "there is a user %s already", row->name) : r;
 }
 
 int
 user_next(struct query *q, struct user_row *ret, struct hw_err *err)
 {
+	char type[32];
 	int r = query_step(q, err);
 
 	if (r <= 0)
 		return r;
 	query_copy(q, 0, ret->name, sizeof(ret->name));
-	ret->admin = query_int(q, 1) != 0;
-	ret->created = query_int(q, 2);
-	ret->valid_from = query_int(q, 3);
-	ret->last_login = query_int(q, 4);
+	query_copy(q, 1, type, sizeof(type));
+	ret->type = enum_value(&enum_USER_TYPE, type);
+	ret->disabled = query_int(q, 2) != 0;
+	ret->created = query_int(q, 3);
+	ret->valid_from = query_int(q, 4);
+	ret->last_login = query_int(q, 5);
+	ret->last_used = query_int(q, 6);
 	return 1;
 }
 
@@ -100,20 +107,6 @@ user_list(struct query *q, struct db *db, const char *after, struct hw_err *err)
 }
 
 int
-user_count_admins(struct db *db, int64_t *ret, struct hw_err *err)
-{
-	struct query q;
-
-	int r = db_query(&q, db, "SELECT COUNT(*) FROM user_account WHERE admin = 1", err);
-	if (r == 0 && (r = query_step(&q, err)) > 0) {
-		*ret = query_int(&q, 0);
-		r = 0;
-	}
-	query_end(&q);
-	return r;
-}
-
-int
 user_delete(struct db *db, const char *name, int64_t now, struct hw_err *err)
 {
 	int64_t n = 0;
@@ -137,6 +130,24 @@ user_set_login(struct db *db, const char *name, int64_t when, struct hw_err *err
 	return r == 0 && n == 0 ? no_such_user(name, err) : r;
 }
 
+int
+user_set_disabled(struct db *db, const char *name, bool disabled, struct hw_err *err)
+{
+	int64_t n = 0;
+
+	int r = db_run(db, &n, err, "UPDATE user_account SET disabled = $2 WHERE name = $1", "si",
+		name, (int64_t)disabled);
+	return r == 0 && n == 0 ? no_such_user(name, err) : r;
+}
+
+int
+user_set_used(struct db *db, const char *name, int64_t when, struct hw_err *err)
+{
+	return db_run(db, NULL, err,
+		"UPDATE user_account SET last_used = $2 WHERE name = $1 AND last_used < $2", "si",
+		name, when);
+}
+
 /* --- invites ---------------------------------------------------------------------------------- */
 
 int
@@ -151,19 +162,25 @@ invite_put(struct db *db, const char *user, const char *hash, int64_t expires, s
 	return r == HW_ENOTFOUND ? no_such_user(user, err) : r;
 }
 
+#define ENABLED " AND user_name IN (SELECT name FROM user_account WHERE disabled = 0)"
+
 /* Only who holds the invite learns which it was. */
 static int
 invite_refusal(struct db *db, const char *hash, struct hw_err *err)
 {
 	struct query q;
 
-	int r = db_query(&q, db, "SELECT used FROM invite WHERE hash = $1", err);
+	int r = db_query(&q, db,
+		"SELECT i.used, u.disabled FROM invite i"
+		" JOIN user_account u ON u.name = i.user_name WHERE i.hash = $1",
+		err);
 	query_bind_text(&q, 1, hash);
 	if (r == 0 && (r = query_step(&q, err)) >= 0) {
-		const char *why = r == 0	? "the invite is not known"
-			: query_int(&q, 0) != 0 ? "the invite was used already"
-						: "the invite has expired";
-		r = hw_err_set(err, HW_EINVITE, "%s; ask for a new one", why);
+		const char *why = r == 0	? "the invite is not known; ask for a new one"
+			: query_int(&q, 0) != 0 ? "the invite was used already; ask for a new one"
+			: query_int(&q, 1) != 0 ? "the user is disabled"
+						: "the invite has expired; ask for a new one";
+		r = hw_err_set(err, HW_EINVITE, "%s", why);
 	}
 	query_end(&q);
 	return r;
@@ -175,7 +192,8 @@ invite_check(struct db *db, const char *hash, int64_t now, struct hw_err *err)
 	struct query q;
 
 	int r = db_query(&q, db,
-		"SELECT user_name FROM invite WHERE hash = $1 AND used = 0 AND expires > $2", err);
+		"SELECT user_name FROM invite WHERE hash = $1 AND used = 0 AND expires > $2" ENABLED,
+		err);
 	query_bind_text(&q, 1, hash);
 	query_bind_int(&q, 2, now);
 	if (r == 0)
@@ -192,7 +210,7 @@ invite_redeem(struct db *db, const char *hash, int64_t now, char user[65], struc
 	struct query q;
 
 	int r = db_query(&q, db,
-		"UPDATE invite SET used = $2 WHERE hash = $1 AND used = 0 AND expires > $2"
+		"UPDATE invite SET used = $2 WHERE hash = $1 AND used = 0 AND expires > $2" ENABLED
 		" RETURNING user_name",
 		err);
 	query_bind_text(&q, 1, hash);

@@ -74,3 +74,30 @@ Test(arena, freeing_nothing_is_fine)
 {
 	arena_free(NULL);
 }
+
+Test(arena, what_is_released_can_be_had_again_and_is_zeroed)
+{
+	struct arena *a = arena_new(20000);
+
+	struct arena_mark empty = arena_mark(a);
+	char *kept = arena_strdup(a, "kept");
+	struct arena_mark mark = arena_mark(a);
+	for (int round = 0; round < 100; round++) {
+		char *small = arena_alloc(a, 100), *big = arena_alloc(a, 15000);
+		cr_assert(ne(ptr, small, NULL));
+		cr_assert(ne(ptr, big, NULL));
+		for (int i = 0; i < 100; i++)
+			cr_assert(eq(int, small[i], 0));
+		memset(small, 'x', 100);
+		memset(big, 'x', 15000);
+		arena_release(a, &mark);
+		cr_assert(eq(sz, arena_used(a), 5));
+	}
+	cr_assert_str_eq(kept, "kept");
+	arena_release(a, &mark); /* with nothing since */
+	cr_assert_str_eq(kept, "kept");
+	arena_release(a, &empty);
+	cr_assert(eq(sz, arena_used(a), 0));
+	cr_assert_str_eq(arena_strdup(a, "anew"), "anew");
+	arena_free(a);
+}

@@ -83,6 +83,22 @@ Test(id, user_names_have_their_alphabet_and_length)
 	cr_assert(not(id_is_user(long_name)));
 }
 
+Test(id, names_of_groups_and_policies_are_those_of_users_and_longer)
+{
+	char long_name[130];
+
+	memset(long_name, 'p', 129);
+	long_name[129] = '\0';
+	cr_assert(not(id_is_name(long_name)));
+	long_name[128] = '\0';
+	cr_assert(id_is_name(long_name));
+	cr_assert(id_is_name("on-call_1.2@b+c=d"));
+	cr_assert(not(id_is_name("")));
+	cr_assert(not(id_is_name("a*")));
+	cr_assert(not(id_is_name("a/b")));
+	cr_assert(not(id_is_name("a\n")));
+}
+
 Test(id, a_session_of_no_user_is_a_bug, .signal = SIGABRT)
 {
 	char session[ID_SESSION_MAX + 1];

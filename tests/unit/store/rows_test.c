@@ -9,24 +9,7 @@
 #include "relay/store/nodes.h"
 #include "relay/store/tags.h"
 #include "relay/store/users.h"
-#include "tests/unit/store/scratch_store.h"
-
-/* A test's body, run in one write. */
-#define ROWS_TEST(suite, name)                                                         \
-	static void name##_body(struct scratch *s, struct db *db, struct hw_err *err); \
-	static int name##_fn(void *arg, struct db *db, struct hw_err *err)             \
-	{                                                                              \
-		name##_body(arg, db, err);                                             \
-		return 0;                                                              \
-	}                                                                              \
-	Test(suite, name)                                                              \
-	{                                                                              \
-		struct scratch *s = scratch_new(false);                                \
-		struct hw_err err = HW_ERR_INIT;                                       \
-		cr_assert(eq(int, store_write(s->store, name##_fn, s, &err), 0));      \
-		scratch_free(s);                                                       \
-	}                                                                              \
-	static void name##_body(struct scratch *s, struct db *db, struct hw_err *err)
+#include "tests/unit/store/rows.h"
 
 static struct node_row
 node(int i, const char *name)
@@ -188,9 +171,9 @@ ROWS_TEST(nodes, hostile_values_are_only_values)
 /* --- users ------------------------------------------------------------------------------------ */
 
 static struct user_row
-user(const char *name, bool admin, int64_t created)
+user(const char *name, int64_t created)
 {
-	struct user_row row = {.admin = admin, .created = created};
+	struct user_row row = {.created = created};
 
 	snprintf(row.name, sizeof(row.name), "%s", name);
 	return row;
@@ -198,8 +181,7 @@ user(const char *name, bool admin, int64_t created)
 
 ROWS_TEST(users, who_has_a_name_anew_has_none_of_the_old_certificates)
 {
-	struct user_row old = user("alice", false, NOON + 7),
-			new = user("alice", true, NOON + 900000);
+	struct user_row old = user("alice", NOON + 7), new = user("alice", NOON + 900000);
 
 	(void)s;
 	cr_assert(eq(int, user_insert(db, &old, err), 0));
@@ -209,7 +191,6 @@ ROWS_TEST(users, who_has_a_name_anew_has_none_of_the_old_certificates)
 	/* The latest certificate of the old one counts from NOON, in whole seconds. */
 	cr_assert(new.valid_from == NOON + USEC_PER_SEC);
 	cr_assert(eq(int, user_get(db, "alice", &old, err), 0));
-	cr_assert(old.admin);
 	cr_assert(old.valid_from == NOON + USEC_PER_SEC);
 }
 
@@ -225,9 +206,56 @@ ROWS_TEST(users, an_unknown_one_is_not_found)
 	cr_assert_str_eq(err->text, "no user bob");
 }
 
+ROWS_TEST(users, type_and_times_come_out_as_they_went_in)
+{
+	struct user_row row = user("bot", NOON), out;
+
+	(void)s;
+	row.type = USER_TYPE_SERVICE;
+	cr_assert(eq(int, user_insert(db, &row, err), 0));
+	cr_assert(eq(int, user_set_login(db, "bot", NOON + 1, err), 0));
+	cr_assert(eq(int, user_set_used(db, "bot", NOON + 9, err), 0));
+	cr_assert(eq(int, user_set_used(db, "bot", NOON + 8, err), 0)); /* only forwards */
+	cr_assert(eq(int, user_set_used(db, "nobody", NOON, err), 0));
+	cr_assert(eq(int, user_get(db, "bot", &out, err), 0));
+	cr_assert(eq(int, out.type, USER_TYPE_SERVICE));
+	cr_assert(out.created == NOON && out.last_login == NOON + 1 && out.last_used == NOON + 9);
+	cr_assert(not(out.disabled));
+}
+
+ROWS_TEST(users, one_without_a_type_is_a_person)
+{
+	struct user_row row = user("alice", NOON), out;
+
+	(void)s;
+	cr_assert(eq(int, user_insert(db, &row, err), 0));
+	cr_assert(eq(int, user_get(db, "alice", &out, err), 0));
+	cr_assert(eq(int, out.type, USER_TYPE_USER));
+}
+
+ROWS_TEST(users, a_disabled_one_does_not_log_in_until_it_is_enabled_again)
+{
+	struct user_row row = user("alice", NOON), out;
+	char name[65] = "";
+
+	(void)s;
+	cr_assert(eq(int, user_insert(db, &row, err), 0));
+	cr_assert(eq(int, invite_put(db, "alice", "h1", NOON + 10, err), 0));
+	cr_assert(eq(int, user_set_disabled(db, "alice", true, err), 0));
+	cr_assert(eq(int, user_get(db, "alice", &out, err), 0));
+	cr_assert(out.disabled);
+	cr_assert(eq(int, invite_check(db, "h1", NOON, err), HW_EINVITE));
+	cr_assert_str_eq(err->text, "the user is disabled");
+	cr_assert(eq(int, invite_redeem(db, "h1", NOON, name, err), HW_EINVITE));
+	cr_assert_str_eq(err->text, "the user is disabled");
+	cr_assert(eq(int, user_set_disabled(db, "alice", false, err), 0));
+	cr_assert(eq(int, invite_redeem(db, "h1", NOON, name, err), 0));
+	cr_assert(eq(int, user_set_disabled(db, "bob", true, err), HW_ENOTFOUND));
+}
+
 ROWS_TEST(invites, one_works_once)
 {
-	struct user_row alice = user("alice", false, NOON);
+	struct user_row alice = user("alice", NOON);
 	char name[65] = "";
 
 	(void)s;
@@ -243,7 +271,7 @@ ROWS_TEST(invites, one_works_once)
 
 ROWS_TEST(invites, a_new_one_ends_the_old_one)
 {
-	struct user_row alice = user("alice", false, NOON);
+	struct user_row alice = user("alice", NOON);
 	char name[65] = "";
 
 	(void)s;
@@ -369,4 +397,22 @@ ROWS_TEST(tags, a_key_has_one_value)
 	cr_assert_str_eq(tags[0].key, "App");
 	cr_assert_str_eq(tags[1].value, "test");
 	cr_assert(eq(int, tag_set(db, TAGS_NODE, "mi-x", "Env", "prod", err), HW_ENOTFOUND));
+}
+
+ROWS_TEST(tags, those_of_a_user_go_with_it)
+{
+	struct user_row row = user("alice", NOON);
+	struct msg_tag *tags;
+	int64_t n = 7;
+	size_t count;
+
+	cr_assert(eq(int, tag_set(db, TAGS_USER, "alice", "Team", "blue", err), HW_ENOTFOUND));
+	cr_assert(eq(int, user_insert(db, &row, err), 0));
+	cr_assert(eq(int, tag_set(db, TAGS_USER, "alice", "Team", "blue", err), 0));
+	cr_assert(eq(int, tag_list(db, s->arena, TAGS_USER, "alice", &tags, &count, err), 0));
+	cr_assert(eq(sz, count, 1));
+	cr_assert_str_eq(tags[0].value, "blue");
+	cr_assert(eq(int, user_delete(db, "alice", NOON, err), 0));
+	cr_assert(eq(int, tag_count(db, TAGS_USER, "alice", &n, err), 0));
+	cr_assert(n == 0);
 }
