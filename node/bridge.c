@@ -219,6 +219,7 @@ start(struct bridge *s, const struct msg_open *open, struct hw_err *err)
 	struct program_spec spec = {
 		.type = open->type,
 		.session_id = open->session_id,
+		.document = open->document,
 		.run_as = open->run_as,
 		.command = open->command,
 		.term = open->term,

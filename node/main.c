@@ -16,6 +16,7 @@
  *     config.c             the directory's files, node.conf
  *     ground.c             who owns them
  *     memory.c             keeps an idle agent small
+ *     uplink_sandbox.c     what this process may do
  *   monitor/             hawser-node-monitor: root's half, parent of all that runs
  *   holder/              what the monitor becomes for each shell or command
  *
@@ -45,7 +46,7 @@ static const struct command commands[] = {
 		"  echo \"$ACTIVATION\" | hawser-node join \"$URL\" - --dir /var/lib/hawser-node --tag Env=prod\n"},
 	{"run",	command_run,
 		"usage: hawser-node run --dir DIR [--rootless] [--agent-user USER] [--grace SECONDS]\n"
-		"           [--log-level LEVEL]\n"
+		"           [--policy FILE] [--log-level LEVEL]\n"
 		"\n"
 		"Runs the agent in the foreground: the monitor, and under it the process that dials the\n"
 		"relay. As root, shells may run as any user that policies allow; otherwise, or with\n"
@@ -55,6 +56,8 @@ static const struct command commands[] = {
 		"  --rootless          changes no users\n"
 		"  --agent-user USER   whom the network process runs as (hawser-node)\n"
 		"  --grace SECONDS     how long shells outlive the network process (60)\n"
+		"  --policy FILE       users and documents that this machine never allows, whatever the\n"
+		"                      relay says (/etc/hawser/node.policy, which need not be there)\n"
 		"  --log-level LEVEL   error, warn, info or debug (info)\n"
 		"\n"
 		"examples:\n"

@@ -2,11 +2,13 @@
 
 #include <sys/mman.h>
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 void
 memory_init(void)
@@ -34,16 +36,23 @@ parse_area(struct area *a, const char *line)
 	return true;
 }
 
+int
+memory_open(void)
+{
+	return open("/proc/self/smaps", O_RDONLY | O_CLOEXEC);
+}
+
 /* A page that was written to, as relocation does, is not the file's any more: such areas stay. */
 void
-memory_trim(void)
+memory_trim(int fd)
 {
 	struct area a = {0, 0, false};
 	char line[512];
 	unsigned long kb;
 
 	malloc_trim(0);
-	FILE *f = fopen("/proc/self/smaps", "re");
+	int again = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	FILE *f = again >= 0 && lseek(again, 0, SEEK_SET) == 0 ? fdopen(again, "r") : NULL;
 	while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
 		struct area next;
 		if (parse_area(&next, line))
@@ -53,4 +62,6 @@ memory_trim(void)
 	}
 	if (f != NULL)
 		fclose(f);
+	else if (again >= 0)
+		close(again);
 }

@@ -15,8 +15,9 @@ struct programs;
 struct program_spec {
 	int type; /* CHANNEL_TYPE_* */
 	const char *session_id;
-	const char *run_as;  /* NULL or empty: the node's default */
-	const char *command; /* NULL or empty: a login shell */
+	const char *document; /* NULL or empty: the built-in one of its type */
+	const char *run_as;   /* NULL or empty: the node's default */
+	const char *command;  /* NULL or empty: a login shell */
 	const char *term, *lang, *colorterm;
 	int cols, rows;
 };

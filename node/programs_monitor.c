@@ -29,7 +29,7 @@ struct monitor_programs {
 	void *arg;
 	uint32_t last_id;
 	TAILQ_HEAD(job_list, job) waiting; /* for the monitor's answer */
-	struct job_list closing;	   /* with last words that their holders have not taken yet */
+	struct job_list closing; /* with last words that their holders have not taken yet */
 };
 
 enum job_state { WAITING, RUNNING, OVER, CLOSED };
@@ -451,6 +451,8 @@ make_request(struct monitor_request *r, const struct program_spec *s, struct hw_
 	if ((e = put_text(r->run_as, sizeof(r->run_as), s->run_as, "RunAs", err)) < 0 ||
 		(e = put_text(r->session_id, sizeof(r->session_id), s->session_id, "SessionId",
 			 err)) < 0 ||
+		(e = put_text(r->document, sizeof(r->document), s->document, "DocumentName", err)) <
+			0 ||
 		(e = put_text(r->term, sizeof(r->term), s->term, "Term", err)) < 0 ||
 		(e = put_text(r->lang, sizeof(r->lang), s->lang, "Lang", err)) < 0 ||
 		(e = put_text(r->colorterm, sizeof(r->colorterm), s->colorterm, "ColorTerm", err)) <

@@ -20,7 +20,7 @@
 #define MONITOR "hawser-node-monitor"
 
 struct run {
-	const char *dir, *agent_user, *level, *grace;
+	const char *dir, *agent_user, *level, *grace, *policy;
 	bool rootless;
 	char path[PATH_MAX]; /* of the directory, absolute */
 	struct node_config config;
@@ -54,6 +54,7 @@ take_options(struct run *run, const struct command *self, int argc, char **argv)
 		{"rootless",   no_argument,	  NULL, 'r'},
 		{"agent-user", required_argument, NULL, 'a'},
 		{"grace",	  required_argument, NULL, 'g'},
+		{"policy",	   required_argument, NULL, 'p'},
 		{"log-level",  required_argument, NULL, 'l'},
 		{NULL,	       0,		  NULL, 0	 },
 	};
@@ -64,6 +65,8 @@ take_options(struct run *run, const struct command *self, int argc, char **argv)
 			run->dir = optarg;
 		else if (o == 'g')
 			run->grace = optarg;
+		else if (o == 'p')
+			run->policy = optarg;
 		else if (o == 'r')
 			run->rootless = true;
 		else if (o == 'a')
@@ -164,6 +167,10 @@ become_monitor(const struct run *run, struct hw_err *err)
 	if (run->grace != NULL) {
 		args[n++] = "--grace";
 		args[n++] = run->grace;
+	}
+	if (run->policy != NULL) {
+		args[n++] = "--policy";
+		args[n++] = run->policy;
 	}
 	if (run->rootless) {
 		args[n++] = "--rootless";

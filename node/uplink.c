@@ -1,8 +1,6 @@
 #include "node/uplink.h"
 
-#include <sys/prctl.h>
-#include <sys/resource.h>
-
+#include <openssl/ssl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +14,7 @@
 #include "node/monitor/monitor.h"
 #include "node/programs_monitor.h"
 #include "node/status.h"
+#include "node/uplink_sandbox.h"
 #include "proto/base/arena.h"
 #include "proto/base/file.h"
 #include "proto/base/loop.h"
@@ -30,6 +29,7 @@ struct uplink {
 	struct log_ctx log;
 	struct loop *loop;
 	int dir;
+	int smaps;
 	struct node_config config;
 	char boot_id[64];
 	char ca[512], cert[512], key[512]; /* paths */
@@ -227,24 +227,11 @@ on_monitor_gone(void *arg)
 
 /* --- the start ------------------------------------------------------------------------------ */
 
-/* This process alone: what it sets is inherited by nobody's shell. */
-static void
-confine(void)
-{
-	struct rlimit none = {0, 0};
-
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	setrlimit(RLIMIT_CORE, &none);
-	memory_init();
-}
-
 /* What connecting took is mostly free by now. */
 static void
 on_trim(void *arg)
 {
-	(void)uplink_from(arg);
-	memory_trim();
+	memory_trim(uplink_from(arg)->smaps);
 }
 
 static void
@@ -255,6 +242,23 @@ find_boot_id(struct uplink *u)
 
 	snprintf(u->boot_id, sizeof(u->boot_id), "%s", id != NULL ? id : "");
 	arena_free(a);
+}
+
+/* This process alone: what it sets is inherited by nobody's shell. What is opened once, or loaded,
+ * comes first: OpenSSL's settings may name libraries. */
+static int
+confine(struct uplink *u, const char *dir, struct hw_err *err)
+{
+	char said[SANDBOX_SAID_MAX];
+
+	memory_init();
+	find_boot_id(u);
+	u->smaps = memory_open();
+	OPENSSL_init_ssl(0, NULL);
+	int r = uplink_sandbox_enter(said, dir, err);
+	if (r == 0)
+		log_info(u, "agent.sandbox", "%s", said);
+	return r;
 }
 
 static int64_t
@@ -316,7 +320,6 @@ open_all(struct uplink *u, const struct uplink_options *o, struct hw_err *err)
 		return r;
 	struct credentials_config c = {
 		.loop = u->loop, .log = &u->log, .dir = u->dir, .on_renewed = on_renewed, .arg = u};
-	find_boot_id(u);
 	if ((r = credentials_new(&u->credentials, &c, err)) < 0 ||
 		(r = make_ws(u, o->dir, err)) < 0 ||
 		(r = programs_monitor_new(&u->programs, u->loop, &u->log, o->monitor_fd,
@@ -343,6 +346,7 @@ close_all(struct uplink *u)
 	ws_client_free(u->ws);
 	credentials_free(u->credentials);
 	loop_free(u->loop);
+	fd_close(u->smaps);
 	fd_close(u->dir);
 }
 
@@ -352,14 +356,14 @@ uplink_run(const struct uplink_options *o)
 	struct uplink u = {
 		.sink = {.level = o->level, .clock = &hw_clock_system},
 		.dir = -1,
+		.smaps = -1,
 		.exit_code = UPLINK_EXIT_OK
 	   };
 	struct hw_err err = HW_ERR_INIT;
 	int r;
 
-	confine();
 	log_ctx_init(&u.log, &u.sink);
-	if ((r = open_all(&u, o, &err)) < 0) {
+	if ((r = confine(&u, o->dir, &err)) < 0 || (r = open_all(&u, o, &err)) < 0) {
 		log_why(&u, "agent.cannot_start", &err);
 		close_all(&u);
 		return UPLINK_EXIT_FATAL;

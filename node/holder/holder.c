@@ -16,6 +16,7 @@
 
 #include "node/holder/account.h"
 #include "node/holder/serve.h"
+#include "node/monitor/local_policy.h"
 #include "node/monitor/request.h"
 #include "proto/base/err.h"
 
@@ -109,7 +110,22 @@ connect_uplink(struct start *st)
 	return 0;
 }
 
-/* Who it is to run as; and who may adopt it. */
+static int
+check_local_policy(struct start *st)
+{
+	const struct monitor_request *q = st->given.request;
+	const struct local_policy_ask ask = {
+		.asked = q->run_as[0] ? q->run_as : NULL,
+		.user = st->user.name,
+		.uid = st->user.uid,
+		.request = q,
+	};
+
+	_Static_assert(sizeof(st->reply.text) == LOCAL_POLICY_WHY_MAX, "a sentence fits");
+	return local_policy_check(st->given.policy, &ask, st->reply.text);
+}
+
+/* Who it is to run as, and whether this machine has anything against it; and who may adopt it. */
 static int
 find_users(struct start *st)
 {
@@ -122,10 +138,10 @@ find_users(struct start *st)
 		(r = account_find(&st->user, name, st->reply.text, sizeof(st->reply.text))) < 0)
 		return r;
 	st->holder.agent_uid = st->agent.uid;
-	if (geteuid() != 0 && st->user.uid != geteuid())
+	if (g->run_as == NULL && st->user.uid != geteuid())
 		return failed(st, HW_ERUNAS, "this node is rootless: it can run as %s only",
 			st->agent.name);
-	return 0;
+	return check_local_policy(st);
 }
 
 static int

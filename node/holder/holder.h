@@ -9,12 +9,14 @@
 
 #include <sys/types.h>
 
+struct local_policy;
 struct monitor_request;
 
 struct holder_start {
 	const struct monitor_request *request;
 	const char *command; /* with a NUL */
 	const char *run_as;  /* when the request names nobody; NULL: rootless, nobody else can be */
+	const struct local_policy *policy;
 	const char *agent_user; /* whose uplink may adopt it; NULL: the process's own user */
 	int run_dir;		/* for its socket */
 	int answer_fd;		/* to the monitor: one struct monitor_reply */

@@ -4,6 +4,7 @@
  *   main.c     options
  *   monitor.c  keeps the uplink running, starts holders
  *   request.c  checks what the uplink asks
+ *   local_policy.c  what this machine never allows
  *   rundir.c   the directory of the holders' sockets
  *
  * and of node/holder/, which this program becomes once for each shell or command:
@@ -40,10 +41,12 @@ main(int argc, char **argv)
 		{"agent-user", required_argument, NULL, 'a'},
 		{"run-as",	   required_argument, NULL, 'r'},
 		{"grace",	  required_argument, NULL, 'g'},
+		{"policy",	   required_argument, NULL, 'p'},
 		{"rootless",   no_argument,	  NULL, 'l'},
 		{NULL,	       0,		  NULL, 0	 },
 	};
-	struct monitor_config c = {.grace_seconds = 60, .serve_fd = -1};
+	struct monitor_config c = {
+		.grace_seconds = 60, .serve_fd = -1, .policy = {.path = LOCAL_POLICY_PATH}};
 	int o;
 
 	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -62,6 +65,9 @@ main(int argc, char **argv)
 			break;
 		case 'g':
 			c.grace_seconds = atoi(optarg);
+			break;
+		case 'p':
+			c.policy = (struct local_policy){.path = optarg, .required = true};
 			break;
 		case 'l':
 			c.rootless = true;

@@ -27,6 +27,7 @@
 #define HOLDERS_MAX    1000
 #define STARTING_MAX   32 /* requests are not read while so many are starting */
 #define STOP_WITHIN_MS 10000
+#define SAY_EVERY_MS   1000
 #define STEADY_MS      60000 /* an uplink that lived so long is started again at once */
 #define BACKOFF_MIN_MS 250
 #define BACKOFF_MAX_MS 30000
@@ -38,6 +39,12 @@ struct held {
 	int answer_fd; /* until it answered */
 	uint32_t request_id;
 	char session_id[97];
+};
+
+/* What an uplink gone wild can cause without end is said once a second. */
+struct seldom {
+	int64_t said;
+	unsigned times;
 };
 
 struct monitor {
@@ -52,6 +59,8 @@ struct monitor {
 	bool over;
 	LIST_HEAD(, held) held;
 	int n_held;
+	bool full; /* of answers that the uplink does not take: no request is read then */
+	struct seldom bad, denied, lost;
 	uint8_t message[sizeof(struct monitor_request) + REQUEST_COMMAND_MAX + 1];
 };
 
@@ -86,6 +95,18 @@ static void __attribute__((format(printf, 2, 3))) say(const char *level, const c
 	line[n++] = '\n';
 	if (write(STDERR_FILENO, line, n) < 0)
 		return; /* nobody is left to be told */
+}
+
+/* How often it happened since it was last said; 0: not now. */
+static unsigned
+due(struct seldom *s)
+{
+	unsigned times = ++s->times;
+
+	if (now_ms() - s->said < SAY_EVERY_MS)
+		return 0;
+	*s = (struct seldom){.said = now_ms()};
+	return times;
 }
 
 /* --- the uplink ----------------------------------------------------------------------------- */
@@ -141,6 +162,7 @@ start_uplink(struct monitor *m)
 		exec_uplink(m, fds[1]);
 	close(fds[1]);
 	m->uplink_fd = fds[0];
+	m->full = false;
 	if (m->uplink < 0) {
 		m->uplink = 0;
 		m->restart_at = now_ms() + BACKOFF_MAX_MS;
@@ -189,14 +211,17 @@ stop(struct monitor *m)
 /* --- answers -------------------------------------------------------------------------------- */
 
 static void
-send_answer(const struct monitor *m, const struct monitor_reply *reply, int passed)
+send_answer(struct monitor *m, const struct monitor_reply *reply, int passed)
 {
-	if (m->uplink_fd >= 0 && reply_send(m->uplink_fd, reply, passed) < 0)
-		say("warn", "monitor.answer_lost why=\"%s\"", strerror(errno));
+	unsigned times;
+
+	if (m->uplink_fd >= 0 && reply_send(m->uplink_fd, reply, passed) < 0 &&
+		(times = due(&m->lost)) > 0)
+		say("warn", "monitor.answer_lost times=%u", times);
 }
 
 static void
-refuse(const struct monitor *m, uint32_t id, int code, const char *why)
+refuse(struct monitor *m, uint32_t id, int code, const char *why)
 {
 	struct monitor_reply reply = {
 		.magic = REQUEST_MAGIC, .version = REQUEST_VERSION, .id = id, .code = code};
@@ -211,6 +236,7 @@ static void
 on_answer(struct monitor *m, struct held *h)
 {
 	struct monitor_reply reply;
+	unsigned times;
 	int passed;
 
 	if (reply_receive(&reply, &passed, h->answer_fd) != 0) /* also when there is none */
@@ -228,6 +254,8 @@ on_answer(struct monitor *m, struct held *h)
 	else
 		refuse(m, h->request_id, HW_ESPAWN,
 			"the holder ended before it started the program");
+	if (reply.code == HW_ELOCAL && (times = due(&m->denied)) > 0)
+		say("warn", "monitor.denied session=%s times=%u", h->session_id, times);
 	if (passed >= 0)
 		close(passed);
 }
@@ -243,6 +271,7 @@ run_holder(const struct monitor *m, const struct monitor_request *r, const char 
 		.command = command,
 		.run_as = c->rootless ? NULL : c->run_as,
 		.agent_user = c->rootless ? NULL : c->agent_user,
+		.policy = &c->policy,
 		.run_dir = m->run_dir,
 		.answer_fd = fd,
 		.grace_seconds = c->grace_seconds,
@@ -263,7 +292,8 @@ start_holder(struct monitor *m, const struct monitor_request *r, const char *com
 			refuse(m, r->id, HW_EEXISTS, "a session of this id runs already");
 			return;
 		}
-	if (h == NULL || m->n_held >= HOLDERS_MAX ||
+	if (h == NULL ||
+		m->n_held >= (m->config->holders_max ? m->config->holders_max : HOLDERS_MAX) ||
 		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0) {
 		free(h);
 		refuse(m, r->id, HW_ELIMIT, "this node runs all the sessions that it can");
@@ -320,14 +350,41 @@ on_child(struct monitor *m)
 
 /* --- the loop ------------------------------------------------------------------------------- */
 
+/* The id comes back when there is one: a short message left an older one's, or zero, in its place.
+ */
+static void
+refuse_malformed(struct monitor *m, size_t n)
+{
+	struct monitor_request r;
+	unsigned times = due(&m->bad);
+
+	if (times > 0)
+		say("error", "monitor.bad_request bytes=%zu times=%u", n, times);
+	memcpy(&r, m->message, sizeof(r));
+	refuse(m, n >= sizeof(r) ? r.id : 0, HW_EVALIDATION, "the request is malformed");
+}
+
+static bool
+takes_answers(const struct monitor *m)
+{
+	struct pollfd p = {m->uplink_fd, POLLOUT, 0};
+
+	return poll(&p, 1, 0) == 1;
+}
+
+/* A descriptor that comes along is none that anybody asked for: with no room for it the kernel
+ * closes it. */
 static void
 on_request(struct monitor *m)
 {
 	struct monitor_request r;
 	const char *command, *why;
+
+	m->full = !takes_answers(m);
+	if (m->full)
+		return;
 	ssize_t n =
 		recv(m->uplink_fd, m->message, sizeof(m->message) - 1, MSG_DONTWAIT | MSG_TRUNC);
-
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
@@ -337,11 +394,7 @@ on_request(struct monitor *m)
 	}
 	if ((size_t)n >= sizeof(m->message) ||
 		request_parse(&r, &command, m->message, (size_t)n, &why) < 0) {
-		say("error", "monitor.bad_request bytes=%zd", n);
-		memcpy(&r, m->message,
-			sizeof(r)); /* zero, or an older message's, where it was short */
-		refuse(m, (size_t)n >= sizeof(r) ? r.id : 0, HW_EVALIDATION,
-			"the request is malformed");
+		refuse_malformed(m, (size_t)n);
 		return;
 	}
 	m->message[n] = '\0';
@@ -392,7 +445,7 @@ turn(struct monitor *m)
 			starting[n++] = h;
 		}
 	p[0] = (struct pollfd){m->signals, POLLIN, 0};
-	p[1] = (struct pollfd){n < STARTING_MAX ? m->uplink_fd : -1, POLLIN, 0};
+	p[1] = (struct pollfd){n < STARTING_MAX ? m->uplink_fd : -1, m->full ? POLLOUT : POLLIN, 0};
 	if (poll(p, 2 + (nfds_t)n, poll_timeout(m)) < 0)
 		return;
 	for (int i = 0; i < n; i++)
@@ -435,6 +488,16 @@ open_run_dir(const struct monitor_config *c)
 	return fd;
 }
 
+/* Said at the start too, so that nobody learns it from the first session that is refused. */
+static void
+look_at_policy(const struct monitor_config *c)
+{
+	char why[LOCAL_POLICY_WHY_MAX] = "";
+
+	if (local_policy_inspect(&c->policy, why) < 0)
+		say("error", "monitor.policy why=\"%s\"", why);
+}
+
 int
 monitor_run(const struct monitor_config *config)
 {
@@ -446,6 +509,7 @@ monitor_run(const struct monitor_config *config)
 	m.run_dir = open_run_dir(config);
 	if (m.signals < 0 || m.run_dir < 0)
 		return UPLINK_EXIT_FATAL;
+	look_at_policy(config);
 	if (m.uplink_fd < 0)
 		start_uplink(&m);
 	while (!m.over)

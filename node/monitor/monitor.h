@@ -8,6 +8,8 @@
 
 #include <stdbool.h>
 
+#include "node/monitor/local_policy.h"
+
 /* Of the uplink, which then is not started again; the monitor ends with the same. */
 #define UPLINK_EXIT_OK	  0
 #define UPLINK_EXIT_FATAL 3  /* its message says what to do */
@@ -19,6 +21,8 @@ struct monitor_config {
 	const char *agent_user; /* whom the uplink runs as; not rootless */
 	const char *run_as;	/* whom sessions run as when nobody is named; not rootless */
 	int grace_seconds;	/* how long shells outlive their uplink */
+	int holders_max;	/* 0: 1,000 */
+	struct local_policy policy;
 	/* The uplink's program and arguments, to which "--monitor-fd N" is added. */
 	const char *uplink;
 	char *const *uplink_args;

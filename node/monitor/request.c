@@ -9,8 +9,6 @@
 
 #include "proto/base/err.h"
 
-#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-
 static bool
 all_zero(const char *p, size_t n)
 {
@@ -33,7 +31,7 @@ text_ok(const char *text, size_t room, const char *set)
 static bool
 session_ok(const struct monitor_request *r)
 {
-	return text_ok(r->session_id, sizeof(r->session_id), LETTERS "_.@+=-") &&
+	return text_ok(r->session_id, sizeof(r->session_id), REQUEST_LETTERS "_.@+=-") &&
 		r->session_id[0] != '\0' && r->session_id[0] != '.';
 }
 
@@ -44,15 +42,17 @@ wrong_field(const struct monitor_request *r)
 		return "not a request of this version";
 	if (r->kind != REQUEST_PTY && r->kind != REQUEST_EXEC)
 		return "kind";
-	if (!text_ok(r->run_as, sizeof(r->run_as), LETTERS "_.@+=-") || r->run_as[0] == '-')
+	if (!text_ok(r->run_as, sizeof(r->run_as), REQUEST_LETTERS "_.@+=-") || r->run_as[0] == '-')
 		return "run_as";
 	if (!session_ok(r))
 		return "session_id";
-	if (!text_ok(r->term, sizeof(r->term), LETTERS "_.+-"))
+	if (!text_ok(r->document, sizeof(r->document), REQUEST_LETTERS "_.:/-"))
+		return "document";
+	if (!text_ok(r->term, sizeof(r->term), REQUEST_LETTERS "_.+-"))
 		return "term";
-	if (!text_ok(r->lang, sizeof(r->lang), LETTERS "_.@+-"))
+	if (!text_ok(r->lang, sizeof(r->lang), REQUEST_LETTERS "_.@+-"))
 		return "lang";
-	if (!text_ok(r->colorterm, sizeof(r->colorterm), LETTERS "_.+-"))
+	if (!text_ok(r->colorterm, sizeof(r->colorterm), REQUEST_LETTERS "_.+-"))
 		return "colorterm";
 	if (!all_zero(r->zero, sizeof(r->zero)))
 		return "zero";
@@ -96,7 +96,7 @@ reply_parse(struct monitor_reply *ret, const void *p, size_t n)
 	memcpy(&r, p, sizeof(r));
 	if (r.magic != REQUEST_MAGIC || r.version != REQUEST_VERSION || r.zero != 0 || r.code > 0 ||
 		(r.code == 0 && (r.pid < 2 || r.pid > INT32_MAX)) ||
-		!text_ok(r.run_as, sizeof(r.run_as), LETTERS "_.@+=-") ||
+		!text_ok(r.run_as, sizeof(r.run_as), REQUEST_LETTERS "_.@+=-") ||
 		memchr(r.text, '\0', sizeof(r.text)) == NULL)
 		return HW_EVALIDATION;
 	*ret = r;

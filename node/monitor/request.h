@@ -9,10 +9,11 @@
 #include <stdint.h>
 
 #define REQUEST_MAGIC	    UINT32_C(0x48574d51)
-#define REQUEST_VERSION	    1
+#define REQUEST_VERSION	    2
 #define REQUEST_COMMAND_MAX (128 * 1024)
 #define REQUEST_MAX	    (sizeof(struct monitor_request) + REQUEST_COMMAND_MAX)
 #define REQUEST_SNDBUF	    (256 * 1024) /* of the pair: one message must fit */
+#define REQUEST_LETTERS	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 enum request_kind { REQUEST_PTY = 1, REQUEST_EXEC };
 
@@ -25,10 +26,12 @@ struct monitor_request {
 	uint16_t cols, rows;
 	char run_as[65]; /* empty: the node's default */
 	char session_id[97];
+	char document[129]; /* whose session it is; empty: the built-in one that does what is asked
+			     */
 	char term[65];
 	char lang[65];
 	char colorterm[33];
-	char zero[3];
+	char zero[2];
 	uint32_t command_len;
 };
 
@@ -43,7 +46,7 @@ struct monitor_reply {
 	char text[191];
 };
 
-_Static_assert(sizeof(struct monitor_request) == 348, "fixed layout");
+_Static_assert(sizeof(struct monitor_request) == 476, "fixed layout");
 _Static_assert(sizeof(struct monitor_reply) == 276, "fixed layout");
 
 /* Checks every byte. *command leads into the message and has ret->command_len bytes.

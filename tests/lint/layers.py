@@ -18,15 +18,17 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 # What a folder may include besides itself. The longest prefix of a file's path decides.
 BELOW = {
     "proto/base": [],
+    "proto/sandbox": ["proto/base"],
     "proto/schema": ["proto/base"],
     "proto/trust": ["proto/base", "proto/schema"],
     "proto/wire": ["proto/base", "proto/schema"],
     "audit": ["proto"],
     "relay": ["proto", "audit", "relay"],
     "relay/store": ["proto/base", "proto/schema"],
-    "relay/core": ["proto", "audit", "relay/store"],
-    "relay/services": ["proto", "audit", "relay/store", "relay/core"],
-    "relay/edge": ["proto", "audit", "relay/store", "relay/core"],
+    "relay/policy": ["proto/base"],
+    "relay/core": ["proto", "audit", "relay/store", "relay/policy"],
+    "relay/services": ["proto", "audit", "relay/store", "relay/policy", "relay/core"],
+    "relay/edge": ["proto", "audit", "relay/store", "relay/policy", "relay/core"],
     "node": ["proto", "audit", "node"],
     # Root's half of the agent, and what is the parent of users' programs: nothing that parses.
     "node/monitor": ["proto/base", "node/holder"],
@@ -52,6 +54,16 @@ GUARDED = [
         re.compile(r"(msgpack|openssl/|event2/|libwebsockets)"),
         re.compile(r"(?!node/(monitor|holder)/)"),
         "the monitor and the holder stand on libc alone",
+    ),
+    (
+        re.compile(r"seccomp\.h"),
+        re.compile(r"proto/sandbox/|tests/"),
+        "only the sandbox includes libseccomp",
+    ),
+    (
+        re.compile(r"proto/sandbox/"),
+        re.compile(r"proto/sandbox/|relay/cli/|node/uplink\w*\.[ch]$|tests/"),
+        "only a whole process enters a sandbox: the relay, and the node's network process",
     ),
 ]
 
@@ -169,6 +181,11 @@ BAD = [
     ("node/monitor/main.c", "#include <msgpack.h>"),
     ("node/holder/holder.c", "#include <openssl/ssl.h>"),
     ("node/holder/holder.c", '#include "proto/wire/frame.h"'),
+    ("node/holder/holder.c", '#include "proto/sandbox/sandbox.h"'),
+    ("node/agent.c", '#include "proto/sandbox/sandbox.h"'),
+    ("relay/core/op.c", '#include "proto/sandbox/sandbox.h"'),
+    ("relay/core/op.c", "#include <seccomp.h>"),
+    ("proto/sandbox/calls.c", '#include "proto/schema/schema.h"'),
     ("client/ls.c", "/* TO" "DO: later */"),
     ("dev", "cd /wo" "rk/main"),
     ("docs/a.md", "see ../sha" "red/X.md"),
@@ -186,6 +203,9 @@ GOOD = [
     ("relay/main.c", '#include "relay/edge/edge.h"'),
     ("relay/core/op.c", "#include <openssl/evp.h>"),
     ("node/monitor/main.c", '#include "node/holder/holder.h"'),
+    ("relay/cli/confine.c", '#include "proto/sandbox/sandbox.h"'),
+    ("node/uplink_sandbox.c", '#include "proto/sandbox/sandbox.h"'),
+    ("proto/sandbox/calls.c", "#include <seccomp.h>"),
     ("tests/unit/test_op.c", '#include "relay/core/op.h"'),
     ("docs/a.md", "https://example.net/manual, work/main and the word shared"),
 ]

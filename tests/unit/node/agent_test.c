@@ -321,6 +321,7 @@ open_channel(struct port *p, int type, const char *command)
 		.type = type,
 		.session_id = "alice-0123456789abcdef0",
 		.run_as = "bob",
+		.document = "SSM-SessionManagerRunShell",
 		.command = command,
 		.term = "xterm",
 		.cols = 90,
@@ -465,6 +466,7 @@ Test(session, a_shell_from_prompt_to_exit)
 	cr_assert(p->accepted);
 	cr_assert_str_eq(p->run_as, "bob");
 	cr_assert_str_eq(fake_programs_count(p->programs)->session_id, "alice-0123456789abcdef0");
+	cr_assert_str_eq(fake_programs_count(p->programs)->document, "SSM-SessionManagerRunShell");
 	cr_assert_str_eq(fake_programs_count(p->programs)->term, "xterm");
 	cr_assert_eq(fake_programs_count(p->programs)->cols, 90);
 	type(p, "ls\nexit 7\n");

@@ -16,6 +16,7 @@ good(void)
 		.kind = REQUEST_EXEC,
 		.run_as = "hawser",
 		.session_id = "alice@example.com-0123456789abcdef0",
+		.document = "AWS-StartNonInteractiveCommand",
 		.term = "xterm-256color",
 		.lang = "de_DE.UTF-8@euro",
 		.colorterm = "truecolor",
@@ -95,6 +96,10 @@ Test(request, names_that_mean_more_than_a_name_are_refused)
 	strcpy(r.term, "$(x)");
 	cr_assert_eq(check(&r, &why), HW_EVALIDATION);
 	cr_assert_str_eq(why, "term");
+	r = good();
+	strcpy(r.document, "AWS*");
+	cr_assert_eq(check(&r, &why), HW_EVALIDATION);
+	cr_assert_str_eq(why, "document");
 	r = good();
 	r.command_len = 0;
 	cr_assert_eq(check(&r, &why), HW_EVALIDATION);

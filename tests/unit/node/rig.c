@@ -1,6 +1,7 @@
 #include "tests/unit/node/rig.h"
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <criterion/criterion.h>
@@ -27,15 +28,30 @@ nap(void)
 	poll(NULL, 0, 10);
 }
 
+static void
+write_policy(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "we");
+
+	cr_assert_not_null(f);
+	cr_assert_geq(fputs(text, f), 0);
+	cr_assert_eq(fclose(f), 0);
+	cr_assert_eq(chmod(path, 0644), 0);
+}
+
 struct rig *
 rig_new_with(struct rig_options options)
 {
 	struct rig *r = calloc(1, sizeof(*r));
 	int fds[2], size = REQUEST_SNDBUF;
+	char policy[96];
 
 	cr_assert_not_null(r);
 	strcpy(r->dir, "/tmp/hawser-node-test-XXXXXX");
 	cr_assert_not_null(mkdtemp(r->dir));
+	snprintf(policy, sizeof(policy), "%s/policy", r->dir);
+	if (options.policy != NULL)
+		write_policy(policy, options.policy);
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
 	setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	r->monitor = fork();
@@ -47,6 +63,8 @@ rig_new_with(struct rig_options options)
 			.agent_user = "daemon",
 			.run_as = options.run_as,
 			.grace_seconds = options.grace_seconds ? options.grace_seconds : 60,
+			.holders_max = options.holders_max,
+			.policy = {.path = policy},
 			.serve_fd = fds[1],
 		};
 		_exit(monitor_run(&c));
@@ -73,7 +91,8 @@ receive_reply(struct rig *r)
 }
 
 int
-rig_start_as(struct rig *r, enum request_kind kind, const char *command, const char *run_as)
+rig_start_document(struct rig *r, enum request_kind kind, const char *command, const char *run_as,
+	const char *document)
 {
 	static uint32_t ids;
 	size_t len = command ? strlen(command) : 0;
@@ -91,6 +110,7 @@ rig_start_as(struct rig *r, enum request_kind kind, const char *command, const c
 
 	snprintf(q.session_id, sizeof(q.session_id), "alice-0000000000000%04u", ids);
 	snprintf(q.run_as, sizeof(q.run_as), "%s", run_as);
+	snprintf(q.document, sizeof(q.document), "%s", document);
 	memcpy(message, &q, sizeof(q));
 	if (len > 0)
 		memcpy(message + sizeof(q), command, len);
@@ -110,6 +130,12 @@ rig_start_as(struct rig *r, enum request_kind kind, const char *command, const c
 		rig_credit(r, HOLDER_ERR, 0, HOLDER_RING_MAX);
 	}
 	return r->reply.code;
+}
+
+int
+rig_start_as(struct rig *r, enum request_kind kind, const char *command, const char *run_as)
+{
+	return rig_start_document(r, kind, command, run_as, "");
 }
 
 int
@@ -326,6 +352,8 @@ rig_free(struct rig *r)
 	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 	snprintf(path, sizeof(path), "%s/run", r->dir);
 	rmdir(path);
+	snprintf(path, sizeof(path), "%s/policy", r->dir);
+	unlink(path);
 	rmdir(r->dir);
 	for (int s = 0; s < HOLDER_STREAMS; s++)
 		buf_fini(&r->out[s]);

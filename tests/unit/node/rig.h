@@ -34,6 +34,8 @@ struct rig {
 struct rig_options {
 	const char *run_as; /* root's node; NULL: rootless */
 	int grace_seconds;  /* 0: 60 */
+	int holders_max;    /* 0: as the monitor has it */
+	const char *policy; /* the text of its policy file; NULL: there is none */
 };
 #define rig_new(...) rig_new_with((struct rig_options){__VA_ARGS__})
 struct rig *rig_new_with(struct rig_options options);
@@ -43,6 +45,8 @@ void rig_free(struct rig *r);
 /* Returns the answer's code; with 0 the program runs, with all the credit that there can be. */
 int rig_start(struct rig *r, enum request_kind kind, const char *command);
 int rig_start_as(struct rig *r, enum request_kind kind, const char *command, const char *run_as);
+int rig_start_document(struct rig *r, enum request_kind kind, const char *command,
+	const char *run_as, const char *document);
 
 void rig_send(struct rig *r, enum holder_type type, int stream, uint16_t flags, uint64_t offset,
 	const void *body, size_t n);
