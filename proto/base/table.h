@@ -1,6 +1,6 @@
 /* A table of texts, its columns padded to the widest cell as a terminal shows it. Pure. */
-#ifndef HAWSER_CLIENT_TABLE_H
-#define HAWSER_CLIENT_TABLE_H
+#ifndef HAWSER_BASE_TABLE_H
+#define HAWSER_BASE_TABLE_H
 
 #include <stdbool.h>
 

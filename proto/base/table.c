@@ -1,9 +1,9 @@
-#include "client/table.h"
+#include "proto/base/table.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/display.h"
+#include "proto/base/display.h"
 
 struct cell {
 	char *text; /* as it is shown */

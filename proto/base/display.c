@@ -1,7 +1,8 @@
-#include "client/display.h"
+#include "proto/base/display.h"
 
 #include <locale.h>
 #include <stdio.h>
+#include <string.h>
 #include <wchar.h>
 
 #include "proto/base/enc.h"
@@ -74,4 +75,28 @@ display_append(struct buf *out, const char *text, size_t n)
 		i += len > 0 ? (size_t)len : 1;
 	}
 	return columns;
+}
+
+size_t
+display_wrap(struct buf *out, const char *text, size_t indent, size_t width)
+{
+	size_t column = indent, lines = 1;
+
+	for (text += strspn(text, " "); *text != '\0'; text += strspn(text, " ")) {
+		size_t n = strcspn(text, " "), columns = display_append(NULL, text, n);
+
+		if (column > indent && column + 1 + columns > width) {
+			buf_printf(out, "\n%*s", (int)indent, "");
+			column = indent;
+			lines++;
+		}
+		if (column > indent) {
+			buf_append_byte(out, ' ');
+			column++;
+		}
+		column += display_append(out, text, n);
+		text += n;
+	}
+	buf_append_byte(out, '\n');
+	return lines;
 }

@@ -1,6 +1,6 @@
 /* Text for a terminal: nothing in it can steer one, and its width is known. */
-#ifndef HAWSER_CLIENT_DISPLAY_H
-#define HAWSER_CLIENT_DISPLAY_H
+#ifndef HAWSER_BASE_DISPLAY_H
+#define HAWSER_BASE_DISPLAY_H
 
 #include "proto/base/buf.h"
 
@@ -8,5 +8,10 @@
  * UTF-8, marks that turn the writing direction) becomes \xNN or \u{N}. Returns the columns it
  * takes. A NULL buffer only measures. */
 size_t display_append(struct buf *out, const char *text, size_t n);
+
+/* The same, broken at blanks into lines of at most `width` columns, where a word fits. The cursor
+ * stands in column `indent`, as it will in each further line; a newline ends it. Returns how many
+ * lines it takes. */
+size_t display_wrap(struct buf *out, const char *text, size_t indent, size_t width);
 
 #endif
