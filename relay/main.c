@@ -2,7 +2,7 @@
  * hawser-relay: what every node and every person dials.
  *
  *   main.c      the command line
- *   cli/        its commands: init, run, check; what the process may do
+ *   cli/        its commands: init, run, check, admin; what the process may do
  *   edge/       the port: TLS, HTTP, WebSocket, who is let in - the only files that know
  * libwebsockets core/       a relay without sockets: operations, policy, nodes, sessions, what is
  * recorded when services/   the operations' handlers, a folder for each family store/      what
@@ -12,6 +12,7 @@
  * an operation.
  */
 #include <getopt.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@ struct command {
 	const char *name;
 	int (*call)(const struct cli_options *o);
 	const char *takes; /* the letters of its options in `flags` */
+	bool operands;	   /* and what is no option, before, between and after them */
 	const char *help;
 };
 
@@ -71,13 +73,42 @@ static const char check_help[] =
 	"  hawser-relay check --dir /var/lib/hawser-relay\n"
 	"  hawser-relay check --dir ./try | grep -v ^ok\n";
 
+static const char admin_help[] =
+	"usage: hawser-relay admin --dir DIR SUBCOMMAND [OPTIONS]\n"
+	"\n"
+	"Break glass: works on the relay's own machine, as root or as the user who runs the\n"
+	"relay, whatever policies, certificates and users say. The relay must be running.\n"
+	"All of it is in the ledger.\n"
+	"\n"
+	"  users, nodes, sessions, groups, policies, activations, keys USER\n"
+	"                         list them\n"
+	"  invite [NAME]          an administrator's invite, for admin when no other is\n"
+	"                         named: makes the user, or enables it; ends with one line\n"
+	"                         for `hawser login`\n"
+	"  disable USER           ends its links and sessions, keeps it out; enable USER\n"
+	"  rm-user USER           removes it\n"
+	"  kill SESSION           ends a session\n"
+	"  rm-node NODE           removes a node, by its id\n"
+	"  rm-key KEY             removes an access key, of --user USER or whose it is\n"
+	"  rm-activation ID       removes an activation; nodes that used it stay\n"
+	"  detach POLICY          from --user USER or --group GROUP\n"
+	"  leave GROUP            takes --user USER out of the group\n"
+	"\n"
+	"  --dir DIR              what `init` made\n"
+	"  -o, --output FORMAT    table, or json: the relay's replies, a line for each\n"
+	"\n"
+	"examples:\n"
+	"  hawser-relay admin --dir /var/lib/hawser-relay invite\n"
+	"  hawser-relay admin --dir /var/lib/hawser-relay disable mallory\n";
+
 static const char version_help[] = "usage: hawser-relay version\n";
 
 static const struct command commands[] = {
-	{"init",	 cli_init,	   "dnlam", init_help   },
-	{"run",	cli_run,	 "dlmvr", run_help	  },
-	{"check",	  cli_check,    "dm",	   check_help  },
-	{"version", show_version, "",      version_help},
+	{"init",	 cli_init,	   "dnlam", false, init_help   },
+	{"run",	cli_run,	 "dlmvr", false, run_help	 },
+	{"check",	  cli_check,    "dm",	   false, check_help  },
+	{"admin",	  cli_admin,    "doug",  true,  admin_help  },
+	{"version", show_version, "",      false, version_help},
 };
 
 static const char usage[] =
@@ -86,6 +117,7 @@ static const char usage[] =
 	"  init      make a fleet in a directory\n"
 	"  run       run the relay\n"
 	"  check     look at what it needs of this machine\n"
+	"  admin     list, revoke and invite when nobody gets in any more\n"
 	"  version   print the version\n"
 	"\n"
 	"`hawser-relay COMMAND --help` says more.\n"
@@ -101,6 +133,9 @@ static const struct option flags[] = {
 	{"advertise",  required_argument, NULL, 'a'},
 	{"master-key", required_argument, NULL, 'm'},
 	{"log-level",  required_argument, NULL, 'v'},
+	{"output",	   required_argument, NULL, 'o'},
+	{"user",	 required_argument, NULL, 'u'},
+	{"group",	  required_argument, NULL, 'g'},
 	{"allow-root", no_argument,	    NULL, 'r'},
 	{"help",	 no_argument,	      NULL, 'h'},
 	{NULL,	       0,		  NULL, 0	 },
@@ -166,41 +201,53 @@ set_log_level(struct cli_options *o, const char *text)
 	return false;
 }
 
+static const struct text_option {
+	int letter;
+	size_t offset;
+} text_options[] = {
+	{'d', offsetof(struct cli_options, dir)       },
+	{'n', offsetof(struct cli_options, name)	},
+	{'l', offsetof(struct cli_options, listen)	  },
+	{'a', offsetof(struct cli_options, advertise) },
+	{'m', offsetof(struct cli_options, master_key)},
+	{'o', offsetof(struct cli_options, output)	  },
+	{'u', offsetof(struct cli_options, user)	},
+	{'g', offsetof(struct cli_options, group)	 },
+};
+
 static bool
 set_option(struct cli_options *o, int letter, const char *arg)
 {
-	switch (letter) {
-	case 'd':
-		o->dir = arg;
-		return true;
-	case 'n':
-		o->name = arg;
-		return true;
-	case 'l':
-		o->listen = arg;
-		return true;
-	case 'a':
-		o->advertise = arg;
-		return true;
-	case 'm':
-		o->master_key = arg;
-		return true;
-	case 'v':
+	for (size_t i = 0; i < sizeof(text_options) / sizeof(text_options[0]); i++)
+		if (text_options[i].letter == letter) {
+			const char **at = (void *)((char *)o + text_options[i].offset);
+			*at = arg;
+			return true;
+		}
+	if (letter == 'v')
 		return set_log_level(o, arg);
-	default:
-		o->allow_root = true;
-		return true;
-	}
+	o->allow_root = true;
+	return true;
+}
+
+static const char *
+option_name(int letter)
+{
+	for (const struct option *f = flags; f->name != NULL; f++)
+		if (f->val == letter)
+			return f->name;
+	return "";
 }
 
 static int
 run_command(const struct command *cmd, int argc, char **argv)
 {
 	struct cli_options o = {.log_level = LOG_LEVEL_INFO};
-	int letter, which = 0;
+	const char *shorts = cmd->operands ? "o:" : "+o:"; /* +: the first operand is the end */
+	int letter;
 
 	opterr = 0;
-	while ((letter = getopt_long(argc, argv, "+", flags, &which)) != -1) {
+	while ((letter = getopt_long(argc, argv, shorts, flags, NULL)) != -1) {
 		if (letter == 'h') {
 			fputs(cmd->help, stdout);
 			return EXIT_OK;
@@ -209,11 +256,13 @@ run_command(const struct command *cmd, int argc, char **argv)
 			return bad_usage(cmd,
 				"not an option, or without its value: ", argv[optind - 1]);
 		if (strchr(cmd->takes, letter) == NULL)
-			return bad_usage(cmd, "no option of this command: --", flags[which].name);
+			return bad_usage(cmd, "no option of this command: --", option_name(letter));
 		if (!set_option(&o, letter, optarg))
 			return bad_usage(cmd, "not a log level: ", optarg);
 	}
-	if (optind < argc)
+	o.operands = (const char *const *)argv + optind;
+	o.n_operands = (size_t)(argc - optind);
+	if (o.n_operands > 0 && !cmd->operands)
 		return bad_usage(cmd, "not expected: ", argv[optind]);
 	if (o.dir == NULL && strchr(cmd->takes, 'd') != NULL)
 		return bad_usage(cmd, "--dir is missing", "");

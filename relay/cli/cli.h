@@ -3,6 +3,7 @@
 #define HAWSER_RELAY_CLI_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "proto/base/err.h"
 #include "proto/base/log.h"
@@ -11,6 +12,9 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 struct cli_options {
 	const char *dir, *name, *listen, *advertise, *master_key;
+	const char *output, *user, *group;
+	const char *const *operands; /* what is no option, in its order */
+	size_t n_operands;
 	enum log_level log_level;
 	bool allow_root;
 };
@@ -19,6 +23,7 @@ struct cli_options {
 int cli_init(const struct cli_options *o);
 int cli_run(const struct cli_options *o);
 int cli_check(const struct cli_options *o);
+int cli_admin(const struct cli_options *o);
 
 /* Says it on stderr; returns EXIT_FAILED. */
 int cli_fail(const struct hw_err *err);
@@ -35,7 +40,8 @@ void process_harden(void);
  * is. */
 int process_become_owner(const char *dir, bool *still_root, struct hw_err *err);
 
-/* Tells the service manager, where there is one: "READY=1". */
-void process_notify(const char *state);
+/* A connection to the service manager, -1 where there is none; and telling it: "READY=1". */
+int process_notify_open(void);
+void process_notify(int fd, const char *state);
 
 #endif

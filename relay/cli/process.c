@@ -64,23 +64,32 @@ process_become_owner(const char *dir, bool *still_root, struct hw_err *err)
 	return r;
 }
 
-void
-process_notify(const char *state)
+int
+process_notify_open(void)
 {
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
 	const char *path = getenv("NOTIFY_SOCKET");
 
 	if (path == NULL || strlen(path) >= sizeof(to.sun_path) ||
 		(path[0] != '/' && path[0] != '@'))
-		return;
+		return -1;
 	size_t n = strlen(path);
 	memcpy(to.sun_path, path, n);
 	if (path[0] == '@') /* an abstract one */
 		to.sun_path[0] = '\0';
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	(void)!sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&to,
-		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
-	fd_close(fd);
+	if (fd >= 0 &&
+		connect(fd, (const struct sockaddr *)&to,
+			(socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)) < 0) {
+		fd_close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+void
+process_notify(int fd, const char *state)
+{
+	if (fd >= 0)
+		(void)!send(fd, state, strlen(state), MSG_NOSIGNAL);
 }

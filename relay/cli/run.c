@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <openssl/ssl.h>
 #include <openssl/x509.h>
 
 #include "proto/base/clock.h"
@@ -9,7 +10,10 @@
 #include "proto/base/loop.h"
 #include "proto/trust/cert.h"
 #include "relay/cli/cli.h"
+#include "relay/cli/confine.h"
+#include "relay/core/config.h"
 #include "relay/core/relay.h"
+#include "relay/edge/local.h"
 #include "relay/edge/server.h"
 #include "relay/services/sessions/cursors.h"
 #include "relay/services/table.h"
@@ -25,9 +29,11 @@ struct run {
 	struct loop *loop;
 	struct relay *relay;
 	struct server *server;
+	struct local *local; /* NULL: it could not be had */
 	struct loop_signal *signals[3];
 	struct loop_timer look;
 	int64_t give_up;
+	int notify;
 };
 
 /* --- signals ------------------------------------------------------------------------------- */
@@ -117,6 +123,58 @@ look_after_certificate(struct run *run, const char *path, struct hw_err *err)
 	return r;
 }
 
+/* Who has no socket left on the disk still has a relay to run. */
+static void
+open_local_door(struct run *run, const char *dir)
+{
+	struct hw_err err = HW_ERR_INIT;
+
+	if (local_open(&run->local, run->relay, run->loop, &run->log, dir, &err) < 0)
+		log_error(run, "local.closed", "why=\"%s\"", hw_err_text(&err));
+}
+
+static int
+read_settings(struct relay_config *ret, const char *path, struct hw_err *err)
+{
+	int dir, r = dir_open(&dir, path, false, err);
+
+	if (r < 0)
+		return r;
+	if ((r = relay_config_load(ret, dir, err)) == HW_ENOTFOUND)
+		hw_err_set(err, r, "%s holds no relay: make one with hawser-relay init --dir %s",
+			path, path);
+	fd_close(dir);
+	return r;
+}
+
+/* Before any thread is started. What is connected once, or loaded, comes first: OpenSSL's settings
+ * may name libraries. */
+static int
+enter_sandbox(struct run *run, const struct cli_options *o, struct hw_err *err)
+{
+	char host[256], said[SANDBOX_SAID_MAX];
+	struct relay_config config;
+	int r = read_settings(&config, o->dir, err);
+
+	if (r < 0)
+		return r;
+	const char *key = o->master_key != NULL ? o->master_key : config.master_key;
+	struct confine c = {
+		.dir = o->dir,
+		.master_key = key[0] == '/' ? key : NULL,
+		.listen_port = config.listen_port,
+		.metrics_port = config.metrics_port,
+	};
+	if (o->listen != NULL &&
+		(r = cli_address(host, sizeof(host), &c.listen_port, o->listen, err)) < 0)
+		return r;
+	run->notify = process_notify_open();
+	OPENSSL_init_ssl(0, NULL);
+	if ((r = confine_relay(said, &c, err)) == 0)
+		log_info(run, "relay.sandbox", "%s", said);
+	return r;
+}
+
 static int
 start(struct run *run, const struct cli_options *o, struct hw_err *err)
 {
@@ -144,6 +202,7 @@ start(struct run *run, const struct cli_options *o, struct hw_err *err)
 	if ((r = relay_open(&run->relay, &ro, err)) < 0 ||
 		(r = look_after_certificate(run, o->dir, err)) < 0)
 		return r;
+	open_local_door(run, o->dir);
 	so.relay = run->relay;
 	so.loop = run->loop;
 	if ((r = server_open(&run->server, &so, err)) < 0)
@@ -171,6 +230,7 @@ stop(struct run *run)
 
 	if (run->server != NULL)
 		server_quiesce(run->server);
+	local_free(run->local);
 	relay_close(run->relay);
 	if (run->server != NULL) {
 		run->look = (struct loop_timer){.fn = on_look, .arg = run};
@@ -184,26 +244,30 @@ stop(struct run *run)
 	server_free(run->server);
 	recording_cursors_free(run->cursors);
 	loop_free(run->loop);
+	fd_close(run->notify);
 }
 
 int
 cli_run(const struct cli_options *o)
 {
 	struct run run = {
-		.sink = {.level = o->log_level, .clock = &hw_clock_system}
-	  };
+		.sink = {.level = o->log_level, .clock = &hw_clock_system},
+		.notify = -1,
+	};
 	struct hw_err err = HW_ERR_INIT;
 
 	process_harden();
 	log_ctx_init(&run.log, &run.sink);
 	int r = leave_root(o, &err);
 	if (r == 0)
+		r = enter_sandbox(&run, o, &err);
+	if (r == 0)
 		r = start(&run, o, &err);
 	if (r == 0) {
 		log_info(&run, "relay.ready", "version=%s", HAWSER_VERSION);
-		process_notify("READY=1\n");
+		process_notify(run.notify, "READY=1\n");
 		r = loop_run(run.loop, &err);
-		process_notify("STOPPING=1\n");
+		process_notify(run.notify, "STOPPING=1\n");
 	}
 	if (r < 0)
 		cli_fail(&err);

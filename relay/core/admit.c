@@ -7,6 +7,8 @@
 #include "relay/core/arn.h"
 #include "relay/core/broker_loop.h"
 #include "relay/core/fit.h"
+#include "relay/core/local.h"
+#include "relay/core/principals.h"
 #include "relay/core/registry.h"
 #include "relay/core/relay_private.h"
 
@@ -15,10 +17,10 @@
 
 /* Whoever dials in vain can do so for ever: not each time is an entry. */
 static void
-note(struct relay *r, enum entry_kind kind, const struct cert_identity *who, const char *source,
+note_arn(struct relay *r, enum entry_kind kind, const char *arn, const char *source,
 	const char *why)
 {
-	char arn[ARN_MAX], reason[512], more[64] = "";
+	char reason[512], more[64] = "";
 	struct msg_ledger_entry e = {
 		.principal = arn,
 		.source = source,
@@ -34,14 +36,34 @@ note(struct relay *r, enum entry_kind kind, const struct cert_identity *who, con
 	if (missed > 0)
 		snprintf(more, sizeof(more), "; %llu more like it are not told",
 			(unsigned long long)missed);
-	if (who->role == ROLE_NODE)
-		arn_write_node(arn, &r->config, who->id);
-	else
-		arn_write_user(arn, &r->config, who->id);
 	fit_text(reason, sizeof(reason) - sizeof(more), why);
 	strcat(reason, more);
 	if (ledger_append(r->ledger, kind, &e, NULL) == 0)
 		journal_sync(r->journal);
+}
+
+static void
+note(struct relay *r, enum entry_kind kind, const struct cert_identity *who, const char *source,
+	const char *why)
+{
+	char arn[ARN_MAX];
+
+	if (who->role == ROLE_NODE)
+		arn_write_node(arn, &r->config, who->id);
+	else
+		arn_write_user(arn, &r->config, who->id);
+	note_arn(r, kind, arn, source, why);
+}
+
+void
+relay_local_refused(struct relay *r, const char *name)
+{
+	char arn[ARN_MAX];
+
+	arn_write_local(arn, &r->config, name);
+	log_warn(r, "local.refused", "user=%s", name);
+	note_arn(r, ENTRY_LINK_REFUSED, arn, LOCAL_SOURCE,
+		"the local door is for root and the relay's own user");
 }
 
 static int
@@ -66,17 +88,10 @@ admit_node(struct relay *r, const struct cert_identity *who, const char *source,
 static int
 admit_user(struct relay *r, const struct cert_identity *who, bool expired, struct hw_err *err)
 {
-	struct reg_user user;
-
 	if (expired)
 		return hw_err_set(err, HW_EEXPIRED,
 			"the certificate of %s has expired: log in again", who->id);
-	if (!registry_user(r->registry, who->id, &user))
-		return hw_err_set(err, HW_EREVOKED, "no user is named %s", who->id);
-	if (who->not_before < user.valid_from)
-		return hw_err_set(err, HW_EREVOKED,
-			"this certificate is of an earlier user named %s", who->id);
-	return 0;
+	return authority_welcomes(r->authority, who->id, who->not_before, err);
 }
 
 /* No decision about who it is, and so no entry: whoever dials again and again would fill the

@@ -6,6 +6,7 @@
 
 #include "relay/core/config.h"
 #include "relay/core/op.h"
+#include "relay/policy/managed.h"
 
 static bool
 is_plain(char c)
@@ -33,10 +34,17 @@ append_id(char out[ARN_MAX], const char *id)
 }
 
 static void
+write_arn(char out[ARN_MAX], const char *service, const char *region, const char *account,
+	const char *kind, const char *id)
+{
+	snprintf(out, ARN_MAX, "arn:aws:%s:%s:%s:%s/", service, region, account, kind);
+	append_id(out, id);
+}
+
+static void
 write_ssm(char out[ARN_MAX], const struct relay_config *c, const char *kind, const char *id)
 {
-	snprintf(out, ARN_MAX, "arn:aws:ssm:%s:%s:%s/", c->region, c->account, kind);
-	append_id(out, id);
+	write_arn(out, "ssm", c->region, c->account, kind, id);
 }
 
 void
@@ -45,11 +53,30 @@ arn_write_node(char out[ARN_MAX], const struct relay_config *c, const char *id)
 	write_ssm(out, c, "managed-instance", id);
 }
 
+void
+arn_write_session(char out[ARN_MAX], const struct relay_config *c, const char *id)
+{
+	write_ssm(out, c, "session", id);
+}
+
+void
+arn_write_document(char out[ARN_MAX], const struct relay_config *c, const char *name,
+	const char *account)
+{
+	write_arn(out, "ssm", c->region, account, "document", name);
+}
+
 /* Users belong to no region, as IAM has it. */
 void
 arn_write_user(char out[ARN_MAX], const struct relay_config *c, const char *name)
 {
-	snprintf(out, ARN_MAX, "arn:aws:iam::%s:user/", c->account);
+	write_arn(out, "iam", "", c->account, "user", name);
+}
+
+void
+arn_write_local(char out[ARN_MAX], const struct relay_config *c, const char *name)
+{
+	snprintf(out, ARN_MAX, "arn:aws:iam::%s:local/", c->account);
 	append_id(out, name);
 }
 
@@ -101,6 +128,29 @@ arn_user(struct op *op, const char *name)
 
 	arn_write_user(text, op->env->config, name);
 	return keep(op, text);
+}
+
+static const char *
+keep_iam(struct op *op, const char *account, const char *kind, const char *name)
+{
+	char text[ARN_MAX];
+
+	write_arn(text, "iam", "", account, kind, name);
+	return keep(op, text);
+}
+
+const char *
+arn_group(struct op *op, const char *name)
+{
+	return keep_iam(op, op->env->config->account, "group", name);
+}
+
+const char *
+arn_policy(struct op *op, const char *name)
+{
+	bool managed = managed_policy_find(name) != NULL;
+
+	return keep_iam(op, managed ? "aws" : op->env->config->account, "policy", name);
 }
 
 const char *

@@ -12,6 +12,12 @@ struct relay_config;
 
 /* Each writes a whole name, or "" when the id is longer than any that there is. */
 void arn_write_node(char out[ARN_MAX], const struct relay_config *c, const char *id);
+/* `account` is "" for a document that comes with the system, as SSM has it for AWS's own. */
+void arn_write_document(char out[ARN_MAX], const struct relay_config *c, const char *name,
+	const char *account);
+void arn_write_session(char out[ARN_MAX], const struct relay_config *c, const char *id);
 void arn_write_user(char out[ARN_MAX], const struct relay_config *c, const char *name);
+/* Who asks on the relay's own machine: a name of the operating system, or a number. */
+void arn_write_local(char out[ARN_MAX], const struct relay_config *c, const char *name);
 
 #endif

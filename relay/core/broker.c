@@ -13,12 +13,14 @@
 #include "relay/core/broker_loop.h"
 #include "relay/core/broker_private.h"
 #include "relay/core/fit.h"
+#include "relay/core/principals.h"
 #include "relay/core/registry.h"
 #include "relay/core/seen.h"
 #include "relay/core/session.h"
 #include "relay/core/session_private.h"
 
 #define SWEEP_EVERY USEC_PER_SEC
+#define DECIDE_MAX  64 /* sessions that are decided anew in one turn: a millisecond or two */
 
 /* --- peers ------------------------------------------------------------------------------------ */
 
@@ -209,7 +211,9 @@ broker_unlist_session(struct broker *b, struct session *s)
 	LIST_REMOVE(s, of_user);
 	if (s->waits)
 		TAILQ_REMOVE(&b->waiting, s, waiting);
-	s->waits = false;
+	if (s->due)
+		TAILQ_REMOVE(&b->due, s, deciding);
+	s->waits = s->due = false;
 	pthread_mutex_lock(&b->lock);
 	s->user->sessions--;
 	if (s->listed)
@@ -424,31 +428,73 @@ on_sweep(void *arg)
 static void
 recheck(struct peer *p, const char *what)
 {
+	const struct op_env *env = p->broker->env;
+	struct hw_err err = HW_ERR_INIT;
 	struct reg_node node;
-	char why[96];
+	char why[160];
 
 	if (peer_is_welcome(p))
 		return;
-	bool renewed = p->who.role == ROLE_NODE &&
-		registry_node(p->broker->env->registry, p->who.id, &node);
-	snprintf(why, sizeof(why),
-		renewed ? "%s renewed its certificate elsewhere: this link is a copy's"
-			: "%s was removed",
-		what);
+	snprintf(why, sizeof(why), "%s was removed", what);
+	if (p->who.role == ROLE_USER &&
+		authority_welcomes(env->authority, p->who.id, p->who.not_before, &err) < 0)
+		snprintf(why, sizeof(why), "%.150s", hw_err_text(&err));
+	else if (p->who.role == ROLE_NODE && registry_node(env->registry, p->who.id, &node))
+		snprintf(why, sizeof(why),
+			"%s renewed its certificate elsewhere: this link is a copy's", what);
 	peer_close(p, HW_EREVOKED, why);
 }
 
-void
-broker_recheck(struct broker *b, enum store_kind kind, const char *id)
+static void
+on_decide(void *arg)
 {
-	struct peer *p, *older;
+	struct broker *b = arg;
+	struct session *s;
 
-	if (kind == STORE_NODE && (p = find_node(b, id)) != NULL)
-		recheck(p, "the node");
-	for (p = kind == STORE_USER ? find_user(b, id) : NULL; p != NULL; p = older) {
-		older = p->older;
-		recheck(p, "the user");
+	for (int i = 0; i < DECIDE_MAX && (s = TAILQ_FIRST(&b->due)) != NULL; i++) {
+		TAILQ_REMOVE(&b->due, s, deciding);
+		s->due = false;
+		session_decide(s);
 	}
+	if (!TAILQ_EMPTY(&b->due))
+		loop_timer_start(b->loop, &b->decide, 0);
+}
+
+void
+broker_decide_soon(struct broker *b, struct session *s)
+{
+	if (s->due || b->stopping)
+		return;
+	if (TAILQ_EMPTY(&b->due))
+		loop_timer_start(b->loop, &b->decide, 0);
+	s->due = true;
+	TAILQ_INSERT_TAIL(&b->due, s, deciding);
+}
+
+void
+broker_node_changed(struct broker *b, const char *id)
+{
+	struct peer *p = find_node(b, id);
+	struct session *s;
+
+	if (p == NULL)
+		return;
+	for (s = LIST_FIRST(&p->list); s != NULL; s = session_after(s, p))
+		broker_decide_soon(b, s);
+	recheck(p, "the node");
+}
+
+void
+broker_principals_changed(struct broker *b)
+{
+	struct peer *p, *next_p;
+	struct session *s, *next_s;
+
+	TAILQ_FOREACH_SAFE(p, &b->peers, entry, next_p)
+	if (p->who.role == ROLE_USER)
+		recheck(p, "the user");
+	HASH_ITER(hh, b->sessions, s, next_s)
+		broker_decide_soon(b, s);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -468,13 +514,15 @@ broker_new(const struct broker_options *options)
 		.journal = options->journal,
 		.ledger = options->env->ledger,
 		.limits = LINK_LIMITS_DEFAULT,
-		.sweep = {.fn = on_sweep, .arg = b},
-		.flush = {.fn = on_flush, .arg = b},
+		.sweep = {.fn = on_sweep,  .arg = b},
+		.flush = {.fn = on_flush,  .arg = b},
+		.decide = {.fn = on_decide, .arg = b},
 	};
 	b->log = *options->log;
 	TAILQ_INIT(&b->peers);
 	TAILQ_INIT(&b->redeeming);
 	TAILQ_INIT(&b->waiting);
+	TAILQ_INIT(&b->due);
 	pthread_mutex_init(&b->lock, NULL);
 	b->seen = seen_new(b->workers, b->env->store, &b->log);
 	if (b->seen == NULL) {
@@ -493,6 +541,7 @@ broker_stop(struct broker *b, const char *why)
 
 	b->stopping = true;
 	loop_timer_stop(b->loop, &b->sweep);
+	loop_timer_stop(b->loop, &b->decide);
 	HASH_ITER(hh, b->sessions, s, next_s)
 		session_end(s, HW_EUNAVAILABLE, why);
 	TAILQ_FOREACH_SAFE(p, &b->peers, entry, next_p)
@@ -505,6 +554,7 @@ broker_free(struct broker *b)
 	if (b == NULL)
 		return;
 	loop_timer_stop(b->loop, &b->sweep);
+	loop_timer_stop(b->loop, &b->decide);
 	loop_undefer(b->loop, &b->flush);
 	seen_free(b->seen);
 	pthread_mutex_destroy(&b->lock);

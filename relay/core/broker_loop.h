@@ -36,9 +36,12 @@ int broker_user_links(struct broker *b, const char *name);
 /* A node's that have not spoken yet. One that has is closed by the next that does. */
 int broker_arriving_links(struct broker *b, const char *node);
 
-/* A node or user was changed: links of one that may have none any more are closed, with their
- * sessions. */
-void broker_recheck(struct broker *b, enum store_kind kind, const char *id);
+/* A node was changed: its link is closed when it may have none any more, and the sessions on it are
+ * decided anew. */
+void broker_node_changed(struct broker *b, const char *id);
+/* Users, groups or policies were changed: links of users who may have none any more are closed, and
+ * all sessions are decided anew, a few in each turn of the loop. */
+void broker_principals_changed(struct broker *b);
 
 /* See relay_before_write(). */
 bool broker_before_write(struct broker *b);

@@ -43,6 +43,8 @@ struct broker {
 	struct peer *users;	       /* the newest link of each, by id */
 	struct peer *arriving;	       /* likewise, of nodes whose HELLO has not come */
 	TAILQ_HEAD(, session) waiting; /* for the disk */
+	TAILQ_HEAD(, session) due;     /* to be decided anew */
+	struct loop_timer decide;
 	uint64_t sessions_started;
 	size_t call_bytes; /* of all peers' requests that workers have */
 };
@@ -67,6 +69,8 @@ void broker_list_session(struct broker *b, struct session *s, struct peer *node)
 /* It has nothing to do with its node any more. */
 void broker_leave_node(struct broker *b, struct session *s);
 void broker_unlist_session(struct broker *b, struct session *s);
+/* Whether it may be is decided anew, soon: session_decide(). */
+void broker_decide_soon(struct broker *b, struct session *s);
 /* Input of it waits for the disk: session_synced() is called. */
 void broker_wait_session(struct broker *b, struct session *s);
 

@@ -12,9 +12,14 @@
 #include "proto/base/list.h"
 #include "proto/base/id.h"
 #include "proto/wire/codec.h"
+#include "relay/core/arn.h"
+#include "relay/core/door.h"
 #include "relay/core/fit.h"
-#include "relay/core/policy.h"
+#include "relay/core/guard.h"
+#include "relay/core/local.h"
+#include "relay/core/op_scope.h"
 #include "relay/core/registry.h"
+#include "relay/core/tagset.h"
 #include "relay/core/throttle.h"
 
 /* Bytes of a request in its ledger entry; the rest is cut. Of what is denied there is less: whoever
@@ -66,8 +71,11 @@ struct step {
 	struct op op;
 	void *request, *reply; /* NULL before they are there */
 	const char *resource, *detail;
-	struct policy_decision decision;
-	bool begun; /* the intent is recorded */
+	const char *action; /* what is decided on; NULL: the operation's */
+	struct scope scope;
+	struct asker asker;
+	char why[512]; /* what decided */
+	bool begun;    /* the intent is recorded */
 };
 
 /* --- the ledger ------------------------------------------------------------------------------- */
@@ -87,6 +95,14 @@ describe(struct step *s, size_t most)
 	return s->detail == NULL ? HW_ENOMEM : 0;
 }
 
+static const char *
+action_of(const struct step *s)
+{
+	const struct op_row *row = s->op.row;
+
+	return s->action != NULL ? s->action : row->action[0] != '\0' ? row->action : row->name;
+}
+
 /* On disk when it returns 0. A text that does not fit its field is cut: an entry always goes in. */
 static int
 record(struct step *s, enum entry_kind kind, int outcome, const char *reason)
@@ -95,7 +111,7 @@ record(struct step *s, enum entry_kind kind, int outcome, const char *reason)
 	char resource[513], why[1025];
 	struct msg_ledger_entry e = {
 		.principal = op->arn[0] != '\0' ? op->arn : NULL,
-		.action = op->row->action[0] != '\0' ? op->row->action : op->row->name,
+		.action = action_of(s),
 		.resource = s->resource != NULL ? resource : NULL,
 		.outcome = outcome,
 		.reason = reason != NULL ? why : NULL,
@@ -125,6 +141,56 @@ deny(struct step *s, int code, const char *why)
 	return r < 0 ? r : code;
 }
 
+/* --- lists ------------------------------------------------------------------------------------ */
+
+static bool
+see(struct op *op, const struct scope_target *what)
+{
+	struct scope one = {.arena = op->arena, .targets = (struct scope_target[]){*what}, .n = 1};
+	struct verdict v = {.allow = true};
+
+	if (what->resource == NULL)
+		return false;
+	if (op->asker != NULL) /* else nobody's policies count: the caller was let in by its door */
+		authorise(&v, op->asker, op->row->action, &one);
+	op->shown += v.allow;
+	op->hidden += !v.allow;
+	return v.allow;
+}
+
+bool
+op_may_see(struct op *op, const char *arn, const struct policy_tags *tags)
+{
+	return see(op, &(struct scope_target){.resource = arn, .tags = tags});
+}
+
+bool
+op_may_see_node(struct op *op, const char *id)
+{
+	char arn[ARN_MAX];
+	struct scope_target t = {.resource = arn};
+
+	arn_write_node(arn, op->env->config, id);
+	scope_node_tags(&t, op->env->registry, id);
+	bool seen = see(op, &t);
+	tagset_unref(t.held);
+	return seen;
+}
+
+bool
+op_may_see_session(struct op *op, const char *id, const char *node)
+{
+	char arn[ARN_MAX], owner[ID_SESSION_MAX + 1];
+	struct scope_target t = {.resource = arn, .owner = owner};
+
+	arn_write_session(arn, op->env->config, id);
+	snprintf(owner, sizeof(owner), "%.*s", (int)(strlen(id) - ID_SESSION_TAIL), id);
+	scope_node_tags(&t, op->env->registry, node);
+	bool seen = see(op, &t);
+	tagset_unref(t.held);
+	return seen;
+}
+
 /* --- the steps -------------------------------------------------------------------------------- */
 
 static int
@@ -135,6 +201,23 @@ refuse_expired(struct step *s, const char *why)
 	return r == HW_EEXPIRED ? op_fail(&s->op, r, "%s", why) : r;
 }
 
+/* Before anything is decoded: of what is not done here the bytes are of no interest either. */
+static int
+check_local(struct step *s)
+{
+	const struct op_row *row = s->op.row;
+	int r;
+
+	if (local_opens(row->id))
+		return 0;
+	s->resource = "*";
+	if ((r = deny(s, HW_EDENIED, "the local door does not open it")) != HW_EDENIED)
+		return r;
+	return op_fail(&s->op, r,
+		"%s is not for the local door: it lists, revokes and invites; log in for the rest",
+		row->name);
+}
+
 static int
 check_door(struct step *s)
 {
@@ -142,6 +225,8 @@ check_door(struct step *s)
 	const struct op_row *row = op->row;
 	char why[256];
 
+	if (s->call->local)
+		return check_local(s);
 	if (s->call->anon && row->door != DOOR_ANON)
 		return op_fail(op, HW_EUNKNOWNOP,
 			"%s needs a link with a certificate: log in, or join, first", row->name);
@@ -175,94 +260,95 @@ decode(struct step *s)
 		&s->op.err);
 }
 
-static const char *
-request_text(const struct step *s, const char *member)
-{
-	const struct msg_row *row = s->op.row->request();
-
-	for (size_t i = 0; i < row->count; i++)
-		if (strcmp(row->fields[i].member, member) == 0) {
-			const char *const *at =
-				(const void *)((const char *)s->request + row->fields[i].offset);
-			return *at != NULL ? *at : "";
-		}
-	hw_assert(!"operations.def names a member that the request has not");
-	return "";
-}
-
+/* Of all doors but the user's, the door decides. */
 static int
-name_resource(struct step *s)
+authorise_door(struct step *s)
 {
 	struct op *op = &s->op;
-	const char *id = op->row->resource == RESOURCE_ANY ? "*" : request_text(s, op->row->field);
-
-	switch (op->row->resource) {
-	case RESOURCE_ANY:
-		s->resource = id;
-		break;
-	case RESOURCE_INSTANCE:
-	case RESOURCE_TAGGED: /* nodes are all that bears tags now: the handler refuses other types
-			       */
-		s->resource = arn_node(op, id);
-		break;
-	case RESOURCE_SESSION:
-		s->resource = arn_session(op, id);
-		break;
-	case RESOURCE_ACTIVATION:
-		s->resource = arn_activation(op, id);
-		break;
-	case RESOURCE_USER:
-		s->resource = arn_user(op, id);
-		break;
-	}
-	return s->resource == NULL ? op_fail(op, HW_ENOMEM, "no memory for the resource's name")
-				   : 0;
-}
-
-/* The link of whoever was removed ends soon; what comes over it until then finds nobody. */
-static bool
-find_caller(struct op *op, bool *admin)
-{
+	struct door_decision d;
 	struct reg_node node;
-	struct reg_user user;
 
-	*admin = false;
-	if (op->who.role == ROLE_NODE)
-		return registry_node(op->env->registry, op->who.id, &node);
-	if (op->who.role != ROLE_USER)
-		return true;
-	if (!registry_user(op->env->registry, op->who.id, &user) ||
-		op->who.not_before < user.valid_from)
-		return false;
-	*admin = user.admin;
-	return true;
+	door_decide(&d, op->who.role, op->row->door);
+	if (d.allow && op->who.role == ROLE_NODE &&
+		!registry_node(op->env->registry, op->who.id, &node))
+		d = (struct door_decision){.why = "it was removed"};
+	if (d.allow && op->asker != NULL && op->asker->refusal != NULL)
+		d = (struct door_decision){.why = op->asker->refusal};
+	snprintf(s->why, sizeof(s->why), "%s", d.why);
+	s->resource = "*";
+	return d.allow ? 0 : HW_EDENIED;
 }
 
 static int
-authorise(struct step *s)
+authorise_user(struct step *s)
 {
 	struct op *op = &s->op;
-	const char *what = op->row->action[0] != '\0' ? op->row->action : op->row->name;
-	bool admin, known = find_caller(op, &admin);
-	struct policy_subject who = {.role = op->who.role, .arn = op->arn, .admin = admin};
+	struct verdict v;
+	int r = op_scope(&s->scope, op, s->request);
 
-	policy_decide(&s->decision, &who,
-		&(struct policy_request){op->row->door, op->row->action, s->resource});
-	if (s->decision.allow && known)
-		return 0;
-	const char *why = known ? s->decision.why : "it was removed";
-	int r = deny(s, HW_EDENIED, why);
+	if (r < 0)
+		return r;
+	if (op->row->resource == RESOURCE_LISTED)
+		authorise_list(&v, op->asker, op->row->action);
+	else
+		authorise(&v, op->asker, op->row->action, &s->scope);
+	if (v.target != NULL && !v.allow)
+		s->action = v.target->action;
+	s->resource = v.target != NULL ? v.target->resource : s->scope.targets[0].resource;
+	snprintf(s->why, sizeof(s->why), "%s", v.why);
+	return v.allow ? 0 : HW_EDENIED;
+}
+
+/* Who is denied hears what was asked, and nothing of what there is: neither whether the thing
+ * exists nor which statement it was. That is for the ledger. */
+static int
+tell_denied(struct step *s)
+{
+	struct op *op = &s->op;
+	int r = deny(s, HW_EDENIED, s->why);
+
 	if (r != HW_EDENIED)
 		return r;
-	return op_fail(op, r, "%s may not %s on %.200s: %s", op->arn, what, s->resource, why);
+	return op_fail(op, r, "%s may not %s on %.200s", op->who.id, action_of(s), s->resource);
+}
+
+/* check_local() has decided; no policy, user or certificate has a say. */
+static int
+authorise_local(struct step *s)
+{
+	int r = op_scope(&s->scope, &s->op, s->request);
+
+	if (r < 0)
+		return r;
+	s->resource = s->scope.targets[0].resource;
+	snprintf(s->why, sizeof(s->why), "%s on the relay's own machine", s->call->local_name);
+	return 0;
+}
+
+static int
+authorise_call(struct step *s)
+{
+	struct op *op = &s->op;
+	bool user = op->row->door == DOOR_USER && op->who.role == ROLE_USER;
+
+	if (s->call->local)
+		return authorise_local(s);
+	if (op->who.role == ROLE_USER) {
+		asker_init(&s->asker, op->env, op->who.id, op->who.not_before, op->source, op->now);
+		op->asker = &s->asker;
+	}
+	int r = user ? authorise_user(s) : authorise_door(s);
+	return r == HW_EDENIED ? tell_denied(s) : r;
 }
 
 static int
 record_intent(struct step *s)
 {
-	if (s->op.row->audit == AUDIT_NONE || s->op.row->door == DOOR_ANON)
+	const struct op_row *row = s->op.row;
+
+	if (row->audit == AUDIT_NONE || row->door == DOOR_ANON || row->resource == RESOURCE_LISTED)
 		return 0;
-	return record(s, ENTRY_DECISION, OUTCOME_ALLOWED, s->decision.why);
+	return record(s, ENTRY_DECISION, OUTCOME_ALLOWED, s->why);
 }
 
 /* op_begin() of an ANON row. */
@@ -270,7 +356,7 @@ static int
 begin(struct op *op)
 {
 	struct step *s = container_of(op, struct step, op);
-	int r = record(s, ENTRY_DECISION, OUTCOME_ALLOWED, s->decision.why);
+	int r = record(s, ENTRY_DECISION, OUTCOME_ALLOWED, s->why);
 
 	s->begun = r == 0;
 	return r;
@@ -298,6 +384,92 @@ deny_stranger(struct step *s, int code)
 	return r;
 }
 
+/* A list's one entry, with what it showed: on disk before the list leaves. */
+static int
+record_list(struct step *s, int r)
+{
+	struct op *op = &s->op;
+	struct hw_err failure = op->err;
+	char why[512];
+
+	snprintf(why, sizeof(why), "%lld shown, %lld not", (long long)op->shown,
+		(long long)op->hidden);
+	if (r < 0)
+		snprintf(why, sizeof(why), "%.500s", hw_err_text(&failure));
+	int rr = record(s, ENTRY_DECISION, OUTCOME_ALLOWED, why);
+	if (rr < 0)
+		return rr;
+	op->err = failure;
+	return r;
+}
+
+/* --- guesses at tokens ------------------------------------------------------------------------ */
+
+/* Whom the caller's token is for, as far as it says. */
+static const char *
+token_principal(const struct step *s)
+{
+	const struct msg_register_managed_instance_request *join = s->request;
+
+	return s->op.row->id == OP_register_managed_instance ? join->activation_id : NULL;
+}
+
+/* The first time is an alarm. */
+static int
+raise_alarm(struct step *s)
+{
+	const struct op_env *env = s->op.env;
+	struct hw_err failure = s->op.err;
+	uint64_t missed = 0;
+	char why[512];
+
+	if (env->guesses != NULL && !throttle_take(env->guesses, clock_mono(env->clock), &missed))
+		return failure.code;
+	snprintf(why, sizeof(why), "%.400s; %llu alarms before it are not told",
+		hw_err_text(&failure), (unsigned long long)missed);
+	if (missed == 0)
+		snprintf(why, sizeof(why), "%.400s", hw_err_text(&failure));
+	int r = record(s, ENTRY_ALARM, OUTCOME_DENIED, why);
+	if (r < 0)
+		return r;
+	s->op.err = failure;
+	return failure.code;
+}
+
+/* Whoever has guessed too often waits, whatever its token is worth. */
+static int
+hold_back(struct step *s)
+{
+	const struct op_env *env = s->op.env;
+	struct guard_hold hold;
+
+	if (s->op.row->door != DOOR_ANON || env->guard == NULL ||
+		guard_check(env->guard, s->op.source, token_principal(s), clock_mono(env->clock),
+			&hold))
+		return 0;
+	s->call->retry_after = (int)((hold.wait + USEC_PER_SEC - 1) / USEC_PER_SEC);
+	op_fail(&s->op, HW_EFULL, "too many failed attempts from %s: try again in %d second%s",
+		s->op.source, s->call->retry_after, s->call->retry_after == 1 ? "" : "s");
+	return hold.first ? raise_alarm(s) : deny_stranger(s, HW_EFULL);
+}
+
+/* What fails for another reason than its token is no guess. */
+static void
+note_guess(struct step *s, int r)
+{
+	const struct op_env *env = s->op.env;
+	bool wrong = r == HW_EINVITE || r == HW_EACTIVATION || r == HW_EACTIVATIONID;
+
+	if (s->op.row->door != DOOR_ANON || env->guard == NULL)
+		return;
+	if (s->begun)
+		guard_passed(env->guard, s->op.source, clock_mono(env->clock));
+	else if (wrong)
+		guard_failed(env->guard, s->op.source, token_principal(s), clock_mono(env->clock));
+}
+
+/* --- the work --------------------------------------------------------------------------------- */
+
 /* The handler, and how it went. An outcome that cannot be recorded takes the reply with it. */
 static int
 handle(struct step *s)
@@ -310,8 +482,11 @@ handle(struct step *s)
 	int r = op->env->handlers[op->row->id](op, s->request, s->reply);
 	if (r < 0)
 		op->err.code = r;
+	note_guess(s, r);
 	if (op->row->door == DOOR_ANON && !s->begun)
 		return r < 0 ? deny_stranger(s, r) : r;
+	if (op->row->resource == RESOURCE_LISTED)
+		return record_list(s, r);
 	if (op->row->audit != AUDIT_FULL)
 		return r;
 	struct hw_err failure = op->err;
@@ -341,7 +516,7 @@ static int
 run(struct step *s)
 {
 	static int (*const steps[])(struct step *) = {
-		check_door, decode, name_resource, authorise, record_intent, handle, encode};
+		check_door, decode, authorise_call, hold_back, record_intent, handle, encode};
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
 		int r = steps[i](s);
@@ -352,8 +527,16 @@ run(struct step *s)
 }
 
 static void
-name_caller(struct op *op)
+name_caller(struct step *s)
 {
+	struct op *op = &s->op;
+	char local[ARN_MAX];
+
+	if (s->call->local) {
+		arn_write_local(local, op->env->config, s->call->local_name);
+		snprintf(op->arn, sizeof(op->arn), "%.*s", (int)sizeof(op->arn) - 1, local);
+		return;
+	}
 	const char *name = op->who.role == ROLE_NODE ? arn_node(op, op->who.id)
 		: op->who.role == ROLE_USER	     ? arn_user(op, op->who.id)
 						     : "";
@@ -382,8 +565,12 @@ call_execute(struct call *c)
 	} else if (s.op.row == NULL) {
 		c->code = op_fail(&s.op, HW_EUNKNOWNOP, "no operation is named \"%.60s\"", c->op);
 	} else {
-		name_caller(&s.op);
+		name_caller(&s);
+		scope_init(&s.scope, s.op.arena);
 		c->code = run(&s);
+		scope_fini(&s.scope);
+		if (s.op.asker != NULL)
+			asker_fini(&s.asker);
 	}
 	if (c->code != 0) {
 		s.op.err.code = c->code;

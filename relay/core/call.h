@@ -19,7 +19,9 @@ struct call {
 	char op[64]; /* name, from the peer */
 	enum call_encoding encoding;
 	struct buf body;
-	bool anon; /* through a door without a certificate */
+	bool anon;  /* through a door without a certificate */
+	bool local; /* through the local door, by local_name */
+	char local_name[65];
 	struct cert_identity who;
 	bool cert_expired;
 	char source[64];
@@ -28,6 +30,7 @@ struct call {
 	int code;
 	char message[384];
 	char request_id[37];
+	int retry_after; /* seconds that the caller must wait; 0: it need not */
 	struct buf reply;
 };
 

@@ -21,10 +21,12 @@ struct relay_config {
 	char master_key[1024]; /* path; relative to DIR */
 	int workers;
 	int ticket_seconds;
+	int user_certificate_hours;
 	int grace_seconds; /* frozen sessions end after it */
 	int max_unauthenticated,
 		max_handshakes; /* admission: connections, and TLS handshakes a turn */
 	int header_timeout_seconds;
+	int login_failures; /* of a source, until it must wait */
 	int max_links, max_links_per_user;
 	int max_sessions, max_sessions_per_user, max_sessions_per_node;
 };

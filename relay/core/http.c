@@ -1,10 +1,11 @@
-/* Operations through HTTP doors: JSON in, an HTTP status and JSON out. */
+/* Operations through HTTP doors and the local one: JSON in, an HTTP status and JSON out. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "proto/wire/codec.h"
 #include "relay/core/call.h"
+#include "relay/core/local.h"
 #include "relay/core/relay_private.h"
 #include "relay/core/workers.h"
 
@@ -29,19 +30,31 @@ answer_http(struct http_call *h)
 {
 	struct call *c = &h->call;
 	struct buf body;
+	struct relay_answer a = {.request_id = c->request_id, .retry_after = c->retry_after};
 
 	if (c->code == 0) {
-		h->done(h->arg, 200, (const char *)buf_data(&c->reply), c->reply.len,
-			c->request_id);
+		a.status = 200;
+		a.body = (const char *)buf_data(&c->reply);
+		a.n = c->reply.len;
+		h->done(h->arg, &a);
 		return;
 	}
 	buf_init(&body, 4096);
 	buf_printf(&body, "{\"__type\":\"%s\",\"message\":", hw_code_name(c->code));
 	json_append_string(&body, c->message, strlen(c->message));
 	buf_append_str(&body, "}");
-	h->done(h->arg, hw_code_http(c->code), (const char *)buf_data(&body), body.len,
-		c->request_id);
+	a.status = hw_code_http(c->code);
+	a.body = (const char *)buf_data(&body);
+	a.n = body.len;
+	h->done(h->arg, &a);
 	buf_fini(&body);
+}
+
+static void
+drop(struct http_call *h)
+{
+	call_fini(&h->call);
+	free(h);
 }
 
 static void
@@ -56,30 +69,65 @@ on_http_done(void *arg)
 		}
 	if (h->done != NULL)
 		answer_http(h);
-	call_fini(&h->call);
-	free(h);
+	drop(h);
+}
+
+/* NULL without memory, or for a body that is too large. */
+static struct http_call *
+http_call_new(struct relay *r, const char *op, const char *source, const void *body, size_t n)
+{
+	struct http_call *h = calloc(1, sizeof(*h));
+
+	if (h == NULL)
+		return NULL;
+	h->relay = r;
+	if (call_init(&h->call, &r->env, CALL_JSON, op, body, n) < 0) {
+		drop(h);
+		return NULL;
+	}
+	snprintf(h->call.source, sizeof(h->call.source), "%s", source);
+	return h;
+}
+
+static bool
+submit(struct http_call *h, relay_http_fn *done, void *arg)
+{
+	struct relay *r = h->relay;
+
+	h->done = done;
+	h->arg = arg;
+	if (!workers_submit(r->workers, run_http, on_http_done, h)) {
+		drop(h);
+		return false;
+	}
+	h->next = r->http;
+	r->http = h;
+	return true;
 }
 
 bool
 relay_http(struct relay *r, const char *op, const char *source, const void *body, size_t n,
 	relay_http_fn *done, void *arg)
 {
-	struct http_call *h = calloc(1, sizeof(*h));
+	struct http_call *h = http_call_new(r, op, source, body, n);
 
 	if (h == NULL)
 		return false;
-	*h = (struct http_call){.done = done, .arg = arg, .relay = r};
-	int rc = call_init(&h->call, &r->env, CALL_JSON, op, body, n);
 	h->call.anon = true;
-	snprintf(h->call.source, sizeof(h->call.source), "%s", source);
-	if (rc < 0 || !workers_submit(r->workers, run_http, on_http_done, h)) {
-		call_fini(&h->call);
-		free(h);
+	return submit(h, done, arg);
+}
+
+bool
+relay_local(struct relay *r, const char *op, const char *name, const void *body, size_t n,
+	relay_http_fn *done, void *arg)
+{
+	struct http_call *h = http_call_new(r, op, LOCAL_SOURCE, body, n);
+
+	if (h == NULL)
 		return false;
-	}
-	h->next = r->http;
-	r->http = h;
-	return true;
+	h->call.local = true;
+	snprintf(h->call.local_name, sizeof(h->call.local_name), "%s", name);
+	return submit(h, done, arg);
 }
 
 void

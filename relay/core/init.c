@@ -13,7 +13,9 @@
 #include "proto/base/id.h"
 #include "proto/trust/https.h"
 #include "proto/trust/secret.h"
-#include "relay/core/relay.h"
+#include "relay/core/relay_private.h"
+#include "relay/policy/managed.h"
+#include "relay/store/policies.h"
 #include "relay/store/store.h"
 #include "relay/store/users.h"
 
@@ -184,11 +186,12 @@ static int
 write_admin(void *arg, struct db *db, struct hw_err *err)
 {
 	struct init *in = arg;
-	struct user_row admin = {.name = ADMIN_USER, .admin = true, .created = in->now};
+	struct user_row admin = {.name = ADMIN_USER, .type = USER_TYPE_USER, .created = in->now};
 	char hash[2 * SHA256_LEN + 1];
-	int r = user_insert(db, &admin, err);
+	int r;
 
-	if (r < 0)
+	if ((r = user_insert(db, &admin, err)) < 0 ||
+		(r = attachment_add(db, POLICY_ADMINISTRATOR, HOLDER_USER, ADMIN_USER, err)) < 0)
 		return r;
 	token_make(in->invite);
 	token_hash(hash, in->invite);
@@ -214,15 +217,16 @@ make_store(struct init *in, struct hw_err *err)
 	return r;
 }
 
-static int
-write_url(const struct init *in, char url[512], struct hw_err *err)
+int
+relay_url_write(char url[512], const struct relay_config *c, const struct ca *ca,
+	struct hw_err *err)
 {
 	struct relay_url u = {.port = 0};
-	int r = split_address(u.host, sizeof(u.host), &u.port, in->config.advertise, err);
+	int r = split_address(u.host, sizeof(u.host), &u.port, c->advertise, err);
 
 	if (r < 0)
 		return r;
-	ca_pin(u.pin, in->ca);
+	ca_pin(u.pin, ca);
 	return relay_url_format(url, 512, &u);
 }
 
@@ -244,7 +248,7 @@ relay_init(const struct relay_init_options *options, char invite[RELAY_INVITE_LE
 		goto out;
 	if ((r = make_keys(&in, err)) < 0 || (r = make_store(&in, err)) < 0)
 		goto out;
-	if ((r = write_url(&in, url, err)) < 0)
+	if ((r = relay_url_write(url, &in.config, in.ca, err)) < 0)
 		goto out;
 	r = relay_config_save(&in.config, in.dir, err);
 out:

@@ -1,6 +1,7 @@
 /* What a relay tells Prometheus. */
 #include "audit/journal.h"
 #include "relay/core/broker_loop.h"
+#include "relay/core/guard.h"
 #include "relay/core/registry.h"
 #include "relay/core/relay_private.h"
 
@@ -55,6 +56,9 @@ edge_metrics(struct relay *r, struct buf *out)
 		(double)e->header_timeouts);
 	metric(out, "http_requests_total", "counter", "HTTP requests answered.",
 		(double)e->http_requests);
+	metric(out, "attempts_held_back_total", "counter",
+		"Logins and joins refused unseen, for their source's failed ones.",
+		(double)guard_held(r->guard));
 	metric(out, "connections_unauthenticated", "gauge",
 		"Connections without a verified certificate.", (double)e->unauthenticated);
 }

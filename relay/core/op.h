@@ -13,6 +13,7 @@
 #include "proto/base/buf.h"
 #include "proto/schema/schema.h"
 #include "proto/trust/cert.h"
+#include "relay/policy/policy.h"
 
 struct relay;
 struct broker;
@@ -20,6 +21,9 @@ struct store;
 struct ledger;
 struct archiver;
 struct throttle;
+struct guard;
+struct asker;
+struct authority;
 
 struct op;
 
@@ -36,12 +40,15 @@ struct op_env {
 	struct store *store;
 	struct ca *ca;
 	struct registry *registry;
+	struct authority *authority;
 	struct broker *broker;
 	struct ledger *ledger;
 	struct archiver *archiver;
 	const struct secret_key *master;
 	const struct log_ctx *log;
 	struct throttle *strangers; /* entries of those without a good token; NULL: no bound */
+	struct throttle *guesses;   /* likewise, alarms about who guesses */
+	struct guard *guard;	    /* against guesses at tokens; NULL: none */
 	struct recording_cursors *cursors; /* of GetRecording; services/sessions owns it */
 };
 
@@ -57,12 +64,23 @@ struct op {
 	int64_t now;	   /* wall clock */
 	struct hw_err err;
 	int (*intent)(struct op *op); /* op_begin() */
+	const struct asker *asker;    /* a user's, to put further questions for; else NULL */
+	int64_t shown, hidden;	      /* items of a list: op_may_see() */
 };
 
 /* What the handlers of ANON rows call when the caller's token has proved good, and before they
  * change anything: it records the intent, which dispatch does itself for all others. Whoever has no
  * token is a stranger, and must not be able to fill the ledger. */
 int op_begin(struct op *op);
+
+/* For handlers of LISTED rows: whether the caller may see the item of that name, which is counted
+ * either way. What may not be seen is left out, and the ledger has the counts. `arn` NULL (no
+ * memory) is not seen. */
+bool op_may_see(struct op *op, const char *arn, const struct policy_tags *tags);
+/* The same for a node, with its tags. */
+bool op_may_see_node(struct op *op, const char *id);
+/* The same for a session, which has its node's tags and an owner. */
+bool op_may_see_session(struct op *op, const char *id, const char *node);
 
 /* Sets the error and returns its code. */
 int op_fail(struct op *op, int code, const char *fmt, ...) HW_PRINTF(3, 4);
@@ -76,6 +94,9 @@ int op_fail(struct op *op, int code, const char *fmt, ...) HW_PRINTF(3, 4);
  * without memory. */
 const char *arn_node(struct op *op, const char *id);
 const char *arn_user(struct op *op, const char *name);
+const char *arn_group(struct op *op, const char *name);
+/* A built-in policy's is arn:aws:iam::aws:policy/NAME. */
+const char *arn_policy(struct op *op, const char *name);
 const char *arn_session(struct op *op, const char *id);
 const char *arn_document(struct op *op, const char *name);
 const char *arn_activation(struct op *op, const char *id);

@@ -8,6 +8,7 @@
 #include "relay/core/broker_private.h"
 #include "relay/core/call.h"
 #include "relay/core/fit.h"
+#include "relay/core/principals.h"
 #include "relay/core/registry.h"
 #include "relay/core/seen.h"
 #include "relay/core/session.h"
@@ -114,12 +115,25 @@ submit_call(struct peer *p, uint64_t id, const char *op, const void *body, size_
 	return 0;
 }
 
+/* To the minute: a user that works does not keep the store busy with it. */
+static void
+note_used(struct peer *p)
+{
+	int64_t now = clock_wall(loop_clock(p->broker->loop));
+
+	if (p->who.role != ROLE_USER || now - p->used < 60 * USEC_PER_SEC)
+		return;
+	p->used = now;
+	seen_note_user(p->broker->seen, p->who.id, now);
+}
+
 static void
 on_request(void *arg, struct link *l, uint64_t id, const char *op, const void *body, size_t n)
 {
 	struct peer *p = arg;
 	int r = submit_call(p, id, op, body, n);
 
+	note_used(p);
 	if (r == HW_EFULL)
 		link_respond(l, id, r, "too many operations are under way: try again", NULL, NULL);
 	else if (r < 0)
@@ -133,13 +147,13 @@ peer_is_welcome(const struct peer *p)
 {
 	struct registry *registry = p->broker->env->registry;
 	struct reg_node node;
-	struct reg_user user;
 
 	if (p->who.role == ROLE_NODE)
 		return registry_node(registry, p->who.id, &node) &&
 			(strcmp(p->who.serial, node.serial) == 0 ||
 				strcmp(p->who.serial, node.serial_before) == 0);
-	return registry_user(registry, p->who.id, &user) && p->who.not_before >= user.valid_from;
+	return authority_welcomes(p->broker->env->authority, p->who.id, p->who.not_before, NULL) ==
+		0;
 }
 
 static void

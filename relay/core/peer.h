@@ -27,7 +27,8 @@ struct peer {
 	int holds; /* operations and tickets that workers have: the struct stays until they are back
 		    */
 	size_t call_bytes; /* of the requests that workers have */
-	int sessions; /* on this node, or of this user's link; the broker's lock guards it */
+	int64_t used;	   /* a user's last request that was noted; wall clock */
+	int sessions;	   /* on this node, or of this user's link; the broker's lock guards it */
 	LIST_HEAD(, session) list; /* and these they are */
 	TAILQ_ENTRY(peer) entry;   /* all that have a link */
 	struct peer *older;	   /* an older link of the same user, or of a node before HELLO */

@@ -5,20 +5,17 @@
 #include <string.h>
 #include <uthash.h>
 
+#include "relay/core/tagset.h"
+
 struct node_entry {
 	UT_hash_handle hh;
 	struct reg_node node;
-};
-
-struct user_entry {
-	UT_hash_handle hh;
-	struct reg_user user;
+	struct tagset *tags;
 };
 
 struct registry {
 	pthread_rwlock_t lock;
 	struct node_entry *nodes;
-	struct user_entry *users;
 };
 
 struct registry *
@@ -31,21 +28,25 @@ registry_new(void)
 	return r;
 }
 
+static void
+entry_free(struct node_entry *e)
+{
+	if (e == NULL)
+		return;
+	tagset_unref(e->tags);
+	free(e);
+}
+
 void
 registry_free(struct registry *r)
 {
-	struct node_entry *n, *next_n;
-	struct user_entry *u, *next_u;
+	struct node_entry *n, *next;
 
 	if (r == NULL)
 		return;
-	HASH_ITER(hh, r->nodes, n, next_n) {
+	HASH_ITER(hh, r->nodes, n, next) {
 		HASH_DEL(r->nodes, n);
-		free(n);
-	}
-	HASH_ITER(hh, r->users, u, next_u) {
-		HASH_DEL(r->users, u);
-		free(u);
+		entry_free(n);
 	}
 	pthread_rwlock_destroy(&r->lock);
 	free(r);
@@ -53,35 +54,23 @@ registry_free(struct registry *r)
 
 /* Without memory an entry cannot be admitted later, which is the safe side. */
 void
-registry_put_node(struct registry *r, const struct reg_node *n)
+registry_put_node(struct registry *r, const struct reg_node *n, struct tagset *take)
 {
-	struct node_entry *e;
+	struct node_entry *e, *old, *made = calloc(1, sizeof(*made));
 
 	pthread_rwlock_wrlock(&r->lock);
-	HASH_FIND_STR(r->nodes, n->id, e);
-	if (e == NULL && (e = calloc(1, sizeof(*e))) != NULL) {
+	HASH_FIND_STR(r->nodes, n->id, old);
+	if (old != NULL)
+		HASH_DEL(r->nodes, old);
+	if ((e = made) != NULL) {
 		e->node = *n;
+		e->tags = take;
 		HASH_ADD_STR(r->nodes, node.id, e);
-	} else if (e != NULL) {
-		e->node = *n;
 	}
 	pthread_rwlock_unlock(&r->lock);
-}
-
-void
-registry_put_user(struct registry *r, const struct reg_user *u)
-{
-	struct user_entry *e;
-
-	pthread_rwlock_wrlock(&r->lock);
-	HASH_FIND_STR(r->users, u->name, e);
-	if (e == NULL && (e = calloc(1, sizeof(*e))) != NULL) {
-		e->user = *u;
-		HASH_ADD_STR(r->users, user.name, e);
-	} else if (e != NULL) {
-		e->user = *u;
-	}
-	pthread_rwlock_unlock(&r->lock);
+	entry_free(old);
+	if (made == NULL)
+		tagset_unref(take);
 }
 
 void
@@ -94,20 +83,7 @@ registry_drop_node(struct registry *r, const char *id)
 	if (e != NULL)
 		HASH_DEL(r->nodes, e);
 	pthread_rwlock_unlock(&r->lock);
-	free(e);
-}
-
-void
-registry_drop_user(struct registry *r, const char *name)
-{
-	struct user_entry *e;
-
-	pthread_rwlock_wrlock(&r->lock);
-	HASH_FIND_STR(r->users, name, e);
-	if (e != NULL)
-		HASH_DEL(r->users, e);
-	pthread_rwlock_unlock(&r->lock);
-	free(e);
+	entry_free(e);
 }
 
 bool
@@ -123,17 +99,18 @@ registry_node(struct registry *r, const char *id, struct reg_node *out)
 	return e != NULL;
 }
 
-bool
-registry_user(struct registry *r, const char *name, struct reg_user *out)
+struct tagset *
+registry_tags(struct registry *r, const char *id)
 {
-	struct user_entry *e;
+	struct tagset *tags = NULL;
+	struct node_entry *e;
 
 	pthread_rwlock_rdlock(&r->lock);
-	HASH_FIND_STR(r->users, name, e);
+	HASH_FIND_STR(r->nodes, id, e);
 	if (e != NULL)
-		*out = e->user;
+		tags = tagset_ref(e->tags);
 	pthread_rwlock_unlock(&r->lock);
-	return e != NULL;
+	return tags;
 }
 
 size_t

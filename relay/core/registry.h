@@ -1,7 +1,7 @@
 /*
- * Who exists, in memory: nodes and users with what admission and policy need of them. Filled at
- * start, refreshed after each commit that changes one (store.h, on_changed). Any thread; a look-up
- * copies out, so that nothing is held.
+ * Which nodes exist, in memory, with what admission and policies need of them. Filled at start,
+ * refreshed after each commit that changes one (store.h, on_changed). Any thread; a look-up copies
+ * out, or gives a reference, so that nothing is held.
  */
 #ifndef HAWSER_CORE_REGISTRY_H
 #define HAWSER_CORE_REGISTRY_H
@@ -12,6 +12,7 @@
 #include "proto/base/id.h"
 
 struct registry;
+struct tagset;
 
 struct reg_node {
 	char id[ID_NODE_LEN + 1];
@@ -20,23 +21,16 @@ struct reg_node {
 					       are clones */
 };
 
-struct reg_user {
-	char name[65];
-	bool admin;	    /* the administrator policy is attached */
-	int64_t valid_from; /* certificates issued before (microseconds since 1970) are not good:
-			       the user was made anew */
-};
-
 struct registry *registry_new(void);
 void registry_free(struct registry *r);
 
-void registry_put_node(struct registry *r, const struct reg_node *n);
-void registry_put_user(struct registry *r, const struct reg_user *u);
+/* Takes the tags over; NULL: none are known. */
+void registry_put_node(struct registry *r, const struct reg_node *n, struct tagset *take);
 void registry_drop_node(struct registry *r, const char *id);
-void registry_drop_user(struct registry *r, const char *name);
 
 bool registry_node(struct registry *r, const char *id, struct reg_node *out);
-bool registry_user(struct registry *r, const char *name, struct reg_user *out);
+/* The caller's reference; NULL for a node that there is not. */
+struct tagset *registry_tags(struct registry *r, const char *id);
 size_t registry_nodes(struct registry *r);
 
 #endif

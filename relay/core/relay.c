@@ -15,6 +15,8 @@
 #include "proto/base/file.h"
 #include "relay/core/broker_loop.h"
 #include "relay/core/fit.h"
+#include "relay/core/guard.h"
+#include "relay/core/principals.h"
 #include "relay/core/registry.h"
 #include "relay/core/relay_private.h"
 #include "relay/core/roster.h"
@@ -38,6 +40,12 @@ relay_ca(const struct relay *r)
 	return r->ca;
 }
 
+int
+relay_url(const struct relay *r, char url[512], struct hw_err *err)
+{
+	return relay_url_write(url, &r->config, r->ca, err);
+}
+
 struct edge_stats *
 relay_edge_stats(struct relay *r)
 {
@@ -58,7 +66,6 @@ relay_healthy(const struct relay *r, const char **why)
 
 struct news {
 	struct relay *relay;
-	enum store_kind kind;
 	char text[256];
 };
 
@@ -74,12 +81,12 @@ post_news(struct relay *r, void (*fn)(void *), const struct news *n)
 }
 
 static void
-take_changed(void *arg)
+take_node(void *arg)
 {
 	struct news *n = arg;
 
 	if (n->relay->broker != NULL)
-		broker_recheck(n->relay->broker, n->kind, n->text);
+		broker_node_changed(n->relay->broker, n->text);
 	free(n);
 }
 
@@ -87,11 +94,37 @@ static void
 on_changed(void *arg, enum store_kind kind, const char *id, struct db *db)
 {
 	struct relay *r = arg;
-	struct news n = {.kind = kind};
+	struct news n = {.relay = r};
 
-	roster_refresh(r->registry, kind, id, db);
+	if (kind != STORE_NODE) {
+		r->principals_changed = true;
+		return;
+	}
+	roster_refresh(r->registry, id, db);
 	snprintf(n.text, sizeof(n.text), "%s", id);
-	post_news(r, take_changed, &n);
+	post_news(r, take_node, &n);
+}
+
+static void
+take_principals(void *arg)
+{
+	struct relay *r = arg;
+
+	if (r->broker != NULL)
+		broker_principals_changed(r->broker);
+}
+
+/* Once for a commit, however many it changed: the snapshot is read as a whole. */
+static void
+on_committed(void *arg, struct db *db)
+{
+	struct relay *r = arg;
+
+	if (!r->principals_changed)
+		return;
+	r->principals_changed = false;
+	authority_refresh(r->authority, db);
+	loop_post(r->loop, take_principals, r);
 }
 
 static void
@@ -128,7 +161,7 @@ take_failed(void *arg)
 static void
 on_failed(void *arg, const char *why)
 {
-	struct news n = {.kind = 0};
+	struct news n = {.relay = NULL};
 
 	snprintf(n.text, sizeof(n.text), "%s", why);
 	post_news(arg, take_failed, &n);
@@ -163,7 +196,7 @@ take_archive_failed(void *arg)
 static void
 on_archive_failed(void *arg, const char *why)
 {
-	struct news n = {.kind = 0};
+	struct news n = {.relay = NULL};
 
 	snprintf(n.text, sizeof(n.text), "recordings cannot be written: ");
 	fit_text(n.text + strlen(n.text), sizeof(n.text) - strlen(n.text), why);
@@ -255,8 +288,9 @@ open_store(struct relay *r, struct hw_err *err)
 	int rc;
 
 	r->registry = registry_new();
-	if (r->registry == NULL)
-		return hw_err_set(err, HW_ENOMEM, "no memory for the registry");
+	r->authority = authority_new(&r->log);
+	if (r->registry == NULL || r->authority == NULL)
+		return hw_err_set(err, HW_ENOMEM, "no memory for who there is");
 	struct store_config sc = {
 		.path = under(r, path, sizeof(path), "relay.db"),
 		.log = &r->log,
@@ -264,11 +298,13 @@ open_store(struct relay *r, struct hw_err *err)
 		.threaded = r->threaded,
 		.readers = r->config.workers,
 		.on_changed = on_changed,
+		.on_committed = on_committed,
 		.arg = r,
 	};
 	if ((rc = store_open(&r->store, &sc, err)) < 0)
 		return rc;
-	return roster_load(r->registry, r->store, err);
+	rc = roster_load(r->registry, r->store, err);
+	return rc == 0 ? authority_load(r->authority, r->store, err) : rc;
 }
 
 static int
@@ -278,6 +314,8 @@ open_broker(struct relay *r, const struct relay_options *o, struct hw_err *err)
 
 	if (rc < 0)
 		return rc;
+	if ((r->guard = guard_new(r->config.login_failures)) == NULL)
+		return hw_err_set(err, HW_ENOMEM, "no memory for the guard of the doors");
 	r->env = (struct op_env){
 		.handlers = o->handlers,
 		.cursors = o->cursors,
@@ -286,11 +324,14 @@ open_broker(struct relay *r, const struct relay_options *o, struct hw_err *err)
 		.store = r->store,
 		.ca = r->ca,
 		.registry = r->registry,
+		.authority = r->authority,
 		.ledger = r->ledger,
 		.archiver = r->archiver,
 		.master = &r->master,
 		.log = &r->log,
 		.strangers = &r->strangers,
+		.guesses = &r->guesses,
+		.guard = r->guard,
 		.dir = r->path,
 	};
 	struct broker_options bo = {
@@ -335,6 +376,7 @@ relay_open(struct relay **ret, const struct relay_options *o, struct hw_err *err
 	throttle_init(&r->strangers);
 	throttle_init(&r->refusals);
 	throttle_init(&r->alarms);
+	throttle_init(&r->guesses);
 	snprintf(r->path, sizeof(r->path), "%s", o->dir);
 	if ((rc = open_keys(r, o, err)) < 0 || (rc = open_audit(r, o, err)) < 0 ||
 		(rc = open_store(r, err)) < 0 || (rc = open_broker(r, o, err)) < 0 ||
@@ -381,11 +423,14 @@ relay_close(struct relay *r)
 	journal_close(r->journal);
 	loop_settle(r->loop);
 	registry_free(r->registry);
+	authority_free(r->authority);
 	ca_free(r->ca);
 	secret_key_wipe(&r->master);
+	guard_free(r->guard);
 	throttle_fini(&r->strangers);
 	throttle_fini(&r->refusals);
 	throttle_fini(&r->alarms);
+	throttle_fini(&r->guesses);
 	fd_close(r->lock);
 	fd_close(r->dir);
 	free(r);

@@ -71,15 +71,32 @@ bool relay_before_write(struct relay *r);
 
 /* --- HTTP ------------------------------------------------------------------------------------- */
 
-/* An operation through a door of HTTPS: `who` is NULL for the ANON door (RegisterManagedInstance,
- * Login). Calls done once, from the loop, with an HTTP status and a JSON body (an error's is
- * {"__type":...,"message":...}); false when the queue is full. The body is copied. The caller may
- * forget it with relay_http_forget(arg). */
-typedef void relay_http_fn(void *arg, int status, const char *body, size_t n,
-	const char *request_id);
+/* An operation through a door of HTTPS, the ANON door (RegisterManagedInstance, Login). Calls done
+ * once, from the loop, with the answer, which is gone when it returns; false when the queue is
+ * full. The body is copied. The caller may forget it with relay_http_forget(arg). */
+struct relay_answer {
+	int status;	  /* HTTP's */
+	const char *body; /* JSON; an error's is {"__type":...,"message":...} */
+	size_t n;
+	const char *request_id;
+	int retry_after; /* seconds; 0: not said */
+};
+typedef void relay_http_fn(void *arg, const struct relay_answer *a);
 bool relay_http(struct relay *r, const char *op, const char *source, const void *body, size_t n,
 	relay_http_fn *done, void *arg);
 void relay_http_forget(struct relay *r, const void *arg);
+
+/* --- the local door --------------------------------------------------------------------------- */
+
+/* As relay_http(), for someone on this machine whom the edge has identified as root or as the
+ * relay's own user, by that name. What is open to them is core/local.h's. */
+bool relay_local(struct relay *r, const char *op, const char *name, const void *body, size_t n,
+	relay_http_fn *done, void *arg);
+/* The edge has turned away somebody else at the local door: an entry, unless there were too many.
+ */
+void relay_local_refused(struct relay *r, const char *name);
+/* What the fleet's members dial: the advertised address and the authority's pin. */
+int relay_url(const struct relay *r, char url[512], struct hw_err *err);
 
 /* Prometheus text. */
 void relay_metrics(struct relay *r, struct buf *out);

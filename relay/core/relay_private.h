@@ -10,6 +10,7 @@
 #include "relay/core/throttle.h"
 
 struct archiver;
+struct guard;
 struct http_call;
 struct journal;
 struct ledger;
@@ -28,6 +29,8 @@ struct relay {
 	struct secret_key master;
 	struct ca *ca;
 	struct registry *registry;
+	struct authority *authority;
+	bool principals_changed; /* since the last commit; the store's writer alone looks */
 	struct journal *journal;
 	struct ledger *ledger;
 	struct archiver *archiver;
@@ -35,7 +38,9 @@ struct relay {
 	struct workers *workers;
 	struct broker *broker;
 	struct op_env env;
-	struct throttle strangers, refusals, alarms; /* what may go into the ledger of each */
+	struct throttle strangers, refusals, alarms,
+		guesses; /* what may go into the ledger of each */
+	struct guard *guard;
 	struct edge_stats edge;
 	struct loop_timer tidy;
 	bool tidying;
@@ -43,6 +48,10 @@ struct relay {
 	_Atomic bool sync_posted; /* the loop will look what was synced */
 	char archive_why[256];	  /* what stopped the archiver; "" while it runs */
 };
+
+/* init.c */
+int relay_url_write(char url[512], const struct relay_config *c, const struct ca *ca,
+	struct hw_err *err);
 
 /* upkeep.c */
 int upkeep_end_left_open(struct relay *r, struct hw_err *err);

@@ -1,4 +1,4 @@
-/* Fills the registry from the store: at start, and after commits that changed a node or a user. */
+/* Fills the registry from the store: at start, and after commits that changed a node. */
 #ifndef HAWSER_CORE_ROSTER_H
 #define HAWSER_CORE_ROSTER_H
 
@@ -6,6 +6,6 @@
 #include "relay/store/store.h"
 
 int roster_load(struct registry *r, struct store *s, struct hw_err *err);
-void roster_refresh(struct registry *r, enum store_kind kind, const char *id, struct db *db);
+void roster_refresh(struct registry *r, const char *node, struct db *db);
 
 #endif

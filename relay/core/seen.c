@@ -5,16 +5,17 @@
 #include <string.h>
 
 #include "proto/base/buf.h"
-#include "proto/base/id.h"
 #include "proto/trust/cert.h"
 #include "relay/core/workers.h"
 #include "relay/store/nodes.h"
 #include "relay/store/store.h"
+#include "relay/store/users.h"
 
 #define NOTES_MAX (100000 * sizeof(struct note)) /* what comes beyond that is not saved */
 
 struct note {
-	char id[ID_NODE_LEN + 1];
+	char id[65]; /* of a node, or a user's name */
+	bool user;
 	char newest[CERT_SERIAL_LEN + 1]; /* "": nothing new of it */
 	int64_t when;
 };
@@ -32,6 +33,9 @@ static int
 write_note(const struct note *note, struct db *db, struct hw_err *err)
 {
 	bool changed = false;
+
+	if (note->user)
+		return user_set_used(db, note->id, note->when, err);
 	int r = node_set_seen(db, note->id, note->when, err);
 
 	if (r == 0 && note->newest[0] != '\0')
@@ -94,6 +98,14 @@ save(struct seen *s)
 	buf_init(&s->saving, NOTES_MAX);
 }
 
+static void
+add(struct seen *s, const struct note *note)
+{
+	if (s->notes.len + sizeof(*note) <= NOTES_MAX)
+		buf_append(&s->notes, note, sizeof(*note));
+	save(s);
+}
+
 void
 seen_note(struct seen *s, const char *node_id, const char *newest, int64_t when)
 {
@@ -102,9 +114,16 @@ seen_note(struct seen *s, const char *node_id, const char *newest, int64_t when)
 	snprintf(note.id, sizeof(note.id), "%s", node_id);
 	if (newest != NULL)
 		snprintf(note.newest, sizeof(note.newest), "%s", newest);
-	if (s->notes.len + sizeof(note) <= NOTES_MAX)
-		buf_append(&s->notes, &note, sizeof(note));
-	save(s);
+	add(s, &note);
+}
+
+void
+seen_note_user(struct seen *s, const char *name, int64_t when)
+{
+	struct note note = {.user = true, .when = when};
+
+	snprintf(note.id, sizeof(note.id), "%s", name);
+	add(s, &note);
 }
 
 struct seen *

@@ -12,7 +12,8 @@
 #include "relay/core/fit.h"
 #include "relay/core/session_private.h"
 
-#define OPEN_WITHIN (30 * USEC_PER_SEC) /* what a node may take for its answer */
+#define OPEN_WITHIN  (30 * USEC_PER_SEC) /* what a node may take for its answer */
+#define DECIDE_EVERY (60 * USEC_PER_SEC) /* for conditions on the time of day */
 
 void
 session_to(struct session *s, enum session_state state)
@@ -148,6 +149,8 @@ session_sweep(struct session *s, int64_t now)
 		s->state == SESSION_LIVE ? s->broker->config->grace_seconds * USEC_PER_SEC : 0;
 
 	s->words = 0;
+	if (now - s->decided >= DECIDE_EVERY)
+		broker_decide_soon(s->broker, s);
 	if (s->frozen && now - s->frozen_at >= grace)
 		session_conclude(s, HW_ERECORD,
 			"the session could not be recorded any more, so it was ended");

@@ -87,6 +87,13 @@ session_free(struct session *s)
 	free(s);
 }
 
+/* What the machine itself would not do was allowed here, and denied there. */
+static int
+outcome_of(int end_code)
+{
+	return end_code == 0 ? OUTCOME_OK : end_code == HW_ELOCAL ? OUTCOME_DENIED : OUTCOME_FAILED;
+}
+
 /* One entry for each session that had a session.start. */
 static bool
 note_end(struct session *s, jpos *end)
@@ -95,7 +102,7 @@ note_end(struct session *s, jpos *end)
 	struct msg_ledger_entry e = {
 		.resource = node,
 		.session_id = s->id,
-		.outcome = s->end_code == 0 ? OUTCOME_OK : OUTCOME_FAILED,
+		.outcome = outcome_of(s->end_code),
 		.reason = why,
 		.size = (int64_t)(s->bytes_in + s->bytes_out),
 	};

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "relay/core/arn.h"
+#include "relay/core/authorise.h"
 #include "relay/core/fit.h"
 #include "relay/core/session_private.h"
 #include "relay/store/store.h"
@@ -138,6 +139,17 @@ begin(struct session *s)
 
 /* --- the ticket ------------------------------------------------------------------------------- */
 
+/* Its user hears what was asked, the ledger why it was denied. */
+static void
+refuse_denied(struct session *s)
+{
+	char why[768];
+
+	snprintf(why, sizeof(why), "%s may not ssm:StartSession on %.500s", s->user->who.id,
+		s->denied_on);
+	session_refuse(s, HW_EDENIED, why);
+}
+
 /* Back from the worker, with the row that the ticket stands for. */
 static void
 on_redeemed(void *arg)
@@ -147,11 +159,17 @@ on_redeemed(void *arg)
 	struct peer *user = s->user;
 	int code = s->redeemed.code;
 
-	if (s->row != NULL)
+	if (s->row != NULL) {
 		broker_list_session(b, s, broker_online_node(b, s->row->node_id));
+		memcpy(s->run_as, s->row->run_as, sizeof(s->run_as));
+		s->decided = session_now(s);
+		broker_decide_soon(b, s); /* what changed while a worker had it */
+	}
 	if (code == HW_ETICKET)
 		session_refuse(s, code,
 			hw_code_meaning(code)); /* which of them is for the ledger */
+	else if (code == HW_EDENIED)
+		refuse_denied(s);
 	else if (code != 0)
 		session_refuse(s, code, hw_err_text(&s->redeemed));
 	else if (s->end_code != 0)
@@ -159,6 +177,21 @@ on_redeemed(void *arg)
 	else
 		begin(s);
 	peer_release(user);
+}
+
+/* Once more, at the address that it is opened from: much may have changed since it was started. A
+ * ticket that is not let through stays good, as the session was never opened. */
+static int
+check_allowed(struct session *s, const struct session_row *row, struct hw_err *err)
+{
+	struct verdict v;
+
+	int r = session_authorise(&v, s->denied_on, s, row, row->run_as);
+	if (r < 0)
+		return hw_err_set(err, r, "no memory to decide on the session");
+	if (v.allow)
+		return 0;
+	return hw_err_set(err, HW_EDENIED, "%s", v.why);
 }
 
 static int
@@ -172,6 +205,8 @@ write_redeem(void *arg, struct db *db, struct hw_err *err)
 	if (r == 0 && (strcmp(row->id, s->id) != 0 || row->type != s->kind->type))
 		r = hw_err_set(err, HW_ETICKET,
 			"the ticket is for another session or another type of channel");
+	if (r == 0)
+		r = check_allowed(s, row, err);
 	if (r == 0 && (r = session_set_status(db, row->id, SESSION_STATUS_CONNECTED, err)) == 0)
 		s->row = row;
 	return r;
@@ -186,9 +221,9 @@ note_attempt(struct session *s, int r, const char *why)
 	struct msg_ledger_entry e = {
 		.principal = user,
 		.action = "ssm:StartSession",
-		.outcome = r == 0	  ? OUTCOME_OK
-			: r == HW_ETICKET ? OUTCOME_DENIED
-					  : OUTCOME_FAILED,
+		.outcome = r == 0			     ? OUTCOME_OK
+			: r == HW_ETICKET || r == HW_EDENIED ? OUTCOME_DENIED
+							     : OUTCOME_FAILED,
 		.session_id = s->id,
 		.source = s->user->source,
 	};
@@ -197,6 +232,7 @@ note_attempt(struct session *s, int r, const char *why)
 	if (r < 0) {
 		fit_text(reason, sizeof(reason), why);
 		e.reason = reason;
+		e.resource = s->denied_on[0] != '\0' ? s->denied_on : NULL;
 		return ledger_commit(s->broker->ledger, ENTRY_DECISION, &e);
 	}
 	arn_write_node(node, c, s->row->node_id);

@@ -38,10 +38,13 @@ struct session {
 	const struct msg_open *asked;	 /* the user's OPEN */
 	char ticket[2 * SHA256_LEN + 1]; /* hash */
 	struct hw_err redeemed;		 /* the worker's result */
+	char denied_on[512];		 /* and what was denied; "" when nothing was */
 	struct peer *user, *node;
 	struct channel *to_user, *to_node;
 	struct lane lanes[STREAMS]; /* STREAM_IN towards the node, the others towards the user */
 	int64_t since;		    /* the node was asked */
+	int64_t decided;	    /* that it may be; monotonic */
+	char run_as[65];	    /* as its user asked; "" for nobody by name */
 	uint64_t echoed;	    /* input below it has its echo mark */
 	uint64_t bytes_in, bytes_out;
 	int words;	  /* CONTROLs of the user since the last sweep */
@@ -50,13 +53,14 @@ struct session {
 	bool recorded;	  /* and its start in the journal */
 	bool skipping, frozen;
 	bool listed, waits; /* by the broker; among those that wait for the disk */
+	bool due;	    /* among those that are to be decided anew */
 	int64_t frozen_at;
 	struct msg_close ending; /* how the program ended; texts in the arena */
 	int end_code;		 /* and the session; set while redeeming: it was ended meanwhile */
 	char details[1025];
 	struct loop_task reap;
 	UT_hash_handle hh; /* the broker's sessions, by id */
-	TAILQ_ENTRY(session) redeeming, waiting;
+	TAILQ_ENTRY(session) redeeming, waiting, deciding;
 	LIST_ENTRY(session) of_user, of_node;
 };
 
@@ -73,6 +77,17 @@ int session_record_message(struct session *s, enum journal_type type, const stru
 
 /* A line for the person at the terminal, and for the recording. */
 void session_notice(struct session *s, const char *text);
+
+/* --- session_policy.c ------------------------------------------------------------------------- */
+
+struct verdict;
+
+/* Whether the user, at this address, may have the session that the row stands for. Any thread: the
+ * session gives nothing but who it is of. HW_ENOMEM. */
+int session_authorise(struct verdict *ret, char resource[512], const struct session *s,
+	const struct session_row *row, const char *run_as);
+/* Decides a live session anew: one that is denied now ends. */
+void session_decide(struct session *s);
 
 /* --- session_splice.c ------------------------------------------------------------------------- */
 

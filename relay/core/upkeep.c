@@ -1,8 +1,10 @@
 /* What a relay does beside its work: at its start it ends the sessions that an earlier process left
- * open, and now and then those that nobody has opened. */
+ * open, and now and then those that nobody has opened; and it reads again who may do what when that
+ * could not be read. */
 #include "audit/journal.h"
 #include "audit/ledger.h"
 #include "proto/wire/codec.h"
+#include "relay/core/principals.h"
 #include "relay/core/relay_private.h"
 #include "relay/core/session.h"
 #include "relay/core/workers.h"
@@ -104,6 +106,25 @@ write_late(void *arg, struct db *db, struct hw_err *err)
 	return session_sweep_late(db, clock_wall(sw->relay->clock), err);
 }
 
+/* The commit of nothing: who may do what is read after it. */
+static int
+write_nothing(void *arg, struct db *db, struct hw_err *err)
+{
+	(void)arg, (void)err;
+	store_changed(db, STORE_GRANTS, "");
+	return 0;
+}
+
+/* With nobody in, no commit of anybody's would do it. */
+static void
+find_authority(struct relay *r)
+{
+	struct hw_err err = HW_ERR_INIT;
+
+	if (authority_lost(r->authority) && store_write(r->store, write_nothing, NULL, &err) < 0)
+		log_warn(r, "principals.unread", "%s", hw_err_text(&err));
+}
+
 static void
 run_tidy(void *arg)
 {
@@ -111,6 +132,7 @@ run_tidy(void *arg)
 	struct sweep sw = {.relay = r};
 	struct hw_err err = HW_ERR_INIT;
 
+	find_authority(r);
 	int rc = store_read(r->store, read_late, &sw, &err);
 	if (rc == 0)
 		rc = store_write(r->store, write_late, &sw, &err);

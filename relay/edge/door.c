@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <openssl/ssl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -264,17 +265,22 @@ door_request(struct conn *c, struct lws *wsi)
 /* --- operations ---------------------------------------------------------------------------- */
 
 static void
-on_reply(void *arg, int status, const char *body, size_t n, const char *request_id)
+on_reply(void *arg, const struct relay_answer *said)
 {
 	struct conn *c = arg;
-	struct http_answer a = {.status = status,
+	char later[48];
+	struct http_answer a = {.status = said->status,
 		.type = "application/json",
-		.request_id = request_id,
+		.request_id = said->request_id,
 		.close = true};
 
+	if (said->retry_after > 0) {
+		snprintf(later, sizeof(later), "Retry-After: %d\r\n", said->retry_after);
+		a.extra = later;
+	}
 	hw_assert(c->state == CONN_ASKED);
 	/* Without memory the answer is none: what is written then is nothing, and the end. */
-	(void)http_answer(&c->greeting->reply, &a, body, n);
+	(void)http_answer(&c->greeting->reply, &a, said->body, said->n);
 	c->state = CONN_REPLYING;
 	conn_expect(c, c->server->head_within);
 	lws_callback_on_writable(c->wsi);

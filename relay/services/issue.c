@@ -1,5 +1,7 @@
 #include "relay/services/issue.h"
 
+#include "proto/base/clock.h"
+#include "relay/core/config.h"
 #include "relay/core/op.h"
 
 static int
@@ -48,9 +50,10 @@ int
 issue_user(struct issued *ret, struct op *op, const struct msg_bin *csr, const char *name,
 	int64_t valid_from)
 {
+	int64_t life = op->env->config->user_certificate_hours * 3600 * USEC_PER_SEC;
 	int64_t from = op->now - CERT_BACKDATE;
 
 	if (from < valid_from)
 		from = valid_from;
-	return issue(ret, op, csr, ROLE_USER, name, from, CERT_USER_LIFE);
+	return issue(ret, op, csr, ROLE_USER, name, from, life);
 }

@@ -27,6 +27,8 @@ page_token(const char **ret, struct op *op, const struct page_key *last)
 	struct buf sealed;
 	char *text = NULL;
 
+	if (op->row->resource == RESOURCE_LISTED)
+		op->shown--; /* the item that did not fit was looked at, and will be again */
 	memcpy(plain, &last->number, sizeof(last->number));
 	memcpy(plain + sizeof(last->number), last->text, strlen(last->text));
 	buf_init(&sealed, TOKEN_MAX);

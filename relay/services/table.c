@@ -1,9 +1,9 @@
 #include "relay/services/table.h"
 
-#define HW_OP(id, name, req, rep, door, action, res, field, audit, doc)                            \
-	static int call_##id(struct op *op, const void *request, void *reply)                      \
-	{                                                                                          \
-		return op_##id(op, request, reply);                                                \
+#define HW_OP(id, name, req, rep, door, action, res, field, audit, doc)       \
+	static int call_##id(struct op *op, const void *request, void *reply) \
+	{                                                                     \
+		return op_##id(op, request, reply);                           \
 	}
 #include "proto/schema/operations.def"
 #undef HW_OP

@@ -1,4 +1,5 @@
 /* Who is let in, what they may, and how they are put out again. */
+#include <stdio.h>
 #include <string.h>
 
 #include <criterion/criterion.h>
@@ -98,6 +99,48 @@ Test(access, a_removed_user_is_cut_at_once_with_its_sessions_and_stays_out)
 	world_free(w);
 }
 
+Test(access, a_disabled_user_is_cut_with_its_sessions_and_let_in_again_when_enabled)
+{
+	struct world *w = world_new(NULL);
+	struct world_peer *admin = world_admin(w), *eve = new_user(admin, "eve", true);
+	struct world_peer *node = world_node(w, admin, "web-01");
+	struct msg_update_user_request req = {.user_name = "eve", .status = USER_STATUS_DISABLED};
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(eq(int, world_connect(node, &err), 0));
+	world_shell(eve, node);
+	cr_assert(eq(int, world_call(admin, OP_update_user, &req, NULL, NULL), 0));
+	world_advance(w, 2 * USEC_PER_SEC);
+	cr_assert(not(eve->up));
+	cr_assert(eq(int, eve->down_code, HW_EREVOKED));
+	cr_assert(node->opened->closed);
+	cr_assert(eq(int, world_connect(eve, &err), HW_EREVOKED));
+	req.status = USER_STATUS_ACTIVE;
+	cr_assert(eq(int, world_call(admin, OP_update_user, &req, NULL, NULL), 0));
+	cr_assert(eq(int, world_connect(eve, &err), 0), "%s", err.text);
+	world_peer_free(eve);
+	world_peer_free(node);
+	world_peer_free(admin);
+	world_free(w);
+}
+
+Test(access, an_access_key_is_in_the_ledger_with_nothing_of_its_secret)
+{
+	struct world *w = world_new(NULL);
+	struct world_peer *admin = world_admin(w);
+	struct msg_create_access_key_request req = {.user_name = admin->who.id};
+	struct msg_create_access_key_reply *rep;
+	char why[384];
+
+	cr_assert(eq(int, world_call(admin, OP_create_access_key, &req, &rep, why), 0), "%s", why);
+	cr_assert(eq(sz, strlen(rep->secret_access_key), 40));
+	cr_assert(eq(sz, world_entries(w, "outcome", "iam:CreateAccessKey", OUTCOME_OK), 1));
+	cr_assert(ge(sz, world_entries_with(w, "iam:CreateAccessKey"), 2));
+	cr_assert(eq(sz, world_entries_with(w, rep->secret_access_key), 0));
+	world_peer_free(admin);
+	world_free(w);
+}
+
 Test(access, a_removed_node_is_cut_and_its_id_is_dead)
 {
 	struct world *w = world_new(NULL);
@@ -149,6 +192,137 @@ Test(access, an_invite_and_an_activation_work_once)
 	cr_assert(eq(int, world_http(w, "Login", body, &reply), 400));
 	cr_assert(ne(ptr, strstr(reply, "__type"), NULL));
 	cr_assert(eq(ptr, strstr(reply, w->invite), NULL), "a secret is never in an error");
+	world_peer_free(admin);
+	world_free(w);
+}
+
+/* --- guesses, and messages that come again ---------------------------------------------------- */
+
+#define WRONG "sesame-open-sesame-open"
+
+static int
+login(struct world *w, const char *source, const char *invite, const char **reply)
+{
+	struct msg_login_request req = {.invite = invite, .csr = world_csr(w)};
+
+	return world_http_as(w, source, OP_login, &req, reply);
+}
+
+static int
+join(struct world *w, const char *source, const struct msg_create_activation_reply *made,
+	const char *code, const char **reply)
+{
+	struct msg_register_managed_instance_request req = {
+		.activation_id = made->activation_id,
+		.activation_code = code,
+		.csr = world_csr(w),
+	};
+
+	return world_http_as(w, source, OP_register_managed_instance, &req, reply);
+}
+
+static struct msg_create_activation_reply *
+new_activation(struct world_peer *admin, int64_t limit)
+{
+	struct msg_create_activation_request req = {.iam_role = "r", .registration_limit = limit};
+	struct msg_create_activation_reply *made;
+
+	cr_assert(eq(int, world_call(admin, OP_create_activation, &req, &made, NULL), 0));
+	return made;
+}
+
+Test(access, who_guesses_at_invites_waits_longer_and_longer_and_others_do_not)
+{
+	struct world *w = world_new(NULL);
+	const char *reply;
+
+	for (int i = 0; i < 5; i++)
+		cr_assert(eq(int, login(w, "192.0.2.7", WRONG, &reply), 400), "%s", reply);
+	cr_assert(eq(int, login(w, "192.0.2.7", w->invite, &reply), 429), "even with a good one");
+	cr_assert(ne(ptr, strstr(reply, "ThrottlingException"), NULL), "%s", reply);
+	cr_assert(ne(ptr, strstr(reply, "192.0.2.7: try again in 1 second"), NULL), "%s", reply);
+	world_advance(w, USEC_PER_SEC);
+	cr_assert(eq(int, login(w, "192.0.2.7", WRONG, &reply), 400), "%s", reply);
+	world_advance(w, USEC_PER_SEC);
+	cr_assert(eq(int, login(w, "192.0.2.7", w->invite, &reply), 429));
+	cr_assert(eq(dbl, world_metric(w, "attempts_held_back_total"), 2));
+	cr_assert(eq(int, login(w, "192.0.2.8", w->invite, &reply), 200), "%s", reply);
+	cr_assert(eq(sz, world_entries(w, "alarm", "Login", OUTCOME_DENIED), 1));
+	cr_assert(eq(sz, world_entries(w, "decision", "Login", OUTCOME_DENIED), 7),
+		"each guess and each time that it was held back, but the alarm");
+	world_free(w);
+}
+
+Test(access, held_back_attempts_cannot_fill_the_ledger)
+{
+	struct world *w = world_new(NULL);
+
+	for (int i = 0; i < 500; i++)
+		login(w, "192.0.2.7", WRONG, NULL);
+	cr_assert(lt(sz, world_entries(w, "decision", "Login", OUTCOME_DENIED), 100));
+	cr_assert(eq(sz, world_entries(w, "alarm", "Login", OUTCOME_DENIED), 1));
+	world_free(w);
+}
+
+Test(access, a_crowd_that_guesses_at_an_activation_keeps_no_honest_node_out)
+{
+	struct world *w = world_new(NULL);
+	struct world_peer *admin = world_admin(w);
+	struct msg_create_activation_reply *made = new_activation(admin, 1);
+	const char *reply;
+	char source[64];
+
+	for (int i = 0; i < 50; i++) {
+		snprintf(source, sizeof(source), "198.51.100.%d", i);
+		cr_assert(eq(int, join(w, source, made, WRONG, &reply), 400), "%s", reply);
+	}
+	cr_assert(eq(int, join(w, source, made, WRONG, &reply), 429), "%s", reply);
+	cr_assert(eq(int, join(w, "192.0.2.8", made, made->activation_code, &reply), 200), "%s",
+		reply);
+	world_peer_free(admin);
+	world_free(w);
+}
+
+Test(access, a_setting_says_how_many_failures_are_free)
+{
+	struct world *w = world_new("login_failures = 2\n");
+	const char *reply;
+
+	login(w, "2001:db8::1", WRONG, NULL);
+	login(w, "2001:db8::2", WRONG, NULL);
+	cr_assert(eq(int, login(w, "2001:db8::3", WRONG, &reply), 429), "%s", reply);
+	world_free(w);
+}
+
+Test(access, a_login_or_join_that_is_sent_again_gains_nothing)
+{
+	struct world *w = world_new(NULL);
+	struct world_peer *admin = world_admin(w);
+	struct msg_create_activation_reply *made = new_activation(admin, 1);
+	struct msg_register_managed_instance_request joining = {
+		.activation_id = made->activation_id,
+		.activation_code = made->activation_code,
+		.csr = world_csr(w),
+	};
+	struct msg_create_invite_request ask = {.user_name = "admin"};
+	struct msg_create_invite_reply *invite;
+	const char *reply;
+
+	cr_assert(eq(int, world_call(admin, OP_create_invite, &ask, &invite, NULL), 0));
+	struct msg_login_request logging_in = {.invite = invite->invite, .csr = world_csr(w)};
+	cr_assert(eq(int, world_http_as(w, "192.0.2.1", OP_login, &logging_in, &reply), 200));
+	cr_assert(eq(int, world_http_as(w, "192.0.2.2", OP_login, &logging_in, &reply), 400));
+	cr_assert(ne(ptr, strstr(reply, "InvalidInvite"), NULL), "%s", reply);
+	cr_assert(eq(ptr, strstr(reply, "Certificate\":"), NULL), "%s", reply);
+
+	cr_assert(eq(int,
+		world_http_as(w, "192.0.2.1", OP_register_managed_instance, &joining, &reply),
+		200));
+	cr_assert(eq(int,
+		world_http_as(w, "192.0.2.2", OP_register_managed_instance, &joining, &reply),
+		400));
+	cr_assert(ne(ptr, strstr(reply, "InvalidActivation"), NULL), "%s", reply);
+	cr_assert(eq(dbl, world_metric(w, "nodes_registered"), 1));
 	world_peer_free(admin);
 	world_free(w);
 }
@@ -272,7 +446,7 @@ Test(access, a_copy_of_a_node_s_certificate_is_refused_once_the_renewed_one_was_
 
 Test(access, strangers_who_guess_tokens_do_not_fill_the_ledger)
 {
-	struct world *w = world_new(NULL);
+	struct world *w = world_new("login_failures = 30000\n");
 	const char *body = "{\"Invite\":\"xxxxxxxxxxxxxxxxxxxxxxxx\","
 			   "\"CertificateSigningRequest\":\"AAAA\"}";
 	const char *join =

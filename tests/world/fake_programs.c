@@ -356,6 +356,7 @@ note_start(struct fake_count *c, const struct program_spec *spec)
 	c->rows = spec->rows;
 	snprintf(c->run_as, sizeof(c->run_as), "%s", text(spec->run_as));
 	snprintf(c->session_id, sizeof(c->session_id), "%s", text(spec->session_id));
+	snprintf(c->document, sizeof(c->document), "%s", text(spec->document));
 	snprintf(c->command, sizeof(c->command), "%s", text(spec->command));
 	snprintf(c->term, sizeof(c->term), "%s", text(spec->term));
 }

@@ -31,7 +31,8 @@ void fake_programs_refuse(struct fake_programs *f, int code, const char *why, in
 struct fake_count {
 	int started, live; /* live: not closed yet */
 	int resizes, cols, rows, signals, last_signal;
-	char run_as[65], session_id[97], command[256], term[65]; /* of the last start */
+	/* Of the last start: */
+	char run_as[65], session_id[97], document[129], command[256], term[65];
 };
 const struct fake_count *fake_programs_count(const struct fake_programs *f);
 

@@ -171,26 +171,46 @@ struct http_answer {
 };
 
 static void
-on_http(void *arg, int status, const char *body, size_t n, const char *request_id)
+on_http(void *arg, const struct relay_answer *answer)
 {
 	struct http_answer *a = arg;
 
-	(void)request_id;
-	a->status = status;
-	a->body = arena_strndup(a->world->arena, body, n);
+	a->status = answer->status;
+	a->body = arena_strndup(a->world->arena, answer->body, answer->n);
 }
 
-int
-world_http(struct world *w, const char *op, const char *body, const char **reply)
+static int
+ask_http(struct world *w, const char *source, const char *op, const char *body, size_t n,
+	const char **reply)
 {
 	struct http_answer a = {.world = w};
 
-	cr_assert(relay_http(w->relay, op, "192.0.2.1", body, strlen(body), on_http, &a));
+	cr_assert(relay_http(w->relay, op, source, body, n, on_http, &a));
 	world_settle(w);
 	cr_assert(a.status != 0);
 	if (reply != NULL)
 		*reply = a.body;
 	return a.status;
+}
+
+int
+world_http(struct world *w, const char *op, const char *body, const char **reply)
+{
+	return ask_http(w, "192.0.2.1", op, body, strlen(body), reply);
+}
+
+int
+world_http_as(struct world *w, const char *source, enum op_id op, const void *request,
+	const char **reply)
+{
+	struct buf body;
+
+	buf_init(&body, 1 << 20);
+	cr_assert(eq(int, msg_to_json(&body, op_rows[op].request(), request, JSON_SECRETS), 0));
+	int status = ask_http(w, source, op_rows[op].name, (const char *)buf_data(&body), body.len,
+		reply);
+	buf_fini(&body);
+	return status;
 }
 
 struct msg_bin
@@ -228,6 +248,7 @@ peer_from(struct world *w, const struct msg_bin *der)
 
 	cr_assert(p != NULL);
 	p->world = w;
+	p->source = "192.0.2.1";
 	p->echo = ECHO_SHOWN;
 	cr_assert(eq(int, cert_parse(&cert, der->p, der->n, &err), 0), "%s", err.text);
 	cr_assert(eq(int, cert_identity(&p->who, cert, ca_fleet(relay_ca(w->relay)), &err), 0),
@@ -476,7 +497,7 @@ world_connect(struct world_peer *p, struct hw_err *err)
 {
 	struct world *w = p->world;
 	bool node = p->who.role == ROLE_NODE;
-	int r = relay_admit(w->relay, &p->who, false, "192.0.2.1", err);
+	int r = relay_admit(w->relay, &p->who, false, p->source, err);
 
 	if (r < 0)
 		return r;
@@ -484,7 +505,7 @@ world_connect(struct world_peer *p, struct hw_err *err)
 		pair_free(p->pair);
 	p->pair = pair_new(w->loop);
 	struct link *theirs =
-		relay_link(w->relay, &p->who, false, "192.0.2.1", pair_transport(p->pair, PAIR_A));
+		relay_link(w->relay, &p->who, false, p->source, pair_transport(p->pair, PAIR_A));
 	cr_assert(theirs != NULL);
 	pair_attach(p->pair, PAIR_A, theirs);
 	struct link_config config = {
@@ -652,17 +673,13 @@ world_metric(struct world *w, const char *name)
 
 /* --- the ledger ------------------------------------------------------------------------------- */
 
-size_t
-world_entries(struct world *w, const char *kind, const char *action, int outcome)
+static struct ledger_reader *
+open_ledger(struct world *w)
 {
 	char ledger[128], journal[128], key[128];
 	struct ledger_reader *r = NULL;
-	struct msg_ledger_entry *e;
 	struct secret_key master;
 	struct hw_err err = HW_ERR_INIT;
-	struct msg_bin bytes;
-	size_t n = 0;
-	int rc;
 
 	snprintf(ledger, sizeof(ledger), "%s/ledger", w->dir);
 	snprintf(journal, sizeof(journal), "%s/journal", w->dir);
@@ -671,10 +688,40 @@ world_entries(struct world *w, const char *kind, const char *action, int outcome
 	cr_assert(eq(int, secret_key_load(&master, key, &err), 0));
 	cr_assert(eq(int, ledger_reader_open(&r, ledger, journal, &master, &err), 0), "%s",
 		err.text);
+	return r;
+}
+
+size_t
+world_entries(struct world *w, const char *kind, const char *action, int outcome)
+{
+	struct ledger_reader *r = open_ledger(w);
+	struct msg_ledger_entry *e;
+	struct hw_err err = HW_ERR_INIT;
+	struct msg_bin bytes;
+	size_t n = 0;
+	int rc;
+
 	while ((rc = ledger_reader_next(r, w->arena, &e, &bytes, &err)) > 0)
 		n += strcmp(e->kind, kind) == 0 &&
 			(action == NULL || (e->action != NULL && strcmp(e->action, action) == 0)) &&
 			(outcome == 0 || e->outcome == outcome);
+	cr_assert(eq(int, rc, 0), "%s", err.text);
+	ledger_reader_close(r);
+	return n;
+}
+
+size_t
+world_entries_with(struct world *w, const char *text)
+{
+	struct ledger_reader *r = open_ledger(w);
+	struct msg_ledger_entry *e;
+	struct hw_err err = HW_ERR_INIT;
+	struct msg_bin bytes;
+	size_t n = 0;
+	int rc;
+
+	while ((rc = ledger_reader_next(r, w->arena, &e, &bytes, &err)) > 0)
+		n += memmem(bytes.p, bytes.n, text, strlen(text)) != NULL;
 	cr_assert(eq(int, rc, 0), "%s", err.text);
 	ledger_reader_close(r);
 	return n;

@@ -57,6 +57,7 @@ struct world_peer {
 	bool up;
 	int down_code;
 	char down_why[512];
+	const char *source; /* the address that it dials from */
 	/* A node's: what it does with an OPEN. */
 	bool refuses;
 	bool silent;		      /* never answers */
@@ -82,6 +83,9 @@ int world_kill(struct world *w, struct pair *const *lines, size_t n, struct hw_e
 
 /* HTTP doors. The body of the answer is in the arena. */
 int world_http(struct world *w, const char *op, const char *body, const char **reply);
+/* The same for a message, from an address. */
+int world_http_as(struct world *w, const char *source, enum op_id op, const void *request,
+	const char **reply);
 
 /* Joins a node and logs a user in, through the doors, with real keys. */
 struct world_peer *world_node(struct world *w, struct world_peer *admin, const char *name);
@@ -113,5 +117,7 @@ double world_metric(struct world *w, const char *name);
 /* Whether the ledger has an entry of this kind with these texts in action and outcome (NULL: any),
  * and how many. */
 size_t world_entries(struct world *w, const char *kind, const char *action, int outcome);
+/* How many entries, of any kind, have the text anywhere in their bytes. */
+size_t world_entries_with(struct world *w, const char *text);
 
 #endif

@@ -6,10 +6,10 @@
 #include "proto/trust/secret.h"
 #include "relay/core/op.h"
 #include "relay/services/page.h"
+#include "relay/services/taglist.h"
 #include "relay/services/text.h"
 #include "relay/store/activations.h"
 #include "relay/store/store.h"
-#include "relay/store/tags.h"
 
 #define DAY	   (86400 * USEC_PER_SEC)
 #define LIFE	   DAY
@@ -70,7 +70,7 @@ check_request(struct op *op, const struct msg_create_activation_request *req)
 		return r;
 	if (id_is_node(text_or_empty(req->default_instance_name)))
 		return op_fail(op, HW_EVALIDATION, "DefaultInstanceName: it is the id of a node");
-	return text_check_tags(op, req->tags.v, req->tags.n);
+	return taglist_check(op, req->tags.v, req->tags.n);
 }
 
 static void
@@ -192,6 +192,17 @@ describe(struct msg_activation *ret, struct op *op, struct db *db, const struct 
 		&op->err);
 }
 
+/* What may not be seen costs the page nothing. */
+static bool
+may_see(struct op *op, const char *id)
+{
+	struct arena_mark mark = arena_mark(op->arena);
+	bool seen = op_may_see(op, arn_activation(op, id), NULL);
+
+	arena_release(op->arena, &mark);
+	return seen;
+}
+
 static int
 read_activations(void *arg, struct db *db, struct hw_err *err)
 {
@@ -202,7 +213,7 @@ read_activations(void *arg, struct db *db, struct hw_err *err)
 	int r = activation_list(&q, db, w->from.number, w->from.text, err);
 	while (r == 0 && (r = activation_next(&q, &row, err)) > 0) {
 		r = 0;
-		if (!passes(&row, w->req))
+		if (!passes(&row, w->req) || !may_see(w->op, row.id))
 			continue;
 		if (!page_has_room(&w->page)) {
 			r = page_token(&w->rep->next_token, w->op, &w->from);

@@ -1,6 +1,7 @@
 /* Who the caller is, and its next certificate. */
 #include <string.h>
 
+#include "relay/core/authorise.h"
 #include "relay/core/broker.h"
 #include "relay/core/config.h"
 #include "relay/core/op.h"
@@ -9,6 +10,71 @@
 #include "relay/store/nodes.h"
 #include "relay/store/store.h"
 #include "relay/store/users.h"
+
+/* Operations that a policy lets the caller do on something, at least. */
+static int
+list_actions(struct msg_strs *ret, struct op *op)
+{
+	struct verdict v;
+
+	ret->v = arena_array(op->arena, OP_COUNT, sizeof(*ret->v));
+	if (ret->v == NULL)
+		return op_fail(op, HW_ENOMEM, "no memory for the reply");
+	for (size_t i = 0; i < OP_COUNT; i++) {
+		if (op_rows[i].door != DOOR_USER)
+			continue;
+		authorise_list(&v, op->asker, op_rows[i].action);
+		if (v.allow)
+			ret->v[ret->n++] = op_rows[i].name;
+	}
+	return 0;
+}
+
+static int
+list_grants(struct msg_get_caller_identity_reply *rep, struct op *op)
+{
+	const struct principal *who = op->asker->who;
+	const char **policies = arena_array(op->arena, who->n_policies + 1, sizeof(*policies));
+	const char **groups = arena_array(op->arena, who->n_groups + 1, sizeof(*groups));
+
+	if (policies == NULL || groups == NULL)
+		return op_fail(op, HW_ENOMEM, "no memory for the reply");
+	for (size_t i = 0; i < who->n_policies; i++)
+		policies[i] = who->policies[i].name;
+	for (size_t i = 0; i < who->n_groups; i++)
+		groups[i] = who->groups[i];
+	rep->policies = (struct msg_strs){policies, who->n_policies};
+	rep->groups = (struct msg_strs){groups, who->n_groups};
+	return list_actions(&rep->actions, op);
+}
+
+/* How many there are in all is for who may see each of them. */
+static bool
+sees_all(struct op *op, const char *action)
+{
+	struct scope scope;
+	struct verdict v = {.allow = true};
+
+	if (op->asker == NULL)
+		return true;
+	scope_init(&scope, op->arena);
+	if (scope_add(&scope, "*") == NULL)
+		return false;
+	authorise(&v, op->asker, action, &scope);
+	scope_fini(&scope);
+	return v.allow;
+}
+
+static void
+count_fleet(struct msg_get_caller_identity_reply *rep, struct op *op)
+{
+	if (sees_all(op, op_rows[OP_describe_instance_information].action)) {
+		rep->nodes = (int64_t)registry_nodes(op->env->registry);
+		rep->nodes_online = broker_nodes_online(op->env->broker);
+	}
+	if (sees_all(op, op_rows[OP_describe_sessions].action))
+		rep->sessions = broker_sessions(op->env->broker);
+}
 
 int
 op_get_caller_identity(struct op *op, const struct msg_empty *req,
@@ -25,10 +91,9 @@ op_get_caller_identity(struct op *op, const struct msg_empty *req,
 	if (op->who.role != ROLE_USER)
 		return 0; /* how large the fleet is concerns no node */
 	rep->user_name = op->who.id;
-	rep->nodes = (int64_t)registry_nodes(env->registry);
-	rep->nodes_online = broker_nodes_online(env->broker);
-	rep->sessions = broker_sessions(env->broker);
-	return 0;
+	rep->source = op->source;
+	count_fleet(rep, op);
+	return op->asker != NULL ? list_grants(rep, op) : 0;
 }
 
 struct renewal {
@@ -67,6 +132,8 @@ renew_user(void *arg, struct db *db, struct hw_err *err)
 	int r = user_get(db, who->id, &user, err);
 	if (r == HW_ENOTFOUND || (r == 0 && who->not_before < user.valid_from))
 		return hw_err_set(err, HW_EREVOKED, "the user %s was removed", who->id);
+	if (r == 0 && user.disabled)
+		return hw_err_set(err, HW_EREVOKED, "the user %s is disabled", who->id);
 	if (r < 0)
 		return r;
 	return issue_user(&w->issued, w->op, &w->req->csr, who->id, user.valid_from);

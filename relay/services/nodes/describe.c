@@ -100,7 +100,7 @@ read_nodes(void *arg, struct db *db, struct hw_err *err)
 	while (r == 0 && (r = node_next(&q, &row, err)) > 0) {
 		r = 0;
 		look(&sight, w->op, &row);
-		if (!filters_pass(&w->filters, &row, sight.ping))
+		if (!filters_pass(&w->filters, &row, sight.ping) || !op_may_see_node(w->op, row.id))
 			continue;
 		if (!page_has_room(&w->page)) {
 			r = page_token(&w->rep->next_token, w->op, &w->from);

@@ -7,11 +7,11 @@
 #include "proto/trust/secret.h"
 #include "relay/core/op.h"
 #include "relay/services/issue.h"
+#include "relay/services/taglist.h"
 #include "relay/services/text.h"
 #include "relay/store/activations.h"
 #include "relay/store/nodes.h"
 #include "relay/store/store.h"
-#include "relay/store/tags.h"
 
 struct joining {
 	struct op *op;
@@ -33,26 +33,28 @@ choose_name(struct node_row *node, const struct msg_register_managed_instance_re
 		snprintf(node->name, sizeof(node->name), "%s", text_or_empty(wanted[i]));
 }
 
-/* The activation's tags win: they are what policies go by. */
+/* The activation's tags win: they are what policies go by, without regard to the case of keys. Of
+ * two of the node's own the first does. */
 static int
 write_tags(struct joining *w, struct db *db, const char *activation, struct hw_err *err)
 {
-	const struct msg_register_managed_instance_request *req = w->req;
+	const struct msg_tag *own = w->req->tags.v;
 	struct msg_tag *given;
 	size_t n_given;
 	int64_t n = 0;
 	int r;
 
-	for (size_t i = 0; i < req->tags.n; i++) {
-		if ((r = tag_set(db, TAGS_NODE, w->node.id, req->tags.v[i].key,
-			     req->tags.v[i].value, err)) < 0)
-			return r;
-	}
 	if ((r = tag_list(db, w->op->arena, TAGS_ACTIVATION, activation, &given, &n_given, err)) <
 		0)
 		return r;
 	for (size_t i = 0; i < n_given; i++) {
 		if ((r = tag_set(db, TAGS_NODE, w->node.id, given[i].key, given[i].value, err)) < 0)
+			return r;
+	}
+	for (size_t i = 0; i < w->req->tags.n; i++) {
+		if (taglist_has(given, n_given, own[i].key) || taglist_has(own, i, own[i].key))
+			continue;
+		if ((r = tag_set(db, TAGS_NODE, w->node.id, own[i].key, own[i].value, err)) < 0)
 			return r;
 	}
 	if ((r = tag_count(db, TAGS_NODE, w->node.id, &n, err)) < 0)

@@ -1,9 +1,8 @@
 /* Tags of nodes. */
 #include "relay/core/op.h"
-#include "relay/services/text.h"
+#include "relay/services/taglist.h"
 #include "relay/store/nodes.h"
 #include "relay/store/store.h"
-#include "relay/store/tags.h"
 
 struct tagging {
 	struct op *op;
@@ -36,20 +35,11 @@ static int
 add_tags(void *arg, struct db *db, struct hw_err *err)
 {
 	const struct tagging *w = arg;
-	int64_t n = 0;
 	int r;
 
-	if ((r = check_node(db, w->id, err)) < 0)
+	if ((r = check_node(db, w->id, err)) < 0 ||
+		(r = taglist_add(w->op, db, TAGS_NODE, w->id, w->tags, w->n, err)) < 0)
 		return r;
-	for (size_t i = 0; i < w->n; i++) {
-		if ((r = tag_set(db, TAGS_NODE, w->id, w->tags[i].key, w->tags[i].value, err)) < 0)
-			return r;
-	}
-	if ((r = tag_count(db, TAGS_NODE, w->id, &n, err)) < 0)
-		return r;
-	if (n > TAGS_MAX)
-		return hw_err_set(err, HW_ETOOMANYTAGS, "%s would have %lld tags; %d are allowed",
-			w->id, (long long)n, TAGS_MAX);
 	store_changed(db, STORE_NODE, w->id);
 	return 0;
 }
@@ -64,7 +54,7 @@ op_add_tags_to_resource(struct op *op, const struct msg_add_tags_to_resource_req
 
 	(void)rep;
 	if ((r = check_type(op, req->resource_type)) < 0 ||
-		(r = text_check_tags(op, req->tags.v, req->tags.n)) < 0)
+		(r = taglist_check(op, req->tags.v, req->tags.n)) < 0)
 		return r;
 	return store_write(op->env->store, add_tags, &w, &op->err);
 }

@@ -126,6 +126,9 @@ read_sessions(void *arg, struct db *db, struct hw_err *err)
 
 	int r = session_list(&q, db, &w->filter, err);
 	while (r == 0 && (r = session_next(&q, &row, err)) > 0) {
+		r = 0;
+		if (!op_may_see_session(w->op, row.id, row.node_id))
+			continue;
 		if (!page_has_room(&w->page)) {
 			r = page_token(&w->rep->next_token, w->op, &w->from);
 			break;

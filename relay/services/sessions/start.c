@@ -105,6 +105,7 @@ op_start_session(struct op *op, const struct msg_start_session_request *req,
 		return r;
 	w.row.type = doc->type;
 	snprintf(w.row.document, sizeof(w.row.document), "%s", doc->name);
+	w.row.document_named = text_or_absent(req->document_name) != NULL;
 	fill(&w.row, op, req);
 	token_make(ticket);
 	token_hash(w.ticket_hash, ticket);

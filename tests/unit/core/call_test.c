@@ -15,7 +15,14 @@
 #include "audit/ledger.h"
 #include "proto/wire/codec.h"
 #include "relay/core/config.h"
+#include "relay/core/guard.h"
+#include "relay/core/local.h"
+#include "relay/core/principals.h"
 #include "relay/core/registry.h"
+#include "relay/policy/managed.h"
+#include "relay/store/policies.h"
+#include "relay/store/store.h"
+#include "relay/store/users.h"
 
 static struct {
 	int calls, result;
@@ -40,6 +47,8 @@ struct desk {
 	struct journal *journal;
 	struct ledger *ledger;
 	struct registry *registry;
+	struct store *store;
+	struct authority *authority;
 	op_handler *handlers[OP_COUNT];
 	struct op_env env;
 	struct call call;
@@ -62,6 +71,51 @@ sync_it(void *arg, int fd)
 	return fdatasync(fd);
 }
 
+/* root is an administrator, bob may nothing. */
+static int
+write_users(void *arg, struct db *db, struct hw_err *err)
+{
+	struct user_row root = {.name = "root", .type = USER_TYPE_USER}, bob = {.name = "bob"};
+	int r;
+
+	(void)arg;
+	bob.type = USER_TYPE_USER;
+	if ((r = user_insert(db, &root, err)) < 0 || (r = user_insert(db, &bob, err)) < 0)
+		return r;
+	return attachment_add(db, POLICY_ADMINISTRATOR, HOLDER_USER, "root", err);
+}
+
+static int
+write_removal(void *arg, struct db *db, struct hw_err *err)
+{
+	return user_delete(db, arg, 1, err);
+}
+
+static void
+write_principals(struct desk *d, store_fn *fn, void *arg)
+{
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(eq(int, store_write(d->store, fn, arg, &err), 0), "%s", err.text);
+	cr_assert(eq(int, authority_load(d->authority, d->store, &err), 0), "%s", err.text);
+}
+
+static void
+open_authority(struct desk *d)
+{
+	struct hw_err err = HW_ERR_INIT;
+	struct log_ctx silent;
+	char path[96];
+
+	log_ctx_init(&silent, NULL);
+	snprintf(path, sizeof(path), "%s/relay.db", d->dir);
+	const struct store_config sc = {
+		.path = path, .log = &silent, .clock = &d->clock.clock, .readers = 1};
+	cr_assert(eq(int, store_open(&d->store, &sc, &err), 0), "%s", err.text);
+	d->authority = authority_new(&silent);
+	write_principals(d, write_users, NULL);
+}
+
 static struct desk *
 desk_new(void)
 {
@@ -79,8 +133,7 @@ desk_new(void)
 	cr_assert(eq(int, journal_open(&d->journal, &jc, NULL, &err), 0), "%s", err.text);
 	d->ledger = ledger_new(d->journal, "relay", &d->clock.clock);
 	d->registry = registry_new();
-	registry_put_user(d->registry, &(struct reg_user){.name = "root", .admin = true});
-	registry_put_user(d->registry, &(struct reg_user){.name = "bob"});
+	open_authority(d);
 	for (int i = 0; i < OP_COUNT; i++)
 		d->handlers[i] = fake_handler;
 	d->env = (struct op_env){
@@ -88,6 +141,8 @@ desk_new(void)
 		.config = &d->config,
 		.clock = &d->clock.clock,
 		.registry = d->registry,
+		.store = d->store,
+		.authority = d->authority,
 		.ledger = d->ledger,
 	};
 	d->arena = arena_new(1 << 20);
@@ -107,6 +162,8 @@ desk_free(struct desk *d)
 {
 	call_fini(&d->call);
 	registry_free(d->registry);
+	authority_free(d->authority);
+	store_close(d->store);
 	ledger_free(d->ledger);
 	journal_close(d->journal);
 	arena_free(d->arena);
@@ -122,6 +179,7 @@ ask_at(struct desk *d, const char *user, int64_t not_after, const char *op, cons
 	cr_assert(eq(int, call_init(&d->call, &d->env, CALL_JSON, op, json, strlen(json)), 0));
 	d->call.who.role = ROLE_USER;
 	snprintf(d->call.who.id, sizeof(d->call.who.id), "%s", user);
+	d->call.who.not_before = INT64_MAX;
 	d->call.who.not_after = not_after;
 	snprintf(d->call.source, sizeof(d->call.source), "192.0.2.1");
 	call_execute(&d->call);
@@ -209,7 +267,9 @@ Test(call, whoever_was_removed_is_denied_until_its_link_is_cut)
 {
 	struct desk *d = desk_new();
 
-	registry_drop_user(d->registry, "root");
+	char root[] = "root";
+
+	write_principals(d, write_removal, root);
 	cr_assert(eq(int, ask(d, "root", "GetCallerIdentity", "{}"), HW_EDENIED));
 	cr_assert_str_eq(entries(d, NULL), "decision/denied");
 	desk_free(d);
@@ -340,5 +400,127 @@ Test(call, a_secret_is_never_in_the_ledger)
 	while (ledger_reader_next(r, d->arena, &e, &bytes, &err) > 0)
 		cr_assert(eq(ptr, memmem(bytes.p, bytes.n, "sesame", 6), NULL));
 	ledger_reader_close(r);
+	desk_free(d);
+}
+
+/* --- the local door --------------------------------------------------------------------------- */
+
+static int
+ask_locally(struct desk *d, const char *op, const char *json)
+{
+	call_fini(&d->call);
+	cr_assert(eq(int, call_init(&d->call, &d->env, CALL_JSON, op, json, strlen(json)), 0));
+	d->call.local = true;
+	strcpy(d->call.local_name, "root");
+	strcpy(d->call.source, "local");
+	call_execute(&d->call);
+	return d->call.code;
+}
+
+/* Refused before its body is looked at; what is open says what its body lacks, or is done. */
+Test(call, the_local_door_refuses_each_other_operation_with_one_entry)
+{
+	for (int i = 0; i < OP_COUNT; i++) {
+		struct desk *d = desk_new();
+		struct msg_ledger_entry *e = NULL;
+		const char *name = op_rows[i].name;
+		bool opens = local_opens((enum op_id)i);
+		int r = ask_locally(d, name, opens ? "{}" : "{");
+
+		if (opens) {
+			cr_assert(r == 0 || r == HW_EVALIDATION, "%s: %s", name, d->call.message);
+		} else {
+			cr_assert(eq(int, r, HW_EDENIED), "%s: %s", name, d->call.message);
+			cr_assert(eq(int, handler.calls, 0), "%s", name);
+			cr_assert_str_eq(entries(d, &e), "decision/denied", "%s", name);
+			cr_assert_str_eq(e->principal, "arn:aws:iam::000000000000:local/root");
+			cr_assert_str_eq(e->source, "local");
+		}
+		desk_free(d);
+	}
+}
+
+Test(call, the_local_door_needs_no_user_and_is_recorded_like_any_other)
+{
+	struct desk *d = desk_new();
+	char root[] = "root", bob[] = "bob";
+	struct msg_ledger_entry *e = NULL;
+
+	write_principals(d, write_removal, root);
+	write_principals(d, write_removal, bob);
+	cr_assert(eq(int, ask_locally(d, "DeleteUser", "{\"UserName\":\"eve\"}"), 0), "%s",
+		d->call.message);
+	cr_assert(eq(int, handler.calls, 1));
+	cr_assert_str_eq(entries(d, &e), "decision/allowed outcome/ok");
+	cr_assert_str_eq(e->principal, "arn:aws:iam::000000000000:local/root");
+	cr_assert_str_eq(e->resource, "arn:aws:iam::000000000000:user/eve");
+	cr_assert_str_eq(e->source, "local");
+	desk_free(d);
+}
+
+Test(call, what_the_local_door_cannot_record_it_does_not_do)
+{
+	struct desk *d = desk_new();
+
+	d->fails = true;
+	cr_assert(eq(int, ask_locally(d, "DeleteUser", "{\"UserName\":\"eve\"}"), HW_ERECORD), "%s",
+		d->call.message);
+	cr_assert(eq(int, handler.calls, 0));
+	desk_free(d);
+}
+
+/* --- guesses ---------------------------------------------------------------------------------- */
+
+#define LOGIN "{\"Invite\":\"sesame-open-sesame-open\",\"CertificateSigningRequest\":\"AAAA\"}"
+
+static int
+guess(struct desk *d, const char *source)
+{
+	call_fini(&d->call);
+	cr_assert(eq(int, call_init(&d->call, &d->env, CALL_JSON, "Login", LOGIN, strlen(LOGIN)),
+		0));
+	d->call.anon = true;
+	snprintf(d->call.source, sizeof(d->call.source), "%s", source);
+	call_execute(&d->call);
+	return d->call.code;
+}
+
+Test(call, who_guessed_too_often_waits_unseen_and_the_first_time_is_an_alarm)
+{
+	struct desk *d = desk_new();
+	struct msg_ledger_entry *e = NULL;
+
+	d->env.guard = guard_new(2);
+	handler.result = HW_EINVITE;
+	handler.why = "no";
+	cr_assert(eq(int, guess(d, "192.0.2.7"), HW_EINVITE));
+	cr_assert(eq(int, guess(d, "192.0.2.7"), HW_EINVITE));
+	cr_assert(eq(int, guess(d, "192.0.2.7"), HW_EFULL));
+	cr_assert(eq(int, handler.calls, 2), "its token is not looked at");
+	cr_assert_str_eq(d->call.message,
+		"too many failed attempts from 192.0.2.7: try again in 1 second");
+	cr_assert(eq(int, d->call.retry_after, 1));
+	cr_assert_str_eq(entries(d, &e), "decision/denied decision/denied alarm/denied");
+	cr_assert_str_eq(e->source, "192.0.2.7");
+
+	cr_assert(eq(int, guess(d, "192.0.2.8"), HW_EINVITE), "others are not concerned");
+	fake_clock_advance(&d->clock, USEC_PER_SEC);
+	handler.result = 0;
+	cr_assert(eq(int, guess(d, "192.0.2.7"), 0), "%s", d->call.message);
+	cr_assert(eq(int, d->call.retry_after, 0));
+	guard_free(d->env.guard);
+	desk_free(d);
+}
+
+Test(call, what_fails_for_another_reason_than_its_token_is_no_guess)
+{
+	struct desk *d = desk_new();
+
+	d->env.guard = guard_new(1);
+	handler.result = HW_EVALIDATION;
+	handler.why = "the name is not one";
+	for (int i = 0; i < 5; i++)
+		cr_assert(eq(int, guess(d, "192.0.2.7"), HW_EVALIDATION));
+	guard_free(d->env.guard);
 	desk_free(d);
 }

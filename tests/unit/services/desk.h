@@ -41,8 +41,11 @@ struct desk {
 	struct cert_identity who;
 	char arn[256];
 	struct arena *arena;
-	struct hw_err err; /* of the last call */
-	char changed[8][65];
+	struct hw_err err;   /* of the last call */
+	const char *hidden;  /* what has this in its ARN, or as the value of a tag, the caller may
+				not  see; NULL: nothing */
+	char changed[8][65]; /* what store_changed() was called with, the last ones */
+	enum store_kind kinds[8];
 	size_t n_changed;
 };
 

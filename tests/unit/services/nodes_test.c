@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proto/base/id.h"
+#include "relay/store/activations.h"
 #include "relay/store/nodes.h"
 #include "tests/unit/services/desk.h"
 
@@ -31,6 +32,39 @@ Test(activations, defaults_are_ssm_s)
 	fake_clock_advance(&d->clock, DAY);
 	CHECK_OK(d, CALL(d, describe_activations, &list, &listed));
 	cr_assert(listed.activation_list.v[0].expired);
+	desk_free(d);
+}
+
+static int
+add_crowd(void *arg, struct db *db, struct hw_err *err)
+{
+	struct activation_row row = {.limit = 1, .expires = NOON + 1};
+	int r = 0;
+
+	(void)arg;
+	for (int i = 0; r == 0 && i <= 2000; i++) {
+		row.created = NOON + i;
+		snprintf(row.id, sizeof(row.id), "%s-0000-4000-8000-%012d",
+			i > 0 ? "c0dec0de" : "00000000", i);
+		r = activation_insert(db, &row, "hash", err);
+	}
+	return r;
+}
+
+/* The oldest is behind a crowd of others, and on the first page. */
+Test(activations, those_left_out_take_no_room_in_the_page)
+{
+	struct desk *d = desk_new(false);
+	struct msg_describe_activations_request req = {.max_results = 10};
+	struct msg_describe_activations_reply rep;
+
+	CHECK_OK(d, store_write(d->env.store, add_crowd, NULL, &d->err));
+	d->hidden = "c0dec0de";
+	arena_free(d->arena);
+	d->arena = arena_new(320 * 1024);
+	CHECK_OK(d, CALL(d, describe_activations, &req, &rep));
+	cr_assert(eq(sz, rep.activation_list.n, 1));
+	cr_assert(eq(ptr, (void *)(uintptr_t)rep.next_token, NULL));
 	desk_free(d);
 }
 
@@ -220,6 +254,35 @@ Test(joining, the_activation_s_tags_win)
 	desk_free(d);
 }
 
+Test(joining, of_keys_that_differ_in_case_alone_the_activation_s_and_then_the_first_stays)
+{
+	struct desk *d = desk_new(false);
+	struct msg_tag given[] =
+		{
+			{"Env", "quarantine"}
+	     },
+		       wanted[] = {{"env", "prod"}, {"Role", "web"}, {"ROLE", "db"}, {"X", "1"}};
+	struct ticket t = {
+		.make.tags = {given,  1},
+			 .req.tags = {wanted, 4}
+	};
+	struct msg_list_tags_for_resource_request list = {
+		.resource_type = TAG_RESOURCE_MANAGED_INSTANCE};
+	struct msg_list_tags_for_resource_reply listed;
+
+	prepare(&t, d);
+	CHECK_OK(d, CALL(d, register_managed_instance, &t.req, &t.rep));
+	list.resource_id = t.rep.instance_id;
+	CHECK_OK(d, CALL(d, list_tags_for_resource, &list, &listed));
+	cr_assert(eq(sz, listed.tag_list.n, 3));
+	cr_assert_str_eq(listed.tag_list.v[0].key, "Env");
+	cr_assert_str_eq(listed.tag_list.v[0].value, "quarantine");
+	cr_assert_str_eq(listed.tag_list.v[1].key, "Role");
+	cr_assert_str_eq(listed.tag_list.v[1].value, "web");
+	cr_assert_str_eq(listed.tag_list.v[2].key, "X");
+	desk_free(d);
+}
+
 struct racer {
 	struct desk *d;
 	struct ticket t;
@@ -356,6 +419,40 @@ matching(struct desk *d, const char *key, const char *value, int expected)
 	int r = CALL(d, describe_instance_information, &req, &rep);
 	cr_assert(r == expected, "%s=%s: %s", key, value, d->err.text);
 	return r < 0 ? 0 : rep.instance_information_list.n;
+}
+
+Test(tags, two_keys_never_differ_in_case_alone)
+{
+	struct desk *d = desk_new(false);
+	struct msg_tag twice[] =
+		{
+			{"Env", "prod"},
+			 {"env", "test"}
+	},
+		       once[] = {{"ENV", "test"}}, same[] = {{"Env", "test"}};
+	struct msg_create_activation_request make = {
+		.tags = {twice, 2}
+	  };
+	struct msg_create_activation_reply made;
+	struct msg_add_tags_to_resource_request req = {
+		.resource_type = TAG_RESOURCE_MANAGED_INSTANCE,
+		.resource_id = desk_join(d, "web-01"),
+		.tags = {twice, 2}
+	  };
+	struct msg_empty rep;
+
+	CHECK_FAILS(d, CALL(d, create_activation, &make, &made), HW_EVALIDATION, "env");
+	CHECK_FAILS(d, CALL(d, add_tags_to_resource, &req, &rep), HW_EVALIDATION, "env");
+	tag(d, req.resource_id, "Env", "prod");
+	req.tags.v = once;
+	req.tags.n = 1;
+	CHECK_FAILS(d, CALL(d, add_tags_to_resource, &req, &rep), HW_EVALIDATION, "Env");
+	cr_assert(eq(sz, matching(d, "tag:Env", "prod", 0), 1)); /* it is as it was */
+	cr_assert(eq(sz, matching(d, "tag-key", "ENV", 0), 0));
+	req.tags.v = same;
+	CHECK_OK(d, CALL(d, add_tags_to_resource, &req, &rep));
+	cr_assert(eq(sz, matching(d, "tag:Env", "test", 0), 1));
+	desk_free(d);
 }
 
 Test(describe, a_node_shows_what_it_said_and_whether_it_is_there)

@@ -1,9 +1,11 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <openssl/x509.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "relay/store/users.h"
 #include "tests/unit/services/desk.h"
 
 static struct cert_identity
@@ -35,6 +37,18 @@ Test(users, a_new_one_logs_in_once_with_its_invite)
 	cr_assert(eq(int, who.role, ROLE_USER));
 	cr_assert(who.not_before >= NOON); /* not before there was such a user */
 	CHECK_FAILS(d, CALL(d, login, &req, &rep), HW_EINVITE, "used already");
+	desk_free(d);
+}
+
+Test(users, how_long_a_login_lasts_is_a_setting)
+{
+	struct desk *d = desk_new(false);
+	struct msg_login_request req = {.csr = desk_csr(d), .invite = desk_user(d, "bob", false)};
+	struct msg_login_reply rep;
+
+	d->config.user_certificate_hours = 2;
+	CHECK_OK(d, CALL(d, login, &req, &rep));
+	cr_assert(rep.expires == NOON + 2 * 3600 * USEC_PER_SEC);
 	desk_free(d);
 }
 
@@ -114,6 +128,265 @@ Test(users, neither_oneself_nor_the_last_administrator_can_be_removed)
 	desk_free(d);
 }
 
+static int
+set_status(struct desk *d, const char *user, int status)
+{
+	struct msg_update_user_request req = {.user_name = user, .status = status};
+	struct msg_empty rep;
+
+	return CALL(d, update_user, &req, &rep);
+}
+
+static struct msg_user *
+show(struct desk *d, const char *name)
+{
+	struct msg_get_user_request req = {.user_name = name};
+	struct msg_get_user_reply rep;
+
+	CHECK_OK(d, CALL(d, get_user, &req, &rep));
+	return rep.user;
+}
+
+Test(users, one_is_made_with_all_that_belongs_to_it)
+{
+	struct desk *d = desk_new(false);
+	struct msg_tag tags[] = {
+		{"Team", "blue"},
+		  {"Env",  ""    }
+	     };
+	const char *groups[] = {"ops", "dev"};
+	struct msg_create_group_request group = {.group_name = "ops"};
+	struct msg_group_reply made;
+	struct msg_create_user_request req = {
+		.user_name = "bot",
+		.type = USER_TYPE_SERVICE,
+		.admin = true,
+		.tags = {tags,   2},
+		.groups = {groups, 2},
+	};
+	struct msg_create_user_reply rep;
+
+	CHECK_OK(d, CALL(d, create_group, &group, &made));
+	d->n_changed = 0;
+	CHECK_FAILS(d, CALL(d, create_user, &req, &rep), HW_ENOTFOUND, "no group dev");
+	cr_assert(eq(sz, d->n_changed, 0)); /* and there is no such user */
+	group.group_name = "dev";
+	CHECK_OK(d, CALL(d, create_group, &group, &made));
+	d->n_changed = 0;
+	CHECK_OK(d, CALL(d, create_user, &req, &rep));
+	cr_assert(eq(sz, d->n_changed, 2));
+	cr_assert(ne(int, d->kinds[0], d->kinds[1])); /* the user, and the grants */
+	const struct msg_user *const views[] = {rep.user, show(d, "bot")};
+	for (size_t i = 0; i < 2; i++) {
+		const struct msg_user *u = views[i];
+		cr_assert_str_eq(u->user_name, "bot");
+		cr_assert(ne(ptr, strstr(u->arn, ":user/bot"), NULL));
+		cr_assert(eq(int, u->type, USER_TYPE_SERVICE));
+		cr_assert(eq(int, u->status, USER_STATUS_INVITED));
+		cr_assert(eq(sz, u->tags.n, 2));
+		cr_assert_str_eq(u->tags.v[1].value, "blue");
+		cr_assert(eq(sz, u->groups.n, 2));
+		cr_assert_str_eq(u->groups.v[0], "dev");
+		cr_assert_str_eq(u->groups.v[1], "ops");
+		cr_assert(eq(sz, u->policies.n, 1));
+		cr_assert_str_eq(u->policies.v[0], "administrator");
+		cr_assert(u->created == NOON && u->last_login == 0 && u->last_used == 0);
+	}
+	cr_assert(eq(int, show(d, "alice")->type, USER_TYPE_USER));
+	struct msg_get_user_request no = {.user_name = "nobody"};
+	struct msg_get_user_reply none;
+	CHECK_FAILS(d, CALL(d, get_user, &no, &none), HW_ENOTFOUND, "no user nobody");
+	desk_free(d);
+}
+
+Test(users, tags_are_added_replaced_and_removed)
+{
+	struct desk *d = desk_new(false);
+	struct msg_tag two[] =
+		{
+			{"Team", "blue"},
+			  {"Env",  "prod"}
+	 },
+		       one[] = {{"Team", "red"}}, other_case[] = {{"TEAM", "red"}},
+		       twice[] = {{"A", "1"}, {"a", "2"}}, escape[] = {{"A", "\x1b[2J"}};
+	struct msg_tag_user_request req = {
+		.user_name = "alice", .tags = {two, 2}
+	      };
+	const char *keys[] = {"Team", "not there"};
+	struct msg_untag_user_request untag = {
+		.user_name = "alice", .tag_keys = {keys, 2}
+	   };
+	struct msg_empty rep;
+
+	d->n_changed = 0;
+	CHECK_OK(d, CALL(d, tag_user, &req, &rep));
+	cr_assert(eq(sz, d->n_changed, 1));
+	cr_assert_str_eq(d->changed[0], "alice");
+	cr_assert(eq(int, d->kinds[0], STORE_USER));
+	req.tags.n = 1;
+	req.tags.v = one;
+	CHECK_OK(d, CALL(d, tag_user, &req, &rep));
+	cr_assert_str_eq(show(d, "alice")->tags.v[1].value, "red");
+	req.tags.v = other_case;
+	CHECK_FAILS(d, CALL(d, tag_user, &req, &rep), HW_EVALIDATION, "alice");
+	req.tags.v = escape;
+	CHECK_FAILS(d, CALL(d, tag_user, &req, &rep), HW_EVALIDATION, "control characters");
+	req.tags.v = twice;
+	req.tags.n = 2;
+	CHECK_FAILS(d, CALL(d, tag_user, &req, &rep), HW_EVALIDATION, "Tags[1]");
+	cr_assert(eq(sz, show(d, "alice")->tags.n, 2));
+	d->n_changed = 0;
+	CHECK_OK(d, CALL(d, untag_user, &untag, &rep));
+	cr_assert(eq(sz, d->n_changed, 1));
+	cr_assert(eq(sz, show(d, "alice")->tags.n, 1));
+	req.user_name = untag.user_name = "bob";
+	req.tags.v = one;
+	req.tags.n = 1;
+	CHECK_FAILS(d, CALL(d, tag_user, &req, &rep), HW_ENOTFOUND, "no user bob");
+	CHECK_FAILS(d, CALL(d, untag_user, &untag, &rep), HW_ENOTFOUND, "no user bob");
+	desk_free(d);
+}
+
+Test(users, one_has_fifty_tags_at_most)
+{
+	struct desk *d = desk_new(false);
+	struct msg_tag tag = {.value = "x"};
+	struct msg_tag_user_request req = {
+		.user_name = "alice", .tags = {&tag, 1}
+	       };
+	struct msg_empty rep;
+	char key[16];
+
+	tag.key = key;
+	for (int i = 0; i < 50; i++) {
+		snprintf(key, sizeof(key), "k%d", i);
+		CHECK_OK(d, CALL(d, tag_user, &req, &rep));
+	}
+	snprintf(key, sizeof(key), "more");
+	CHECK_FAILS(d, CALL(d, tag_user, &req, &rep), HW_ETOOMANYTAGS, "51");
+	cr_assert(eq(sz, show(d, "alice")->tags.n, 50));
+	desk_free(d);
+}
+
+Test(users, a_disabled_one_neither_logs_in_nor_renews)
+{
+	struct desk *d = desk_new(false);
+	struct msg_login_request login = {.csr = desk_csr(d)};
+	struct msg_login_reply logged_in;
+	struct msg_renew_certificate_request renew = {.csr = desk_csr(d)};
+	struct msg_renew_certificate_reply renewed;
+
+	login.invite = desk_user(d, "bob", false);
+	d->n_changed = 0;
+	CHECK_OK(d, set_status(d, "bob", USER_STATUS_DISABLED));
+	cr_assert(eq(sz, d->n_changed, 1));
+	cr_assert_str_eq(d->changed[0], "bob");
+	cr_assert(eq(int, d->kinds[0], STORE_USER));
+	cr_assert(eq(int, show(d, "bob")->status, USER_STATUS_DISABLED));
+	CHECK_FAILS(d, CALL(d, login, &login, &logged_in), HW_EINVITE, "the user is disabled");
+	desk_as_user(d, "bob");
+	d->who.not_before = NOON;
+	CHECK_FAILS(d, CALL(d, renew_certificate, &renew, &renewed), HW_EREVOKED,
+		"the user bob is disabled");
+	desk_as_user(d, "alice");
+	CHECK_OK(d, set_status(d, "bob", USER_STATUS_ACTIVE));
+	cr_assert(eq(int, show(d, "bob")->status, USER_STATUS_INVITED));
+	CHECK_OK(d, CALL(d, login, &login, &logged_in)); /* the invite was not used up */
+	cr_assert(eq(int, show(d, "bob")->status, USER_STATUS_ACTIVE));
+	desk_as_user(d, "bob");
+	d->who.not_before = NOON;
+	CHECK_OK(d, CALL(d, renew_certificate, &renew, &renewed));
+	desk_free(d);
+}
+
+Test(users, a_status_is_one_that_can_be_set_and_not_one_s_own)
+{
+	struct desk *d = desk_new(false);
+
+	CHECK_FAILS(d, set_status(d, "alice", USER_STATUS_INVITED), HW_EVALIDATION, "Status");
+	CHECK_FAILS(d, set_status(d, "alice", USER_STATUS_NONE), HW_EVALIDATION, "Status");
+	CHECK_FAILS(d, set_status(d, "alice", USER_STATUS_DISABLED), HW_EVALIDATION, "yourself");
+	CHECK_FAILS(d, set_status(d, "bob", USER_STATUS_DISABLED), HW_ENOTFOUND, "no user bob");
+	desk_user(d, "bob", false);
+	desk_as_user(d, "bob"); /* policies are dispatch's, not the handler's */
+	CHECK_FAILS(d, set_status(d, "alice", USER_STATUS_DISABLED), HW_EVALIDATION,
+		"alice is the last administrator");
+	cr_assert(eq(int, show(d, "alice")->status, USER_STATUS_INVITED));
+	desk_free(d);
+}
+
+/* Two administrators who take each other's power at the same moment: one of them keeps it. */
+struct rival {
+	struct desk *d;
+	enum op_id op;
+	const char *self, *other;
+	struct hw_err err;
+	int result;
+	pthread_barrier_t *start;
+	pthread_t thread;
+};
+
+static void *
+fight(void *arg)
+{
+	struct rival *r = arg;
+	struct desk mine = *r->d;
+	struct msg_attach_policy_request detach = {
+		.policy_name = "administrator", .user_name = r->other};
+	struct msg_update_user_request disable = {
+		.user_name = r->other, .status = USER_STATUS_DISABLED};
+	struct msg_delete_user_request remove = {.user_name = r->other};
+	const void *req = r->op == OP_detach_policy ? (const void *)&detach
+		: r->op == OP_update_user	    ? (const void *)&disable
+						    : (const void *)&remove;
+	struct msg_empty rep;
+
+	mine.arena = arena_new(1 << 20);
+	desk_as_user(&mine, r->self);
+	pthread_barrier_wait(r->start);
+	r->result = desk_call(&mine, &r->err, r->op, req, &rep, sizeof(rep));
+	arena_free(mine.arena);
+	return NULL;
+}
+
+static void
+fight_over(struct desk *d, enum op_id op)
+{
+	pthread_barrier_t start;
+	struct rival rivals[] = {
+		{.d = d, .op = op, .self = "alice", .other = "bob",   .start = &start},
+		{.d = d, .op = op, .self = "bob",	  .other = "alice", .start = &start},
+	};
+
+	cr_assert(eq(int, pthread_barrier_init(&start, NULL, 2), 0));
+	for (int i = 0; i < 2; i++)
+		cr_assert(eq(int, pthread_create(&rivals[i].thread, NULL, fight, &rivals[i]), 0));
+	for (int i = 0; i < 2; i++)
+		pthread_join(rivals[i].thread, NULL);
+	pthread_barrier_destroy(&start);
+	const struct rival *won = rivals[0].result == 0 ? &rivals[0] : &rivals[1];
+	const struct rival *lost = won == &rivals[0] ? &rivals[1] : &rivals[0];
+	cr_assert(eq(int, won->result, 0), "%s", won->err.text);
+	cr_assert(eq(int, lost->result, HW_EVALIDATION));
+	cr_assert(ne(ptr, strstr(lost->err.text, "is the last administrator"), NULL), "%s",
+		lost->err.text);
+	cr_assert(eq(int, strncmp(lost->err.text, won->self, strlen(won->self)), 0));
+}
+
+Test(users, of_two_administrators_who_remove_each_other_one_is_left)
+{
+	static const enum op_id ops[] = {OP_detach_policy, OP_update_user, OP_delete_user};
+
+	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
+		for (int round = 0; round < 5; round++) {
+			struct desk *d = desk_new(true);
+			desk_user(d, "bob", true);
+			fight_over(d, ops[i]);
+			desk_free(d);
+		}
+	}
+}
+
 Test(users, a_removed_one_gets_no_new_certificate)
 {
 	struct desk *d = desk_new(false);
@@ -160,6 +433,71 @@ Test(users, lists_page_by_name)
 	cr_assert(eq(sz, rep.users.n, 1));
 	cr_assert_str_eq(rep.users.v[0].user_name, "carol");
 	cr_assert(eq(ptr, (void *)(uintptr_t)rep.next_token, NULL));
+	desk_free(d);
+}
+
+Test(users, lists_leave_out_whom_the_caller_may_not_see)
+{
+	struct desk *d = desk_new(false);
+	struct msg_tag tags[] = {
+		{"Team", "red"}
+	       };
+	struct msg_tag_user_request tag = {
+		.user_name = "bob", .tags = {tags, 1}
+	     };
+	struct msg_list_users_request req = {.max_results = 1};
+	struct msg_list_users_reply rep;
+	struct msg_empty empty;
+
+	desk_user(d, "bob", false);
+	desk_user(d, "carol", false);
+	CHECK_OK(d, CALL(d, tag_user, &tag, &empty));
+	d->hidden = "red"; /* by a tag, as policies may */
+	CHECK_OK(d, CALL(d, list_users, &req, &rep));
+	cr_assert(eq(sz, rep.users.n, 1));
+	cr_assert_str_eq(rep.users.v[0].user_name, "alice");
+	req.next_token = rep.next_token;
+	CHECK_OK(d, CALL(d, list_users, &req, &rep));
+	cr_assert(eq(sz, rep.users.n, 1));
+	cr_assert_str_eq(rep.users.v[0].user_name, "carol");
+	cr_assert(eq(ptr, (void *)(uintptr_t)rep.next_token, NULL));
+	d->hidden = "user/"; /* all of them */
+	req.next_token = NULL;
+	CHECK_OK(d, CALL(d, list_users, &req, &rep));
+	cr_assert(eq(sz, rep.users.n, 0));
+	cr_assert(eq(ptr, (void *)(uintptr_t)rep.next_token, NULL));
+	desk_free(d);
+}
+
+static int
+add_crowd(void *arg, struct db *db, struct hw_err *err)
+{
+	struct user_row row = {.created = NOON};
+	int r = 0;
+
+	(void)arg;
+	for (int i = 0; r == 0 && i < 2000; i++) {
+		snprintf(row.name, sizeof(row.name), "crowd-%04d", i);
+		r = user_insert(db, &row, err);
+	}
+	return r;
+}
+
+/* What is after a crowd of them is on the first page. */
+Test(users, those_left_out_take_no_room_in_the_page)
+{
+	struct desk *d = desk_new(false);
+	struct msg_list_users_request req = {.max_results = 10};
+	struct msg_list_users_reply rep;
+
+	CHECK_OK(d, store_write(d->env.store, add_crowd, NULL, &d->err));
+	desk_user(d, "zoe", false);
+	d->hidden = "crowd";
+	arena_free(d->arena);
+	d->arena = arena_new(320 * 1024); /* nor do they take what the reply needs */
+	CHECK_OK(d, CALL(d, list_users, &req, &rep));
+	cr_assert(eq(sz, rep.users.n, 2));
+	cr_assert_str_eq(rep.users.v[1].user_name, "zoe");
 	desk_free(d);
 }
 

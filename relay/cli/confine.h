@@ -1,0 +1,18 @@
+/* The relay's sandbox: what its one process needs, once it is up, and no more. */
+#ifndef HAWSER_RELAY_CONFINE_H
+#define HAWSER_RELAY_CONFINE_H
+
+#include <stdint.h>
+
+#include "proto/sandbox/sandbox.h"
+
+struct confine {
+	const char *dir;	       /* all of it is the relay's own */
+	const char *master_key;	       /* a path from here; NULL or in dir: nothing more is read */
+	int listen_port, metrics_port; /* 0: none */
+};
+
+/* Enters it; before any thread is started. As sandbox_enter(). */
+int confine_relay(char said[SANDBOX_SAID_MAX], const struct confine *c, struct hw_err *err);
+
+#endif

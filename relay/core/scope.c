@@ -1,0 +1,149 @@
+#include "relay/core/scope.h"
+
+#include <string.h>
+
+#include "relay/core/arn.h"
+#include "relay/core/config.h"
+#include "relay/core/op.h"
+#include "relay/core/registry.h"
+#include "relay/core/tagset.h"
+
+void
+scope_init(struct scope *s, struct arena *arena)
+{
+	*s = (struct scope){.arena = arena};
+}
+
+void
+scope_fini(struct scope *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		tagset_unref(s->targets[i].held);
+	tagset_unref(s->held);
+	s->n = 0;
+	s->held = NULL;
+}
+
+static bool
+grow(struct scope *s)
+{
+	size_t room = s->room > 0 ? 2 * s->room : 4;
+	struct scope_target *v = arena_array(s->arena, room, sizeof(*v));
+
+	if (v == NULL)
+		return false;
+	if (s->n > 0)
+		memcpy(v, s->targets, s->n * sizeof(*v));
+	s->targets = v;
+	s->room = room;
+	return true;
+}
+
+struct scope_target *
+scope_add(struct scope *s, const char *resource)
+{
+	if (resource == NULL || (s->n == s->room && !grow(s)))
+		return NULL;
+	struct scope_target *t = &s->targets[s->n++];
+	*t = (struct scope_target){.resource = resource};
+	return t;
+}
+
+static void
+add_key(struct scope *s, const char *key, const char *const *values, size_t n)
+{
+	hw_assert(s->n_keys < SCOPE_KEYS);
+	s->keys[s->n_keys++] = (struct policy_key){key, values, n};
+}
+
+void
+scope_key(struct scope *s, const char *key, const char *const *value)
+{
+	add_key(s, key, value, 1);
+}
+
+void
+scope_tag_keys(struct scope *s, const char *const *keys, size_t n)
+{
+	if (n > 0)
+		add_key(s, "aws:tagkeys", keys, n);
+}
+
+void
+scope_node_tags(struct scope_target *t, struct registry *r, const char *node)
+{
+	t->held = registry_tags(r, node);
+	t->tags = tagset_tags(t->held);
+}
+
+/* aws:TagKeys has the keys as they were written. */
+int
+scope_request_tags(struct scope *s, const struct msg_tag *tags, size_t n)
+{
+	const char **keys = arena_array(s->arena, n + 1, sizeof(*keys));
+
+	s->held = tagset_new(tags, n);
+	if (s->held == NULL || keys == NULL)
+		return HW_ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		keys[i] = tags[i].key;
+	s->request_tags = *tagset_tags(s->held);
+	scope_tag_keys(s, keys, n);
+	return 0;
+}
+
+/* --- sessions --------------------------------------------------------------------------------- */
+
+static const char *
+keep(struct arena *arena, const char *text)
+{
+	return text[0] != '\0' ? arena_strdup(arena, text) : NULL;
+}
+
+static int
+add_node(struct scope *s, const struct op_env *env, const char *node)
+{
+	char text[ARN_MAX];
+
+	arn_write_node(text, env->config, node);
+	struct scope_target *t = scope_add(s, keep(s->arena, text));
+	if (t == NULL)
+		return HW_ENOMEM;
+	t->as_user = true;
+	scope_node_tags(t, env->registry, node);
+	return 0;
+}
+
+/* AWS's own documents belong to no account; policies are written either way. */
+static int
+add_document(struct scope *s, const struct op_env *env, const char *name)
+{
+	char text[ARN_MAX];
+
+	arn_write_document(text, env->config, name, env->config->account);
+	struct scope_target *t = scope_add(s, keep(s->arena, text));
+	if (t == NULL || strncmp(name, "AWS-", 4) != 0)
+		return t != NULL ? 0 : HW_ENOMEM;
+	arn_write_document(text, env->config, name, "");
+	t->alias = keep(s->arena, text);
+	return t->alias != NULL ? 0 : HW_ENOMEM;
+}
+
+int
+scope_session(struct scope *s, struct session_scope *what, const struct op_env *env)
+{
+	bool with_document = what->document != NULL && what->document[0] != '\0';
+	bool with_user = what->run_as != NULL && what->run_as[0] != '\0' &&
+		strcmp(what->run_as, RUN_AS_DEFAULT) != 0;
+
+	what->values[0] = with_user ? what->run_as : RUN_AS_DEFAULT;
+	what->values[1] = with_document ? "true" : "false";
+	scope_key(s, "hawser:runas", &what->values[0]);
+	scope_key(s, "ssm:sessiondocumentaccesscheck", &what->values[1]);
+	s->named = with_user;
+	s->literal = with_user && strcmp(what->run_as, "root") == 0;
+	int r = add_node(s, env, what->node);
+	if (r == 0 && with_document)
+		r = add_document(s, env, what->document);
+	return r;
+}

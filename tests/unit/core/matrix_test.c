@@ -1,0 +1,347 @@
+/*
+ * The access matrix: every operation of users, with every built-in policy, on every kind of thing
+ * that it can be about. What is expected stands in one table; an operation without a row fails.
+ *
+ * A cell is a letter; what a row holds is allowed, all else is denied.
+ *
+ *   nodes        i tagged for ann   o tagged for bob   n there is none
+ *   sessions     s ann's own   x bob's on ann's node   y bob's on his own   l of ann-x, who is not
+ *                ann   m of ann, and there is none   n of bob, and there is none
+ *   users        u ann herself   v bob   n there is none
+ *   others       g it is there   n there is none   a there is only one
+ *   lists        what they show: i o, s x y l, u v, g; "-" is a list that is denied
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+
+#include "relay/policy/managed.h"
+#include "tests/unit/core/court.h"
+
+enum role { ADMINISTRATOR, FLEET, OPERATOR, DEVELOPER, AUDITOR, OWNER, NOBODY, ROLES };
+
+static const char *const policies[ROLES] = {POLICY_ADMINISTRATOR, "fleet-administrator", "operator",
+	"developer", "auditor", "node-owner", NULL};
+
+#define ALL   "ionsxylmuvga"
+#define NONE  "-"
+#define OWN_S "sm"
+#define IAM(x)                                          \
+	{                                               \
+		ALL, NONE, NONE, NONE, NONE, NONE, NONE \
+	}
+#define READ_IAM                                      \
+	{                                             \
+		ALL, ALL, NONE, NONE, ALL, NONE, NONE \
+	}
+#define FLEET_ONLY                                     \
+	{                                              \
+		ALL, ALL, NONE, NONE, NONE, NONE, NONE \
+	}
+
+/* By role, in the order of the enum. */
+static const char *const expected[OP_COUNT][ROLES] = {
+	[OP_create_user] = IAM(),
+	[OP_list_users] = READ_IAM,
+	[OP_delete_user] = IAM(),
+	[OP_create_invite] = IAM(),
+	[OP_get_user] = READ_IAM,
+	[OP_update_user] = IAM(),
+	[OP_tag_user] = IAM(),
+	[OP_untag_user] = IAM(),
+	[OP_create_group] = IAM(),
+	[OP_get_group] = READ_IAM,
+	[OP_list_groups] = READ_IAM,
+	[OP_delete_group] = IAM(),
+	[OP_add_user_to_group] = IAM(),
+	[OP_remove_user_from_group] = IAM(),
+	[OP_create_access_key] = IAM(),
+	[OP_list_access_keys] = READ_IAM,
+	[OP_update_access_key] = IAM(),
+	[OP_delete_access_key] = IAM(),
+	[OP_put_policy] = IAM(),
+	[OP_get_policy] = READ_IAM,
+	[OP_list_policies] = READ_IAM,
+	[OP_delete_policy] = IAM(),
+	[OP_attach_policy] = IAM(),
+	[OP_detach_policy] = IAM(),
+	[OP_simulate_principal_policy] = {ALL, NONE, NONE,  NONE,	 ALL,  NONE,  NONE},
+	[OP_list_allowed_principals] = READ_IAM,
+	[OP_create_activation] = FLEET_ONLY,
+	[OP_describe_activations] = {ALL, ALL,  NONE,  NONE,  ALL,	NONE,  NONE},
+	[OP_delete_activation] = FLEET_ONLY,
+	[OP_describe_instance_information] = {ALL, ALL,	ALL,   "i",	  ALL,  "i",   NONE},
+	[OP_deregister_managed_instance] = FLEET_ONLY,
+	[OP_add_tags_to_resource] = FLEET_ONLY,
+	[OP_remove_tags_from_resource] = FLEET_ONLY,
+	[OP_list_tags_for_resource] = {ALL, ALL,	 ALL,   "i",   ALL,	"i",   NONE},
+	[OP_get_connection_status] = {ALL, ALL,	ALL,   "i",	  NONE, "i",   NONE},
+	[OP_start_session] = {ALL, ALL,	ALL,   "i",	  NONE, "i",   NONE},
+	[OP_describe_sessions] = {ALL, ALL,  ALL,	 "s",   ALL,  "sx",	 NONE},
+	[OP_terminate_session] = {ALL, ALL,  ALL,	 OWN_S, NONE, "smx", NONE},
+	[OP_get_recording] = {ALL, NONE, OWN_S, OWN_S, ALL,  OWN_S, NONE},
+};
+
+/* --- things, by their letters ----------------------------------------------------------------- */
+
+struct thing {
+	char letter;
+	const char *id;
+};
+
+static const struct thing nodes[] = {
+	{'i', COURT_IN     },
+	 {'o', COURT_OUT	},
+	   {'n', COURT_NO_NODE},
+	 {0,   NULL	 }
+};
+static const struct thing sessions[] = {
+	{'s', "ann" COURT_HEX	     },
+	{'x', "bob" COURT_HEX	     },
+	{'y', "bob-fedcba98765432100"},
+	{'l', "ann-x" COURT_HEX      },
+	{'m', "ann-00000000000000000"},
+	{'n', "bob-00000000000000000"},
+	{0,   NULL		   },
+};
+static const struct thing users[] = {
+	{'u', "ann"   },
+	      {'v', "bob"	 },
+	    {'n', "nobody"},
+	     {0,	 NULL    }
+};
+static const struct thing others[] = {
+	{'g', "11111111-2222-4333-8444-555555555555"},
+	       {'n', "00000000-0000-4000-8000-000000000000"			      },
+	 {0,   NULL					 }
+};
+static const struct thing anything[] = {
+	{'a', ""	},
+	   {0,   NULL}
+};
+
+static const struct thing *const things[] = {
+	[RESOURCE_ANY] = anything,
+	[RESOURCE_INSTANCE] = nodes,
+	[RESOURCE_TAGGED] = nodes,
+	[RESOURCE_SESSION] = sessions,
+	[RESOURCE_USER] = users,
+	[RESOURCE_GROUP] = others,
+	[RESOURCE_POLICY] = others,
+	[RESOURCE_ACTIVATION] = others,
+};
+
+/* --- requests --------------------------------------------------------------------------------- */
+
+static struct msg_tag some_tag = {"Colour", "green"};
+static const char *some_key = "Colour";
+
+/* What a request must have beside the name of its resource. */
+static void
+fill(enum op_id op, void *request)
+{
+	struct msg_tag *tag = &some_tag;
+
+	switch (op) {
+	case OP_update_user:
+		((struct msg_update_user_request *)request)->status = USER_STATUS_DISABLED;
+		return;
+	case OP_tag_user:
+		((struct msg_tag_user_request *)request)->tags.v = tag;
+		((struct msg_tag_user_request *)request)->tags.n = 1;
+		return;
+	case OP_untag_user:
+		((struct msg_untag_user_request *)request)->tag_keys =
+			(struct msg_strs){&some_key, 1};
+		return;
+	case OP_add_user_to_group:
+	case OP_remove_user_from_group:
+		((struct msg_group_member_request *)request)->user_name = "bob";
+		return;
+	case OP_update_access_key:
+		((struct msg_update_access_key_request *)request)->access_key_id = "HWAK";
+		((struct msg_update_access_key_request *)request)->status = KEY_STATUS_INACTIVE;
+		return;
+	case OP_delete_access_key:
+		((struct msg_delete_access_key_request *)request)->access_key_id = "HWAK";
+		return;
+	case OP_put_policy:
+		((struct msg_put_policy_request *)request)->document = "{}";
+		return;
+	case OP_attach_policy:
+	case OP_detach_policy:
+		((struct msg_attach_policy_request *)request)->user_name = "bob";
+		return;
+	case OP_simulate_principal_policy:
+		((struct msg_simulate_principal_policy_request *)request)->policy_source_arn =
+			"bob";
+		((struct msg_simulate_principal_policy_request *)request)->action_names =
+			(struct msg_strs){&some_key, 1};
+		return;
+	case OP_list_allowed_principals:
+		((struct msg_list_allowed_principals_request *)request)->action =
+			"ssm:StartSession";
+		return;
+	case OP_add_tags_to_resource:
+		((struct msg_add_tags_to_resource_request *)request)->resource_type =
+			TAG_RESOURCE_MANAGED_INSTANCE;
+		((struct msg_add_tags_to_resource_request *)request)->tags.v = tag;
+		((struct msg_add_tags_to_resource_request *)request)->tags.n = 1;
+		return;
+	case OP_remove_tags_from_resource:
+		((struct msg_remove_tags_from_resource_request *)request)->resource_type =
+			TAG_RESOURCE_MANAGED_INSTANCE;
+		((struct msg_remove_tags_from_resource_request *)request)->tag_keys =
+			(struct msg_strs){&some_key, 1};
+		return;
+	case OP_list_tags_for_resource:
+		((struct msg_list_tags_for_resource_request *)request)->resource_type =
+			TAG_RESOURCE_MANAGED_INSTANCE;
+		return;
+	case OP_describe_sessions:
+		((struct msg_describe_sessions_request *)request)->state = SESSION_STATE_ACTIVE;
+		return;
+	default:
+		return;
+	}
+}
+
+static void *
+make_request(const struct op_row *row, const char *id)
+{
+	static uint64_t space[512];
+	const struct msg_row *msg = row->request();
+
+	cr_assert(le(sz, msg->size, sizeof(space)));
+	memset(space, 0, sizeof(space));
+	fill(row->id, space);
+	for (size_t i = 0; i < msg->count; i++)
+		if (strcmp(msg->fields[i].member, row->field) == 0)
+			memcpy((char *)space + msg->fields[i].offset, &id, sizeof(id));
+	return space;
+}
+
+/* --- the cells -------------------------------------------------------------------------------- */
+
+static int cells;
+
+/* A denial leaves one entry and reaches nothing. */
+static void
+try_one(struct court *c, const struct op_row *row, const struct thing *of, const char *want)
+{
+	int before = court_reached(c);
+	const struct msg_ledger_entry *e;
+	char cell[128];
+
+	snprintf(cell, sizeof(cell), "%s on %c (%s), expected on \"%s\"", row->name, of->letter,
+		of->id, want);
+	int code = court_ask(c, row->id, make_request(row, of->id));
+	size_t entries = court_entries(c, &e);
+	bool allowed = strcmp(want, NONE) != 0 && strchr(want, of->letter) != NULL;
+
+	cells++;
+	cr_assert(eq(int, court_reached(c) - before, allowed), "%s: %s", cell, court_message(c));
+	if (allowed)
+		return;
+	cr_assert(eq(int, code, HW_EDENIED), "%s: %s", cell, court_message(c));
+	cr_assert(eq(sz, entries, 1), "%s", cell);
+	cr_assert(eq(int, e->outcome, OUTCOME_DENIED), "%s", cell);
+	cr_assert_str_eq(e->action, row->action, "%s", cell);
+	cr_assert_not_null(strstr(court_message(c), row->action), "%s", court_message(c));
+	cr_assert_null(strstr(court_message(c), "statement"), "%s", court_message(c));
+	cr_assert_null(strstr(court_message(c), "no policy"), "%s", court_message(c));
+}
+
+/* What a list shows, as letters. */
+static void
+read_shown(char out[16], const char *shown)
+{
+	static const struct thing *const kinds[] = {nodes, sessions, users};
+	char word[64];
+	size_t n = 0;
+
+	for (size_t k = 0; k < 3; k++)
+		for (const struct thing *t = kinds[k]; t->id != NULL; t++) {
+			snprintf(word, sizeof(word), " %s", t->id);
+			const char *at = strstr(shown, word);
+			size_t len = strlen(word);
+			if (at != NULL && (at[len] == ' ' || at[len] == '\0'))
+				out[n++] = t->letter;
+		}
+	if (strstr(shown, " one") != NULL)
+		out[n++] = 'g';
+	out[n] = '\0';
+}
+
+static void
+try_list(struct court *c, const struct op_row *row, const char *want)
+{
+	int before = court_reached(c);
+	const struct msg_ledger_entry *e;
+	char got[16];
+
+	int code = court_ask(c, row->id, make_request(row, ""));
+	cells++;
+	cr_assert(eq(sz, court_entries(c, &e), 1), "%s", row->name);
+	if (strcmp(want, NONE) == 0) {
+		cr_assert(eq(int, code, HW_EDENIED), "%s", row->name);
+		cr_assert(eq(int, e->outcome, OUTCOME_DENIED), "%s", row->name);
+		cr_assert(eq(int, court_reached(c), before), "%s", row->name);
+		return;
+	}
+	cr_assert(eq(int, court_reached(c), before + 1), "%s: %s", row->name, court_message(c));
+	cr_assert(eq(int, e->outcome, OUTCOME_ALLOWED), "%s", row->name);
+	read_shown(got, court_shown(c));
+	cr_assert(gt(sz, strlen(got), 0), "%s", row->name);
+	if (strcmp(want, ALL) == 0) {
+		static const char *const whole[] = {"io", "sxyl", "uv", "g"};
+		bool any = false;
+		for (size_t i = 0; i < 4; i++)
+			any |= strcmp(got, whole[i]) == 0;
+		cr_assert(any, "%s shows \"%s\"", row->name, got);
+	} else {
+		cr_assert_str_eq(got, want, "%s", row->name);
+	}
+}
+
+static void
+try_row(struct court *c, const struct op_row *row, enum role role)
+{
+	const char *want = expected[row->id][role];
+
+	cr_assert_not_null(want, "%s has no row in the access matrix: say who may do it",
+		row->name);
+	if (row->resource == RESOURCE_LISTED) {
+		try_list(c, row, want);
+		return;
+	}
+	for (const struct thing *t = things[row->resource]; t->id != NULL; t++)
+		try_one(c, row, t, want);
+}
+
+Test(matrix, every_operation_on_every_thing_is_as_every_role_says, .timeout = 60)
+{
+	struct court *c = court_new();
+
+	for (enum role role = 0; role < ROLES; role++) {
+		court_role(c, policies[role]);
+		for (size_t i = 0; i < OP_COUNT; i++)
+			if (op_rows[i].door == DOOR_USER)
+				try_row(c, &op_rows[i], role);
+	}
+	cr_assert(gt(int, cells, 600));
+	court_free(c);
+}
+
+Test(matrix, every_built_in_policy_has_a_column)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < managed_policy_count; i++)
+		for (size_t r = 0; r < ROLES; r++)
+			found += policies[r] != NULL &&
+				strcmp(policies[r], managed_policies[i].name) == 0;
+	cr_assert(eq(sz, found, managed_policy_count));
+}
