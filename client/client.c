@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "client/dial.h"
-#include "client/display.h"
+#include "proto/base/display.h"
 #include "client/renew.h"
 
 int
@@ -106,9 +106,13 @@ hint_connect(struct client *c, int code)
 	case HW_ETIMEOUT:
 		client_hint(c, "see whether the relay runs, and whether a firewall is between");
 		break;
+	case HW_EDENIED:
+		client_hint(c,
+			"ask an administrator whether %s was disabled or removed (hawser user show %s)",
+			c->home.user, c->home.user);
+		break;
 	case HW_EEXPIRED:
 	case HW_EUNAUTH:
-	case HW_EDENIED:
 	case HW_ECERT:
 		client_hint(c,
 			"ask an administrator for `hawser user invite %s`, then log in with it",
@@ -179,14 +183,15 @@ client_fini(struct client *c)
 
 /* --- calls ----------------------------------------------------------------------------------- */
 
-static void
-hint_call(struct client *c, int code)
+void
+client_hint_call(struct client *c, int code)
 {
 	if (c->hint[0] != '\0')
 		return;
 	switch (code) {
 	case HW_EDENIED:
-		client_hint(c, "ask an administrator to allow it to %s", c->home.user);
+		client_hint(c, "hawser status says what %s may do; an administrator can allow more",
+			c->home.user);
 		break;
 	case HW_EUNAUTH:
 	case HW_EEXPIRED:
@@ -212,6 +217,26 @@ client_call(void *ret, struct client *c, enum op_id op, const void *request, str
 	if (r < 0)
 		return r;
 	if ((r = conn_call(ret, c->conn, op, request, c->arena, err)) < 0)
-		hint_call(c, r);
+		client_hint_call(c, r);
 	return r;
+}
+
+int
+client_call_each(struct client *c, enum op_id op, const void *request, const char **member,
+	const char *const *names, size_t n, struct hw_err *err)
+{
+	struct hw_err why = HW_ERR_INIT;
+
+	for (size_t i = 0; i < n; i++) {
+		const void *reply;
+		int r;
+
+		*member = names[i];
+		if ((r = client_call(&reply, c, op, request, &why)) == 0)
+			continue;
+		if (i == 0)
+			return hw_err_set(err, r, "%s", hw_err_text(&why));
+		return hw_err_set(err, r, "%s (%zu of %zu were done)", hw_err_text(&why), i, n);
+	}
+	return 0;
 }

@@ -51,6 +51,14 @@ int client_connect(struct client *c, struct hw_err *err);
 int client_call(void *ret, struct client *c, enum op_id op, const void *request,
 	struct hw_err *err);
 
+/* The same once for each name, which goes into *member, a text of the request. Stops at the first
+ * failure and says how many were done before it. */
+int client_call_each(struct client *c, enum op_id op, const void *request, const char **member,
+	const char *const *names, size_t n, struct hw_err *err);
+
+/* The hint for a call that failed with this code, unless there is one: client_call() gives it. */
+void client_hint_call(struct client *c, int code);
+
 /* Says on stderr what to try, if the command fails. */
 void client_hint(struct client *c, const char *fmt, ...) HW_PRINTF(2, 3);
 

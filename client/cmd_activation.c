@@ -14,17 +14,10 @@ static int
 read_tags(struct msg_create_activation_request *req, struct client *c, const struct input *in,
 	struct hw_err *err)
 {
-	const char *words[TAGS_MAX];
-	size_t n = 0;
+	const char **words;
+	int r = input_all(&words, &req->tags.n, c->arena, in, "tag", TAGS_MAX, err);
 
-	while (input_nth(in, "tag", n) != NULL) {
-		if (n == TAGS_MAX)
-			return hw_err_set(err, HW_EUSAGE, "at most %d tags", TAGS_MAX);
-		words[n] = input_nth(in, "tag", n);
-		n++;
-	}
-	req->tags.n = n;
-	return tag_args(&req->tags.v, c->arena, words, n, err);
+	return r < 0 ? r : tag_args(&req->tags.v, c->arena, words, req->tags.n, err);
 }
 
 /* The two words of a join command stand on one line, to be copied. */

@@ -1,12 +1,10 @@
 /* hawser api: any operation of the control API. */
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "client/client.h"
 #include "client/commands.h"
 #include "client/json_args.h"
-#include "proto/base/file.h"
+#include "client/source.h"
 #include "proto/wire/codec.h"
 
 #define INPUT_MAX (4u << 20)
@@ -35,40 +33,17 @@ list_operations(struct hw_err *err)
 
 /* --- the input ------------------------------------------------------------------------------- */
 
-static int
-read_fd(struct buf *out, int fd, const char *name, struct hw_err *err)
-{
-	while (true) {
-		uint8_t *p = buf_reserve(out, 16384);
-		ssize_t n = p != NULL ? read(fd, p, 16384) : -1;
-
-		if (p == NULL)
-			return hw_err_set(err, HW_EUSAGE, "%s is larger than 4 MiB", name);
-		if (n < 0)
-			return hw_err_sys(err, "cannot read %s", name);
-		if (n == 0)
-			return 0;
-		buf_commit(out, (size_t)n);
-	}
-}
-
 /* JSON, @FILE or - */
 static int
 read_input(struct buf *out, const char *text, struct hw_err *err)
 {
-	int fd, r;
-
-	if (strcmp(text, "-") == 0 || strcmp(text, "@-") == 0)
-		return read_fd(out, STDIN_FILENO, "standard input", err);
+	if (strcmp(text, "-") == 0)
+		return source_read(out, text, err);
 	if (text[0] != '@')
 		return buf_append_str(out, text) < 0
 			? hw_err_set(err, HW_EUSAGE, "the input is larger than 4 MiB")
 			: 0;
-	if ((fd = open(text + 1, O_RDONLY | O_CLOEXEC)) < 0)
-		return hw_err_sys(err, "cannot open %s", text + 1);
-	r = read_fd(out, fd, text + 1, err);
-	fd_close(fd);
-	return r;
+	return source_read(out, text + 1, err);
 }
 
 /* --- the call -------------------------------------------------------------------------------- */

@@ -124,6 +124,10 @@ run_ls(struct client *c, const struct input *in, struct hw_err *err)
 	if ((r = fleet_select(&all, c, in->operands, in->n, err)) < 0)
 		return r;
 	n = all.instance_information_list.n;
+	if (n == 0 && c->format <= OUTPUT_WIDE) {
+		client_say(c, "no nodes: none has joined, or none that you may see");
+		return 0;
+	}
 	if ((r = output_list(c, &listing, &all, all.instance_information_list.v, n, err)) < 0)
 		return r;
 	if (c->format <= OUTPUT_WIDE)

@@ -8,7 +8,7 @@
 #include "client/client.h"
 #include "client/commands.h"
 #include "client/console.h"
-#include "client/display.h"
+#include "proto/base/display.h"
 #include "client/fleet.h"
 #include "client/terminal.h"
 
@@ -211,6 +211,7 @@ shell_request(struct remote_request *req, const struct input *in)
 {
 	req->type = CHANNEL_TYPE_PTY;
 	req->reason = input_text(in, "reason");
+	req->document = input_text(in, "document");
 	req->term = from_env("TERM", 64);
 	if (req->term == NULL)
 		req->term = "dumb";
@@ -283,8 +284,9 @@ static const struct option_row options[] = {
 	{"no-pty",			     'T', NULL, "no pty: clean streams, no echo"},
 	{"escape",				 'e', "CHAR", "the escape character instead of ~, or none"},
 	{"reason",  0, "TEXT", "why; kept with the recording"},
-	{"quiet", 'q', NULL, "do not say which session it is"},
-	{0			 },
+	{"document", 0, "NAME", "the session document, where a policy wants it named"},
+	{"quiet",			  'q', NULL, "do not say which session it is"},
+	{0			  },
 };
 
 const struct command cmd_shell = {

@@ -209,6 +209,25 @@ input_nth(const struct input *in, const char *option, size_t i)
 	return NULL;
 }
 
+int
+input_all(const char ***values, size_t *n, struct arena *a, const struct input *in,
+	const char *option, size_t max, struct hw_err *err)
+{
+	const char **all = arena_array(a, in->n_given + 1, sizeof(*all));
+	size_t count = 0;
+
+	if (all == NULL)
+		return hw_err_set(err, HW_ENOMEM, "out of memory");
+	while ((all[count] = input_nth(in, option, count)) != NULL)
+		count++;
+	if (count > max)
+		return hw_err_set(err, HW_EUSAGE, "--%s is given %zu times, at most %zu", option,
+			count, max);
+	*values = all;
+	*n = count;
+	return 0;
+}
+
 const char *
 input_text(const struct input *in, const char *option)
 {

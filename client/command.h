@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/base/arena.h"
 #include "proto/base/buf.h"
 
 struct client;
@@ -69,6 +70,9 @@ const char *input_text(const struct input *in, const char *option);
 bool input_has(const struct input *in, const char *option);
 /* The i'th value of an option that may be repeated; NULL after the last. */
 const char *input_nth(const struct input *in, const char *option, size_t i);
+/* All of its values, `max` at most (HW_EUSAGE); the array lives in the arena. */
+int input_all(const char ***values, size_t *n, struct arena *a, const struct input *in,
+	const char *option, size_t max, struct hw_err *err);
 /* Leaves *ret alone when the option was not given. HW_EUSAGE. */
 int input_int(int64_t *ret, const struct input *in, const char *option, int64_t min, int64_t max,
 	struct hw_err *err);

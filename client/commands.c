@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "proto/base/display.h"
+
 const struct command *const command_table[] = {
 	&cmd_login,
 	&cmd_logout,
@@ -17,8 +19,32 @@ const struct command *const command_table[] = {
 	&cmd_activation_rm,
 	&cmd_user_add,
 	&cmd_user_ls,
+	&cmd_user_show,
 	&cmd_user_rm,
 	&cmd_user_invite,
+	&cmd_user_disable,
+	&cmd_user_enable,
+	&cmd_user_tag,
+	&cmd_user_untag,
+	&cmd_group_create,
+	&cmd_group_ls,
+	&cmd_group_show,
+	&cmd_group_rm,
+	&cmd_group_add,
+	&cmd_group_remove,
+	&cmd_key_create,
+	&cmd_key_ls,
+	&cmd_key_rm,
+	&cmd_key_disable,
+	&cmd_key_enable,
+	&cmd_policy_put,
+	&cmd_policy_show,
+	&cmd_policy_ls,
+	&cmd_policy_rm,
+	&cmd_policy_attach,
+	&cmd_policy_detach,
+	&cmd_policy_test,
+	&cmd_policy_who_can,
 	&cmd_shell,
 	&cmd_exec,
 	&cmd_sessions_ls,
@@ -78,8 +104,10 @@ commands_help_group(struct buf *out, const char *group)
 	buf_printf(out, "usage: hawser %s COMMAND [OPTION...]\n\n", group);
 	for (size_t i = 0; command_table[i] != NULL; i++) {
 		const struct command *command = command_table[i];
-		if (is_of_group(command->name, group, strlen(group)))
-			buf_printf(out, "  %-20s %s\n", command->name, command->summary);
+		if (!is_of_group(command->name, group, strlen(group)))
+			continue;
+		buf_printf(out, "  %-20s ", command->name);
+		display_wrap(out, command->summary, 23, USAGE_WIDTH);
 	}
 	buf_printf(out, "\n`hawser %s COMMAND --help` says more.\n", group);
 }
@@ -98,7 +126,8 @@ commands_help(struct buf *out)
 		"  replay SESSION            play a recording; audit export writes it to a file\n"
 		"  node show|tag|untag|rm    one node\n"
 		"  activation create|ls|rm   tokens with which nodes join\n"
-		"  user add|ls|rm|invite     who may log in\n"
+		"  user|group|key COMMAND    who may log in, their groups and access keys\n"
+		"  policy put|attach|test    who may do what; policy who-can\n"
 		"  api OPERATION             any operation of the control API, as JSON\n"
 		"  version                   which hawser this is\n\n"
 		"options of every command:\n"

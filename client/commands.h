@@ -7,7 +7,14 @@
 extern const struct command cmd_login, cmd_logout, cmd_status, cmd_version;
 extern const struct command cmd_ls, cmd_node_show, cmd_node_tag, cmd_node_untag, cmd_node_rm;
 extern const struct command cmd_activation_create, cmd_activation_ls, cmd_activation_rm;
-extern const struct command cmd_user_add, cmd_user_ls, cmd_user_rm, cmd_user_invite;
+extern const struct command cmd_user_add, cmd_user_ls, cmd_user_show, cmd_user_rm, cmd_user_invite;
+extern const struct command cmd_user_disable, cmd_user_enable, cmd_user_tag, cmd_user_untag;
+extern const struct command cmd_group_create, cmd_group_ls, cmd_group_show, cmd_group_rm;
+extern const struct command cmd_group_add, cmd_group_remove;
+extern const struct command cmd_key_create, cmd_key_ls, cmd_key_rm, cmd_key_disable, cmd_key_enable;
+extern const struct command cmd_policy_put, cmd_policy_show, cmd_policy_ls, cmd_policy_rm;
+extern const struct command cmd_policy_attach, cmd_policy_detach, cmd_policy_test;
+extern const struct command cmd_policy_who_can;
 extern const struct command cmd_shell, cmd_exec;
 extern const struct command cmd_sessions_ls, cmd_sessions_show, cmd_sessions_kill;
 extern const struct command cmd_replay, cmd_audit_export, cmd_api;

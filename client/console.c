@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "client/client.h"
-#include "client/display.h"
+#include "proto/base/display.h"
 #include "client/feed.h"
 #include "client/outlet.h"
 
@@ -206,6 +206,7 @@ console_new(struct console **ret, const struct console_config *config, struct hw
 		goto fail;
 	return 0;
 fail:
+	client_hint_call(c, r);
 	*ret = NULL;
 	console_free(con);
 	return r;

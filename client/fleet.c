@@ -133,7 +133,8 @@ check_matched(const struct fleet *f, struct hw_err *err)
 			continue;
 		f->c->exit_status = EXIT_NOTHING;
 		client_hint(f->c, "hawser ls");
-		return hw_err_set(err, HW_ENODE, "no node is '%s'", f->selectors[i].text);
+		return hw_err_set(err, HW_ENODE, "no node that you may see is '%s'",
+			f->selectors[i].text);
 	}
 	return 0;
 }
@@ -221,7 +222,7 @@ fleet_node(const struct msg_instance_information **ret, struct client *c, const 
 	}
 	if (n == 0) {
 		client_hint(c, "hawser ls");
-		return hw_err_set(err, HW_ENODE, "no node is named %s", name);
+		return hw_err_set(err, HW_ENODE, "no node that you may see is named %s", name);
 	}
 	if (n > 1)
 		return ambiguous(c, name, f.nodes, n, err);

@@ -18,7 +18,9 @@
  *
  *   selector.c fleet.c    which nodes are meant; asking the relay for them
  *   session_name.c        which session is meant
- *   output.c table.c yaml.c display.c duration.c json_args.c
+ *   source.c              files that people wrote, and the place of a mistake in them
+ *   allowed.c             what somebody may do, folded for people
+ *   output.c table.c yaml.c display.c duration.c json_args.c tag_args.c
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -156,8 +158,8 @@ no_such_command(struct client *c, int argc, char **argv)
 		hw_err_set(&err, HW_EUSAGE, "%s has no command '%s'", argv[0], word);
 	} else if (word[0] == '-') {
 		client_hint(c, "hawser --help");
-		hw_err_set(&err, HW_EUSAGE, "no option '%s' before the command; those of a command follow it",
-			word);
+		hw_err_set(&err, HW_EUSAGE,
+			"no option '%s' before the command; those of a command follow it", word);
 	} else {
 		client_hint(c, "hawser --help");
 		hw_err_set(&err, HW_EUSAGE, "there is no command '%s'", word);

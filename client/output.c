@@ -227,6 +227,21 @@ output_tags(struct client *c, const struct msg_tag *tags, size_t n)
 }
 
 const char *
+output_texts(struct client *c, const struct msg_strs *texts)
+{
+	struct buf all;
+	const char *ret = NULL;
+
+	buf_init(&all, OUTPUT_MAX);
+	for (size_t i = 0; i < texts->n; i++)
+		buf_printf(&all, "%s%s", i > 0 ? "," : "", texts->v[i]);
+	if (all.len > 0)
+		ret = arena_strndup(c->arena, (const char *)buf_data(&all), all.len);
+	buf_fini(&all);
+	return ret;
+}
+
+const char *
 output_int(struct client *c, int64_t v)
 {
 	return arena_printf(c->arena, "%" PRId64, v);

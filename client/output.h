@@ -2,7 +2,7 @@
 #ifndef HAWSER_CLIENT_OUTPUT_H
 #define HAWSER_CLIENT_OUTPUT_H
 
-#include "client/table.h"
+#include "proto/base/table.h"
 #include "proto/schema/schema.h"
 
 struct client;
@@ -51,6 +51,7 @@ const char *output_age(struct client *c, int64_t when);	  /* "4m ago", "now"; NU
 const char *output_until(struct client *c, int64_t when); /* "in 4m", "over"; NULL for 0 */
 const char *output_time(struct client *c, int64_t when);  /* local; NULL for 0 */
 const char *output_tags(struct client *c, const struct msg_tag *tags, size_t n); /* K=V,K=V */
+const char *output_texts(struct client *c, const struct msg_strs *texts);	 /* a,b */
 const char *output_int(struct client *c, int64_t v);
 
 #endif

@@ -163,12 +163,13 @@ start_session(const struct msg_start_session_reply **ret, struct conn *c,
 	struct msg_start_session_request req = {
 		.target = want->target, .reason = want->reason, .run_as = want->run_as};
 
-	if (command != NULL) {
+	req.document_name = want->document;
+	if (command != NULL)
+		req.parameters = (struct msg_smap){.v = &parameter, .n = 1};
+	if (command != NULL && want->document == NULL)
 		req.document_name = want->type == CHANNEL_TYPE_EXEC
 			? "AWS-StartNonInteractiveCommand"
 			: "AWS-StartInteractiveCommand";
-		req.parameters = (struct msg_smap){.v = &parameter, .n = 1};
-	}
 	return conn_call(ret, c, OP_start_session, &req, a, err);
 }
 

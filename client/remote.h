@@ -19,7 +19,8 @@ struct remote_request {
 	int type;	    /* CHANNEL_TYPE_* */
 	const char *target; /* a node's id */
 	const char *run_as, *reason;
-	const char *command; /* NULL: a login shell, on a pty only */
+	const char *document; /* a session document by its name; NULL: what type and command mean */
+	const char *command;  /* NULL: a login shell, on a pty only */
 	const char *term, *lang, *colorterm;
 	int cols, rows;
 };

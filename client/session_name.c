@@ -46,7 +46,7 @@ session_pick(const struct msg_session **ret, const struct msg_session *sessions,
 				count > 1 ? ", " : "", found->session_id);
 	}
 	if (count == 0)
-		return hw_err_set(err, HW_ENOSESSION, "no session is '%s'", name);
+		return hw_err_set(err, HW_ENOSESSION, "no session that you may see is '%s'", name);
 	if (count > 1)
 		return hw_err_set(err, HW_EVALIDATION, "'%s' may be any of %zu sessions: %s%s",
 			name, count, ids, count > NAMES_MAX ? ", ..." : "");

@@ -1,6 +1,6 @@
 #include "client/typed.h"
 
-#include "client/display.h"
+#include "proto/base/display.h"
 #include "client/duration.h"
 
 #define LINE_MAX_BYTES 65536

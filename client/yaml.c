@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "client/display.h"
+#include "proto/base/display.h"
 #include "proto/base/clock.h"
 #include "proto/base/enc.h"
 #include "proto/wire/codec.h"

@@ -249,3 +249,42 @@ Test(remote, leaving_closes_the_channel)
 	cr_assert(r->channel == NULL); /* the relay has it before we go */
 	end(&s);
 }
+
+/* What StartSession is asked, and that its refusal is the relay's sentence. */
+static void
+asks(int type, const char *document, const char *command, const char *asked)
+{
+	static const char denied[] = "alice may not ssm:StartSession on web-01";
+	static const struct rig_answer answers[] = {
+		{"StartSession", HW_EDENIED, denied},
+		      {0	}
+	 };
+	struct remote_request req = {
+		.type = type, .target = "mi-1", .document = document, .command = command};
+	struct hw_err err = HW_ERR_INIT;
+	struct rig *r = rig_new();
+	struct remote *remote = NULL;
+
+	r->answers = answers;
+	cr_assert(eq(int, remote_start(&remote, r->conn, &req, r->arena, &events, NULL, &err),
+		HW_EDENIED));
+	cr_assert_str_eq(err.text, denied);
+	cr_assert_str_eq(buf_str(&r->asked), asked);
+	cr_assert(remote == NULL);
+	rig_free(r);
+}
+
+Test(remote, a_document_is_named_by_the_command_or_by_the_user)
+{
+	asks(CHANNEL_TYPE_PTY, NULL, NULL, "StartSession {\"Target\":\"mi-1\"}\n");
+	asks(CHANNEL_TYPE_PTY, "SSM-SessionManagerRunShell", NULL,
+		"StartSession {\"Target\":\"mi-1\","
+		"\"DocumentName\":\"SSM-SessionManagerRunShell\"}\n");
+	asks(CHANNEL_TYPE_EXEC, NULL, "top",
+		"StartSession {\"Target\":\"mi-1\","
+		"\"DocumentName\":\"AWS-StartNonInteractiveCommand\","
+		"\"Parameters\":{\"command\":[\"top\"]}}\n");
+	asks(CHANNEL_TYPE_PTY, "Team-Top", "top",
+		"StartSession {\"Target\":\"mi-1\",\"DocumentName\":\"Team-Top\","
+		"\"Parameters\":{\"command\":[\"top\"]}}\n");
+}

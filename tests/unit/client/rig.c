@@ -87,6 +87,34 @@ on_down(void *arg, struct link *l, int code, const char *why)
 	((struct rig *)arg)->relay = NULL;
 }
 
+/* The next row of the answers is for this request, or the test fails. */
+static void
+answer(struct rig *r, struct link *l, uint64_t id, const char *op, const void *body, size_t n)
+{
+	const struct op_row *row = op_find(op);
+	const struct rig_answer *a = r->answers++;
+	struct hw_err err = HW_ERR_INIT;
+	void *msg;
+
+	cr_assert(a->op != NULL, "one request too many: %s", op);
+	cr_assert_str_eq(op, a->op);
+	cr_assert(eq(int, msg_decode(&msg, r->arena, row->request(), body, n, &err), 0), "%s",
+		err.text);
+	buf_printf(&r->asked, "%s ", op);
+	cr_assert(eq(int, msg_to_json(&r->asked, row->request(), msg, 0), 0));
+	buf_append_byte(&r->asked, '\n');
+	if (a->code != 0) {
+		link_respond(l, id, a->code, a->text, NULL, NULL);
+		return;
+	}
+	cr_assert(eq(int,
+			  msg_from_json(&msg, r->arena, row->reply(), a->text, strlen(a->text),
+				  &err),
+			  0),
+		"%s", err.text);
+	link_respond(l, id, 0, NULL, row->reply(), msg);
+}
+
 static void
 on_request(void *arg, struct link *l, uint64_t id, const char *op, const void *body, size_t n)
 {
@@ -103,7 +131,9 @@ on_request(void *arg, struct link *l, uint64_t id, const char *op, const void *b
 	r->requests++;
 	if (r->mute)
 		return;
-	if (r->refusal != 0)
+	if (r->answers != NULL)
+		answer(r, l, id, op, body, n);
+	else if (r->refusal != 0)
 		link_respond(l, id, r->refusal, "not today", NULL, NULL);
 	else if (strcmp(op, "GetCallerIdentity") == 0)
 		link_respond(l, id, 0, NULL, MSG_ROW(get_caller_identity_reply), &me);
@@ -201,6 +231,7 @@ rig_new_unconnected(void)
 	r->pair = pair_new(r->loop);
 	r->arena = arena_new(1 << 20);
 	buf_init(&r->input, 4u << 20);
+	buf_init(&r->asked, 1 << 20);
 	return r;
 }
 
@@ -242,5 +273,6 @@ rig_free(struct rig *r)
 	loop_free(r->loop);
 	arena_free(r->arena);
 	buf_fini(&r->input);
+	buf_fini(&r->asked);
 	free(r);
 }

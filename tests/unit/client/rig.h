@@ -9,6 +9,13 @@
 #include "proto/wire/channel.h"
 #include "tests/world/pair.h"
 
+/* What the relay says to one request. */
+struct rig_answer {
+	const char *op;
+	int code;	  /* 0, or that of a refusal */
+	const char *text; /* the reply as JSON; of a refusal its message */
+};
+
 struct rig {
 	struct fake_clock clock;
 	struct loop *loop;
@@ -24,6 +31,10 @@ struct rig {
 	int refusal;		 /* code of the answer to every request; 0: none */
 	int reject;		 /* code with which channels are rejected; 0: they are accepted */
 	int requests;
+	/* One for each request, in this order and up to a row without op; NULL: it knows what a
+	 * session needs. */
+	const struct rig_answer *answers;
+	struct buf asked;	 /* with answers: a line for each request, as JSON */
 	struct channel *channel; /* the client's */
 	struct buf input;	 /* what came on its STREAM_IN */
 	bool input_ended;
