@@ -1,6 +1,8 @@
 """The relay's port: who is let in, and what the rest costs."""
 
+import base64
 import http.client
+import json
 import os
 import re
 import select
@@ -14,7 +16,8 @@ import time
 
 import pytest
 
-from support import certs, wire
+from support import audit, certs, wire
+from support.fleet import Client
 from support.relay import PATIENCE, Relay, program, wait_until
 from support.wire import BINARY, CLOSE, CONT, PING, PONG, TEXT, WebSocket
 
@@ -362,10 +365,60 @@ def test_bad_bodies(relay, headers, body, status):
 
 def test_a_wrong_invite(relay):
     _, csr = certs.request(relay.base, "x")
-    import base64
     answer = relay.post("/login", {
         "Invite": "x" * 43, "CertificateSigningRequest": base64.b64encode(csr).decode()}, expect=400)
     assert answer["__type"] == "InvalidInvite"
+
+
+def guess(relay, invite="x" * 43):
+    """(status, headers, answer) of a login."""
+    _, csr = certs.request(relay.base, "x")
+    status, headers, body = relay.http("POST", "/login", json.dumps({
+        "Invite": invite, "CertificateSigningRequest": base64.b64encode(csr).decode()}), JSON)
+    return status, headers, json.loads(body)
+
+
+def test_who_guesses_waits_and_then_gets_in(relay, tmp_path):
+    """On a slow machine a wait may be over before the next guess, which makes the next wait longer."""
+    def held():
+        status, headers, answer = guess(relay)
+        return (headers, answer) if status == 429 else None
+
+    for _ in range(5):
+        assert guess(relay)[0] == 400
+    headers, answer = wait_until(held, "being held back")
+    assert answer["__type"] == "ThrottlingException"
+    assert re.search(r"from 127\.0\.0\.1: try again in \d+ second", answer["message"])
+    assert int(headers["Retry-After"]) >= 1
+    early = Client(tmp_path / "early", relay)
+    wait_until(lambda: "too many failed attempts" in early.fails("login", relay.url, "x" * 43), "the client's refusal")
+    wait_until(lambda: guess(relay, relay.invite)[0] == 200, "the end of the wait")
+    assert relay.metrics()["hawser_attempts_held_back_total"] >= 2
+    relay.stop()
+    alarms = [e for e in audit.ledger(relay.dir) if e["Kind"] == "alarm"]
+    assert [(e["Action"], e["Outcome"], e["SourceAddress"]) for e in alarms] == [("Login", "denied", "127.0.0.1")]
+
+
+def test_who_guesses_at_an_activation_holds_back_nobody_else(relay, admin):
+    link = relay.link(admin)
+    activation = link.request("CreateActivation", RegistrationLimit=1)
+    link.close()
+    _, csr = certs.request(relay.base, "x")
+
+    def join(source, code):
+        """The status, from one of this machine's own addresses."""
+        body = json.dumps({"ActivationId": activation["ActivationId"], "ActivationCode": code,
+                           "CertificateSigningRequest": base64.b64encode(csr).decode()}).encode()
+        with relay.connect(source=source) as sock:
+            sock.sendall(b"POST /register HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                         b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+            return status_of(sock)
+
+    for i in range(20):
+        assert join(f"127.0.1.{i + 1}", "x" * 43) == 400
+    assert join("127.0.1.1", activation["ActivationCode"]) == 429
+    assert join("127.0.2.1", activation["ActivationCode"]) == 200
+    assert join("127.0.2.2", activation["ActivationCode"]) == 400
 
 
 def raw_request(relay, data, half_close=False):

@@ -94,6 +94,14 @@ def test_each_process_has_what_it_needs_and_no_more(client, agent):
         sleeper.wait()
 
 
+def test_what_the_confined_network_process_says_of_the_machine(client, agent):
+    facts = wait_until(lambda: (n := client.json("ls", "web-01")["InstanceInformationList"][0]).get("KernelVersion") and n, "the facts")
+    with open("/etc/os-release", encoding="utf-8") as f:
+        release = dict(line.strip().split("=", 1) for line in f if "=" in line)
+    assert facts["PlatformName"] == release["ID"].strip('"')
+    assert facts["KernelVersion"] == os.uname().release
+
+
 def test_files_belong_to_the_network_process_and_sockets_are_its_alone(client, agent):
     sleeper = client.popen("exec", "web-01", "--", f"exec sleep 8643{RUN}", stdin=subprocess.DEVNULL)
     try:
@@ -152,6 +160,48 @@ def test_sudo_of_a_user_is_not_crippled(client, agent):
     """It refuses for want of a password, and not because it cannot become root."""
     said = client.run("exec", "web-01", "--", "sudo -n true").stderr
     assert "password" in said and "no new privileges" not in said, said
+
+
+def test_sudo_of_a_user_who_may_works(client, agent):
+    for command in ("exec", "shell"):
+        done = client.run(command, "ann@web-01", "--", "sudo -n true && sudo -n grep -E 'Uid|NoNewPrivs|Seccomp:' /proc/self/status")
+        assert done.returncode == 0 and done.stderr.count("\n") <= 1, done
+        assert done.stdout.split("Uid:")[1].split() == ["0"] * 4 + ["NoNewPrivs:", "0", "Seccomp:", "0"], done
+
+
+def test_the_network_process_is_confined_and_no_other(client, agent):
+    sleeper = client.popen("exec", "web-01", "--", f"exec sleep 8648{RUN}", stdin=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: running(f"sleep 8648{RUN}"), "the program")
+        modes = {pid: status_of(pid)["Seccomp"] for pid in agent.processes()}
+        assert {pid for pid, mode in modes.items() if mode != "0"} == {uplink_of(agent)}, modes
+        assert modes[uplink_of(agent)] == "2"
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+def test_the_machine_s_policy_counts_for_root_and_its_other_names(client, agent, machine):
+    agent.stop()
+    policy = os.path.join(machine.base, "node.policy")
+    with open(policy, "w", encoding="utf-8") as f:
+        f.write("deny user root\nallow user hawser\nallow uid 4203-4299\n")
+    os.chmod(policy, 0o644)
+    agent.start("--policy", policy)
+    assert client.ok("exec", "web-01", "--", "id -un") == "hawser\n"
+    assert client.ok("exec", "ann@web-01", "--", "id -un") == "ann\n"
+    assert "does not allow the user root" in client.fails("exec", "root@web-01", "--", "true", code=255)
+    assert "does not allow the user daemon" in client.fails("exec", "daemon@web-01", "--", "true", code=255)
+    assert "another name of root" in client.fails("exec", "toor@web-01", "--", "true", code=255)
+    os.chown(policy, accounts.HAWSER, 0)
+    assert f"belongs to uid {accounts.HAWSER}" in client.fails("exec", "web-01", "--", "true", code=255)
+    os.chown(policy, 0, 0)
+    assert client.ok("exec", "web-01", "--", "id -un") == "hawser\n"
+
+
+def test_root_has_one_name_without_a_policy_too(client, agent):
+    assert client.ok("exec", "root@web-01", "--", "id -u") == "0\n"
+    assert "toor is another name of root: ask for root by name" in client.fails("exec", "toor@web-01", "--", "true", code=255)
 
 
 def test_accounts_that_have_no_shell(client, agent):

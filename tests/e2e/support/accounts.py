@@ -16,7 +16,8 @@ _USERS = [  # name, id, home, shell
     ("broken", BROKEN, "/", "/nonexistent/shell"),
     ("homeless", HOMELESS, "/nonexistent", "/bin/sh"),
 ]
-_BIND = 'for f in passwd group shadow; do mount --bind "$0/$f" "/etc/$f" || exit 1; done; exec "$@"'
+_FILES = ("passwd", "group", "shadow", "sudoers")
+_BIND = 'for f in passwd group shadow sudoers; do mount --bind "$0/$f" "/etc/$f" || exit 1; done; exec "$@"'
 
 
 class Accounts:
@@ -28,12 +29,15 @@ class Accounts:
         self.etc, self.homes = (os.path.join(self.base, x) for x in ("etc", "home"))
         os.mkdir(self.etc)
         os.mkdir(self.homes)
-        for name in ("passwd", "group", "shadow"):
+        for name in _FILES:
             shutil.copy(os.path.join("/etc", name), self.etc)
         for name, number, home, shell in _USERS:
             self._add(name, number, home.format(home=self.homes), shell)
+        self._append("passwd", "toor:x:0:0::/root:/bin/sh")
         self._append("group", f"crew:x:{CREW}:hawser,ann")
+        self._append("sudoers", "ann ALL=(ALL) NOPASSWD: ALL")
         os.chmod(os.path.join(self.etc, "shadow"), 0o600)
+        os.chmod(os.path.join(self.etc, "sudoers"), 0o440)
         self.agent = os.path.join(self.base, "hawser-node")
         for name in ("hawser-node", "hawser-node-monitor"):
             shutil.copy(program(name), self.base)
