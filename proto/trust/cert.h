@@ -43,7 +43,7 @@ struct cert_identity {
 #define CERT_DAY	(INT64_C(86400) * 1000000)
 #define CERT_RELAY_LIFE (365 * CERT_DAY)
 #define CERT_NODE_LIFE	(30 * CERT_DAY)
-#define CERT_USER_LIFE	(CERT_DAY / 2)
+#define CERT_USER_LIFE	(CERT_DAY / 2)	 /* unless the relay is set otherwise */
 #define CERT_NODE_GRACE (365 * CERT_DAY) /* an expired node may still renew for so long */
 #define CERT_BACKDATE \
 	(INT64_C(300) * 1000000) /* not_before lies so far in the past: clocks differ */
