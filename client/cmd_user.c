@@ -370,6 +370,8 @@ const struct command cmd_user_enable = {
 	.name = "user enable",
 	.operands = "NAME...",
 	.summary = "Let users in again who were disabled.",
+	.about = "  Certificates from before are good again, until they expire. Whose key was\n"
+		 "  stolen should be removed, and added anew.",
 	.examples = {"hawser user enable alice", "hawser user enable alice bob"},
 	.min = 1,
 	.max = -1,

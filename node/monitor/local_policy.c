@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -241,6 +242,28 @@ check_file(struct reading *r, int fd)
 	return 0;
 }
 
+/* Who may write the folder can take the file away, and with it all that it forbids. */
+static int
+check_folder(struct reading *r)
+{
+	char folder[PATH_MAX];
+	struct stat st;
+
+	snprintf(folder, sizeof(folder), "%s", r->policy->path);
+	char *slash = strrchr(folder, '/');
+	if (slash == NULL || slash == folder)
+		return 0;
+	*slash = '\0';
+	if (stat(folder, &st) < 0)
+		return 0; /* then the file is not there either */
+	bool others = (st.st_mode & 022) != 0 && (st.st_mode & S_ISVTX) == 0;
+	if ((st.st_uid == 0 || st.st_uid == geteuid()) && !others)
+		return 0;
+	return refuse(r,
+		"this machine refuses all sessions: others than %s may write the folder %.80s",
+		geteuid() == 0 ? "root" : "root and the agent's user", folder);
+}
+
 /* text has room for one byte more than may be there, and a NUL. */
 static int
 read_text(struct reading *r, char *text, int fd)
@@ -269,6 +292,8 @@ take_file(struct reading *r)
 	char *text;
 	int e;
 
+	if ((e = check_folder(r)) != 0)
+		return e;
 	int fd = open(p->path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT && !p->required)
 		return 0;

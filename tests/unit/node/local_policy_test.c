@@ -191,6 +191,28 @@ Test(local_policy, a_file_that_is_not_what_it_should_be_refuses)
 	unlink(path);
 }
 
+Test(local_policy, a_folder_that_others_may_write_refuses_with_the_file_and_without)
+{
+	char folder[] = "/tmp/hawser-etc-XXXXXX", file[64];
+	const struct local_policy policy = {.path = file};
+
+	cr_assert_not_null(mkdtemp(folder));
+	snprintf(file, sizeof(file), "%s/node.policy", folder);
+	cr_assert_eq(local_policy_inspect(&policy, why), 0);
+	for (mode_t bit = 0020; bit != 0; bit = bit == 0020 ? 0002 : 0) {
+		cr_assert_eq(chmod(folder, 0755 | bit), 0);
+		cr_assert_eq(local_policy_inspect(&policy, why), HW_ELOCAL);
+		cr_assert_not_null(strstr(why, folder), "%s", why);
+	}
+	cr_assert_eq(chmod(folder, 0755), 0);
+	if (geteuid() == 0) {
+		cr_assert_eq(chown(folder, 4711, 0), 0);
+		cr_assert_eq(local_policy_inspect(&policy, why), HW_ELOCAL);
+		cr_assert_not_null(strstr(why, "others than root"), "%s", why);
+	}
+	rmdir(folder);
+}
+
 Test(local_policy, another_users_file_refuses)
 {
 	if (geteuid() != 0)
