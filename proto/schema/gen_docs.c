@@ -99,8 +99,8 @@ print_channels(FILE *out)
 {
 	fprintf(out,
 		"\n## Channel types\n\n"
-		"| type | what it carries | class | input's receiver | output's receiver | recorded |\n"
-		"|---|---|---|---|---|---|\n");
+		"| type | what it carries | class | input's receiver | output's receiver | recorded | ahead |\n"
+		"|---|---|---|---|---|---|---|\n");
 	for (int type = 1; type < CHANNEL_TYPE_COUNT; type++) {
 		const struct channel_row *c = channel_row(type);
 
@@ -108,13 +108,14 @@ print_channels(FILE *out)
 			continue;
 		fprintf(out, "| `%s` | ", enum_text(&enum_CHANNEL_TYPE, type));
 		cell(out, c->doc);
-		fprintf(out, " | %s | %s | %s | %s |\n",
+		fprintf(out, " | %s | %s | %s | %s | %u |\n",
 			c->class == CLASS_INTERACTIVE ? "interactive" : "bulk", receiver(c->input),
-			receiver(c->output), c->recorded ? "yes" : "no");
+			receiver(c->output), c->recorded ? "yes" : "no", c->ahead);
 	}
 	fprintf(out,
 		"\nThe class is the channel's place in a link's writer; a stream's receiver is the one\n"
-		"who sends its CREDIT. Streams are numbered %d (input), %d (output) and %d (errors).\n",
+		"who sends its CREDIT. So many bytes of input may come ahead of ACCEPT, and the end of\n"
+		"the stream with them. Streams are numbered %d (input), %d (output) and %d (errors).\n",
 		STREAM_IN, STREAM_OUT, STREAM_ERR);
 }
 

@@ -107,8 +107,8 @@ frame_row(int kind)
 }
 
 static const struct channel_row channel_table[] = {
-#define HW_CHANNEL(sym, class, in, out, rec, doc)                                                  \
-	{#sym, doc, CHANNEL_TYPE_##sym, CLASS_##class, RECEIVER_##in, RECEIVER_##out, rec},
+#define HW_CHANNEL(sym, class, in, out, rec, ahead, doc)                                           \
+	{#sym, doc, CHANNEL_TYPE_##sym, CLASS_##class, RECEIVER_##in, RECEIVER_##out, rec, ahead},
 #include "proto/schema/channels.def"
 #undef HW_CHANNEL
 };

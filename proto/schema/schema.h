@@ -158,6 +158,7 @@ struct channel_row {
 	enum channel_class class;
 	enum channel_receiver input, output;
 	bool recorded;
+	uint32_t ahead; /* bytes of input that may come before ACCEPT */
 };
 /* NULL for a type outside the table. */
 const struct channel_row *channel_row(int type);

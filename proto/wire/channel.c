@@ -22,6 +22,7 @@ channel_new(struct link *l, uint32_t id, const struct msg_open *open)
 	ch->id = id;
 	ch->type = open->type;
 	ch->interactive = row->class == CLASS_INTERACTIVE;
+	ch->ahead = row->ahead;
 	buf_init(&ch->later, FRAME_BODY_MAX);
 	for (uint8_t i = 0; i < STREAMS; i++)
 		outflow_init(&ch->out[i].flow, id, i, ch->interactive);
@@ -76,6 +77,12 @@ grant(struct channel *ch, int64_t window)
 		ch->in[i].limit = ch->window;
 }
 
+static bool
+goes_ahead(const struct channel *ch, int stream)
+{
+	return ch->state == CHANNEL_OPENING && stream == STREAM_IN && ch->ahead > 0;
+}
+
 int
 channel_open(struct channel **ret, struct link *l, const struct msg_open *open,
 	const struct channel_events *events, void *arg, struct hw_err *err)
@@ -96,6 +103,7 @@ channel_open(struct channel **ret, struct link *l, const struct msg_open *open,
 	ch->events = events;
 	ch->arg = arg;
 	grant(ch, open->window);
+	ch->out[STREAM_IN].limit = ch->ahead;
 	if ((r = link_send_message(l, FRAME_OPEN, ch->id, MSG_ROW(open), open)) < 0) {
 		l->last_channel--; /* the peer never heard of it */
 		channel_bury(ch);
@@ -117,6 +125,8 @@ channel_set_limits(struct channel *ch, int64_t window)
 {
 	for (int i = 0; i < STREAMS; i++)
 		ch->out[i].limit = (uint64_t)window;
+	if (ch->link->opens && window < ch->ahead)
+		ch->out[STREAM_IN].limit = ch->ahead;
 }
 
 static void
@@ -135,10 +145,10 @@ send_end(struct channel *ch, struct sender *s)
 static void
 send_ends(struct channel *ch)
 {
-	if (ch->state < CHANNEL_OPEN)
-		return;
 	for (int i = 0; i < STREAMS; i++) {
 		struct sender *s = &ch->out[i];
+		if (ch->state < CHANNEL_OPEN && !goes_ahead(ch, i))
+			continue;
 		if (s->ended && !s->end_sent && s->flow.queued == 0)
 			send_end(ch, s);
 	}
@@ -169,6 +179,8 @@ channel_accept(struct channel *ch, const struct msg_accept *accept)
 	if (r == HW_EVALIDATION || r == HW_ELIMIT)
 		link_break(ch->link, HW_EINTERNAL, "an ACCEPT that cannot be encoded");
 	grant(ch, accept->window);
+	if (ch->in[STREAM_IN].limit < ch->ahead)
+		ch->in[STREAM_IN].limit = ch->ahead;
 	channel_set_limits(ch, ch->peer_window);
 	channel_opened(ch);
 }
@@ -433,8 +445,9 @@ peer_room(const struct channel *ch, int stream)
 {
 	const struct sender *s = &ch->out[stream];
 	uint64_t sent = s->flow.given + s->flow.queued;
+	bool open = ch->state == CHANNEL_OPEN || goes_ahead(ch, stream);
 
-	return ch->state == CHANNEL_OPEN && !s->ended ? (size_t)(s->limit - sent) : 0;
+	return open && !s->ended ? (size_t)(s->limit - sent) : 0;
 }
 
 static bool
@@ -493,7 +506,7 @@ void
 channel_end(struct channel *ch, int stream)
 {
 	ch->out[stream].ended = true;
-	if (ch->state == CHANNEL_OPEN)
+	if (ch->state <= CHANNEL_OPEN)
 		send_ends(ch);
 }
 
@@ -512,8 +525,8 @@ tell_room(struct channel *ch, int stream)
 	struct sender *s = &ch->out[stream];
 	struct link *l = ch->link;
 
-	if (!s->starved || ch->state != CHANNEL_OPEN || is_crowded(l) ||
-		s->flow.queued >= l->limits->stream / 2)
+	if (!s->starved || (ch->state != CHANNEL_OPEN && !goes_ahead(ch, stream)) ||
+		is_crowded(l) || s->flow.queued >= l->limits->stream / 2)
 		return;
 	s->starved = false;
 	if (ch->events != NULL && ch->events->on_drained != NULL)

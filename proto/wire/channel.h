@@ -37,13 +37,15 @@ struct channel_events {
 };
 
 /* Opens one towards the peer. `window` is the first limit of every stream that we receive. Until
- * on_accept there is no room to write; CONTROL and END are kept until then.
+ * on_accept there is no room to write, but for the input that its type lets go ahead, with its END;
+ * CONTROL and other ENDs are kept until then.
  * HW_EUNAVAILABLE when the link is not up. */
 int channel_open(struct channel **ret, struct link *l, const struct msg_open *open,
 	const struct channel_events *events, void *arg, struct hw_err *err);
 
 /* For a channel of on_open: who gets its events. One that is neither attached nor answered when
- * on_open returns is rejected. */
+ * on_open returns is rejected. Input that goes ahead may come before it is accepted; it is not
+ * consumed before that. */
 void channel_attach(struct channel *ch, const struct channel_events *events, void *arg);
 void channel_accept(struct channel *ch, const struct msg_accept *accept);
 void channel_reject(struct channel *ch, int code, const char *message);

@@ -175,6 +175,14 @@ static const struct {
 	[FRAME_CLOSE] = {take_close,   false, CHANNEL_OPEN	},
 };
 
+/* Input that did not wait for ACCEPT, on a channel whose type lets it. */
+static bool
+comes_ahead(const struct taken *t)
+{
+	return t->ch->state == CHANNEL_OFFERED && t->ch->ahead > 0 &&
+		(t->f->kind == FRAME_DATA || t->f->kind == FRAME_END) && t->f->stream == STREAM_IN;
+}
+
 static int
 check_state(const struct taken *t)
 {
@@ -182,6 +190,8 @@ check_state(const struct taken *t)
 
 	if (t->f->kind == FRAME_CLOSE && state == CHANNEL_OFFERED)
 		return 0; /* who asked may take it back */
+	if (comes_ahead(t))
+		return 0;
 	if (state != kinds[t->f->kind].state)
 		return broken(t,
 			state == CHANNEL_OPEN ? "the channel is open already"
@@ -231,6 +241,7 @@ offer(struct link *l, const struct frame *f, const struct msg_open *open)
 	}
 	ch->events = &nobody;
 	ch->peer_window = (uint32_t)open->window;
+	ch->in[STREAM_IN].limit = ch->ahead;
 	channel_set_state(ch, CHANNEL_OFFERED);
 	l->events->on_open(l->arg, l, ch, open);
 	if (ch->state == CHANNEL_OFFERED && ch->events == &nobody)
@@ -250,7 +261,7 @@ take_open(struct link *l, const struct frame *f, struct hw_err *err)
 		return hw_err_set(err, HW_EPROTO, "OPEN: channel %" PRIu32 " comes after %" PRIu32,
 			f->channel, l->last_channel);
 	if (l->channels.count >= LINK_CHANNELS_MAX) {
-		refuse(l, f, HW_ELIMIT, "the link carries 1024 channels already");
+		refuse(l, f, HW_ELIMIT, "the link carries 4096 channels already");
 		return 0;
 	}
 	if ((r = link_decode(&open, &arena, MSG_ROW(open), f, err)) < 0) {

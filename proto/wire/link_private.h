@@ -10,7 +10,7 @@
 #include "proto/wire/link.h"
 #include "proto/wire/writer.h"
 
-#define LINK_CHANNELS_MAX 1024
+#define LINK_CHANNELS_MAX 4096
 #define LINK_CALLS_MAX	  1024
 #define LINK_LINGER	  (2 * USEC_PER_SEC) /* how long the last words may take */
 #define LINK_PONG_WITHIN  (8 * USEC_PER_SEC)
@@ -143,6 +143,7 @@ struct channel {
 	uint32_t id;
 	uint32_t window;      /* of each stream that we receive */
 	uint32_t peer_window; /* of the OPEN that offered it */
+	uint32_t ahead;	      /* bytes of input that may go before ACCEPT */
 	enum channel_state state;
 	int type;
 	bool interactive, owes;

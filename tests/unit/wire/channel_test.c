@@ -216,35 +216,35 @@ Test(channel, ids_are_not_used_twice)
 	duo_free(d);
 }
 
-Test(channel, a_link_carries_1024_at_most)
+Test(channel, a_link_carries_4096_at_most)
 {
 	struct duo *d = duo_new();
 	struct msg_open open = {.type = CHANNEL_TYPE_EXEC, .session_id = "s"};
 	struct channel *ch;
 
 	duo_up(d);
-	for (int i = 0; i < 1024; i++)
+	for (int i = 0; i < 4096; i++)
 		ask_to_open(d, CHANNEL_TYPE_EXEC, 10);
 	cr_assert(eq(int,
 		channel_open(&ch, d->relay.link, &open, &d->relay.channel_events, &d->relay, NULL),
 		HW_ELIMIT));
 	duo_run(d);
-	cr_assert(eq(u64, d->limits.channels, 2048));
+	cr_assert(eq(u64, d->limits.channels, 8192));
 	duo_free(d);
 }
 
-Test(channel, one_more_than_1024_is_rejected)
+Test(channel, one_more_than_4096_is_rejected)
 {
 	struct duo *d = with_raw_relay(100);
 	struct msg_open open = {.type = CHANNEL_TYPE_EXEC, .session_id = "s"};
 
-	for (uint32_t id = 2; id <= 1024; id++)
+	for (uint32_t id = 2; id <= 4096; id++)
 		duo_raw_message(d, RELAY, FRAME_OPEN, id, MSG_ROW(open), &open);
 	duo_clear(d);
-	duo_raw_message(d, RELAY, FRAME_OPEN, 2000, MSG_ROW(open), &open);
-	same(d->node.sent, "[REJECT:2000]");
+	duo_raw_message(d, RELAY, FRAME_OPEN, 5000, MSG_ROW(open), &open);
+	same(d->node.sent, "[REJECT:5000]");
 	same(d->node.seen, "");
-	raw_data(d, 2000, 0, 0, 1); /* sent before it knew */
+	raw_data(d, 5000, 0, 0, 1); /* sent before it knew */
 	cr_assert(link_is_up(d->node.link));
 	duo_free(d);
 }
@@ -263,9 +263,9 @@ Test(channel, an_id_that_does_not_grow_ends_the_link)
 Test(channel, an_open_that_breaks_its_row_is_rejected)
 {
 	struct duo *d = with_raw_relay(100);
-	/* a type of the future: {"Type": "forward", "SessionId": "s"} */
-	static const char frame[] = "\x93\x03\x02\x82\xa4Type\xa7"
-				    "forward\xa9SessionId\xa1s";
+	/* a type of the future: {"Type": "voyage", "SessionId": "s"} */
+	static const char frame[] = "\x93\x03\x02\x82\xa4Type\xa6"
+				    "voyage\xa9SessionId\xa1s";
 
 	pair_send(d->pair, RELAY, frame, sizeof(frame) - 1);
 	duo_run(d);
@@ -284,6 +284,108 @@ Test(channel, bytes_before_accept_end_the_link)
 	duo_raw_hello(d, RELAY);
 	duo_raw_message(d, RELAY, FRAME_OPEN, 1, MSG_ROW(open), &open);
 	raw_data(d, 1, 0, 0, 1);
+	expect_protocol_error(d, &d->node);
+}
+
+/* --- what goes ahead of ACCEPT ---------------------------------------------------------------- */
+
+static struct channel *
+open_ahead(struct duo *d, int64_t node_window)
+{
+	struct msg_open open = {.type = CHANNEL_TYPE_CONNECTION, .session_id = "s", .window = 1000};
+	struct channel *ch;
+
+	duo_up(d);
+	d->node.hold = true;
+	d->node.window = node_window;
+	cr_assert(eq(int,
+		channel_open(&ch, d->relay.link, &open, &d->relay.channel_events, &d->relay, NULL),
+		0));
+	return ch;
+}
+
+Test(channel, a_connections_first_bytes_and_their_end_wait_for_no_answer)
+{
+	struct duo *d = duo_new();
+	struct channel *ch = open_ahead(d, 100);
+
+	cr_assert(eq(sz, channel_room(ch, STREAM_IN), 65536));
+	cr_assert(eq(sz, channel_room(ch, STREAM_OUT), 0));
+	cr_assert(eq(sz, channel_write(ch, STREAM_IN, bytes, sizeof(bytes)), 65536));
+	channel_end(ch, STREAM_IN);
+	duo_run(d);
+	cr_assert(eq(sz, d->node.received, 65536));
+	has(d->node.seen, "end:1.0@65536");
+	cr_assert(link_is_up(d->node.link));
+	duo_free(d);
+}
+
+/* The window of ACCEPT may be smaller than what has gone by then. */
+Test(channel, a_small_window_takes_nothing_back_of_what_went_ahead)
+{
+	struct duo *d = duo_new();
+	struct channel *ch = open_ahead(d, 100);
+	struct msg_accept accept = {.window = 100};
+
+	cr_assert(eq(sz, channel_write(ch, STREAM_IN, bytes, 5000), 5000));
+	duo_run(d);
+	channel_accept(d->node.ch, &accept);
+	duo_run(d);
+	cr_assert(eq(sz, channel_room(ch, STREAM_IN), 65536 - 5000));
+	cr_assert(eq(sz, channel_write(ch, STREAM_IN, bytes, sizeof(bytes)), 65536 - 5000));
+	duo_run(d);
+	cr_assert(eq(sz, d->node.received, 65536));
+	channel_consume(d->node.ch, STREAM_IN, 65536, ECHO_UNKNOWN);
+	duo_run(d);
+	cr_assert(eq(u64, channel_acked(ch, STREAM_IN), 65536));
+	cr_assert(eq(sz, channel_room(ch, STREAM_IN), 100));
+	duo_free(d);
+}
+
+Test(channel, what_went_ahead_of_a_rejection_is_nobodys)
+{
+	struct duo *d = duo_new();
+	struct channel *ch = open_ahead(d, 100);
+
+	channel_write(ch, STREAM_IN, bytes, 5000);
+	duo_run(d);
+	channel_reject(d->node.ch, HW_EREFUSED, "nobody listens there");
+	channel_write(ch, STREAM_IN, bytes, 5000);
+	duo_run(d);
+	has(d->relay.seen, "reject:1:ConnectionRefused");
+	cr_assert(link_is_up(d->relay.link));
+	cr_assert(eq(u64, d->limits.queued, 0));
+	duo_free(d);
+}
+
+static void
+offer_connection(struct duo *d)
+{
+	struct msg_open open = {.type = CHANNEL_TYPE_CONNECTION, .session_id = "s"};
+
+	d->node.hold = true;
+	duo_link(d, NODE);
+	duo_raw_hello(d, RELAY);
+	duo_raw_message(d, RELAY, FRAME_OPEN, 1, MSG_ROW(open), &open);
+}
+
+Test(channel, more_than_goes_ahead_ends_the_link)
+{
+	struct duo *d = duo_new();
+
+	offer_connection(d);
+	raw_data(d, 1, STREAM_IN, 0, 65536);
+	cr_assert(link_is_up(d->node.link));
+	raw_data(d, 1, STREAM_IN, 65536, 1);
+	expect_protocol_error(d, &d->node);
+}
+
+Test(channel, only_input_goes_ahead)
+{
+	struct duo *d = duo_new();
+
+	offer_connection(d);
+	raw_data(d, 1, STREAM_OUT, 0, 1);
 	expect_protocol_error(d, &d->node);
 }
 
