@@ -88,8 +88,8 @@ authorise_request(struct policy_request *ret, struct policy_key keys[REQUEST_KEY
 		.principal_tags = &a->who->tags,
 		.request_tags = &what->request_tags,
 	};
-	if (target->as_user && what->named) {
-		ret->named_key = "hawser:runas";
+	if (target->as_user && what->named_key != NULL) {
+		ret->named_key = what->named_key;
 		ret->literal = what->literal;
 	}
 }

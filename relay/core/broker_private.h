@@ -46,6 +46,7 @@ struct broker {
 	TAILQ_HEAD(, session) due;     /* to be decided anew */
 	struct loop_timer decide;
 	uint64_t sessions_started;
+	size_t forward_held; /* bytes of connections that no link has taken yet */
 	size_t call_bytes; /* of all peers' requests that workers have */
 };
 

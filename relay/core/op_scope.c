@@ -5,6 +5,7 @@
 #include "proto/base/id.h"
 #include "relay/core/arn.h"
 #include "relay/core/config.h"
+#include "relay/core/destination.h"
 #include "relay/policy/managed.h"
 #include "relay/store/sessions.h"
 #include "relay/store/store.h"
@@ -177,10 +178,20 @@ of_start_session(struct scope *s, struct op *op, const void *request)
 	const struct msg_start_session_request *req = request;
 	struct session_scope *what = arena_alloc(op->arena, sizeof(*what));
 
-	if (what == NULL)
+	struct destination *to = arena_alloc(op->arena, sizeof(*to));
+	const struct forward_document *doc =
+		req->document_name != NULL ? forward_document(req->document_name) : NULL;
+
+	if (what == NULL || to == NULL)
 		return no_memory(op);
-	*what = (struct session_scope){
-		.node = req->target, .document = req->document_name, .run_as = req->run_as};
+	*to = (struct destination){.port = 0};
+	int r = doc != NULL ? destination_read(to, doc, &req->parameters, &op->err) : 0;
+	if (r < 0)
+		return r;
+	*what = (struct session_scope){.node = req->target,
+		.document = req->document_name,
+		.run_as = req->run_as,
+		.to = to};
 	return scope_session(s, what, op->env) < 0 ? no_memory(op) : 0;
 }
 

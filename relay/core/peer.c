@@ -8,6 +8,7 @@
 #include "relay/core/broker_private.h"
 #include "relay/core/call.h"
 #include "relay/core/fit.h"
+#include "relay/core/forward.h"
 #include "relay/core/principals.h"
 #include "relay/core/registry.h"
 #include "relay/core/seen.h"
@@ -245,7 +246,10 @@ on_open(void *arg, struct link *l, struct channel *ch, const struct msg_open *op
 	struct peer *p = arg;
 
 	(void)l;
-	session_open(p->broker, p, ch, open);
+	if (open->type == CHANNEL_TYPE_CONNECTION)
+		forward_connect(p->broker, p, ch, open);
+	else
+		session_open(p->broker, p, ch, open);
 }
 
 /* A session never ends another one at once: the next one stays the next one. */

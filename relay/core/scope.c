@@ -1,9 +1,11 @@
 #include "relay/core/scope.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "relay/core/arn.h"
 #include "relay/core/config.h"
+#include "relay/core/destination.h"
 #include "relay/core/op.h"
 #include "relay/core/registry.h"
 #include "relay/core/tagset.h"
@@ -129,6 +131,40 @@ add_document(struct scope *s, const struct op_env *env, const char *name)
 	return t->alias != NULL ? 0 : HW_ENOMEM;
 }
 
+/* An address that nobody comes upon by chance must be named as it is. */
+static void
+add_destination(struct scope *s, struct session_scope *what)
+{
+	const struct destination *to = what->to;
+
+	what->values[2] = destination_judged(to);
+	scope_key(s, "hawser:remotehost", &what->values[2]);
+	if (to->port != 0) {
+		snprintf(what->port, sizeof(what->port), "%d", to->port);
+		what->values[3] = what->port;
+		scope_key(s, "hawser:remoteport", &what->values[3]);
+	}
+	if ((to->host.traits & HOST_GUARDED) == 0)
+		return;
+	s->named_key = "hawser:remotehost";
+	s->literal = true;
+}
+
+/* Of a document that reaches others, too. */
+static bool
+takes_host(const char *document)
+{
+	const struct forward_document *doc = forward_document(document);
+
+	return doc != NULL && (doc->takes_host || doc->open);
+}
+
+static bool
+reaches_node(const struct session_scope *what)
+{
+	return what->to != NULL && (what->to->host.traits & HOST_LOCAL) != 0;
+}
+
 int
 scope_session(struct scope *s, struct session_scope *what, const struct op_env *env)
 {
@@ -140,10 +176,16 @@ scope_session(struct scope *s, struct session_scope *what, const struct op_env *
 	what->values[1] = with_document ? "true" : "false";
 	scope_key(s, "hawser:runas", &what->values[0]);
 	scope_key(s, "ssm:sessiondocumentaccesscheck", &what->values[1]);
-	s->named = with_user;
-	s->literal = with_user && strcmp(what->run_as, "root") == 0;
+	if (with_user) {
+		s->named_key = "hawser:runas";
+		s->literal = strcmp(what->run_as, "root") == 0;
+	}
+	if (what->to != NULL && !destination_is_empty(what->to))
+		add_destination(s, what);
 	int r = add_node(s, env, what->node);
 	if (r == 0 && with_document)
 		r = add_document(s, env, what->document);
+	if (r == 0 && with_document && reaches_node(what) && takes_host(what->document))
+		r = add_document(s, env, DOCUMENT_NODE_LOCAL);
 	return r;
 }

@@ -10,6 +10,7 @@
 #include "proto/schema/schema.h"
 #include "relay/policy/policy.h"
 
+struct destination;
 struct op_env;
 struct registry;
 struct tagset;
@@ -23,7 +24,7 @@ struct scope_target {
 	const char *alias;    /* another ARN of it; NULL: none */
 	const struct policy_tags *tags;
 	const char *owner;   /* hawser:SessionOwner, of a session; NULL: none */
-	bool as_user;	     /* the run-as user matters here */
+	bool as_user;	     /* whom and where a session names matters here */
 	struct tagset *held; /* that the tags are in; NULL: they are somebody else's */
 };
 
@@ -36,7 +37,8 @@ struct scope {
 	size_t n_keys;
 	struct policy_tags request_tags;
 	struct tagset *held; /* that these are in */
-	bool named, literal; /* of the run-as user: a policy must name it, as it is */
+	const char *named_key; /* a policy must name this key's value; NULL: it need not */
+	bool literal;	       /* and as it is, without wildcards */
 };
 
 void scope_init(struct scope *s, struct arena *arena);
@@ -62,9 +64,11 @@ void scope_node_tags(struct scope_target *t, struct registry *r, const char *nod
 struct session_scope {
 	const char *node, *document; /* document: NULL when none was named */
 	const char *run_as;	     /* "" or NULL: the default */
-	const char *values[2];	     /* of keys; filled in by scope_session() */
+	const struct destination *to; /* of a forward; NULL or empty: there is none, or not yet */
+	const char *values[4];	      /* of keys; filled in by scope_session() */
+	char port[8];
 };
-/* HW_ENOMEM. `what` lives as long as the scope. */
+/* A destination that is the node itself needs the document for that too. HW_ENOMEM. `what` lives as long as the scope. */
 int scope_session(struct scope *s, struct session_scope *what, const struct op_env *env);
 
 #endif

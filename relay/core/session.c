@@ -58,6 +58,11 @@ session_record(struct session *s, const struct journal_record *what, jpos *end)
 
 	if (b->frozen)
 		return HW_ERECORD;
+	if (!s->kind->recorded) {
+		if (end != NULL)
+			*end = 0;
+		return 0;
+	}
 	rec.session = s->number;
 	rec.time = clock_wall(loop_clock(b->loop));
 	int r = journal_append(b->journal, &rec, end);
@@ -149,6 +154,8 @@ session_sweep(struct session *s, int64_t now)
 		s->state == SESSION_LIVE ? s->broker->config->grace_seconds * USEC_PER_SEC : 0;
 
 	s->words = 0;
+	if (s->forward != NULL)
+		forward_sweep(s->forward);
 	if (now - s->decided >= DECIDE_EVERY)
 		broker_decide_soon(s->broker, s);
 	if (s->frozen && now - s->frozen_at >= grace)

@@ -190,6 +190,7 @@ session_conclude(struct session *s, int code, const char *why)
 		s->ending.code = hw_code_name(s->end_code);
 		s->ending.message = s->details;
 	}
+	forward_end(s->forward, s->end_code, s->details);
 	session_to(s, SESSION_OVER);
 	tell_channels(s, accepted);
 	settle(s);

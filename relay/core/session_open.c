@@ -24,13 +24,19 @@ on_node_accept(void *arg, struct channel *ch, const struct msg_accept *a)
 		.session_id = s->id,
 		.run_as = a->run_as,
 		.pid = a->pid,
-		.window = a->window < SESSION_WINDOW ? a->window : SESSION_WINDOW,
+		.window = !s->kind->recorded	     ? 0
+			: a->window < SESSION_WINDOW ? a->window
+						     : SESSION_WINDOW,
 	};
 
 	(void)ch;
 	if (s->frozen) {
 		session_refuse(s, HW_ERECORD,
 			"sessions cannot be recorded now, so none is started");
+		return;
+	}
+	if (s->kind->type == CHANNEL_TYPE_FORWARD && (s->forward = forward_new(s)) == NULL) {
+		session_refuse(s, HW_ENOMEM, "no memory for a forward");
 		return;
 	}
 	session_to(s, SESSION_LIVE);
@@ -58,6 +64,8 @@ on_node_reject(void *arg, struct channel *ch, int code, const char *message)
 static int64_t
 output_window(const struct session *s)
 {
+	if (!s->kind->recorded)
+		return 0; /* what nobody records has no bytes here */
 	bool readers = s->kind->output == RECEIVER_PEER && s->asked->window < SESSION_WINDOW;
 
 	return readers ? s->asked->window : SESSION_WINDOW;
@@ -162,6 +170,7 @@ on_redeemed(void *arg)
 	if (s->row != NULL) {
 		broker_list_session(b, s, broker_online_node(b, s->row->node_id));
 		memcpy(s->run_as, s->row->run_as, sizeof(s->run_as));
+		session_destination(&s->to, s->row);
 		s->decided = session_now(s);
 		broker_decide_soon(b, s); /* what changed while a worker had it */
 	}
@@ -218,6 +227,8 @@ note_attempt(struct session *s, int r, const char *why)
 {
 	const struct relay_config *c = s->broker->config;
 	char user[ARN_MAX], node[ARN_MAX] = "", reason[512];
+	char shown[DESTINATION_MAX], detail[DESTINATION_MAX + 160];
+	struct destination to;
 	struct msg_ledger_entry e = {
 		.principal = user,
 		.action = "ssm:StartSession",
@@ -238,6 +249,12 @@ note_attempt(struct session *s, int r, const char *why)
 	arn_write_node(node, c, s->row->node_id);
 	e.resource = node;
 	e.detail = s->row->document;
+	session_destination(&to, s->row);
+	if (!destination_is_empty(&to)) {
+		destination_write(shown, &to);
+		snprintf(detail, sizeof(detail), "%s %s", s->row->document, shown);
+		e.detail = detail;
+	}
 	return ledger_commit(s->broker->ledger, ENTRY_SESSION_START, &e);
 }
 

@@ -9,16 +9,20 @@
 #define ACTION	  "ssm:StartSession"
 #define ARENA_MAX (64 * 1024)
 
-int
-session_authorise(struct verdict *ret, char resource[512], const struct session *s,
-	const struct session_row *row, const char *run_as)
+/* What was written there was parsed before. */
+void
+session_destination(struct destination *ret, const struct session_row *row)
+{
+	*ret = (struct destination){.port = 0};
+	if (row->remote_host[0] != '\0' &&
+		destination_set(ret, row->remote_host, row->remote_port, NULL) < 0)
+		*ret = (struct destination){.port = 0};
+}
+
+static int
+ask(struct verdict *ret, char resource[512], const struct session *s, struct session_scope *what)
 {
 	const struct peer *user = s->user;
-	struct session_scope what = {
-		.node = row->node_id,
-		.document = row->document_named ? row->document : NULL,
-		.run_as = run_as,
-	};
 	struct arena *arena = arena_new(ARENA_MAX);
 	struct asker asker;
 	struct scope scope;
@@ -28,7 +32,7 @@ session_authorise(struct verdict *ret, char resource[512], const struct session 
 	scope_init(&scope, arena);
 	asker_init(&asker, s->broker->env, user->who.id, user->who.not_before, user->source,
 		clock_wall(loop_clock(s->broker->loop)));
-	int r = scope_session(&scope, &what, s->broker->env);
+	int r = scope_session(&scope, what, s->broker->env);
 	if (r == 0) {
 		authorise(ret, &asker, ACTION, &scope);
 		fit_text(resource, 512,
@@ -39,6 +43,68 @@ session_authorise(struct verdict *ret, char resource[512], const struct session 
 	scope_fini(&scope);
 	arena_free(arena);
 	return r;
+}
+
+int
+session_authorise(struct verdict *ret, char resource[512], const struct session *s,
+	const struct session_row *row, const char *run_as)
+{
+	struct destination to;
+	struct session_scope what = {
+		.node = row->node_id,
+		.document = row->document_named ? row->document : NULL,
+		.run_as = run_as,
+		.to = &to,
+	};
+
+	session_destination(&to, row);
+	return ask(ret, resource, s, &what);
+}
+
+/* --- forwards --------------------------------------------------------------------------------- */
+
+int
+session_authorise_to(struct verdict *ret, char resource[512], const struct session *s,
+	const struct destination *to)
+{
+	struct session_scope what = {
+		.node = s->row->node_id, .document = s->row->document, .to = to};
+
+	return ask(ret, resource, s, &what);
+}
+
+/* A name may turn out to be the node's own: whether it may be that is asked before. */
+static int
+may_be_node(bool *ret, const struct session *s, const struct destination *to)
+{
+	char resource[512];
+	struct destination node = *to;
+	struct session_scope what = {
+		.node = s->row->node_id, .document = DOCUMENT_NODE_LOCAL, .to = &node};
+	struct verdict v;
+	int r = 0;
+
+	if (to->host.kind != HOST_IS_SOCKET)
+		r = destination_set(&node, "localhost", to->port, NULL);
+	if (r == 0)
+		r = ask(&v, resource, s, &what);
+	*ret = r == 0 && v.allow;
+	return r;
+}
+
+int
+session_reach(struct reach *ret, const struct session *s, const struct destination *to)
+{
+	const struct forward_document *doc = forward_document(s->row->document);
+
+	*ret = (struct reach){.named = (to->host.traits & HOST_GUARDED) != 0};
+	if (doc == NULL)
+		return 0;
+	ret->beyond = doc->takes_host || doc->open;
+	if (ret->beyond)
+		return may_be_node(&ret->local, s, to);
+	ret->local = true;
+	return 0;
 }
 
 static void
@@ -66,8 +132,11 @@ session_decide(struct session *s)
 		return;
 	int r = session_authorise(&v, resource, s, s->row, s->run_as);
 	s->decided = session_now(s);
-	if (r == 0 && v.allow)
+	if (r == 0 && v.allow) {
+		if (s->forward != NULL)
+			forward_decide(s->forward);
 		return;
+	}
 	if (r < 0)
 		snprintf(v.why, sizeof(v.why), "%s", hw_code_meaning(r));
 	note_denied(s, resource, v.why);

@@ -12,6 +12,8 @@
 #include "proto/schema/schema.h"
 #include "relay/core/broker_loop.h"
 #include "relay/core/broker_private.h"
+#include "relay/core/destination.h"
+#include "relay/core/forward.h"
 #include "relay/core/lane.h"
 #include "relay/core/session.h"
 #include "relay/store/sessions.h"
@@ -44,6 +46,8 @@ struct session {
 	struct lane lanes[STREAMS]; /* STREAM_IN towards the node, the others towards the user */
 	int64_t since;		    /* the node was asked */
 	int64_t decided;	    /* that it may be; monotonic */
+	struct destination to;	    /* of a forward; empty where each connection says */
+	struct forward *forward;    /* while it is live, when it is one */
 	char run_as[65];	    /* as its user asked; "" for nobody by name */
 	uint64_t echoed;	    /* input below it has its echo mark */
 	uint64_t bytes_in, bytes_out;
@@ -69,8 +73,8 @@ struct session {
 void session_to(struct session *s, enum session_state state); /* the one setter */
 int64_t session_now(const struct session *s);		      /* monotonic */
 
-/* Appends to the journal. When that fails the whole broker freezes, this session with it:
- * HW_ERECORD. */
+/* Appends to the journal, for a kind that is recorded. When that fails the whole broker freezes,
+ * this session with it: HW_ERECORD. */
 int session_record(struct session *s, const struct journal_record *what, jpos *end);
 int session_record_message(struct session *s, enum journal_type type, const struct msg_row *row,
 	const void *msg, jpos *end);
@@ -86,6 +90,23 @@ struct verdict;
  * session gives nothing but who it is of. HW_ENOMEM. */
 int session_authorise(struct verdict *ret, char resource[512], const struct session *s,
 	const struct session_row *row, const char *run_as);
+/* Where the row's session goes; empty for one that goes nowhere, or leaves it open. */
+void session_destination(struct destination *ret, const struct session_row *row);
+
+/* The same for a connection of a forward, which goes there. Loop thread. */
+int session_authorise_to(struct verdict *ret, char resource[512], const struct session *s,
+	const struct destination *to);
+
+/* What the node may connect to for this destination, whose name may yet stand for the node itself.
+ */
+struct reach {
+	bool local;  /* the node */
+	bool beyond; /* others */
+	bool named;  /* this very address, which nobody comes upon by chance */
+};
+/* HW_ENOMEM. */
+int session_reach(struct reach *ret, const struct session *s, const struct destination *to);
+
 /* Decides a live session anew: one that is denied now ends. */
 void session_decide(struct session *s);
 

@@ -102,7 +102,8 @@ void
 session_on_user_control(void *arg, struct channel *ch, const struct msg_control *c)
 {
 	struct session *s = arg;
-	bool passes = c->type == CONTROL_RESIZE || (c->type == CONTROL_SIGNAL && c->signal != NULL);
+	bool passes = s->kind->recorded &&
+		(c->type == CONTROL_RESIZE || (c->type == CONTROL_SIGNAL && c->signal != NULL));
 
 	(void)ch;
 	if (++s->words > WORDS_MAX) {

@@ -153,7 +153,14 @@ static const char *const version_2[] = {
 	NULL,
 };
 
-static const char *const *const versions[] = {version_1, version_2};
+/* Sessions forward, too. */
+static const char *const version_3[] = {
+	"ALTER TABLE session ADD COLUMN remote_host TEXT NOT NULL DEFAULT ''",
+	"ALTER TABLE session ADD COLUMN remote_port BIGINT NOT NULL DEFAULT 0",
+	NULL,
+};
+
+static const char *const *const versions[] = {version_1, version_2, version_3};
 
 int
 migrations_newest(void)

@@ -5,8 +5,9 @@
 
 #define COLUMNS                                                                                 \
 	"id, type, principal, owner_arn, node_id, node_name, run_as, document, reason, status," \
-	" started, ended, details, bytes_in, bytes_out, exited, exit_status, document_named"
-#define N_COLUMNS 18
+	" started, ended, details, bytes_in, bytes_out, exited, exit_status, document_named," \
+	" remote_host, remote_port"
+#define N_COLUMNS 20
 
 #define TAIL 6
 
@@ -37,13 +38,13 @@ session_insert(struct db *db, const struct session_row *row, const char *token_h
 	return db_run(db, NULL, err,
 		"INSERT INTO session (" COLUMNS ", command, tail, live, token_hash, token_expires,"
 		" token_used) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,"
-		" $16, $17, $18, $19, $20, $21, $22, $23, 0)",
-		"ssssssssssiisiiiiissisi", row->id, enum_text(&enum_CHANNEL_TYPE, row->type),
+		" $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, 0)",
+		"ssssssssssiisiiiiisissisi", row->id, enum_text(&enum_CHANNEL_TYPE, row->type),
 		row->principal, row->owner_arn, row->node_id, row->node_name, row->run_as,
 		row->document, row->reason, enum_text(&enum_SESSION_STATUS, row->status),
 		row->start, row->end, row->details, row->bytes_in, row->bytes_out,
 		(int64_t)row->exited, (int64_t)row->exit_status, (int64_t)row->document_named,
-		row->command, tail_of(row->id), (int64_t)!is_end(row->status), token_hash,
+		row->remote_host, (int64_t)row->remote_port, row->command, tail_of(row->id), (int64_t)!is_end(row->status), token_hash,
 		token_expires);
 }
 
@@ -76,6 +77,8 @@ session_next(struct query *q, struct session_row *ret, struct hw_err *err)
 	ret->exited = query_int(q, 15) != 0;
 	ret->exit_status = (int)query_int(q, 16);
 	ret->document_named = query_int(q, 17) != 0;
+	query_copy(q, 18, ret->remote_host, sizeof(ret->remote_host));
+	ret->remote_port = (int)query_int(q, 19);
 	return 1;
 }
 

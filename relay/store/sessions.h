@@ -21,6 +21,9 @@ struct session_row {
 	char run_as[65]; /* "" is the node's default */
 	char document[129];
 	bool document_named; /* by whoever started it: policies tell that from the default */
+	char remote_host[256]; /* of a forward: where to, as host_parse() writes it; "" leaves it to
+				  each connection */
+	int remote_port;
 	const char *command; /* of whoever filled the row in; what is read is in the arena. NULL: a
 				login shell */
 	char reason[257];

@@ -437,6 +437,7 @@ on_open(void *arg, struct link *l, struct channel *ch, const struct msg_open *op
 	c->open.command = keep(p->world, open->command);
 	c->open.term = keep(p->world, open->term);
 	c->open.principal = keep(p->world, open->principal);
+	c->open.remote_host = keep(p->world, open->remote_host);
 	snprintf(c->session, sizeof(c->session), "%s", open->session_id);
 	p->opened = c;
 	channel_attach(ch, &channel_events, c);
@@ -446,6 +447,9 @@ on_open(void *arg, struct link *l, struct channel *ch, const struct msg_open *op
 		c->ch = NULL;
 		channel_reject(ch, HW_ERUNAS, "no user \"ghost\" on this node");
 	} else {
+		if (open->type == CHANNEL_TYPE_CONNECTION)
+			accept.remote_address = "10.0.0.9:5432";
+		accept.node_local = p->local;
 		channel_accept(ch, &accept);
 	}
 }

@@ -64,8 +64,9 @@ struct world_peer {
 	bool echoes;		      /* sends input back as output, and credits it as shown */
 	int echo;		      /* enum frame_echo of its credits */
 	bool stopped;		      /* does not consume input */
+	bool local;		      /* says that a connection reached the node itself */
 	struct world_channel *opened; /* the last channel that was opened to it */
-	struct world_channel channels[16];
+	struct world_channel channels[160];
 	size_t n_channels;
 };
 

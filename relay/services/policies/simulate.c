@@ -97,8 +97,11 @@ hint(struct op *op, const struct policy_request *q, const struct near *n)
 		return arena_printf(op->arena, "%s: its Resource would have to name it", at);
 	if (n->miss == POLICY_MISS_NAMED)
 		return arena_printf(op->arena,
-			"%s: it would have to name the user under hawser:RunAs, by StringEquals%s",
-			at, q->literal ? "" : " or StringLike");
+			"%s: it would have to name the %s, by StringEquals%s", at,
+			strcmp(q->named_key, "hawser:runas") == 0
+				? "user under hawser:RunAs"
+				: "address under hawser:RemoteHost",
+			q->literal ? "" : " or StringLike");
 	is = n->key != NULL ? value_of(q, n->key) : NULL;
 	if (n->key == NULL)
 		return arena_printf(op->arena, "%s: its Condition does not hold", at);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "proto/wire/host.h"
 #include "relay/core/op_scope.h"
 #include "relay/core/tagset.h"
 
@@ -63,6 +64,8 @@ take_entry(struct trial_keys *k, struct op *op, const struct msg_context_entry *
 		return add_tag(op, k->request, &k->n_request, tag, &e->values);
 	if (strcmp(key, "hawser:runas") == 0 && e->values.n == 1)
 		k->run_as = e->values.v[0];
+	if (strcmp(key, "hawser:remotehost") == 0 && e->values.n == 1)
+		k->remote_host = e->values.v[0];
 	k->keys[k->n++] = (struct policy_key){key, e->values.v, e->values.n};
 	return 0;
 }
@@ -173,6 +176,7 @@ add_defaults(struct trial *t)
 {
 	static const char *const keys[] = {"hawser:runas", "ssm:sessiondocumentaccesscheck"};
 	const char *run_as = t->with->run_as;
+	struct host host;
 
 	t->defaults[0] = RUN_AS_DEFAULT;
 	t->defaults[1] = "false";
@@ -180,8 +184,15 @@ add_defaults(struct trial *t)
 		if (!has_key(t, keys[i]))
 			scope_key(&t->scope, keys[i], &t->defaults[i]);
 	t->scope.targets[0].as_user = strstr(t->scope.targets[0].resource, ":document/") == NULL;
-	t->scope.named = run_as != NULL && strcmp(run_as, RUN_AS_DEFAULT) != 0;
-	t->scope.literal = t->scope.named && strcmp(run_as, "root") == 0;
+	if (run_as != NULL && strcmp(run_as, RUN_AS_DEFAULT) != 0) {
+		t->scope.named_key = "hawser:runas";
+		t->scope.literal = strcmp(run_as, "root") == 0;
+	}
+	if (t->with->remote_host != NULL && host_parse(&host, t->with->remote_host, NULL) == 0 &&
+		(host.traits & HOST_GUARDED) != 0) {
+		t->scope.named_key = "hawser:remotehost";
+		t->scope.literal = true;
+	}
 }
 
 int

@@ -13,6 +13,7 @@ struct trial_keys {
 	struct msg_tag *resource, *principal, *request;
 	size_t n_resource, n_principal, n_request;
 	const char *run_as; /* hawser:RunAs, when it is among them */
+	const char *remote_host; /* likewise hawser:RemoteHost */
 };
 int trial_keys_read(struct trial_keys *ret, struct op *op, const struct msg_context_entry *v,
 	size_t n);

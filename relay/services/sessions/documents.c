@@ -2,14 +2,20 @@
 
 #include <string.h>
 
+#include "relay/core/destination.h"
 #include "relay/core/op.h"
 
 #define COMMAND_MAX 131072 /* bytes, as in Open */
 
 static const struct session_document documents[] = {
-	{"SSM-SessionManagerRunShell",     CHANNEL_TYPE_PTY,	 false}, /* the first is the default */
-	{"AWS-StartInteractiveCommand",	CHANNEL_TYPE_PTY,  true },
-	{"AWS-StartNonInteractiveCommand", CHANNEL_TYPE_EXEC, true },
+	{"SSM-SessionManagerRunShell",		       CHANNEL_TYPE_PTY,	 false,
+		false									   }, /* the first is the default */
+	{"AWS-StartInteractiveCommand",		CHANNEL_TYPE_PTY,	  true,	false},
+	{"AWS-StartNonInteractiveCommand",		   CHANNEL_TYPE_EXEC,    true,  false},
+	{"AWS-StartPortForwardingSession",		   CHANNEL_TYPE_FORWARD, false, true },
+	{"AWS-StartPortForwardingSessionToRemoteHost", CHANNEL_TYPE_FORWARD, false, true },
+	{"AWS-StartSSHSession",			CHANNEL_TYPE_FORWARD, false, true },
+	{"Hawser-StartSocksSession",		     CHANNEL_TYPE_FORWARD, false, true },
 };
 
 int
@@ -51,7 +57,7 @@ int
 document_command(const char **ret, struct op *op, const struct session_document *doc,
 	const struct msg_smap *parameters)
 {
-	int r = check_known(op, doc, parameters);
+	int r = doc->forwards ? 0 : check_known(op, doc, parameters);
 
 	if (r < 0)
 		return r;
@@ -67,4 +73,14 @@ document_command(const char **ret, struct op *op, const struct session_document 
 		return op_fail(op, HW_EPARAMETERS, "command: at most %d bytes", COMMAND_MAX);
 	*ret = command->v[0];
 	return 0;
+}
+
+int
+document_destination(struct destination *ret, struct op *op, const struct session_document *doc,
+	const struct msg_smap *parameters)
+{
+	*ret = (struct destination){.port = 0};
+	return doc->forwards
+		? destination_read(ret, forward_document(doc->name), parameters, &op->err)
+		: 0;
 }

@@ -5,12 +5,14 @@
 
 #include "proto/schema/schema.h"
 
+struct destination;
 struct op;
 
 struct session_document {
 	const char *name;
 	int type; /* CHANNEL_TYPE_* */
 	bool takes_command;
+	bool forwards; /* core/destination.h knows its parameters */
 };
 
 /* An absent or empty name is the shell's. HW_EDOCUMENT. */
@@ -19,6 +21,10 @@ int document_find(const struct session_document **ret, struct op *op, const char
 /* The command that the parameters give, NULL for a document that takes none. HW_EPARAMETERS. Points
  * into them. */
 int document_command(const char **ret, struct op *op, const struct session_document *doc,
+	const struct msg_smap *parameters);
+
+/* Where a document that forwards goes; empty for others, and where each connection says. */
+int document_destination(struct destination *ret, struct op *op, const struct session_document *doc,
 	const struct msg_smap *parameters);
 
 #endif

@@ -6,6 +6,7 @@
 #include "proto/trust/secret.h"
 #include "relay/core/broker.h"
 #include "relay/core/config.h"
+#include "relay/core/destination.h"
 #include "relay/core/op.h"
 #include "relay/services/sessions/documents.h"
 #include "relay/services/text.h"
@@ -63,6 +64,16 @@ check_request(struct op *op, const struct msg_start_session_request *req)
 	return 0;
 }
 
+/* The node's own process connects, as nobody else. */
+static int
+check_forward(struct op *op, const struct session_document *doc,
+	const struct msg_start_session_request *req)
+{
+	if (doc->forwards && text_or_absent(req->run_as) != NULL)
+		return op_fail(op, HW_EVALIDATION, "RunAs: a forward runs as nobody");
+	return 0;
+}
+
 static void
 fill(struct session_row *row, const struct op *op, const struct msg_start_session_request *req)
 {
@@ -96,14 +107,18 @@ op_start_session(struct op *op, const struct msg_start_session_request *req,
 {
 	struct starting w = {.op = op};
 	const struct session_document *doc;
+	struct destination to;
 	char ticket[TOKEN_LEN + 1];
 	int r;
 
 	if ((r = document_find(&doc, op, req->document_name)) < 0 ||
 		(r = document_command(&w.row.command, op, doc, &req->parameters)) < 0 ||
-		(r = check_request(op, req)) < 0)
+		(r = document_destination(&to, op, doc, &req->parameters)) < 0 ||
+		(r = check_request(op, req)) < 0 || (r = check_forward(op, doc, req)) < 0)
 		return r;
 	w.row.type = doc->type;
+	memcpy(w.row.remote_host, to.host.text, sizeof(w.row.remote_host));
+	w.row.remote_port = to.port;
 	snprintf(w.row.document, sizeof(w.row.document), "%s", doc->name);
 	w.row.document_named = text_or_absent(req->document_name) != NULL;
 	fill(&w.row, op, req);
