@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "node/bridge.h"
+#include "node/forward.h"
 #include "proto/base/arena.h"
 #include "proto/base/buf.h"
 #include "proto/base/id.h"
@@ -43,6 +44,7 @@ struct agent {
 	int64_t up_at;	   /* monotonic; 0 while the link is not up */
 	struct buf said;   /* the facts that the relay has, encoded */
 	LIST_HEAD(, held_session) sessions;
+	struct forwards *forwards;
 	int n_sessions;
 };
 
@@ -190,18 +192,38 @@ on_session_over(void *arg, struct bridge *s)
 	struct held_session *h = arg;
 
 	hw_assert(h->session == s || h->session == NULL);
+	if (s != NULL && bridge_forwards(s))
+		forwards_end(h->agent->forwards, bridge_id(s), "its forward has ended");
 	LIST_REMOVE(h, next);
 	h->agent->n_sessions--;
 	free(h);
 }
 
-static void
-on_open(void *arg, struct link *l, struct channel *ch, const struct msg_open *open)
+static bool
+has_forward(const struct agent *a, const char *id)
 {
-	struct agent *a = agent_from(arg);
+	const struct held_session *h;
+
+	LIST_FOREACH(h, &a->sessions, next)
+		if (bridge_forwards(h->session) && strcmp(bridge_id(h->session), id) == 0)
+			return true;
+	return false;
+}
+
+static void
+open_connection(struct agent *a, struct channel *ch, const struct msg_open *open)
+{
+	if (has_forward(a, open->session_id))
+		forwards_connect(a->forwards, ch, open);
+	else
+		channel_reject(ch, HW_ENOSESSION, "this node has no such forward");
+}
+
+static void
+open_session(struct agent *a, struct channel *ch, const struct msg_open *open)
+{
 	struct held_session *h = a->n_sessions < SESSIONS_MAX ? calloc(1, sizeof(*h)) : NULL;
 
-	(void)l;
 	if (h == NULL) {
 		channel_reject(ch, HW_ELIMIT, "this node runs all the sessions that it can");
 		return;
@@ -212,6 +234,18 @@ on_open(void *arg, struct link *l, struct channel *ch, const struct msg_open *op
 	bridge_open(&h->session, a->config.programs, &a->log, ch, open, on_session_over, h);
 	if (h->session == NULL)
 		on_session_over(h, NULL);
+}
+
+static void
+on_open(void *arg, struct link *l, struct channel *ch, const struct msg_open *open)
+{
+	struct agent *a = agent_from(arg);
+
+	(void)l;
+	if (open->type == CHANNEL_TYPE_CONNECTION)
+		open_connection(a, ch, open);
+	else
+		open_session(a, ch, open);
 }
 
 /* --- the link ------------------------------------------------------------------------------- */
@@ -359,6 +393,11 @@ agent_new(const struct agent_config *config)
 		return NULL;
 	a->config = *config;
 	log_ctx_child(&a->log, config->log, "node", config->node_id);
+	a->forwards = forwards_new(config->loop, &a->log, config->dir);
+	if (a->forwards == NULL) {
+		free(a);
+		return NULL;
+	}
 	a->dial = (struct loop_timer){.fn = on_dial, .arg = a};
 	a->sweep = (struct loop_timer){.fn = on_sweep, .arg = a};
 	a->report = (struct loop_timer){.fn = on_report, .arg = a};
@@ -408,6 +447,7 @@ agent_free(struct agent *a)
 		return;
 	agent_stop(a, "the agent ends");
 	hw_assert(LIST_EMPTY(&a->sessions));
+	forwards_free(a->forwards);
 	buf_fini(&a->said);
 	free(a);
 }

@@ -28,6 +28,7 @@ struct agent_config {
 	const struct log_ctx *log;
 	const char *node_id; /* texts outlive the agent */
 	const char *boot_id; /* may be NULL */
+	const char *dir;     /* the node's own, which no forward reaches into */
 	struct programs *programs;
 	struct link_limits *limits; /* may be NULL */
 

@@ -22,6 +22,7 @@ struct bridge {
 	struct job *job;
 	char id[97];
 	uint64_t window; /* first limit of its output */
+	int type;
 	bool accepted;
 	void (*on_over)(void *arg, struct bridge *s);
 	void *arg;
@@ -52,8 +53,10 @@ static void
 on_started(void *arg, const char *run_as, int64_t pid)
 {
 	struct bridge *s = bridge_from(arg);
-	struct msg_accept accept = {
-		.window = INPUT_WINDOW, .session_id = s->id, .run_as = run_as, .pid = pid};
+	struct msg_accept accept = {.window = s->type == CHANNEL_TYPE_FORWARD ? 0 : INPUT_WINDOW,
+		.session_id = s->id,
+		.run_as = run_as,
+		.pid = pid};
 
 	s->accepted = true;
 	log_info(s, "session.started", "run_as=%s pid=%lld", run_as, (long long)pid);
@@ -248,6 +251,7 @@ bridge_open(struct bridge **ret, struct programs *ps, const struct log_ctx *log,
 		return;
 	}
 	*s = (struct bridge){.ch = ch,
+		.type = open->type,
 		.programs = ps,
 		.window = (uint64_t)open->window,
 		.on_over = on_over,
@@ -262,4 +266,16 @@ bridge_open(struct bridge **ret, struct programs *ps, const struct log_ctx *log,
 	}
 	channel_attach(ch, &channel_events, s);
 	*ret = s;
+}
+
+const char *
+bridge_id(const struct bridge *s)
+{
+	return s->id;
+}
+
+bool
+bridge_forwards(const struct bridge *s)
+{
+	return s->type == CHANNEL_TYPE_FORWARD && s->accepted;
 }

@@ -5,6 +5,7 @@
 #ifndef HAWSER_NODE_BRIDGE_H
 #define HAWSER_NODE_BRIDGE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct channel;
@@ -18,5 +19,9 @@ struct bridge;
 void bridge_open(struct bridge **ret, struct programs *ps, const struct log_ctx *log,
 	struct channel *ch, const struct msg_open *open,
 	void (*on_over)(void *arg, struct bridge *s), void *arg);
+
+const char *bridge_id(const struct bridge *s);
+/* It is a forward, and may have connections. */
+bool bridge_forwards(const struct bridge *s);
 
 #endif

@@ -42,6 +42,7 @@ struct job {
 
 	TAILQ_ENTRY(job) link; /* while WAITING, or closing */
 	uint32_t id;
+	bool permission; /* of a forward: nothing runs, and no holder is reached */
 	struct loop_timer deadline;
 
 	int fd;
@@ -385,6 +386,15 @@ run_job(struct job *j, int fd, const struct monitor_reply *reply)
 }
 
 static void
+permit(struct job *j)
+{
+	loop_timer_stop(j->owner->loop, &j->deadline);
+	TAILQ_REMOVE(&j->owner->waiting, j, link);
+	j->state = RUNNING;
+	j->events->on_started(j->arg, "", 0);
+}
+
+static void
 end_unwanted(int fd)
 {
 	struct holder_head head = {.type = HOLDER_CLOSE};
@@ -402,12 +412,15 @@ on_answer(struct monitor_programs *ps, const struct monitor_reply *reply, int fd
 	TAILQ_FOREACH(j, &ps->waiting, link)
 	if (j->id == reply->id)
 		break;
-	if (j == NULL || reply->code != 0 || fd < 0)
+	bool runs = j != NULL && !j->permission && reply->code == 0 && fd >= 0 && reply->pid > 0;
+	if (!runs)
 		end_unwanted(fd);
 	if (j == NULL)
 		return;
-	if (reply->code == 0 && fd >= 0)
+	if (runs)
 		run_job(j, fd, reply);
+	else if (reply->code == 0 && j->permission)
+		permit(j);
 	else
 		fail_waiting(j, reply->code ? reply->code : HW_ESPAWN, reply->text);
 }
@@ -458,7 +471,9 @@ make_request(struct monitor_request *r, const struct program_spec *s, struct hw_
 		(e = put_text(r->colorterm, sizeof(r->colorterm), s->colorterm, "ColorTerm", err)) <
 			0)
 		return e;
-	r->kind = s->type == CHANNEL_TYPE_PTY ? REQUEST_PTY : REQUEST_EXEC;
+	r->kind = s->type == CHANNEL_TYPE_PTY	  ? REQUEST_PTY
+		: s->type == CHANNEL_TYPE_FORWARD ? REQUEST_FORWARD
+						  : REQUEST_EXEC;
 	r->cols = (uint16_t)s->cols;
 	r->rows = (uint16_t)s->rows;
 	return 0;
@@ -512,6 +527,7 @@ monitor_start(struct job **ret, struct programs *base, const struct program_spec
 		.events = events,
 		.arg = arg,
 		.id = r.id,
+		.permission = spec->type == CHANNEL_TYPE_FORWARD,
 		.fd = -1,
 		.deadline = {.fn = on_deadline, .arg = j},
 		.work = {.fn = go_on,	      .arg = j},

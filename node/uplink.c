@@ -287,7 +287,7 @@ make_ws(struct uplink *u, const char *dir, struct hw_err *err)
 }
 
 static int
-make_agent(struct uplink *u, struct hw_err *err)
+make_agent(struct uplink *u, const struct uplink_options *o, struct hw_err *err)
 {
 	struct agent_config c = {
 		.loop = u->loop,
@@ -295,6 +295,7 @@ make_agent(struct uplink *u, struct hw_err *err)
 		.node_id = u->config.id,
 		.boot_id = u->boot_id,
 		.programs = u->programs,
+		.dir = o->dir,
 		.dial = dial,
 		.cancel = cancel,
 		.facts = facts,
@@ -324,7 +325,7 @@ open_all(struct uplink *u, const struct uplink_options *o, struct hw_err *err)
 		(r = make_ws(u, o->dir, err)) < 0 ||
 		(r = programs_monitor_new(&u->programs, u->loop, &u->log, o->monitor_fd,
 			 on_monitor_gone, u, err)) < 0 ||
-		(r = make_agent(u, err)) < 0 ||
+		(r = make_agent(u, o, err)) < 0 ||
 		(r = status_server_new(&u->status, u->loop, u->dir, &u->config, fill_status, u,
 			 err)) < 0 ||
 		(r = loop_signal_new(&u->term, u->loop, SIGTERM, stop, u)) < 0 ||

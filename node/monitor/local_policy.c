@@ -53,9 +53,13 @@ static const struct {
 	uint16_t kind;
 	bool command;
 } built_in[] = {
-	{"SSM-SessionManagerRunShell",     REQUEST_PTY,  false},
-	{"AWS-StartInteractiveCommand",	REQUEST_PTY,  true },
-	{"AWS-StartNonInteractiveCommand", REQUEST_EXEC, true },
+	{"SSM-SessionManagerRunShell",		       REQUEST_PTY,	    false},
+	{"AWS-StartInteractiveCommand",		REQUEST_PTY,     true },
+	{"AWS-StartNonInteractiveCommand",		   REQUEST_EXEC,	 true },
+	{"AWS-StartPortForwardingSession",		   REQUEST_FORWARD, false},
+	{"AWS-StartPortForwardingSessionToRemoteHost", REQUEST_FORWARD, false},
+	{"AWS-StartSSHSession",			REQUEST_FORWARD, false},
+	{"Hawser-StartSocksSession",		     REQUEST_FORWARD, false},
 };
 #define BUILT_IN (sizeof(built_in) / sizeof(built_in[0]))
 
@@ -107,13 +111,19 @@ is_pattern(const char *s)
 	return strspn(s, PATTERN_BYTES) == strlen(s);
 }
 
+static bool
+is_somebody(const struct reading *r)
+{
+	return r->ask != NULL && r->ask->user != NULL;
+}
+
 /* A deny counts for the name that was asked for as well; an allow only for the account's own. */
 static bool
 take_user(struct reading *r, const struct rule *rule)
 {
-	bool matches = r->ask != NULL && fnmatch(rule->pattern, r->ask->user, 0) == 0;
+	bool matches = is_somebody(r) && fnmatch(rule->pattern, r->ask->user, 0) == 0;
 
-	if (r->ask != NULL && r->ask->asked != NULL && !rule->allow)
+	if (is_somebody(r) && r->ask->asked != NULL && !rule->allow)
 		matches = matches || fnmatch(rule->pattern, r->ask->asked, 0) == 0;
 	weigh(r, rule, USERS, matches);
 	return is_pattern(rule->pattern);
@@ -153,7 +163,7 @@ take_uid(struct reading *r, const struct rule *rule)
 		s = read_uid(&last, s + 1);
 	if (s == NULL || *s != '\0' || last < first)
 		return false;
-	weigh(r, rule, USERS, r->ask != NULL && r->ask->uid >= first && r->ask->uid <= last);
+	weigh(r, rule, USERS, is_somebody(r) && r->ask->uid >= first && r->ask->uid <= last);
 	return true;
 }
 
@@ -315,7 +325,7 @@ decide(struct reading *r)
 	if (r->denied)
 		return HW_ELOCAL;
 	for (int s = 0; s < SUBJECTS; s++)
-		if (r->listed[s] && !r->allowed[s])
+		if (r->listed[s] && !r->allowed[s] && (s != USERS || is_somebody(r)))
 			return refuse(r,
 				"this machine does not allow the %s %.65s: no line of %.60s allows it",
 				nouns[s], r->names[s], r->policy->path);
@@ -352,7 +362,7 @@ local_policy_check(const struct local_policy *policy, const struct local_policy_
 		return refuse(&r, "the session does not do what its document %.80s does",
 			ask->request->document);
 	/* Whoever says root is seen to say it; another name of it would slip through every list. */
-	if (ask->uid == 0 && geteuid() == 0 && strcmp(ask->user, "root") != 0)
+	if (ask->user != NULL && ask->uid == 0 && geteuid() == 0 && strcmp(ask->user, "root") != 0)
 		return refuse(&r, "%.65s is another name of root: ask for root by name", ask->user);
 	if ((e = take_file(&r)) < 0)
 		return e;

@@ -33,7 +33,8 @@ struct monitor_request;
 /* Somebody to become, and for what. */
 struct local_policy_ask {
 	const char *asked; /* the name in the request, or NULL */
-	const char *user;  /* the account's own name, which may differ from what it was asked by */
+	const char *user;  /* the account's own name, which may differ from what it was asked by;
+			      NULL: nobody's, and lines on users do not count */
 	uid_t uid;
 	const struct monitor_request *request;
 };

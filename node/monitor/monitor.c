@@ -316,6 +316,27 @@ start_holder(struct monitor *m, const struct monitor_request *r, const char *com
 	m->n_held++;
 }
 
+/* The uplink connects by itself, as nobody's user: this machine's policy is asked about the
+ * document alone. */
+static void
+judge_forward(struct monitor *m, const struct monitor_request *r)
+{
+	const struct local_policy_ask ask = {.request = r};
+	const struct monitor_reply yes = {
+		.magic = REQUEST_MAGIC, .version = REQUEST_VERSION, .id = r->id};
+	char why[LOCAL_POLICY_WHY_MAX] = "";
+	unsigned times;
+	int code = local_policy_check(&m->config->policy, &ask, why);
+
+	if (code == 0) {
+		send_answer(m, &yes, -1);
+		return;
+	}
+	refuse(m, r->id, code, why);
+	if ((times = due(&m->denied)) > 0)
+		say("warn", "monitor.denied session=%s times=%u", r->session_id, times);
+}
+
 /* What a sudo left in the session was not the holder's to kill. */
 static void
 on_holder_exit(struct monitor *m, struct held *h)
@@ -398,7 +419,10 @@ on_request(struct monitor *m)
 		return;
 	}
 	m->message[n] = '\0';
-	start_holder(m, &r, command);
+	if (r.kind == REQUEST_FORWARD)
+		judge_forward(m, &r);
+	else
+		start_holder(m, &r, command);
 }
 
 static void

@@ -40,7 +40,7 @@ wrong_field(const struct monitor_request *r)
 {
 	if (r->magic != REQUEST_MAGIC || r->version != REQUEST_VERSION)
 		return "not a request of this version";
-	if (r->kind != REQUEST_PTY && r->kind != REQUEST_EXEC)
+	if (r->kind < REQUEST_PTY || r->kind > REQUEST_FORWARD)
 		return "kind";
 	if (!text_ok(r->run_as, sizeof(r->run_as), REQUEST_LETTERS "_.@+=-") || r->run_as[0] == '-')
 		return "run_as";
@@ -57,7 +57,8 @@ wrong_field(const struct monitor_request *r)
 	if (!all_zero(r->zero, sizeof(r->zero)))
 		return "zero";
 	if (r->command_len > REQUEST_COMMAND_MAX ||
-		(r->kind == REQUEST_EXEC && r->command_len == 0))
+		(r->kind == REQUEST_EXEC && r->command_len == 0) ||
+		(r->kind == REQUEST_FORWARD && r->command_len != 0))
 		return "command_len";
 	return NULL;
 }
@@ -95,7 +96,7 @@ reply_parse(struct monitor_reply *ret, const void *p, size_t n)
 		return HW_EVALIDATION;
 	memcpy(&r, p, sizeof(r));
 	if (r.magic != REQUEST_MAGIC || r.version != REQUEST_VERSION || r.zero != 0 || r.code > 0 ||
-		(r.code == 0 && (r.pid < 2 || r.pid > INT32_MAX)) ||
+		(r.code == 0 && (r.pid == 1 || r.pid > INT32_MAX)) ||
 		!text_ok(r.run_as, sizeof(r.run_as), REQUEST_LETTERS "_.@+=-") ||
 		memchr(r.text, '\0', sizeof(r.text)) == NULL)
 		return HW_EVALIDATION;

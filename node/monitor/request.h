@@ -15,7 +15,8 @@
 #define REQUEST_SNDBUF	    (256 * 1024) /* of the pair: one message must fit */
 #define REQUEST_LETTERS	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
-enum request_kind { REQUEST_PTY = 1, REQUEST_EXEC };
+/* A forward starts nothing: it asks whether this machine allows its document. */
+enum request_kind { REQUEST_PTY = 1, REQUEST_EXEC, REQUEST_FORWARD };
 
 /* Texts end in NUL, and all after it is zero. The command's bytes follow the struct, without a NUL;
  * none at all is a login shell. */
@@ -35,7 +36,8 @@ struct monitor_request {
 	uint32_t command_len;
 };
 
-/* With code 0 the holder's socket comes along. */
+/* With code 0 the holder's socket comes along; with that of a forward nothing does, and pid is 0.
+ */
 struct monitor_reply {
 	uint32_t magic;
 	uint16_t version, zero;
