@@ -47,6 +47,7 @@ const struct command *const command_table[] = {
 	&cmd_policy_who_can,
 	&cmd_shell,
 	&cmd_exec,
+	&cmd_forward,
 	&cmd_sessions_ls,
 	&cmd_sessions_show,
 	&cmd_sessions_kill,
@@ -118,10 +119,11 @@ commands_help(struct buf *out)
 {
 	buf_append_str(out,
 		"usage: hawser [--home DIR] COMMAND [OPTION...]\n\n"
-		"  login URL INVITE          log in with an invite; logout, status\n"
+		"  login URL INVITE          log in with an invite; logout, status, version\n"
 		"  ls [SELECTOR...]          the nodes: names, globs, tag:Env=prod\n"
 		"  shell [USER@]NODE         a recorded shell\n"
 		"  exec [USER@]NODE -- CMD   a command: clean streams, its exit status\n"
+		"  forward NODE -L SPEC      ports, SOCKS or stdio to what a node reaches\n"
 		"  sessions ls|show|kill     who did what, and does now\n"
 		"  replay SESSION            play a recording; audit export writes it to a file\n"
 		"  node show|tag|untag|rm    one node\n"
@@ -129,7 +131,7 @@ commands_help(struct buf *out)
 		"  user|group|key COMMAND    who may log in, their groups and access keys\n"
 		"  policy put|attach|test    who may do what; policy who-can\n"
 		"  api OPERATION             any operation of the control API, as JSON\n"
-		"  version                   which hawser this is\n\n"
+		"\n"
 		"options of every command:\n"
 		"  --home DIR                keys and config (HAWSER_HOME, ~/.config/hawser)\n"
 		"  --timeout TIME            how long to wait for the relay's answer (30s)\n"

@@ -1,0 +1,322 @@
+/* hawser forward: local ports, sockets or stdio, connected to what a node reaches. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/client.h"
+#include "client/commands.h"
+#include "client/fleet.h"
+#include "client/forward.h"
+
+#define SPECS_MAX  64
+#define LIVE_EVERY USEC_PER_SEC
+#define SAY_EVERY  (200 * USEC_PER_MSEC) /* of connections that fail by the hundred */
+
+struct forward_run {
+	struct client *client;
+	struct forwarder *forwarder;
+	struct forward_spec specs[SPECS_MAX];
+	size_t n_specs;
+	const char *node; /* as people call it */
+	bool stdio;
+	bool done;
+	int status;
+	struct hw_err ended;
+
+	bool live; /* a line on a terminal's stderr */
+	bool shown;
+	struct loop_timer timer;
+	struct forwarder_count before;
+	int64_t said;
+	unsigned unsaid;
+	struct loop_signal *signals[3];
+};
+
+static int64_t
+mono(const struct forward_run *run)
+{
+	return clock_mono(loop_clock(run->client->loop));
+}
+
+static void
+finish(struct forward_run *run, int status)
+{
+	if (!run->done)
+		run->status = status;
+	run->done = true;
+	conn_wake(run->client->conn);
+}
+
+/* --- the live line ---------------------------------------------------------------------------- */
+
+static void
+write_size(char out[24], uint64_t n)
+{
+	static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
+	double v = (double)n;
+	size_t i = 0;
+
+	for (; v >= 999.5 && i + 1 < sizeof(units) / sizeof(units[0]); i++)
+		v /= 1000;
+	snprintf(out, 24, i > 0 && v < 9.95 ? "%.1f %s" : "%.0f %s", v, units[i]);
+}
+
+static void
+wipe_live(struct forward_run *run)
+{
+	if (run->shown)
+		fputs("\r\033[K", stderr);
+	run->shown = false;
+}
+
+static void
+show_live(struct forward_run *run)
+{
+	struct forwarder_count n = forwarder_count(run->forwarder);
+	char in[24], out[24], rate[24];
+
+	write_size(in, n.in);
+	write_size(out, n.out);
+	write_size(rate,
+		(n.in + n.out - run->before.in - run->before.out) * USEC_PER_SEC / LIVE_EVERY);
+	run->before = n;
+	fprintf(stderr, "\r\033[K%d open, %llu so far; %s sent, %s received; %s/s", n.open,
+		(unsigned long long)n.all, in, out, rate);
+	run->shown = true;
+}
+
+static void
+on_live(void *arg)
+{
+	struct forward_run *run = arg;
+
+	show_live(run);
+	loop_timer_start(run->client->loop, &run->timer, LIVE_EVERY);
+}
+
+/* --- events ----------------------------------------------------------------------------------- */
+
+static void
+on_failed(void *arg, const struct forward_spec *spec, const char *peer, int code, const char *why)
+{
+	struct forward_run *run = arg;
+	char near[FORWARD_SHOWN_MAX], more[48] = "";
+
+	(void)peer;
+	if (run->stdio) {
+		hw_err_set(&run->ended, code, "%s", why);
+		finish(run, 1);
+		return;
+	}
+	if (mono(run) - run->said < SAY_EVERY) {
+		run->unsaid++;
+		return;
+	}
+	if (run->unsaid > 0)
+		snprintf(more, sizeof(more), " (and %u more before it)", run->unsaid);
+	run->said = mono(run);
+	run->unsaid = 0;
+	forward_spec_near(near, spec);
+	wipe_live(run);
+	client_say(run->client, "%s: %s%s", near, why, more);
+}
+
+static void
+on_end(void *arg, const struct forward_spec *spec, int code, const char *why)
+{
+	struct forward_run *run = arg;
+	char far[FORWARD_SHOWN_MAX];
+
+	forward_spec_far(far, spec);
+	if (!run->done)
+		hw_err_set(&run->ended, code, "the forward to %s ended: %s", far, why);
+	finish(run, 1);
+}
+
+static void
+on_stdio_over(void *arg)
+{
+	finish(arg, 0);
+}
+
+static const struct forwarder_events forwarder_events = {
+	.on_failed = on_failed,
+	.on_end = on_end,
+	.on_stdio_over = on_stdio_over,
+};
+
+static void
+on_signal(void *arg)
+{
+	finish(arg, 0);
+}
+
+static int
+catch_signals(struct forward_run *run, struct hw_err *err)
+{
+	static const int signos[] = {SIGINT, SIGTERM, SIGHUP};
+
+	for (size_t i = 0; i < sizeof(signos) / sizeof(signos[0]); i++)
+		if (loop_signal_new(&run->signals[i], run->client->loop, signos[i], on_signal,
+			    run) < 0)
+			return hw_err_set(err, HW_ENOMEM, "out of memory");
+	return 0;
+}
+
+/* --- what is asked for ------------------------------------------------------------------------ */
+
+typedef int read_fn(struct forward_spec *ret, const char *text, struct hw_err *err);
+
+static int
+add(struct forward_run *run, read_fn *read, const char *text, struct hw_err *err)
+{
+	if (run->n_specs == SPECS_MAX)
+		return hw_err_set(err, HW_EUSAGE, "at most %d forwards fit into one command",
+			SPECS_MAX);
+	int r = read(&run->specs[run->n_specs], text, err);
+	run->n_specs += r == 0;
+	return r;
+}
+
+static int
+add_each(struct forward_run *run, const struct input *in, const char *option, read_fn *read,
+	struct hw_err *err)
+{
+	const char *text;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && (text = input_nth(in, option, i)) != NULL; i++)
+		r = add(run, read, text, err);
+	return r;
+}
+
+static int
+read_specs(struct forward_run *run, const struct input *in, struct hw_err *err)
+{
+	int r;
+
+	run->stdio = input_has(in, "stdio");
+	if ((r = add_each(run, in, "local", forward_spec_local, err)) < 0 ||
+		(r = add_each(run, in, "socks", forward_spec_socks, err)) < 0 ||
+		(r = add_each(run, in, "stdio", forward_spec_stdio, err)) < 0)
+		return r;
+	if (in->n > 1 && (r = add(run, forward_spec_port, in->operands[1], err)) < 0)
+		return r;
+	if (run->n_specs == 0)
+		return hw_err_set(err, HW_EUSAGE,
+			"forward what? A port, -L PORT:HOST:PORT, -D PORT or --stdio HOST:PORT");
+	if (run->stdio && run->n_specs > 1)
+		return hw_err_set(err, HW_EUSAGE, "--stdio stands alone");
+	return 0;
+}
+
+static void
+print_ready(struct forward_run *run)
+{
+	char near[SPECS_MAX][FORWARD_SHOWN_MAX], far[FORWARD_SHOWN_MAX];
+	int widest = 0, most = 0;
+
+	for (size_t i = 0; i < run->n_specs; i++) {
+		forward_spec_near(near[i], &run->specs[i]);
+		forward_spec_far(far, &run->specs[i]);
+		if ((int)strlen(near[i]) > widest)
+			widest = (int)strlen(near[i]);
+		if ((int)strlen(far) > most)
+			most = (int)strlen(far);
+	}
+	for (size_t i = 0; i < run->n_specs; i++) {
+		forward_spec_far(far, &run->specs[i]);
+		printf("%-*s -> %s via %s%*sready\n", widest, near[i], far, run->node,
+			most - (int)strlen(far) + 4, "");
+	}
+	fflush(stdout);
+}
+
+/* The local ends come first: a port that is in use is nobody else's business. */
+static int
+start(struct forward_run *run, const struct input *in, struct hw_err *err)
+{
+	struct client *c = run->client;
+	const char *id;
+	int r;
+
+	if ((r = client_connect(c, err)) < 0 ||
+		(r = fleet_node_id(&id, &run->node, c, in->operands[0], err)) < 0 ||
+		(r = forwarder_new(&run->forwarder, c->conn, &forwarder_events, run, err)) < 0)
+		return r;
+	for (size_t i = 0; i < run->n_specs; i++)
+		if ((r = forwarder_listen(run->forwarder, &run->specs[i], err)) < 0)
+			return r;
+	r = forwarder_start(run->forwarder, id, input_text(in, "reason"), c->arena, err);
+	if (r < 0)
+		client_hint_call(c, r);
+	else
+		r = catch_signals(run, err);
+	return r;
+}
+
+static int
+wait_for_end(struct forward_run *run, struct hw_err *err)
+{
+	struct client *c = run->client;
+
+	if (!run->stdio)
+		print_ready(run);
+	run->timer = (struct loop_timer){.fn = on_live, .arg = run};
+	if (run->live)
+		on_live(run);
+	conn_wait(c->conn, &run->done, -1);
+	loop_timer_stop(c->loop, &run->timer);
+	if (run->shown)
+		fputc('\n', stderr);
+	return run->status != 0 ? hw_err_set(err, run->ended.code, "%s", run->ended.text) : 0;
+}
+
+static int
+run_forward(struct client *c, const struct input *in, struct hw_err *err)
+{
+	struct forward_run *run = calloc(1, sizeof(*run));
+	int r;
+
+	if (run == NULL)
+		return hw_err_set(err, HW_ENOMEM, "out of memory");
+	run->client = c;
+	run->said = -SAY_EVERY;
+	if ((r = read_specs(run, in, err)) < 0)
+		goto out;
+	run->live = !run->stdio && !input_has(in, "quiet") && isatty(STDERR_FILENO) == 1;
+	if ((r = start(run, in, err)) == 0)
+		r = wait_for_end(run, err);
+out:
+	forwarder_free(run->forwarder);
+	for (size_t i = 0; i < sizeof(run->signals) / sizeof(run->signals[0]); i++)
+		loop_signal_free(run->signals[i]);
+	free(run);
+	return r;
+}
+
+static const struct option_row options[] = {
+	{"local",				     'L', "SPEC", "[BIND:]PORT:HOST:HOSTPORT; may be repeated"},
+	{"socks",				     'D', "[BIND:]PORT", "a SOCKS5 server; the node resolves names"},
+	{"stdio",					   0, "HOST:PORT", "stdin and stdout, as ssh's ProxyCommand wants it"},
+	{"reason",	   0, "TEXT", "why; kept with the session"},
+	{"quiet", 'q', NULL, "no live line of what goes through"},
+	{0				    },
+};
+
+const struct command cmd_forward = {
+	.name = "forward",
+	.operands = "NODE [PORT]",
+	.summary = "Reach what a node reaches: its ports, and those behind it.",
+	.about = "  It runs until Ctrl-C. PORT alone is -L PORT:localhost:PORT. Without BIND only\n"
+		 "  this machine may connect; port 0 takes a free one and prints it. A socket's\n"
+		 "  path may stand for [BIND:]PORT, and unix:/path for HOST:HOSTPORT.",
+	.examples = {"hawser forward web-01 -L 15432:10.0.0.9:5432 -D 1080",
+		     "ssh -o ProxyCommand='hawser forward web-01 --stdio %h:%p' db.internal"},
+	.options = options,
+	.min = 1,
+	.max = 2,
+	.run = run_forward,
+};
