@@ -628,6 +628,12 @@ link_peer_id(const struct link *l)
 	return l->peer_id;
 }
 
+size_t
+link_channels(const struct link *l)
+{
+	return l->channels.count;
+}
+
 int
 link_version(const struct link *l)
 {

@@ -110,6 +110,7 @@ void link_close(struct link *l, int code, const char *why);
 
 bool link_is_up(const struct link *l);
 const char *link_peer_id(const struct link *l); /* NULL before HELLO */
+size_t link_channels(const struct link *l);	/* that are open or opening; 4,096 at most */
 int link_version(const struct link *l);
 void *link_arg(const struct link *l);
 void link_set_arg(struct link *l, void *arg);

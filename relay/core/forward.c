@@ -432,6 +432,10 @@ check_room(const struct session *s, struct hw_err *err)
 		return hw_err_set(err, HW_ELIMIT,
 			"the forward has %d connections, and no more are allowed",
 			FORWARD_CONNECTIONS_MAX);
+	if (link_channels(s->node->link) >= FORWARD_CHANNELS_MAX)
+		return hw_err_set(err, HW_ELIMIT,
+			"the node's link carries %d channels: no more connections are allowed",
+			FORWARD_CHANNELS_MAX);
 	if (s->broker->limits.queued >= s->broker->limits.all / 2)
 		return hw_err_set(err, HW_EFULL, "the relay's queues are full: try again");
 	return 0;

@@ -17,6 +17,7 @@ struct peer;
 struct session;
 
 #define FORWARD_CONNECTIONS_MAX 1000 /* of one forward at a time */
+#define FORWARD_CHANNELS_MAX	3072 /* of a node's link: there is still room for shells then */
 #define FORWARD_ENTRIES_MAX	100  /* a second; more connections share one entry */
 
 /* NULL without memory. */

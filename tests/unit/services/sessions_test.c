@@ -125,8 +125,16 @@ Test(start, documents_say_what_is_run)
 		CHANNEL_TYPE_PTY));
 	cr_assert(eq(int, start_with(d, "AWS-StartNonInteractiveCommand", "command", "id", 1),
 		CHANNEL_TYPE_EXEC));
-	CHECK_FAILS(d, start_with(d, "AWS-StartSSHSession", NULL, NULL, 0), HW_EDOCUMENT,
-		"AWS-StartSSHSession");
+	cr_assert(eq(int, start_with(d, "AWS-StartSSHSession", NULL, NULL, 0),
+		CHANNEL_TYPE_FORWARD));
+	cr_assert(eq(int, start_with(d, "Hawser-StartSocksSession", NULL, NULL, 0),
+		CHANNEL_TYPE_FORWARD));
+	CHECK_FAILS(d, start_with(d, "AWS-StartSSHSession", "portNumber", "x", 1), HW_EPARAMETERS,
+		"no port");
+	CHECK_FAILS(d, start_with(d, "AWS-StartSSHSession", "portNumber", "22", 2), HW_EPARAMETERS,
+		"one value");
+	CHECK_FAILS(d, start_with(d, "AWS-StartNothingSession", NULL, NULL, 0), HW_EDOCUMENT,
+		"AWS-StartNothingSession");
 	CHECK_FAILS(d, start_with(d, NULL, "command", "id", 1), HW_EPARAMETERS, "command");
 	CHECK_FAILS(d, start_with(d, "AWS-StartInteractiveCommand", NULL, NULL, 0), HW_EPARAMETERS,
 		"needs");
