@@ -28,7 +28,6 @@ struct reading {
 	const struct local_policy *policy;
 	const struct local_policy_ask *ask; /* NULL: only its form is looked at */
 	const char *names[SUBJECTS];	    /* of whom is asked for */
-	const char *does;		    /* the built-in document that does the same */
 	int number;			    /* of the line */
 	bool denied;
 	bool listed[SUBJECTS], allowed[SUBJECTS]; /* some line allows one; and it matched */
@@ -63,25 +62,32 @@ static const struct {
 };
 #define BUILT_IN (sizeof(built_in) / sizeof(built_in[0]))
 
-static const char *
-built_in_of(const struct monitor_request *q)
+static bool
+does_the_same(const struct monitor_request *q, size_t i)
 {
-	for (size_t i = 0; i < BUILT_IN; i++)
-		if (q->kind == built_in[i].kind && (q->command_len > 0) == built_in[i].command)
-			return built_in[i].document;
-	return "";
+	return q->kind == built_in[i].kind && (q->command_len > 0) == built_in[i].command;
 }
 
-/* NULL when the request does not do what the document that it names does. */
+/* The name that it goes by: its own, or the first that does the same. NULL when the request does
+ * not do what the document that it names does. */
 static const char *
-document_of(const struct monitor_request *q, const char *does)
+document_of(const struct monitor_request *q)
 {
-	if (q->document[0] == '\0')
-		return does;
-	for (size_t i = 0; i < BUILT_IN; i++)
-		if (strcmp(q->document, built_in[i].document) == 0)
-			return strcmp(does, q->document) == 0 ? does : NULL;
+	for (size_t i = 0; i < BUILT_IN; i++) {
+		bool named = strcmp(q->document, built_in[i].document) == 0;
+		if (q->document[0] == '\0' ? does_the_same(q, i) : named)
+			return does_the_same(q, i) ? built_in[i].document : NULL;
+	}
 	return q->document;
+}
+
+static bool
+is_built_in(const char *document)
+{
+	for (size_t i = 0; i < BUILT_IN; i++)
+		if (strcmp(document, built_in[i].document) == 0)
+			return true;
+	return false;
 }
 
 /* --- rules ---------------------------------------------------------------------------------- */
@@ -129,6 +135,19 @@ take_user(struct reading *r, const struct rule *rule)
 	return is_pattern(rule->pattern);
 }
 
+/* Whether it names a built-in document that does what a session of another name does. */
+static bool
+names_the_same(const struct reading *r, const char *pattern)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < BUILT_IN && !is_built_in(r->names[DOCUMENTS]); i++)
+		any = any ||
+			(does_the_same(r->ask->request, i) &&
+				fnmatch(pattern, built_in[i].document, 0) == 0);
+	return any;
+}
+
 /* A deny counts for what is done as well, or another name of it would slip through; an allow only
  * for the name. */
 static bool
@@ -137,7 +156,7 @@ take_document(struct reading *r, const struct rule *rule)
 	bool matches = r->ask != NULL && fnmatch(rule->pattern, r->names[DOCUMENTS], 0) == 0;
 
 	if (r->ask != NULL && !rule->allow)
-		matches = matches || fnmatch(rule->pattern, r->does, 0) == 0;
+		matches = matches || names_the_same(r, rule->pattern);
 	weigh(r, rule, DOCUMENTS, matches);
 	return is_pattern(rule->pattern);
 }
@@ -347,15 +366,11 @@ int
 local_policy_check(const struct local_policy *policy, const struct local_policy_ask *ask,
 	char why[LOCAL_POLICY_WHY_MAX])
 {
-	const char *does = built_in_of(ask->request);
-	const char *document = document_of(ask->request, does);
+	const char *document = document_of(ask->request);
 	struct reading r = {
-		.policy = policy,
-		.ask = ask,
-		.names = {ask->user, document},
-		.does = does,
-		.why = why
-	  };
+		.policy = policy, .ask = ask, .names = {ask->user, document},
+			      .why = why
+	};
 	int e;
 
 	if (document == NULL)
