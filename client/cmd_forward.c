@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client/background.h"
 #include "client/client.h"
 #include "client/commands.h"
 #include "client/fleet.h"
@@ -21,6 +22,8 @@ struct forward_run {
 	size_t n_specs;
 	const char *node; /* as people call it */
 	bool stdio;
+	bool background;
+	char name[BACKGROUND_NAME_MAX]; /* of its file, once it is there */
 	bool done;
 	int status;
 	struct hw_err ended;
@@ -198,6 +201,7 @@ read_specs(struct forward_run *run, const struct input *in, struct hw_err *err)
 	int r;
 
 	run->stdio = input_has(in, "stdio");
+	run->background = input_has(in, "background");
 	if ((r = add_each(run, in, "local", forward_spec_local, err)) < 0 ||
 		(r = add_each(run, in, "socks", forward_spec_socks, err)) < 0 ||
 		(r = add_each(run, in, "stdio", forward_spec_stdio, err)) < 0)
@@ -209,7 +213,36 @@ read_specs(struct forward_run *run, const struct input *in, struct hw_err *err)
 			"forward what? A port, -L PORT:HOST:PORT, -D PORT or --stdio HOST:PORT");
 	if (run->stdio && run->n_specs > 1)
 		return hw_err_set(err, HW_EUSAGE, "--stdio stands alone");
+	if (run->stdio && run->background)
+		return hw_err_set(err, HW_EUSAGE, "--stdio has no background");
 	return 0;
+}
+
+/* As it is shown, and as it is kept. */
+static const char *
+write_route(struct forward_run *run, const struct forward_spec *s)
+{
+	char near[FORWARD_SHOWN_MAX], far[FORWARD_SHOWN_MAX];
+
+	forward_spec_near(near, s);
+	forward_spec_far(far, s);
+	return arena_printf(run->client->arena, "%s -> %s", near, far);
+}
+
+static int
+enter_background(struct forward_run *run, struct hw_err *err)
+{
+	const char *routes[SPECS_MAX];
+	struct msg_background_forward what = {
+		.node = run->node,
+		.routes = {.v = routes, .n = run->n_specs},
+		.start_date = clock_wall(loop_clock(run->client->loop))
+	       };
+
+	for (size_t i = 0; i < run->n_specs; i++)
+		if ((routes[i] = write_route(run, &run->specs[i])) == NULL)
+			return hw_err_set(err, HW_ENOMEM, "out of memory");
+	return background_enter(run->name, &run->client->home, &what, err);
 }
 
 static void
@@ -261,9 +294,12 @@ static int
 wait_for_end(struct forward_run *run, struct hw_err *err)
 {
 	struct client *c = run->client;
+	int r;
 
 	if (!run->stdio)
 		print_ready(run);
+	if (run->background && (r = enter_background(run, err)) < 0)
+		return r;
 	run->timer = (struct loop_timer){.fn = on_live, .arg = run};
 	if (run->live)
 		on_live(run);
@@ -286,10 +322,12 @@ run_forward(struct client *c, const struct input *in, struct hw_err *err)
 	run->said = -SAY_EVERY;
 	if ((r = read_specs(run, in, err)) < 0)
 		goto out;
-	run->live = !run->stdio && !input_has(in, "quiet") && isatty(STDERR_FILENO) == 1;
+	run->live = !run->stdio && !run->background && !input_has(in, "quiet") &&
+		isatty(STDERR_FILENO) == 1;
 	if ((r = start(run, in, err)) == 0)
 		r = wait_for_end(run, err);
 out:
+	background_leave(run->name, &c->home);
 	forwarder_free(run->forwarder);
 	for (size_t i = 0; i < sizeof(run->signals) / sizeof(run->signals[0]); i++)
 		loop_signal_free(run->signals[i]);
@@ -301,9 +339,10 @@ static const struct option_row options[] = {
 	{"local",				     'L', "SPEC", "[BIND:]PORT:HOST:HOSTPORT; may be repeated"},
 	{"socks",				     'D', "[BIND:]PORT", "a SOCKS5 server; the node resolves names"},
 	{"stdio",					   0, "HOST:PORT", "stdin and stdout, as ssh's ProxyCommand wants it"},
-	{"reason",	   0, "TEXT", "why; kept with the session"},
-	{"quiet", 'q', NULL, "no live line of what goes through"},
-	{0				    },
+	{"background",    'f', NULL, "go on in the background once it is ready; see hawser forwards"},
+	{"reason", 0, "TEXT", "why; kept with the session"},
+	{"quiet",				     'q', NULL, "no live line of what goes through"},
+	{0			       },
 };
 
 const struct command cmd_forward = {

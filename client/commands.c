@@ -48,6 +48,8 @@ const struct command *const command_table[] = {
 	&cmd_shell,
 	&cmd_exec,
 	&cmd_forward,
+	&cmd_forwards_ls,
+	&cmd_forwards_kill,
 	&cmd_sessions_ls,
 	&cmd_sessions_show,
 	&cmd_sessions_kill,
@@ -123,7 +125,7 @@ commands_help(struct buf *out)
 		"  ls [SELECTOR...]          the nodes: names, globs, tag:Env=prod\n"
 		"  shell [USER@]NODE         a recorded shell\n"
 		"  exec [USER@]NODE -- CMD   a command: clean streams, its exit status\n"
-		"  forward NODE -L SPEC      ports, SOCKS or stdio to what a node reaches\n"
+		"  forward NODE -L SPEC      what a node reaches, on ports here; forwards ls\n"
 		"  sessions ls|show|kill     who did what, and does now\n"
 		"  replay SESSION            play a recording; audit export writes it to a file\n"
 		"  node show|tag|untag|rm    one node\n"

@@ -16,6 +16,7 @@ extern const struct command cmd_policy_put, cmd_policy_show, cmd_policy_ls, cmd_
 extern const struct command cmd_policy_attach, cmd_policy_detach, cmd_policy_test;
 extern const struct command cmd_policy_who_can;
 extern const struct command cmd_shell, cmd_exec, cmd_forward;
+extern const struct command cmd_forwards_ls, cmd_forwards_kill;
 extern const struct command cmd_sessions_ls, cmd_sessions_show, cmd_sessions_kill;
 extern const struct command cmd_replay, cmd_audit_export, cmd_api;
 

@@ -592,3 +592,48 @@ def test_the_machine_s_own_policy_holds_for_forwards(client, tmp_path, agents, s
     path.write_text("allow document AWS-StartPortForwardingSession\n")
     done = client.run("forward", "web-01", "--stdio", f"127.0.0.1:{server.port}", stdin="well")
     assert done.stdout == "well", done.stderr
+
+
+# --- in the background ----------------------------------------------------------------------------
+
+
+def test_a_forward_in_the_background_is_listed_and_ended(client, agent, servers):
+    server = servers()
+    assert "no forward runs" in client.run("forwards", "ls").stderr
+    done = client.run("forward", "web-01", "-L", to(server), "-f")
+    assert done.returncode == 0, done.stderr
+    port = int(re.match(r"127\.0\.0\.1:(\d+) -> ", done.stdout)[1])
+    (one,) = client.json("forwards", "ls")["Forwards"]
+    pid = one["Pid"]
+    try:
+        assert one["Forwards"] == [f"127.0.0.1:{port} -> 127.0.0.1:{server.port}"] and one["TargetName"] == "web-01"
+        (name,) = os.listdir(os.path.join(client.home, "forwards"))
+        assert os.stat(os.path.join(client.home, "forwards", name)).st_mode & 0o777 == 0o600
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as conn:
+            conn.sendall(b"x")
+            assert conn.recv(1) == b"x"
+        assert "no forward in the background" in client.fails("forwards", "kill", "1", code=1)
+        assert "kill which" in client.fails("forwards", "kill", code=2)
+    finally:
+        client.ok("forwards", "kill", str(pid))
+    assert client.json("forwards", "ls")["Forwards"] == []
+    assert os.listdir(os.path.join(client.home, "forwards")) == []
+    wait_until(lambda: not client.json("sessions", "ls", "--live")["Sessions"], "the session's end")
+
+
+def test_a_file_of_another_process_signals_nobody(client, agent):
+    folder = os.path.join(client.home, "forwards")
+    os.mkdir(folder, 0o700)
+    bystander = subprocess.Popen(["sleep", "60"])
+    try:
+        path = os.path.join(folder, f"{bystander.pid}.json")
+        with open(path, "w", encoding="utf-8") as f:
+            json.dump({"Pid": bystander.pid, "Ticks": 1, "TargetName": "web-01"}, f)
+        with open(os.path.join(folder, "7.json"), "w", encoding="utf-8") as f:
+            f.write("garbage")
+        client.ok("forwards", "kill", "--all")
+        assert bystander.poll() is None
+        assert os.listdir(folder) == []
+    finally:
+        bystander.kill()
+        bystander.wait()

@@ -71,6 +71,8 @@ SESSION_TEST(what_is_put_in_comes_out)
 
 	in.command = "uname -a";
 	snprintf(in.reason, sizeof(in.reason), "ticket 12");
+	snprintf(in.remote_host, sizeof(in.remote_host), "db.internal");
+	in.remote_port = 5432;
 	cr_assert(eq(int, session_insert(db, &in, "h", NOON + 60, err), 0));
 	cr_assert(eq(int, session_insert(db, &in, NULL, 0, err), HW_EEXISTS));
 	cr_assert(eq(int, session_get(db, s->arena, in.id, &out, err), 0));
@@ -78,6 +80,8 @@ SESSION_TEST(what_is_put_in_comes_out)
 	cr_assert(eq(int, out->status, SESSION_STATUS_CONNECTING));
 	cr_assert_str_eq(out->command, "uname -a");
 	cr_assert_str_eq(out->reason, "ticket 12");
+	cr_assert_str_eq(out->remote_host, "db.internal");
+	cr_assert(eq(int, out->remote_port, 5432));
 	cr_assert(out->start == NOON);
 	insert(db, "alice-00000000000000002", NOON, NULL);
 	cr_assert(eq(int, session_get(db, s->arena, "alice-00000000000000002", &out, err), 0));
