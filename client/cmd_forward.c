@@ -339,7 +339,7 @@ static const struct option_row options[] = {
 	{"local",				     'L', "SPEC", "[BIND:]PORT:HOST:HOSTPORT; may be repeated"},
 	{"socks",				     'D', "[BIND:]PORT", "a SOCKS5 server; the node resolves names"},
 	{"stdio",					   0, "HOST:PORT", "stdin and stdout, as ssh's ProxyCommand wants it"},
-	{"background",    'f', NULL, "go on in the background once it is ready; see hawser forwards"},
+	{"background",    'f', NULL, "go on in the background; see hawser forwards"},
 	{"reason", 0, "TEXT", "why; kept with the session"},
 	{"quiet",				     'q', NULL, "no live line of what goes through"},
 	{0			       },

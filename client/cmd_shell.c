@@ -108,7 +108,7 @@ on_action(void *arg, enum escape_action action)
 		shell_tell(sh, "detaching is not in this version; ~. ends the session");
 		break;
 	case ESCAPE_FORWARD:
-		shell_tell(sh, "forwards are not in this version");
+		shell_tell(sh, "a forward is a command of its own: hawser forward NODE -L SPEC");
 		break;
 	case ESCAPE_NONE:
 		break;

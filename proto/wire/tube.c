@@ -11,6 +11,9 @@
 #include "proto/base/file.h"
 #include "proto/base/loop.h"
 #include "proto/wire/channel.h"
+#include "proto/wire/writer.h"
+
+_Static_assert(TUBE_READ_MAX == WRITER_PIECE, "one frame");
 
 #define HOLD_MAX  (17 << 20) /* above every window that is granted */
 #define HOLD_KEEP (64 << 10) /* memory that stays while nothing is held */
