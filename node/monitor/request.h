@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define REQUEST_MAGIC	    UINT32_C(0x48574d51)
-#define REQUEST_VERSION	    2
+#define REQUEST_VERSION	    3
 #define REQUEST_COMMAND_MAX (128 * 1024)
 #define REQUEST_MAX	    (sizeof(struct monitor_request) + REQUEST_COMMAND_MAX)
 #define REQUEST_SNDBUF	    (256 * 1024) /* of the pair: one message must fit */
