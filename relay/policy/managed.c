@@ -35,7 +35,7 @@ const struct managed_policy managed_policies[] = {
 	 "    {\"Sid\": \"OwnRecordings\", \"Effect\": \"Allow\", \"Action\": \"hawser:GetRecording\",\n"
 	 "     \"Resource\": \"arn:aws:ssm:*:*:session/${aws:username}-*\"}")},
 	{"developer",
-	 "Sessions of one's own on nodes whose tag Team is that of the user.",
+	 "Sessions of one's own on nodes whose tag Team is that of the user; forwards to those nodes, not beyond.",
 	 POLICY(
 	 "    {\"Sid\": \"NodesOfTheTeam\", \"Effect\": \"Allow\",\n"
 	 "     \"Action\": [\"ssm:DescribeInstanceInformation\", \"ssm:GetConnectionStatus\", \"ssm:ListTagsForResource\",\n"
@@ -43,7 +43,10 @@ const struct managed_policy managed_policies[] = {
 	 "     \"Resource\": \"arn:aws:ssm:*:*:managed-instance/*\",\n"
 	 "     \"Condition\": {\"StringEquals\": {\"ssm:resourceTag/Team\": \"${aws:PrincipalTag/Team}\"}}},\n"
 	 "    {\"Sid\": \"Documents\", \"Effect\": \"Allow\", \"Action\": \"ssm:StartSession\",\n"
-	 "     \"Resource\": [\"arn:aws:ssm:*:*:document/SSM-SessionManagerRunShell\", \"arn:aws:ssm:*:*:document/AWS-Start*\"]},\n"
+	 "     \"Resource\": [\"arn:aws:ssm:*:*:document/SSM-SessionManagerRunShell\",\n"
+	 "                  \"arn:aws:ssm:*:*:document/AWS-StartInteractiveCommand\",\n"
+	 "                  \"arn:aws:ssm:*:*:document/AWS-StartNonInteractiveCommand\",\n"
+	 "                  \"arn:aws:ssm:*:*:document/AWS-StartPortForwardingSession\"]},\n"
 	 "    {\"Sid\": \"OwnSessions\", \"Effect\": \"Allow\",\n"
 	 "     \"Action\": [\"ssm:DescribeSessions\", \"ssm:TerminateSession\", \"hawser:GetRecording\"],\n"
 	 "     \"Resource\": \"arn:aws:ssm:*:*:session/${aws:username}-*\"}")},
@@ -58,7 +61,7 @@ const struct managed_policy managed_policies[] = {
 	 "    {\"Sid\": \"OpensNothing\", \"Effect\": \"Deny\",\n"
 	 "     \"Action\": [\"ssm:StartSession\", \"ssm:SendCommand\"], \"Resource\": \"*\"}")},
 	{"node-owner",
-	 "Sessions on nodes whose tag Owner is the user's name, and the end of any session there.",
+	 "Sessions on nodes whose tag Owner is the user's name, and the end of any there; forwards to them, not beyond.",
 	 POLICY(
 	 "    {\"Sid\": \"OwnNodes\", \"Effect\": \"Allow\",\n"
 	 "     \"Action\": [\"ssm:DescribeInstanceInformation\", \"ssm:GetConnectionStatus\", \"ssm:ListTagsForResource\",\n"
@@ -66,7 +69,10 @@ const struct managed_policy managed_policies[] = {
 	 "     \"Resource\": \"*\",\n"
 	 "     \"Condition\": {\"StringEquals\": {\"ssm:resourceTag/Owner\": \"${aws:username}\"}}},\n"
 	 "    {\"Sid\": \"Documents\", \"Effect\": \"Allow\", \"Action\": \"ssm:StartSession\",\n"
-	 "     \"Resource\": [\"arn:aws:ssm:*:*:document/SSM-SessionManagerRunShell\", \"arn:aws:ssm:*:*:document/AWS-Start*\"]},\n"
+	 "     \"Resource\": [\"arn:aws:ssm:*:*:document/SSM-SessionManagerRunShell\",\n"
+	 "                  \"arn:aws:ssm:*:*:document/AWS-StartInteractiveCommand\",\n"
+	 "                  \"arn:aws:ssm:*:*:document/AWS-StartNonInteractiveCommand\",\n"
+	 "                  \"arn:aws:ssm:*:*:document/AWS-StartPortForwardingSession\"]},\n"
 	 "    {\"Sid\": \"OwnSessions\", \"Effect\": \"Allow\",\n"
 	 "     \"Action\": [\"ssm:DescribeSessions\", \"ssm:TerminateSession\", \"hawser:GetRecording\"],\n"
 	 "     \"Resource\": \"arn:aws:ssm:*:*:session/${aws:username}-*\"}")},

@@ -67,6 +67,35 @@ Test(authorise, a_document_of_aws_is_named_with_the_account_or_without)
 	court_free(c);
 }
 
+Test(authorise, developers_forward_to_their_nodes_and_not_beyond)
+{
+	struct court *c = court_new();
+	const char *port = "5432", *host = "10.0.0.9";
+	struct msg_pair parameters[] = {
+		{"portNumber", {&port, 1}},
+		    {"host",	     {&host, 1}}
+	};
+	struct msg_start_session_request near = {
+		.target = COURT_IN,
+		.document_name = "AWS-StartPortForwardingSession",
+		.parameters = {parameters, 1}
+	     };
+	struct msg_start_session_request far = {
+		.target = COURT_IN,
+		.document_name = "AWS-StartPortForwardingSessionToRemoteHost",
+		.parameters = {parameters, 2}
+	     };
+
+	court_role(c, "developer");
+	court_ask(c, OP_start_session, &near);
+	cr_assert(eq(int, court_reached(c), 1), "%s", court_message(c));
+	cr_assert(eq(int, court_ask(c, OP_start_session, &far), HW_EDENIED));
+	court_role(c, "operator");
+	court_ask(c, OP_start_session, &far);
+	cr_assert(eq(int, court_reached(c), 2), "%s", court_message(c));
+	court_free(c);
+}
+
 Test(authorise, the_access_check_makes_a_document_that_must_be_named)
 {
 	struct court *c = court_new();
