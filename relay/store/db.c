@@ -411,19 +411,28 @@ bind_all(struct query *q, const char *types, va_list ap)
 	}
 }
 
+/* As query_step(); query_end() is due either way. */
+static int
+first_step(struct query *q, struct db *db, struct hw_err *err, const char *sql, const char *types,
+	va_list ap)
+{
+	int r = db_query(q, db, sql, err);
+
+	if (r < 0)
+		return r;
+	bind_all(q, types, ap);
+	return query_step(q, err);
+}
+
 int
 db_run(struct db *db, int64_t *changes, struct hw_err *err, const char *sql, const char *types, ...)
 {
 	struct query q;
 	va_list ap;
 
-	int r = db_query(&q, db, sql, err);
-	if (r < 0)
-		return r;
 	va_start(ap, types);
-	bind_all(&q, types, ap);
+	int r = first_step(&q, db, err, sql, types, ap);
 	va_end(ap);
-	r = query_step(&q, err);
 	hw_assert(r <= 0);
 	if (r == 0 && changes != NULL)
 		*changes = sqlite3_changes64(db->sql);
@@ -437,13 +446,9 @@ db_count(struct db *db, int64_t *ret, struct hw_err *err, const char *sql, const
 	struct query q;
 	va_list ap;
 
-	int r = db_query(&q, db, sql, err);
-	if (r < 0)
-		return r;
 	va_start(ap, types);
-	bind_all(&q, types, ap);
+	int r = first_step(&q, db, err, sql, types, ap);
 	va_end(ap);
-	r = query_step(&q, err);
 	hw_assert(r != 0);
 	if (r > 0)
 		*ret = query_int(&q, 0);
