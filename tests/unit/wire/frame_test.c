@@ -46,8 +46,8 @@ struct example {
 };
 
 static struct msg_resume_stream stands[] = {
-	{.stream = STREAM_OUT, .received = 4096, .kept_from = 0,	 .sent = 0 },
-	{.stream = STREAM_IN,  .received = 0,    .kept_from = 17, .sent = 42},
+	{.stream = STREAM_OUT, .received = 4096, .consumed = 4000, .limit = 69536},
+	{.stream = STREAM_IN,  .kept_from = 17,   .sent = 42	},
 };
 
 static const char *capabilities[] = {"exec"};
@@ -108,7 +108,7 @@ static const struct example examples[] = {
 		&(const struct msg_control){.type = CONTROL_PING,
 			.nonce = 99,
 			.time = TIME_OF_0_1}																		      },
-	{BODY(RESUME,							       1,																   resume,																		     .session_id = "alice-0123456789abcdef0",																		    .token = "secret",
+	{BODY(RESUME,							       1,																   resume,																		     .type = CHANNEL_TYPE_EXEC, .session_id = "alice-0123456789abcdef0",																		    .token = "secret",
 		.streams = {stands, 2})																			     },
 };
 #define EXAMPLES (sizeof(examples) / sizeof(examples[0]))
