@@ -2,10 +2,12 @@
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/queue.h>
 #include <sys/stat.h>
 
 #include <errno.h>
 #include <event2/event.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -32,7 +34,9 @@ struct loop {
 
 	struct loop_task *tasks, **tasks_end;
 	struct timers timers;
-	int64_t armed; /* when on_alarm will come; INT64_MAX when it will not */
+	LIST_HEAD(, loop_fd) fds; /* of a fake loop */
+	struct loop_fd *next_fd;  /* that is looked at */
+	int64_t armed;		  /* when on_alarm will come; INT64_MAX when it will not */
 
 	bool in_turn;
 	int64_t turn_start, lag;
@@ -270,7 +274,8 @@ struct loop_fd {
 	struct loop *loop;
 	void (*fn)(void *arg, int what);
 	void *arg;
-	struct event *event;
+	struct event *event; /* NULL on a fake loop */
+	LIST_ENTRY(loop_fd) entry;
 	int fd, want;
 	bool always; /* epoll refuses regular files and /dev/null; they are always ready */
 };
@@ -310,11 +315,15 @@ int
 loop_fd_new(struct loop_fd **ret, struct loop *l, int fd, void (*fn)(void *arg, int what),
 	void *arg)
 {
-	hw_assert(l->base != NULL);
 	struct loop_fd *f = calloc(1, sizeof(*f));
 	if (f == NULL)
 		return HW_ENOMEM;
 	*f = (struct loop_fd){.loop = l, .fn = fn, .arg = arg, .fd = fd};
+	if (l->fake != NULL) {
+		LIST_INSERT_HEAD(&l->fds, f, entry);
+		*ret = f;
+		return 0;
+	}
 	f->always = epoll_refuses(fd);
 	f->event = event_new(l->base, f->always ? -1 : fd, 0, on_fd, f);
 	if (f->event == NULL) {
@@ -343,6 +352,10 @@ loop_fd_want(struct loop_fd *f, int what)
 {
 	if (what == f->want)
 		return;
+	if (f->event == NULL) {
+		f->want = what;
+		return;
+	}
 	event_del(f->event);
 	f->want = what;
 	if (what == 0 || (!f->always && watch(f)))
@@ -359,8 +372,47 @@ loop_fd_free(struct loop_fd *f)
 {
 	if (f == NULL)
 		return;
-	event_free(f->event);
+	if (f->event == NULL) {
+		if (f->loop->next_fd == f)
+			f->loop->next_fd = LIST_NEXT(f, entry);
+		LIST_REMOVE(f, entry);
+	} else {
+		event_free(f->event);
+	}
 	free(f);
+}
+
+static bool
+look_at(struct loop_fd *f)
+{
+	short events = (f->want & LOOP_READ ? POLLIN : 0) | (f->want & LOOP_WRITE ? POLLOUT : 0);
+	struct pollfd p = {.fd = f->fd, .events = events};
+	int ready = f->want;
+
+	if (f->want == 0 || poll(&p, 1, 0) <= 0)
+		return false;
+	if ((p.revents & (POLLIN | POLLHUP | POLLERR)) == 0)
+		ready &= ~LOOP_READ;
+	if ((p.revents & (POLLOUT | POLLERR)) == 0)
+		ready &= ~LOOP_WRITE;
+	if (ready == 0)
+		return false;
+	f->fn(f->arg, ready); /* may free f */
+	return true;
+}
+
+/* A fake loop's turn: whether any was ready. */
+static bool
+run_fds(struct loop *l)
+{
+	struct loop_fd *f;
+	bool ran = false;
+
+	for (l->next_fd = LIST_FIRST(&l->fds); (f = l->next_fd) != NULL;) {
+		l->next_fd = LIST_NEXT(f, entry);
+		ran |= look_at(f);
+	}
+	return ran;
 }
 
 /* --- signals --------------------------------------------------------------------------------- */
@@ -544,6 +596,8 @@ loop_settle(struct loop *l)
 		ran = run_posts(l);
 		if (l->fake != NULL)
 			ran |= run_timers(l);
+		if (l->fake != NULL)
+			ran |= run_fds(l);
 		ran |= end_turn(l);
 	} while (ran);
 }

@@ -20,7 +20,8 @@ struct loop;
  * who forks and execs sets its default first, as an ignored signal stays so through exec. */
 int loop_new(struct loop **ret, struct hw_err *err);
 
-/* For tests: no descriptors, no signals; time moves only through loop_advance(). */
+/* For tests: no signals; time moves only through loop_advance(), and descriptors are looked at only
+ * where a turn is run. */
 struct loop *loop_new_fake(struct fake_clock *clock);
 
 /* Runs what was deferred or posted and is still waiting, then frees. Descriptors and signals are
@@ -67,7 +68,7 @@ struct loop_timer {
 void loop_timer_start(struct loop *l, struct loop_timer *t, int64_t usec);
 void loop_timer_stop(struct loop *l, struct loop_timer *t);
 
-/* --- descriptors and signals (not on a fake loop) --------------------------------------------- */
+/* --- descriptors, and signals (those not on a fake loop) -------------------------------------- */
 
 enum { LOOP_READ = 1, LOOP_WRITE = 2 };
 struct loop_fd;
@@ -87,8 +88,8 @@ void loop_signal_free(struct loop_signal *s); /* as loop_fd_free */
 
 /* --- for tests and metrics -------------------------------------------------------------------- */
 
-/* Runs what is posted and deferred, and on a fake loop what is due, until nothing is: for tests, and
- * for an owner that closes down and waits for what other threads posted at last. */
+/* Runs what is posted and deferred, and on a fake loop what is due, until nothing is: for tests,
+ * and for an owner that closes down and waits for what other threads posted at last. */
 void loop_settle(struct loop *l);
 /* Fake loops: settles, then moves the clock to each next timer within `usec`, settling again. */
 void loop_advance(struct loop *l, int64_t usec);

@@ -637,12 +637,27 @@ Test(loop, a_foreign_callback_that_enters_counts_and_may_defer)
 	loop_free(b.loop);
 }
 
-Test(loop_fake, has_no_descriptors, .signal = SIGABRT)
+/* It has no poller, and looks at them itself, in each turn. */
+Test(loop_fake, polls_its_descriptors)
 {
-	struct loop_fd *fd;
+	struct watch w = {.drain = true};
 	struct bench b;
 
 	bench_fake(&b);
 	cr_assert(zero(ptr, loop_base(b.loop)));
-	loop_fd_new(&fd, b.loop, 0, on_watch, NULL);
+	cr_assert(zero(int, socketpair(AF_UNIX, SOCK_STREAM, 0, w.pair)));
+	cr_assert(zero(int, loop_fd_new(&w.fd, b.loop, w.pair[0], on_watch, &w)));
+	loop_fd_want(w.fd, LOOP_READ);
+	loop_settle(b.loop);
+	cr_assert(zero(int, w.calls));
+	cr_assert(eq(int, (int)write(w.pair[1], "x", 1), 1));
+	loop_settle(b.loop);
+	cr_assert(eq(int, w.calls, 1));
+	cr_assert(eq(int, w.what, LOOP_READ));
+	loop_fd_want(w.fd, 0);
+	cr_assert(eq(int, (int)write(w.pair[1], "x", 1), 1));
+	loop_settle(b.loop);
+	cr_assert(eq(int, w.calls, 1));
+	watch_fini(&w);
+	loop_free(b.loop);
 }
