@@ -9,9 +9,9 @@
 /* --- life ------------------------------------------------------------------------------------ */
 
 struct channel *
-channel_new(struct link *l, uint32_t id, const struct msg_open *open)
+channel_new(struct link *l, uint32_t id, int type)
 {
-	const struct channel_row *row = channel_row(open->type);
+	const struct channel_row *row = channel_row(type);
 	struct channel *ch = calloc(1, sizeof(*ch));
 
 	if (ch == NULL || id_table_add(&l->channels, id, ch) < 0) {
@@ -19,10 +19,12 @@ channel_new(struct link *l, uint32_t id, const struct msg_open *open)
 		return NULL;
 	}
 	ch->link = l;
+	ch->loop = l->loop;
 	ch->id = id;
-	ch->type = open->type;
+	ch->type = type;
 	ch->interactive = row->class == CLASS_INTERACTIVE;
 	ch->ahead = row->ahead;
+	ch->recorded = row->recorded;
 	buf_init(&ch->later, FRAME_BODY_MAX);
 	for (uint8_t i = 0; i < STREAMS; i++)
 		outflow_init(&ch->out[i].flow, id, i, ch->interactive);
@@ -35,19 +37,20 @@ channel_new(struct link *l, uint32_t id, const struct msg_open *open)
 void
 channel_set_state(struct channel *ch, enum channel_state to)
 {
-	hw_assert(to > ch->state);
+	hw_assert(to > ch->state || ch->state == CHANNEL_PARKED);
 	ch->state = to;
 }
 
-void
-channel_bury(struct channel *ch)
+static void
+bury(struct channel *ch)
 {
 	struct link *l = ch->link;
 
 	channel_set_state(ch, CHANNEL_GONE);
-	id_table_remove(&l->channels, ch->id);
-	for (int i = 0; i < STREAMS; i++)
+	for (int i = 0; i < STREAMS; i++) {
 		outflow_drop(&l->writer, &ch->out[i].flow);
+		window_close(&ch->in[i].window, &l->windows);
+	}
 	if (ch->owes)
 		TAILQ_REMOVE(&l->owing, ch, owing);
 	ch->owes = false;
@@ -58,29 +61,59 @@ channel_bury(struct channel *ch)
 }
 
 void
+channel_bury(struct channel *ch)
+{
+	id_table_remove(&ch->link->channels, ch->id);
+	bury(ch);
+}
+
+void
+channel_bury_replaced(struct channel *ch, struct channel *by)
+{
+	id_table_replace(&ch->link->channels, ch->id, by);
+	bury(ch);
+}
+
+void
+channel_free(struct channel *ch)
+{
+	buf_fini(&ch->later);
+	free(ch->peer);
+	free(ch);
+}
+
+void
 channel_free_buried(struct link *l)
 {
 	struct channel *ch;
 
 	while ((ch = SLIST_FIRST(&l->buried)) != NULL) {
 		SLIST_REMOVE_HEAD(&l->buried, buried);
-		buf_fini(&ch->later);
-		free(ch);
+		channel_free(ch);
 	}
+}
+
+static int64_t
+now(const struct channel *ch)
+{
+	return clock_mono(loop_clock(ch->loop));
 }
 
 static void
 grant(struct channel *ch, int64_t window)
 {
 	ch->window = (uint32_t)window;
-	for (int i = 0; i < STREAMS; i++)
+	for (int i = 0; i < STREAMS; i++) {
 		ch->in[i].limit = ch->window;
+		window_init(&ch->in[i].window, ch->window, now(ch));
+	}
 }
 
 static bool
 goes_ahead(const struct channel *ch, int stream)
 {
-	return ch->state == CHANNEL_OPENING && stream == STREAM_IN && ch->ahead > 0;
+	return ch->state == CHANNEL_OPENING && !ch->resuming && stream == STREAM_IN &&
+		ch->ahead > 0;
 }
 
 int
@@ -97,7 +130,7 @@ channel_open(struct channel **ret, struct link *l, const struct msg_open *open,
 			LINK_CHANNELS_MAX);
 	if (channel_row(open->type) == NULL)
 		return hw_err_set(err, HW_EVALIDATION, "there is no channel type %d", open->type);
-	struct channel *ch = channel_new(l, l->last_channel + 1, open);
+	struct channel *ch = channel_new(l, l->last_channel + 1, open->type);
 	if (ch == NULL)
 		return hw_err_set(err, HW_ENOMEM, "no memory for a channel");
 	ch->events = events;
@@ -142,20 +175,20 @@ send_end(struct channel *ch, struct sender *s)
 }
 
 /* A stream's END goes when its bytes have. */
-static void
-send_ends(struct channel *ch)
+void
+channel_send_ends(struct channel *ch)
 {
 	for (int i = 0; i < STREAMS; i++) {
 		struct sender *s = &ch->out[i];
 		if (ch->state < CHANNEL_OPEN && !goes_ahead(ch, i))
 			continue;
-		if (s->ended && !s->end_sent && s->flow.queued == 0)
+		if (s->ended && !s->end_sent && s->flow.given == s->flow.sent)
 			send_end(ch, s);
 	}
 }
 
-static void
-send_later(struct channel *ch)
+void
+channel_send_later(struct channel *ch)
 {
 	link_send_encoded(ch->link, buf_data(&ch->later), ch->later.len);
 	buf_fini(&ch->later);
@@ -165,8 +198,8 @@ void
 channel_opened(struct channel *ch)
 {
 	channel_set_state(ch, CHANNEL_OPEN);
-	send_later(ch);
-	send_ends(ch);
+	channel_send_later(ch);
+	channel_send_ends(ch);
 }
 
 void
@@ -235,15 +268,41 @@ channel_send_credit(struct link *l)
 		send_credit_of(ch);
 }
 
+/* Of one that is not open, it is owed from then on. */
 static void
 owe_credit(struct channel *ch, struct inflow *in)
 {
 	in->owes = true;
-	if (ch->owes)
+	if (ch->owes || ch->state != CHANNEL_OPEN)
 		return;
 	ch->owes = true;
 	TAILQ_INSERT_TAIL(&ch->link->owing, ch, owing);
 	link_at_turn_end(ch->link);
+}
+
+void
+channel_owe_credit(struct channel *ch)
+{
+	for (int i = 0; i < STREAMS; i++)
+		if (ch->in[i].owes)
+			owe_credit(ch, &ch->in[i]);
+}
+
+void
+channel_owe_last(struct channel *ch, int stream)
+{
+	struct inflow *in = &ch->in[stream];
+
+	if (in->consumed > in->told && in->consumed == in->received)
+		owe_credit(ch, in);
+}
+
+/* Consumption that cannot be told yet. What was not shown is never told together with what was. */
+static void
+count_consumed(struct inflow *in, uint64_t consumed, int echo)
+{
+	in->echo = in->consumed > in->told && in->echo != echo ? ECHO_UNKNOWN : echo;
+	in->consumed = consumed;
 }
 
 /* One CREDIT tells one echo: what was consumed under another one goes first. */
@@ -254,14 +313,42 @@ consume_until(struct channel *ch, int stream, uint64_t consumed, int echo)
 
 	if (consumed == in->consumed)
 		return;
-	if (in->consumed > in->told && in->echo != echo)
-		send_credit(ch, stream);
-	in->consumed = consumed;
-	in->echo = echo;
+	if (ch->state != CHANNEL_OPEN) {
+		count_consumed(in, consumed, echo);
+	} else {
+		if (in->consumed > in->told && in->echo != echo)
+			send_credit(ch, stream);
+		in->consumed = consumed;
+		in->echo = echo;
+	}
 	owe_credit(ch, in);
 }
 
-/* What was typed is told at once: whether it was shown decides what its recording tells. Of output,
+/* Whether credit counts: while it has no link, or RESUME is not answered, it is told later. */
+static bool
+takes_credit(const struct channel *ch)
+{
+	return ch->state == CHANNEL_OPEN || ch->state == CHANNEL_PARKED ||
+		(ch->state == CHANNEL_OPENING && ch->resuming);
+}
+
+/* How far the sender may go then: told when it has grown by a quarter window. Windows of what is
+ * recorded stay as they are, since who records consumes for others. */
+static uint64_t
+limit_after(struct channel *ch, struct inflow *in, uint64_t consumed)
+{
+	uint64_t size = ch->recorded ? ch->window : in->window.size;
+
+	if (consumed + size <= in->limit || consumed + size - in->limit < size / 4)
+		return in->limit;
+	if (ch->recorded || ch->link == NULL)
+		return consumed + size;
+	in->window.limit = in->limit;
+	return window_move(&in->window, &ch->link->windows, consumed, in->received - consumed,
+		now(ch));
+}
+
+/* What was typed is told at once: whether it was shown decides what its recording tells. Elsewhere
  * consumed is only an acknowledgement, and travels with the limit. */
 void
 channel_consume(struct channel *ch, int stream, size_t n, int echo)
@@ -269,12 +356,13 @@ channel_consume(struct channel *ch, int stream, size_t n, int echo)
 	struct inflow *in = &ch->in[stream];
 
 	hw_assert(n <= in->received - in->consumed);
-	if (ch->state != CHANNEL_OPEN || n == 0)
+	if (!takes_credit(ch) || n == 0)
 		return;
-	uint64_t consumed = in->consumed + n, limit = consumed + ch->window;
-	bool grows = limit > in->limit && limit - in->limit >= ch->window / 4;
-	if (stream != STREAM_IN && !grows) {
+	uint64_t consumed = in->consumed + n, limit = limit_after(ch, in, consumed);
+	bool grows = limit > in->limit, last = in->ended && consumed == in->received;
+	if ((stream != STREAM_IN || !ch->recorded) && !grows && !last) {
 		in->consumed = consumed;
+		in->echo = echo;
 		return;
 	}
 	consume_until(ch, stream, consumed, echo);
@@ -287,14 +375,14 @@ channel_credit(struct channel *ch, int stream, uint64_t consumed, uint64_t limit
 {
 	struct inflow *in = &ch->in[stream];
 
-	if (ch->state != CHANNEL_OPEN)
-		return;
 	if (consumed > in->received)
 		consumed = in->received;
-	if (consumed > in->consumed)
-		consume_until(ch, stream, consumed, echo);
 	if (limit > OFFSET_MAX)
 		limit = OFFSET_MAX;
+	if (!takes_credit(ch))
+		return;
+	if (consumed > in->consumed)
+		consume_until(ch, stream, consumed, echo);
 	if (limit > in->limit) {
 		in->limit = limit;
 		owe_credit(ch, in);
@@ -305,6 +393,12 @@ uint64_t
 channel_received(const struct channel *ch, int stream)
 {
 	return ch->in[stream].received;
+}
+
+bool
+channel_is_cut(const struct channel *ch)
+{
+	return !link_is_up(ch->link);
 }
 
 uint32_t
@@ -340,8 +434,8 @@ queued_in_all(const struct channel *ch)
 static void
 finish(struct channel *ch)
 {
-	send_ends(ch);
-	send_later(ch);
+	channel_send_ends(ch);
+	channel_send_later(ch);
 	channel_bury(ch);
 }
 
@@ -366,6 +460,10 @@ channel_close(struct channel *ch, const struct msg_close *close)
 {
 	bool flush = close->code == NULL || close->code[0] == '\0';
 
+	if (ch->state == CHANNEL_PARKED) {
+		channel_drop_parked(ch);
+		return;
+	}
 	if (ch->state == CHANNEL_OFFERED) {
 		channel_reject(ch, flush ? HW_ECLOSED : hw_code_from_name(close->code),
 			close->message);
@@ -408,6 +506,10 @@ channel_end_all(struct link *l, int code, const char *why, bool flush)
 			i++;
 			continue;
 		}
+		if (code == HW_EUNAVAILABLE && channel_parks(ch)) {
+			channel_park(ch, code, why);
+			continue;
+		}
 		channel_bury(ch);
 		if (events != NULL && events->on_close != NULL)
 			events->on_close(ch->arg, ch, code, &close);
@@ -439,15 +541,18 @@ queue_room(const struct channel *ch, const struct sender *s)
 	return smaller(room, left(limits->all, limits->queued));
 }
 
-/* How far the peer lets us go. */
+/* How far the peer lets us go, and what we may have to send again lets us. */
 static size_t
 peer_room(const struct channel *ch, int stream)
 {
 	const struct sender *s = &ch->out[stream];
-	uint64_t sent = s->flow.given + s->flow.queued;
 	bool open = ch->state == CHANNEL_OPEN || goes_ahead(ch, stream);
+	uint64_t until = s->limit;
 
-	return open && !s->ended ? (size_t)(s->limit - sent) : 0;
+	if (ch->keeps && until > s->acked + ch->kept_max)
+		until = s->acked +
+			ch->kept_max; /* a peer may allow any number, and consume nothing */
+	return open && !s->ended && until > s->flow.sent ? (size_t)(until - s->flow.sent) : 0;
 }
 
 static bool
@@ -465,14 +570,26 @@ starve(struct channel *ch, struct sender *s)
 		ch->link->crowded = true;
 }
 
+void
+channel_ask_drained(struct channel *ch, int stream)
+{
+	if (ch->link != NULL)
+		starve(ch, &ch->out[stream]);
+}
+
 size_t
 channel_room(struct channel *ch, int stream)
 {
 	struct sender *s = &ch->out[stream];
-	size_t allowed = peer_room(ch, stream), room = queue_room(ch, s);
 
+	if (ch->link == NULL) {
+		s->refused = true;
+		return 0;
+	}
+	size_t allowed = peer_room(ch, stream), room = queue_room(ch, s);
 	if (room < allowed)
 		starve(ch, s);
+	s->refused |= room == 0 || allowed == 0;
 	return smaller(room, allowed);
 }
 
@@ -481,9 +598,13 @@ channel_write(struct channel *ch, int stream, const void *p, size_t n)
 {
 	struct sender *s = &ch->out[stream];
 	struct link *l = ch->link;
+
+	if (l == NULL)
+		return channel_room(ch, stream);
 	size_t wanted = smaller(n, peer_room(ch, stream));
 	size_t room = smaller(wanted, queue_room(ch, s));
 
+	s->refused |= room < n;
 	if (room == 0 && wanted == 0)
 		return 0;
 	size_t done = outflow_write(&l->writer, &s->flow, p, room);
@@ -499,7 +620,7 @@ channel_write(struct channel *ch, int stream, const void *p, size_t n)
 void
 channel_discard(struct channel *ch, int stream)
 {
-	outflow_drop(&ch->link->writer, &ch->out[stream].flow);
+	outflow_drop(ch->link != NULL ? &ch->link->writer : NULL, &ch->out[stream].flow);
 }
 
 void
@@ -507,7 +628,7 @@ channel_end(struct channel *ch, int stream)
 {
 	ch->out[stream].ended = true;
 	if (ch->state <= CHANNEL_OPEN)
-		send_ends(ch);
+		channel_send_ends(ch);
 }
 
 void
@@ -525,14 +646,30 @@ tell_room(struct channel *ch, int stream)
 	struct sender *s = &ch->out[stream];
 	struct link *l = ch->link;
 
-	if (!s->starved || (ch->state != CHANNEL_OPEN && !goes_ahead(ch, stream)) ||
-		is_crowded(l) || s->flow.queued >= l->limits->stream / 2)
+	if (!s->starved || (ch->state != CHANNEL_OPEN && !goes_ahead(ch, stream)))
+		return;
+	if (is_crowded(l)) {
+		l->crowded = true; /* by others, perhaps: it will not hear of them by itself */
+		return;
+	}
+	if (s->flow.queued >= l->limits->stream / 2)
 		return;
 	s->starved = false;
 	if (ch->events != NULL && ch->events->on_drained != NULL)
 		ch->events->on_drained(ch->arg, ch, stream);
 }
 
+/* Owners may do anything when they are told of room: each look is only at what is still there. */
+void
+channel_tell_all_room(struct channel *ch)
+{
+	const struct link *l = ch->link;
+
+	for (int i = 0; i < STREAMS && l != NULL && ch->link == l; i++)
+		tell_room(ch, i);
+}
+
+/* In turn: each time it goes on behind the one whose bytes made the queues full again. */
 void
 channel_look_for_room(struct link *l)
 {
@@ -541,9 +678,17 @@ channel_look_for_room(struct link *l)
 	if (!l->crowded || is_crowded(l))
 		return;
 	l->crowded = false;
-	for (uint32_t id = 0; (ch = id_table_after(&l->channels, id)) != NULL; id = ch->id)
-		for (int stream = 0; stream < STREAMS; stream++)
-			tell_room(ch, stream);
+	for (size_t n = l->channels.count; n > 0; n--) {
+		ch = id_table_after(&l->channels, l->woken);
+		if (ch == NULL && (ch = id_table_after(&l->channels, 0)) == NULL)
+			return;
+		l->woken = ch->id;
+		channel_tell_all_room(ch);
+		if (is_crowded(l)) {
+			l->crowded = true; /* those after it were refused too, and wait */
+			return;
+		}
+	}
 }
 
 void
@@ -556,16 +701,17 @@ channel_bytes_went(struct link *l, const struct outflow *flow)
 		if (queued_in_all(ch) == 0)
 			finish(ch);
 	} else {
-		send_ends(ch);
-		tell_room(ch, flow->stream);
+		channel_send_ends(ch);
 	}
-	channel_look_for_room(l);
+	channel_look_for_room(l); /* those who wait come before the one that just had its turn */
+	if (ch->link == l)	  /* their owners may have done anything */
+		tell_room(ch, flow->stream);
 }
 
 uint64_t
 channel_sent(const struct channel *ch, int stream)
 {
-	return ch->out[stream].flow.given + ch->out[stream].flow.queued;
+	return ch->out[stream].flow.sent;
 }
 
 uint64_t

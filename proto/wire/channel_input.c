@@ -62,6 +62,7 @@ take_end(const struct taken *t)
 		return broken(t, "stream %d stands at %" PRIu64 ", and cannot end at %" PRIu64,
 			f->stream, in->received, f->offset);
 	in->ended = true;
+	channel_owe_last(t->ch, f->stream);
 	if (t->ch->events->on_end != NULL)
 		t->ch->events->on_end(t->ch->arg, t->ch, f->stream, f->offset);
 	return 0;
@@ -80,6 +81,12 @@ take_credit(const struct taken *t)
 			f->stream, f->offset, s->flow.given);
 	s->acked = f->offset;
 	s->limit = f->limit;
+	if (t->ch->keeps)
+		outflow_acked(&t->ch->link->writer, &s->flow, s->acked);
+	if (s->flow.given + s->flow.queued < s->flow.sent) {
+		outflow_let_go(&t->ch->link->writer, &s->flow, s->limit);
+		link_want_write(t->ch->link);
+	}
 	if (t->ch->events->on_credit != NULL)
 		t->ch->events->on_credit(t->ch->arg, t->ch, f->stream, f->offset, f->limit,
 			f->echo);
@@ -115,9 +122,15 @@ take_close(const struct taken *t)
 	if ((r = link_decode(&body, &arena, MSG_ROW(close), t->f, t->err)) < 0)
 		return r;
 	close = body;
+	int code = code_or(close->code, HW_OK);
+	if (code == HW_EINTERRUPTED && channel_parks(t->ch)) {
+		channel_park(t->ch, code, text_or(close->message, hw_code_meaning(code)));
+		arena_free(arena);
+		return 0;
+	}
 	channel_bury(t->ch);
 	if (events != NULL && events->on_close != NULL)
-		events->on_close(t->ch->arg, t->ch, code_or(close->code, HW_OK), close);
+		events->on_close(t->ch->arg, t->ch, code, close);
 	arena_free(arena);
 	return 0;
 }
@@ -179,7 +192,7 @@ static const struct {
 static bool
 comes_ahead(const struct taken *t)
 {
-	return t->ch->state == CHANNEL_OFFERED && t->ch->ahead > 0 &&
+	return t->ch->state == CHANNEL_OFFERED && !t->ch->resuming && t->ch->ahead > 0 &&
 		(t->f->kind == FRAME_DATA || t->f->kind == FRAME_END) && t->f->stream == STREAM_IN;
 }
 
@@ -192,6 +205,8 @@ check_state(const struct taken *t)
 		return 0; /* who asked may take it back */
 	if (comes_ahead(t))
 		return 0;
+	if (t->f->kind == FRAME_ACCEPT && t->ch->resuming)
+		return broken(t, "it answers no OPEN");
 	if (state != kinds[t->f->kind].state)
 		return broken(t,
 			state == CHANNEL_OPEN ? "the channel is open already"
@@ -234,7 +249,7 @@ offer(struct link *l, const struct frame *f, const struct msg_open *open)
 		refuse(l, f, HW_EVALIDATION, "Type: channels of this type are not served");
 		return;
 	}
-	struct channel *ch = channel_new(l, f->channel, open);
+	struct channel *ch = channel_new(l, f->channel, open->type);
 	if (ch == NULL) {
 		refuse(l, f, HW_ENOMEM, NULL);
 		return;
@@ -282,6 +297,8 @@ channel_input(struct link *l, const struct frame *f, struct hw_err *err)
 
 	if (f->kind == FRAME_OPEN)
 		return take_open(l, f, err);
+	if (f->kind == FRAME_RESUME)
+		return channel_take_resume(l, f, err);
 	if (t.ch != NULL)
 		return take(&t);
 	if (f->channel > l->last_channel)

@@ -53,6 +53,15 @@ id_table_after(const struct id_table *t, uint64_t id)
 	return at < t->count ? t->slots[at].value : NULL;
 }
 
+void
+id_table_replace(struct id_table *t, uint64_t id, void *value)
+{
+	size_t at = place_of(t, id);
+
+	hw_assert(at < t->count && t->slots[at].id == id);
+	t->slots[at].value = value;
+}
+
 void *
 id_table_remove(struct id_table *t, uint64_t id)
 {

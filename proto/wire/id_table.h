@@ -19,7 +19,9 @@ struct id_table {
 /* `id` is above all that are in. HW_ENOMEM otherwise changes nothing. */
 int id_table_add(struct id_table *t, uint64_t id, void *value);
 void *id_table_find(const struct id_table *t, uint64_t id); /* NULL when it is not in */
-void *id_table_remove(struct id_table *t, uint64_t id);	    /* likewise */
+/* Puts another value in the place of one that is in. */
+void id_table_replace(struct id_table *t, uint64_t id, void *value);
+void *id_table_remove(struct id_table *t, uint64_t id); /* likewise */
 /* The one with the lowest id above `id`, or NULL: to walk a table that changes on the way. */
 void *id_table_after(const struct id_table *t, uint64_t id);
 

@@ -165,6 +165,8 @@ link_writable(struct link *l, size_t *n, bool *more)
 	uint8_t *message = writer_next(&l->writer, n, &from);
 	if (from != NULL)
 		channel_bytes_went(l, from);
+	if (from != NULL && message == NULL)
+		link_break(l, HW_ENOMEM, "no memory for what is to be sent");
 	l->limits->bytes_out += *n;
 	l->asked = *more = has_more(l);
 	if (message != NULL || !*more)
@@ -213,6 +215,8 @@ keep_own_limits(struct link *l)
 	l->own_limits.channels = l->channels.count;
 	l->limits->queued -= queued;
 	l->limits->channels -= l->channels.count;
+	l->limits->windows.taken -= l->windows.taken;
+	l->windows.parent = NULL;
 	l->limits = l->writer.limits = &l->own_limits;
 }
 
@@ -265,7 +269,7 @@ link_close(struct link *l, int code, const char *why)
 	if (!was_live)
 		return;
 	linger(l, orderly ? HW_ECLOSED : code, why);
-	stop_traffic(l, HW_ECLOSED, why, orderly);
+	stop_traffic(l, code == HW_EUNAVAILABLE ? code : HW_ECLOSED, why, orderly);
 	keep_own_limits(l);
 }
 
@@ -500,8 +504,6 @@ take_frame(struct link *l, const struct frame *f, struct hw_err *err)
 	switch (f->kind) {
 	case FRAME_HELLO:
 		return hw_err_set(err, HW_EPROTO, "a second HELLO");
-	case FRAME_RESUME:
-		return hw_err_set(err, HW_EPROTO, "RESUME was not agreed on");
 	case FRAME_REQUEST:
 		return link_take_request(l, f, err);
 	case FRAME_RESPONSE:
@@ -586,6 +588,7 @@ alloc(const struct link_config *config)
 	l->want_role = config->peer_role;
 	l->own_limits = (struct link_limits)LINK_LIMITS_DEFAULT;
 	l->limits = config->limits != NULL ? config->limits : &l->own_limits;
+	l->windows = (struct window_pool){.max = LINK_WINDOWS_MAX, .parent = &l->limits->windows};
 	l->turn_end = (struct loop_task){.fn = on_turn_end, .arg = l};
 	l->timer = (struct loop_timer){.fn = on_timer, .arg = l};
 	TAILQ_INIT(&l->owing);
@@ -632,6 +635,18 @@ size_t
 link_channels(const struct link *l)
 {
 	return l->channels.count;
+}
+
+bool
+link_is_interactive(const struct link *l)
+{
+	return l->writer.interactive > 0;
+}
+
+struct window_pool *
+link_windows(struct link *l)
+{
+	return &l->windows;
 }
 
 int
@@ -683,10 +698,11 @@ link_sweep(struct link *l)
 	if (l->state != LINK_UP)
 		return;
 	if (is_dead(l)) {
-		link_break(l, HW_ETIMEOUT, "nothing was heard from the peer for 29 seconds");
+		link_break(l, HW_ETIMEOUT, "nothing was heard from the peer for 28 seconds");
 		return;
 	}
 	if (now(l) - l->pinged >= LINK_PING_EVERY)
 		ping(l);
+	writer_sweep(&l->writer);
 	channel_look_for_room(l);
 }

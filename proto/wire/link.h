@@ -15,6 +15,7 @@
 #include "proto/base/log.h"
 #include "proto/base/loop.h"
 #include "proto/schema/schema.h"
+#include "proto/wire/window.h"
 
 struct link;
 struct channel;
@@ -63,6 +64,10 @@ struct link_events {
 	 * channel_reject(), now or later, after channel_attach(). NULL when this side takes none:
 	 * then an OPEN is a protocol error. */
 	void (*on_open)(void *arg, struct link *l, struct channel *ch, const struct msg_open *open);
+	/* The same for a channel that the peer takes up again: channel_rejoin(),
+	 * channel_accept_resumed() or channel_reject(), now or later. NULL: all are rejected. */
+	void (*on_resume)(void *arg, struct link *l, struct channel *ch,
+		const struct msg_resume *resume);
 	/* The relay's clock, from HELLO and pongs (microseconds since 1970). May be NULL. */
 	void (*on_peer_time)(void *arg, int64_t wall);
 	/* CONTROL on channel 0 that is neither ping nor pong. May be NULL. */
@@ -89,29 +94,39 @@ struct link_limits {
 	size_t stream, link, all; /* bytes: 1 MiB, 16 MiB, 256 MiB by default */
 	size_t queued;		  /* now, over all links */
 	uint64_t bytes_in, bytes_out, links, channels; /* counters for the metrics */
+	struct window_pool windows; /* what windows take beyond where they began, over all links */
 };
-#define LINK_LIMITS_DEFAULT                                           \
-	{                                                             \
-		.stream = 1 << 20, .link = 16 << 20, .all = 256 << 20 \
+#define LINK_LIMITS_DEFAULT                                                         \
+	{                                                                           \
+		.stream = 1 << 20, .link = 16 << 20, .all = 256 << 20, .windows = { \
+			.max = 256 << 20                                            \
+		}                                                                   \
 	}
+/* And those of one link, of that. */
+#define LINK_WINDOWS_MAX (64 << 20)
 
 #define LINK_PING_EVERY	  (20 * USEC_PER_SEC)
-#define LINK_DEAD_AFTER	  (29 * USEC_PER_SEC) /* nothing heard: the peer is dead */
+#define LINK_DEAD_AFTER	  (28 * USEC_PER_SEC) /* nothing heard: the peer is dead */
 #define LINK_HELLO_WITHIN (10 * USEC_PER_SEC)
 
 /* Sends HELLO. NULL only without memory. */
 struct link *link_new(const struct link_config *config);
 
-/* Ends it: channels get on_close(HW_ECLOSED), no on_down; the owner hears no more of it, and l is
- * dead. `code` and `why` reach the peer as a CLOSE on channel 0 where it still listens: only after
- * that, or two seconds later, is the transport's close called. With HW_ECLOSED, or 0, what was sent
- * before goes first: control frames, and the bytes of channels that were closed in order. */
+/* Ends it: channels get on_close(HW_ECLOSED), or with HW_EUNAVAILABLE what a lost link gives them,
+ * no on_down; the owner hears no more of it, and l is dead. `code` and `why` reach the peer as a
+ * CLOSE on channel 0 where it still listens: only after that, or two seconds later, is the
+ * transport's close called. With HW_ECLOSED, or 0, what was sent before goes first: control frames,
+ * and the bytes of channels that were closed in order. */
 void link_close(struct link *l, int code, const char *why);
 
 bool link_is_up(const struct link *l);
 const char *link_peer_id(const struct link *l); /* NULL before HELLO */
 size_t link_channels(const struct link *l);	/* that are open or opening; 4,096 at most */
+bool link_is_interactive(const struct link *l); /* one of them is somebody's terminal */
 int link_version(const struct link *l);
+/* What the windows of streams that end at this link take from; for a program that passes credit
+ * on. Good until the link's channels have had on_close. */
+struct window_pool *link_windows(struct link *l);
 void *link_arg(const struct link *l);
 void link_set_arg(struct link *l, void *arg);
 

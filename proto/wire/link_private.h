@@ -12,6 +12,7 @@
 
 #define LINK_CHANNELS_MAX 4096
 #define LINK_CALLS_MAX	  1024
+#define CHANNEL_KEPT_MAX  (16 << 20)	     /* bytes of a stream: the largest window there is */
 #define LINK_LINGER	  (2 * USEC_PER_SEC) /* how long the last words may take */
 #define LINK_PONG_WITHIN  (8 * USEC_PER_SEC)
 
@@ -46,6 +47,7 @@ struct link {
 	struct id_table channels;
 	uint32_t last_channel;	     /* highest id that was ever opened */
 	bool crowded;		     /* the queues of all streams refused some stream room */
+	uint32_t woken;		     /* who was told last that there is some */
 	struct channel_list owing;   /* channels that will send CREDIT at the end of the turn */
 	struct channel_slist buried; /* gone; their memory goes at the end of the turn */
 
@@ -59,6 +61,7 @@ struct link {
 	struct loop_task turn_end;
 	struct loop_timer timer; /* HELLO's deadline, later that of the last words */
 	struct link_limits *limits, own_limits;
+	struct window_pool windows; /* of the streams that end here */
 };
 
 /* --- link.c
@@ -116,14 +119,16 @@ enum channel_state {
 	CHANNEL_OFFERED, /* the peer's, not answered */
 	CHANNEL_OPEN,
 	CHANNEL_FLUSHING, /* closed by its owner; queued bytes go before CLOSE does */
+	CHANNEL_PARKED,	  /* kept, and without a link */
 	CHANNEL_GONE,
 };
 
 /* A stream that we receive. */
 struct inflow {
 	uint64_t received, consumed, limit;
-	uint64_t told; /* the consumed that the peer knows */
-	int echo;      /* of the bytes from there to consumed */
+	uint64_t told;	      /* the consumed that the peer knows */
+	int echo;	      /* of the bytes from there to consumed */
+	struct window window; /* where it may grow */
 	bool ended;
 	bool owes; /* a CREDIT is due */
 };
@@ -133,11 +138,15 @@ struct sender {
 	struct outflow flow;
 	uint64_t limit, acked;
 	bool ended, end_sent;
+	bool jumped;  /* what is before kept_from is not sent any more */
 	bool starved; /* the owner was refused room that the peer would have given */
+	bool refused; /* it was, for whatever reason, since the channel was taken up last */
 };
 
 struct channel {
-	struct link *link;
+	struct link *link; /* NULL while it is parked */
+	struct loop *loop;
+	struct loop_task end; /* of one that was closed while it was parked: frees it */
 	const struct channel_events *events;
 	void *arg;
 	uint32_t id;
@@ -146,9 +155,14 @@ struct channel {
 	uint32_t ahead;	      /* bytes of input that may go before ACCEPT */
 	enum channel_state state;
 	int type;
-	bool interactive, owes;
-	struct buf later; /* encoded frames: CONTROL that waits for ACCEPT, CLOSE that waits for
-			     bytes */
+	bool interactive, recorded, owes;
+	bool keeps;
+	bool elsewhere; /* what it keeps is with its owner, until it is on a link */
+	size_t kept_max;
+	bool resuming;		    /* OPENING or OFFERED by RESUME */
+	struct channel_stand *peer; /* what its last RESUME said; NULL before one came */
+	struct buf later; /* encoded frames: CONTROL that waits for ACCEPT or RESUME, CLOSE that
+			     waits for bytes */
 	struct inflow in[STREAMS];
 	struct sender out[STREAMS];
 	TAILQ_ENTRY(channel) owing;
@@ -156,10 +170,12 @@ struct channel {
 };
 
 /* channel.c */
-struct channel *channel_new(struct link *l, uint32_t id, const struct msg_open *open);
+struct channel *channel_new(struct link *l, uint32_t id, int type);
 void channel_set_state(struct channel *ch, enum channel_state state);
 /* Takes it off the link; its memory goes at the end of the turn. Calls nothing. */
 void channel_bury(struct channel *ch);
+/* The same, and `by` has its id from now on. */
+void channel_bury_replaced(struct channel *ch, struct channel *by);
 void channel_set_limits(struct channel *ch, int64_t window); /* of the streams that we send */
 /* ACCEPT went either way: sends what waited for it. */
 void channel_opened(struct channel *ch);
@@ -169,8 +185,27 @@ void channel_bytes_went(struct link *l, const struct outflow *flow);
 void channel_look_for_room(struct link *l);
 void channel_send_credit(struct link *l);
 void channel_free_buried(struct link *l);
-/* on_close for all; those that are being flushed stay when `flush` says so. */
+void channel_send_ends(struct channel *ch);
+/* Calls on_drained where it is due. */
+void channel_tell_all_room(struct channel *ch);
+/* Sends what waited for the peer's answer. */
+void channel_send_later(struct channel *ch);
+/* CREDIT that came to be owed while nothing could be told. */
+void channel_owe_credit(struct channel *ch);
+/* The stream has ended: what was consumed of it without a word is told, as no more will be. */
+void channel_owe_last(struct channel *ch, int stream);
+void channel_free(struct channel *ch);
+/* on_close for all, or on_park where the link was lost; those that are being flushed stay when
+ * `flush` says so. */
 void channel_end_all(struct link *l, int code, const char *why, bool flush);
+
+/* channel_resume.c */
+/* Whether a link that goes, or an interruption, parks it. */
+bool channel_parks(const struct channel *ch);
+/* Takes it off its link, and tells its owner. */
+void channel_park(struct channel *ch, int code, const char *why);
+void channel_drop_parked(struct channel *ch); /* its memory goes at the end of the turn */
+int channel_take_resume(struct link *l, const struct frame *f, struct hw_err *err);
 
 /* channel_input.c */
 int channel_input(struct link *l, const struct frame *f, struct hw_err *err);

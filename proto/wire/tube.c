@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -13,23 +15,27 @@
 #include "proto/wire/channel.h"
 #include "proto/wire/writer.h"
 
-_Static_assert(TUBE_READ_MAX == WRITER_PIECE, "one frame");
+_Static_assert(TUBE_READ_MAX == WRITER_PIECE, "four frames");
 
 #define HOLD_MAX  (17 << 20) /* above every window that is granted */
 #define HOLD_KEEP (64 << 10) /* memory that stays while nothing is held */
+#define FILLS_MAX 4	     /* reads in a row before others' events are looked at */
+#define BULK_MIN  (8 << 10)  /* so much at once is seldom alone */
 
 struct tube {
 	struct tube_config config;
 	struct channel *ch; /* NULL once it has ended */
 	int in, out;	    /* the same for a socket */
-	bool in_is_socket, out_is_socket;
+	bool in_is_socket, out_is_socket, out_is_tcp;
 	struct loop_fd *watch_in, *watch_out; /* the same for a socket */
 	struct buf hold;		      /* what is to be written */
 	bool read_ended;
 	bool ends;	  /* after hold nothing more is written */
 	bool write_ended; /* and the descriptor was told */
 	bool over;
+	bool corked; /* the kernel waits for more before it sends a last small segment */
 	uint64_t bytes_read, bytes_written;
+	struct loop_task push; /* at the end of the turn, what is corked */
 	struct loop_task work; /* frees */
 };
 
@@ -97,7 +103,8 @@ code_of(int error)
 	return error == ECONNRESET || error == EPIPE ? HW_ERESET : HW_EIO;
 }
 
-static void
+/* True: more may be there. */
+static bool
 fill(struct tube *t)
 {
 	size_t room = channel_room(t->ch, t->config.stream);
@@ -114,16 +121,50 @@ fill(struct tube *t)
 	} else if (room > 0 && errno != EAGAIN && errno != EINTR) {
 		finish(t, code_of(errno), errno);
 	}
+	return n > 0 && n == (ssize_t)sizeof(t->config.scratch->bytes);
+}
+
+static void
+fill_some(struct tube *t)
+{
+	for (int i = 0; i < FILLS_MAX && !t->over && wants_read(t); i++)
+		if (!fill(t) || !t->in_is_socket)
+			return;
 }
 
 /* --- and back --------------------------------------------------------------------------------- */
 
+/* Setting it, though it is set, sends what was held back. */
+static void
+push(void *arg)
+{
+	struct tube *t = arg;
+	const int yes = 1;
+
+	t->corked = false;
+	if (t->out >= 0)
+		(void)setsockopt(t->out, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
+}
+
+/* What comes in bulk comes in pieces, each of which would be segments, and wake the reader, by
+ * itself. */
+static ssize_t
+send_some(struct tube *t, const uint8_t *p, size_t n)
+{
+	bool more = t->out_is_tcp && n >= BULK_MIN && !t->ends;
+
+	if (more && !t->corked)
+		loop_defer(t->config.loop, &t->push);
+	t->corked = t->corked || more;
+	return send(t->out, p, n, MSG_DONTWAIT | MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+}
+
 /* A pipe of others' may block; so much of it never does when it is ready. */
 static ssize_t
-write_some(const struct tube *t, const uint8_t *p, size_t n)
+write_some(struct tube *t, const uint8_t *p, size_t n)
 {
 	if (t->out_is_socket)
-		return send(t->out, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+		return send_some(t, p, n);
 	return write(t->out, p, n < PIPE_BUF ? n : PIPE_BUF);
 }
 
@@ -196,8 +237,8 @@ on_ready(void *arg, int what)
 
 	if ((what & LOOP_WRITE) != 0 && !t->over)
 		drain(t);
-	if ((what & LOOP_READ) != 0 && !t->over && wants_read(t))
-		fill(t);
+	if ((what & LOOP_READ) != 0)
+		fill_some(t);
 	settle(t);
 }
 
@@ -246,13 +287,24 @@ tube_finish(struct tube *t)
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-static bool
-is_socket(int fd)
+/* -1: it is no socket. */
+static int
+socket_protocol(int fd)
 {
-	int type;
-	socklen_t n = sizeof(type);
+	int value;
+	socklen_t n = sizeof(value);
 
-	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) == 0;
+	return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &value, &n) == 0 ? value : -1;
+}
+
+/* With nothing to linger for, closing sends RST: also when a signal ends this program, or whoever
+ * is at the other end would take a part for the whole. */
+static void
+close_resets(int fd, bool yes)
+{
+	const struct linger l = {.l_onoff = yes, .l_linger = 0};
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
 }
 
 int
@@ -266,6 +318,7 @@ tube_new(struct tube **ret, struct channel *ch, const struct tube_config *config
 	t->config = *config;
 	t->ch = ch;
 	t->in = t->out = -1;
+	t->push = (struct loop_task){.fn = push, .arg = t};
 	buf_init(&t->hold, HOLD_MAX);
 	*ret = t;
 	return 0;
@@ -283,12 +336,18 @@ tube_start(struct tube *t, int in, int out, struct hw_err *err)
 	}
 	t->in = in;
 	t->out = out;
-	t->in_is_socket = is_socket(in);
-	t->out_is_socket = is_socket(out);
+	int protocol = socket_protocol(out);
+	t->out_is_socket = protocol >= 0;
+	t->out_is_tcp = protocol == IPPROTO_TCP;
+	t->in_is_socket = in == out ? t->out_is_socket : socket_protocol(in) >= 0;
+	if (t->out_is_tcp && in == out)
+		close_resets(in, true);
 	t->watch_in = a;
 	t->watch_out = in == out ? a : b;
 	if (t->out_is_socket || t->hold.len == 0)
 		drain(t);
+	if (t->in_is_socket && !t->over && wants_read(t))
+		fill(t); /* who connects often has written already: it goes along with OPEN */
 	settle(t);
 	return 0;
 }
@@ -302,15 +361,6 @@ release(void *arg)
 	free(t);
 }
 
-/* With nothing to linger for, closing sends RST. */
-static void
-reset_socket(int fd)
-{
-	const struct linger now = {.l_onoff = 1, .l_linger = 0};
-
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-}
-
 void
 tube_free(struct tube *t, bool reset)
 {
@@ -318,12 +368,13 @@ tube_free(struct tube *t, bool reset)
 		return;
 	t->over = true;
 	t->ch = NULL;
+	loop_undefer(t->config.loop, &t->push);
 	if (t->watch_out != t->watch_in)
 		loop_fd_free(t->watch_out);
 	loop_fd_free(t->watch_in);
 	t->watch_in = t->watch_out = NULL;
-	if (reset && t->in_is_socket)
-		reset_socket(t->in);
+	if (t->in_is_socket && (reset || t->in == t->out))
+		close_resets(t->in, reset);
 	if (t->out != t->in)
 		fd_close(t->out);
 	fd_close(t->in);

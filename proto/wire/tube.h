@@ -19,8 +19,8 @@ struct loop;
 struct tube;
 
 /* Where bytes are between socket and channel; one is enough for all tubes of a loop. As much as
- * fits one frame: a byte more would be a frame of its own. */
-#define TUBE_READ_MAX 65392
+ * fits four frames: a byte more would be a frame of its own. */
+#define TUBE_READ_MAX 65248
 struct tube_scratch {
 	uint8_t bytes[TUBE_READ_MAX];
 };

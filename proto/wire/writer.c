@@ -165,9 +165,14 @@ writer_drop_control(struct writer *w)
  * head. */
 #define CHUNK_HEAD (LINK_HEADROOM + FRAME_DATA_HEAD)
 #define CHUNK_MIN  512
+#define SPARES_MAX \
+	8 /* that are kept while bytes flow: the heap's end would come and go with each */
 
 struct chunk {
-	TAILQ_ENTRY(chunk) next;
+	union {
+		TAILQ_ENTRY(chunk) next;
+		SLIST_ENTRY(chunk) spare;
+	};
 	uint32_t start, end, room; /* of the payload */
 	bool queued;
 	uint8_t mem[];
@@ -179,9 +184,48 @@ chunk_payload(struct chunk *c, size_t at)
 	return c->mem + CHUNK_HEAD + at;
 }
 
+static struct chunk *
+chunk_new(struct writer *w, size_t room)
+{
+	struct chunk *c = room == WRITER_PIECE ? SLIST_FIRST(&w->spare) : NULL;
+
+	if (c != NULL) {
+		SLIST_REMOVE_HEAD(&w->spare, spare);
+		w->spares--;
+		w->spared = true;
+	} else if ((c = malloc(sizeof(*c) + CHUNK_HEAD + room)) == NULL) {
+		return NULL;
+	}
+	*c = (struct chunk){.room = (uint32_t)room, .queued = true};
+	return c;
+}
+
+static void
+chunk_free(struct writer *w, struct chunk *c)
+{
+	if (c->room < WRITER_PIECE || w->spares == SPARES_MAX) {
+		free(c);
+		return;
+	}
+	SLIST_INSERT_HEAD(&w->spare, c, spare);
+	w->spares++;
+}
+
+static void
+drop_spares(struct writer *w)
+{
+	struct chunk *c;
+
+	while ((c = SLIST_FIRST(&w->spare)) != NULL) {
+		SLIST_REMOVE_HEAD(&w->spare, spare);
+		free(c);
+	}
+	w->spares = 0;
+}
+
 /* Queues double their chunks, so that bytes written one by one need few. */
 static struct chunk *
-chunk_with_room(struct outflow *f, size_t n)
+chunk_with_room(struct writer *w, struct outflow *f, size_t n)
 {
 	struct chunk *last = TAILQ_LAST(&f->chunks, chunk_queue);
 	size_t room = last != NULL ? 2 * (size_t)last->room : CHUNK_MIN;
@@ -192,11 +236,9 @@ chunk_with_room(struct outflow *f, size_t n)
 		room = n;
 	if (room > WRITER_PIECE)
 		room = WRITER_PIECE;
-	struct chunk *c = malloc(sizeof(*c) + CHUNK_HEAD + room);
-	if (c == NULL)
-		return NULL;
-	*c = (struct chunk){.room = (uint32_t)room, .queued = true};
-	TAILQ_INSERT_TAIL(&f->chunks, c, next);
+	struct chunk *c = chunk_new(w, room);
+	if (c != NULL)
+		TAILQ_INSERT_TAIL(&f->chunks, c, next);
 	return c;
 }
 
@@ -205,8 +247,10 @@ chunk_unqueue(struct writer *w, struct outflow *f, struct chunk *c)
 {
 	TAILQ_REMOVE(&f->chunks, c, next);
 	c->queued = false;
-	if (c != w->lent_chunk)
+	if (w == NULL)
 		free(c);
+	else if (c != w->lent_chunk)
+		chunk_free(w, c);
 }
 
 void
@@ -232,37 +276,113 @@ count(struct writer *w, struct outflow *f, size_t n, int sign)
 	w->limits->queued += delta;
 }
 
+static void
+list_if_queued(struct writer *w, struct outflow *f, size_t before)
+{
+	if (before == 0 && f->queued > 0)
+		TAILQ_INSERT_TAIL(list_of(w, f), f, turn);
+}
+
+static void
+unlist(struct writer *w, struct outflow *f)
+{
+	if (f->queued > 0)
+		TAILQ_REMOVE(list_of(w, f), f, turn);
+	count(w, f, f->queued, -1);
+}
+
 void
 outflow_drop(struct writer *w, struct outflow *f)
 {
 	struct chunk *c;
 
-	if (f->queued > 0)
-		TAILQ_REMOVE(list_of(w, f), f, turn);
+	if (w != NULL)
+		unlist(w, f);
 	while ((c = TAILQ_FIRST(&f->chunks)) != NULL)
 		chunk_unqueue(w, f, c);
-	count(w, f, f->queued, -1);
+	f->next = NULL;
 }
 
 size_t
 outflow_write(struct writer *w, struct outflow *f, const void *p, size_t n)
 {
-	bool was_empty = f->queued == 0;
-	size_t done = 0;
+	size_t before = f->queued, done = 0;
 	struct chunk *c;
 
-	while (done < n && (c = chunk_with_room(f, n - done)) != NULL) {
+	while (done < n && (c = chunk_with_room(w, f, n - done)) != NULL) {
 		size_t part = c->room - c->end;
 		if (part > n - done)
 			part = n - done;
 		memcpy(chunk_payload(c, c->end), (const uint8_t *)p + done, part);
+		if (f->next == NULL)
+			f->next = c;
 		c->end += (uint32_t)part;
 		done += part;
 	}
+	f->sent += done;
 	count(w, f, done, 1);
-	if (was_empty && done > 0)
-		TAILQ_INSERT_TAIL(list_of(w, f), f, turn);
+	list_if_queued(w, f, before);
 	return done;
+}
+
+/* --- bytes that are kept ---------------------------------------------------------------------- */
+
+void
+outflow_acked(struct writer *w, struct outflow *f, uint64_t offset)
+{
+	struct chunk *c;
+
+	while ((c = TAILQ_FIRST(&f->chunks)) != NULL && c->start == c->end &&
+		f->kept_from + c->end <= offset) {
+		f->kept_from += c->end;
+		TAILQ_REMOVE(&f->chunks, c, next);
+		chunk_free(w, c);
+	}
+}
+
+void
+outflow_detach(struct writer *w, struct outflow *f)
+{
+	struct chunk *c;
+
+	unlist(w, f);
+	f->given = f->sent;
+	f->next = NULL;
+	TAILQ_FOREACH(c, &f->chunks, next)
+	c->start = c->end;
+}
+
+void
+outflow_let_go(struct writer *w, struct outflow *f, uint64_t limit)
+{
+	uint64_t until = limit < f->sent ? limit : f->sent, now = f->given + f->queued;
+	size_t before = f->queued;
+
+	if (until <= now || f->next == NULL) /* what was dropped goes nowhere */
+		return;
+	count(w, f, (size_t)(until - now), 1);
+	list_if_queued(w, f, before);
+}
+
+void
+outflow_rewind(struct writer *w, struct outflow *f, uint64_t offset, uint64_t limit)
+{
+	uint64_t base = f->kept_from;
+	struct chunk *c;
+
+	hw_assert(f->queued == 0 && offset >= base && offset <= f->sent);
+	f->given = offset;
+	f->next = NULL;
+	TAILQ_FOREACH(c, &f->chunks, next)
+	{
+		c->start = offset <= base	  ? 0
+			: offset - base >= c->end ? c->end
+						  : (uint32_t)(offset - base);
+		if (f->next == NULL && c->start < c->end)
+			f->next = c;
+		base += c->end;
+	}
+	outflow_let_go(w, f, limit);
 }
 
 /* Bytes at the front of f have gone: its next turn comes after the others'. */
@@ -275,7 +395,10 @@ outflow_went(struct writer *w, struct outflow *f, struct chunk *c, size_t n)
 	TAILQ_REMOVE(list_of(w, f), f, turn);
 	if (f->queued > 0)
 		TAILQ_INSERT_TAIL(list_of(w, f), f, turn);
-	if (c->start == c->end)
+	if (c->start < c->end)
+		return;
+	f->next = TAILQ_NEXT(c, next);
+	if (!f->keeps)
 		chunk_unqueue(w, f, c);
 }
 
@@ -289,16 +412,46 @@ next_ready(struct writer *w)
 	return f != NULL ? f : TAILQ_FIRST(&w->ready[CLASS_BULK]);
 }
 
+static struct chunk *
+copy_with_room(struct writer *w, size_t len)
+{
+	if (w->copy != NULL && w->copy->room >= len)
+		return w->copy;
+	free(w->copy);
+	w->copy = malloc(sizeof(*w->copy) + CHUNK_HEAD + len);
+	if (w->copy != NULL)
+		*w->copy = (struct chunk){.room = (uint32_t)len};
+	return w->copy;
+}
+
+/* Transports write over what they are given, so kept bytes are given as a copy. */
+static uint8_t *
+give_copy(struct writer *w, struct outflow *f, struct chunk *c, size_t len, size_t *n)
+{
+	if (copy_with_room(w, len) == NULL)
+		return NULL;
+	memcpy(chunk_payload(w->copy, 0), chunk_payload(c, c->start), len);
+	uint8_t *frame = chunk_payload(w->copy, 0) - FRAME_DATA_HEAD;
+	frame_data_head(frame, f->channel, f->stream, f->given, (uint32_t)len);
+	outflow_went(w, f, c, len);
+	*n = FRAME_DATA_HEAD + len;
+	return frame;
+}
+
 static uint8_t *
 give_piece(struct writer *w, struct outflow *f, size_t *n)
 {
-	struct chunk *c = TAILQ_FIRST(&f->chunks);
+	struct chunk *c = f->next;
 	size_t len = c->end - c->start, most = w->message_max - FRAME_DATA_HEAD;
 
-	if (w->interactive > 0 && most > WRITER_SLICE)
+	if (most > WRITER_SLICE)
 		most = WRITER_SLICE;
+	if (most > f->queued)
+		most = f->queued;
 	if (len > most)
 		len = most;
+	if (f->keeps)
+		return give_copy(w, f, c, len, n);
 	hw_assert(len == c->end - c->start || len >= CHUNK_HEAD);
 	uint8_t *frame = chunk_payload(c, c->start) - FRAME_DATA_HEAD;
 	frame_data_head(frame, f->channel, f->stream, f->given, (uint32_t)len);
@@ -317,8 +470,10 @@ add_small_piece(struct writer *w, struct packet *p)
 	if (f == NULL || f->queued > WRITER_SMALL ||
 		packet_len(p) + FRAME_DATA_HEAD + f->queued > batch_max(w))
 		return NULL;
-	struct chunk *c = TAILQ_FIRST(&f->chunks);
+	struct chunk *c = f->next;
 	size_t len = c->end - c->start;
+	if (len > f->queued)
+		len = f->queued;
 	uint8_t *to = buf_reserve(&p->bytes, FRAME_DATA_HEAD + len);
 	if (to == NULL)
 		return NULL;
@@ -360,8 +515,20 @@ writer_release(struct writer *w)
 	packet_free(w->lent_packet);
 	w->lent_packet = NULL;
 	if (w->lent_chunk != NULL && !w->lent_chunk->queued)
-		free(w->lent_chunk);
+		chunk_free(w, w->lent_chunk);
 	w->lent_chunk = NULL;
+	if (w->queued == 0) {
+		free(w->copy);
+		w->copy = NULL;
+	}
+}
+
+void
+writer_sweep(struct writer *w)
+{
+	if (!w->spared)
+		drop_spares(w);
+	w->spared = false;
 }
 
 bool
@@ -384,5 +551,6 @@ writer_fini(struct writer *w)
 {
 	writer_drop_control(w);
 	writer_release(w);
+	drop_spares(w);
 	hw_assert(w->queued == 0);
 }

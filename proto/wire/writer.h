@@ -3,7 +3,7 @@
  * that leave room for their frame's head. Private to the link's files.
  *
  * Order: control frames, interactive streams in turn, bulk streams in turn. A message with a frame
- * of bytes fills four TLS records at most, one while an interactive channel is open.
+ * of bytes fills one TLS record at most, so that its receiver never has to put it together.
  */
 #ifndef HAWSER_WIRE_WRITER_H
 #define HAWSER_WIRE_WRITER_H
@@ -18,22 +18,29 @@
 #define WRITER_BATCH_MAX   (64 << 10) /* control frames in a message, unless one alone is larger */
 #define WRITER_SMALL	   1024	      /* bytes of a stream that travel along with control frames */
 /* Payload of a message that fits one TLS record of 16 KiB, with its own head and WebSocket's: a few
- * bytes more would be a record, and system calls at both ends, of their own. */
-#define WRITER_SLICE ((16 << 10) - FRAME_DATA_HEAD - 14)
-#define WRITER_PIECE (4 * WRITER_SLICE)
+ * bytes more would be a record, and system calls at both ends, of their own. A little less, so that
+ * four records are one segment as large as the kernel makes them, and nothing is left to wake the
+ * other side for. */
+#define WRITER_SLICE 16312
+#define WRITER_PIECE (4 * WRITER_SLICE) /* the largest part of a queue that lies in one place */
 
 struct chunk;
 struct packet;
 
-/* One stream's queue. The channel embeds it. */
+/* One stream's queue. The channel embeds it. When it keeps, bytes stay in their chunks after the
+ * transport has got them, until the peer has consumed them. */
 struct outflow {
 	TAILQ_ENTRY(outflow) turn;
 	TAILQ_HEAD(chunk_queue, chunk) chunks;
-	uint64_t given; /* offset of the first byte that the transport has not got */
-	size_t queued;	/* bytes behind it */
+	uint64_t given;	    /* offset of the first byte that the transport has not got */
+	size_t queued;	    /* bytes behind it that may go */
+	uint64_t sent;	    /* offset after the last byte that was written */
+	uint64_t kept_from; /* offset of the first byte of the first chunk, when it keeps */
+	struct chunk
+		*next; /* the chunk of `given`, when it keeps and bytes are queued or held back */
 	uint32_t channel;
 	uint8_t stream;
-	bool interactive;
+	bool interactive, keeps;
 };
 
 TAILQ_HEAD(outflow_list, outflow);
@@ -50,6 +57,12 @@ struct writer {
 	/* What writer_next() returned last is in one of these. */
 	struct packet *lent_packet;
 	struct chunk *lent_chunk; /* may still be in its stream's queue */
+	struct chunk *copy;	  /* of bytes that are kept */
+
+	/* Of the largest size, to be used again. */
+	SLIST_HEAD(, chunk) spare;
+	unsigned spares;
+	bool spared; /* one was taken since the last sweep */
 };
 
 void writer_init(struct writer *w, struct link_limits *limits);
@@ -70,10 +83,25 @@ void outflow_drop(struct writer *w, struct outflow *f);
 /* Copies n bytes to the end; returns how many, fewer only without memory. */
 size_t outflow_write(struct writer *w, struct outflow *f, const void *p, size_t n);
 
+/* --- of one that keeps */
+
+/* The peer has consumed what is before the offset, which is not above `given`. */
+void outflow_acked(struct writer *w, struct outflow *f, uint64_t offset);
+/* Takes it off the writer: nothing is queued any more, all is kept. */
+void outflow_detach(struct writer *w, struct outflow *f);
+/* Puts it on a writer: bytes go from `offset` on, kept_from <= offset <= sent, and for now no
+ * further than the limit. */
+void outflow_rewind(struct writer *w, struct outflow *f, uint64_t offset, uint64_t limit);
+/* The limit has grown: what was held back may go so far. */
+void outflow_let_go(struct writer *w, struct outflow *f, uint64_t limit);
+
 /* The next message with LINK_HEADROOM bytes before it, or NULL. It is good until writer_release()
  * or the next call. *from is the stream that lost bytes to it, or NULL. */
 uint8_t *writer_next(struct writer *w, size_t *n, struct outflow **from);
 void writer_release(struct writer *w);
+
+/* Gives back what is kept for a flow of bytes that has ended; call it every second or so. */
+void writer_sweep(struct writer *w);
 
 bool writer_idle(const struct writer *w);
 

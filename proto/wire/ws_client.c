@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <libwebsockets.h>
 #include <netdb.h>
-#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +27,6 @@ _Static_assert(LINK_HEADROOM >= LWS_PRE,
 #define CONNECTIONS    16
 #define PIECE_MAX      (16 * 1024 + 512) /* a TLS record, and a little */
 #define PIECES_MAX     4096		 /* of one message */
-#define UNSENT_MAX     (128 * 1024) /* in the kernel: what is beyond still has its turn to wait for */
 
 struct ws_client {
 	struct loop *loop;
@@ -377,15 +375,6 @@ close_transport(struct link_transport *t)
 	ask_to_write(d);
 }
 
-static void
-set_socket_options(struct lws *wsi)
-{
-	int fd = lws_get_socket_fd(wsi), one = 1, unsent = UNSENT_MAX;
-
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
-}
-
 static void write_unasked(void *arg);
 
 static int
@@ -396,8 +385,8 @@ on_established(struct ws_dial *d, struct lws *wsi)
 	loop_timer_stop(d->client->loop, &d->timer);
 	freeaddrinfo(d->found);
 	d->found = d->next = NULL;
-	set_socket_options(wsi);
-	send_soon_init(&d->soon, d->client->loop, write_unasked, d);
+	send_soon_init(&d->soon, d->client->loop, lws_get_socket_fd(wsi), write_unasked, d);
+	SSL_set_read_ahead(lws_get_ssl(wsi), 1);
 	d->link = d->events->on_connected(d->arg, &d->transport);
 	return d->link != NULL ? 0 : -1;
 }
@@ -470,18 +459,34 @@ say_goodbye(const struct ws_dial *d, struct lws *wsi)
 
 /* -1: the connection cannot be written to any more. */
 static int
-write_one(struct ws_dial *d)
+write_one(struct ws_dial *d, bool *more)
 {
 	size_t n = 0;
-	bool more = false;
 
-	uint8_t *p = link_writable(d->link, &n, &more);
+	uint8_t *p = link_writable(d->link, &n, more);
 	if (p != NULL && lws_write(d->wsi, p, n, LWS_WRITE_BINARY) < (int)n)
 		return -1;
-	send_soon_wrote(&d->soon, n);
-	if (more && d->link != NULL)
+	if (p == NULL && *more) /* it has no memory to say it now */
 		ask_to_write(d);
+	*more = *more && p != NULL && d->link != NULL;
+	send_soon_wrote(&d->soon, n, *more);
 	return 0;
+}
+
+/* Message by message, until the socket is full or it is others' turn. */
+static int
+write_some(struct ws_dial *d)
+{
+	bool more = true;
+	int r = 0;
+
+	send_soon_begin(&d->soon, link_is_interactive(d->link));
+	while (r == 0 && more && send_soon_may(&d->soon) && !lws_partial_buffered(d->wsi))
+		r = write_one(d, &more);
+	send_soon_end(&d->soon);
+	if (r == 0 && more)
+		ask_to_write(d);
+	return r;
 }
 
 static void
@@ -491,7 +496,7 @@ write_unasked(void *arg)
 
 	if (lws_partial_buffered(d->wsi))
 		ask_to_write(d);
-	else if (write_one(d) < 0)
+	else if (write_some(d) < 0)
 		lws_set_timeout(d->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
 }
 
@@ -501,7 +506,7 @@ on_writable(struct ws_dial *d, struct lws *wsi)
 	if (d->link == NULL)
 		return say_goodbye(d, wsi);
 	send_soon_asked(&d->soon);
-	return write_one(d);
+	return write_some(d);
 }
 
 static void

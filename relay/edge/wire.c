@@ -1,6 +1,7 @@
 /* A link's transport: WebSocket messages to and from a connection that was let in. */
 #include <libwebsockets.h>
 
+#include <openssl/ssl.h>
 #include <string.h>
 
 #include "proto/wire/frame.h"
@@ -62,7 +63,9 @@ wire_up(struct conn *c, struct lws *wsi)
 	c->wsi = wsi;
 	c->transport = (struct link_transport){.want_write = want_write, .close = close_transport};
 	buf_init(&c->message, FRAME_MESSAGE_MAX);
-	send_soon_init(&c->soon, s->loop, write_unasked, c);
+	send_soon_init(&c->soon, s->loop, lws_get_socket_fd(wsi), write_unasked, c);
+	if (lws_get_ssl(wsi) != NULL)
+		SSL_set_read_ahead(lws_get_ssl(wsi), 1);
 	struct link *link = relay_link(s->relay, &g->who, g->expired, g->address, &c->transport);
 	if (link == NULL)
 		return -1;
@@ -134,20 +137,36 @@ wire_receive(struct conn *c, struct lws *wsi, const void *p, size_t n)
 
 /* -1: the connection cannot be written to any more. */
 static int
-write_one(struct conn *c)
+write_one(struct conn *c, bool *more)
 {
 	size_t n = 0;
-	bool more = false;
 
 	if (c->server->relay != NULL) /* otherwise server_quiesce() did */
 		relay_before_write(c->server->relay);
-	uint8_t *p = link_writable(c->link, &n, &more);
+	uint8_t *p = link_writable(c->link, &n, more);
 	if (p != NULL && lws_write(c->wsi, p, n, LWS_WRITE_BINARY) < (int)n)
 		return -1;
-	send_soon_wrote(&c->soon, n);
-	if (more && c->link != NULL)
+	if (p == NULL && *more) /* it has no memory to say it now */
 		lws_callback_on_writable(c->wsi);
+	*more = *more && p != NULL && c->link != NULL;
+	send_soon_wrote(&c->soon, n, *more);
 	return 0;
+}
+
+/* Message by message, until the socket is full or it is others' turn. */
+static int
+write_some(struct conn *c)
+{
+	bool more = true;
+	int r = 0;
+
+	send_soon_begin(&c->soon, link_is_interactive(c->link));
+	while (r == 0 && more && send_soon_may(&c->soon) && !lws_partial_buffered(c->wsi))
+		r = write_one(c, &more);
+	send_soon_end(&c->soon);
+	if (r == 0 && more)
+		lws_callback_on_writable(c->wsi);
+	return r;
 }
 
 static void
@@ -157,7 +176,7 @@ write_unasked(void *arg)
 
 	if (lws_partial_buffered(c->wsi))
 		lws_callback_on_writable(c->wsi);
-	else if (write_one(c) < 0)
+	else if (write_some(c) < 0)
 		conn_close(c);
 }
 
@@ -171,5 +190,5 @@ wire_writable(struct conn *c, struct lws *wsi)
 		return -1;
 	}
 	send_soon_asked(&c->soon);
-	return write_one(c);
+	return write_some(c);
 }

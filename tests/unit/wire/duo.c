@@ -7,6 +7,7 @@
 
 #include "proto/base/arena.h"
 #include "proto/wire/codec.h"
+#include "proto/wire/link_private.h"
 
 static void
 add(char **to, const char *word)
@@ -47,9 +48,9 @@ on_down(void *arg, struct link *l, int code, const char *why)
 {
 	struct end_of *e = arg;
 
-	(void)l;
 	(void)why;
-	e->link = NULL;
+	if (l == e->link)
+		e->link = NULL;
 	saw(e, "down:%s", hw_code_name(code));
 }
 
@@ -72,9 +73,29 @@ on_open(void *arg, struct link *l, struct channel *ch, const struct msg_open *op
 	(void)l;
 	e->ch = ch;
 	channel_attach(ch, &e->channel_events, e);
+	if (e->keep)
+		channel_keep(ch);
 	saw(e, "open:%u:%s", channel_id(ch), open->session_id);
 	if (!e->hold && e->link != NULL)
 		channel_accept(ch, &(struct msg_accept){.window = e->window});
+}
+
+static void
+on_offer(void *arg, struct link *l, struct channel *ch, const struct msg_resume *resume)
+{
+	const struct msg_resume who = {.type = resume->type, .session_id = resume->session_id};
+	struct end_of *e = arg;
+	struct hw_err err = HW_ERR_INIT;
+	int r;
+
+	(void)l;
+	saw(e, "offer:%u:%s", channel_id(ch), resume->session_id);
+	if (e->hold) {
+		e->offered = ch;
+		channel_attach(ch, &e->channel_events, e);
+	} else if (e->keep && e->ch != NULL && (r = channel_rejoin(e->ch, ch, &who, &err)) < 0) {
+		channel_reject(ch, r, hw_err_text(&err));
+	}
 }
 
 static void
@@ -87,6 +108,13 @@ on_control(void *arg, struct link *l, const struct msg_control *control)
 /* --- channels' events ------------------------------------------------------------------------ */
 
 static void
+forget(struct end_of *e, const struct channel *ch)
+{
+	if (e->ch == ch)
+		e->ch = NULL;
+}
+
+static void
 on_accept(void *arg, struct channel *ch, const struct msg_accept *accept)
 {
 	(void)accept;
@@ -97,6 +125,7 @@ static void
 on_reject(void *arg, struct channel *ch, int code, const char *message)
 {
 	(void)message;
+	forget(arg, ch);
 	saw(arg, "reject:%u:%s", channel_id(ch), hw_code_name(code));
 }
 
@@ -140,8 +169,27 @@ on_channel_control(void *arg, struct channel *ch, const struct msg_control *cont
 static void
 on_close(void *arg, struct channel *ch, int code, const struct msg_close *close)
 {
+	forget(arg, ch);
 	saw(arg, "close:%u:%s:%d", channel_id(ch), code == 0 ? "" : hw_code_name(code),
 		(int)close->exit_status);
+}
+
+static void
+on_park(void *arg, struct channel *ch, int code, const char *why)
+{
+	struct end_of *e = arg;
+
+	cr_assert(channel_is_parked(ch) && why != NULL && why[0] != '\0');
+	if (e->duo->ending)
+		channel_close(ch, &(struct msg_close){0});
+	else
+		saw(e, "park:%u:%s", channel_id(ch), hw_code_name(code));
+}
+
+static void
+on_resume(void *arg, struct channel *ch, const struct msg_resume *answer)
+{
+	saw(arg, "resume:%u:%s", channel_id(ch), answer->session_id);
 }
 
 /* --- what goes over the line ----------------------------------------------------------------- */
@@ -210,8 +258,10 @@ end_init(struct duo *d, struct end_of *e, int side)
 		.on_down = on_down,
 		.on_request = on_request,
 		.on_control = on_control};
-	if (side == NODE)
+	if (side == NODE) {
 		e->link_events.on_open = on_open;
+		e->link_events.on_resume = on_offer;
+	}
 	e->channel_events = (struct channel_events){.on_accept = on_accept,
 		.on_reject = on_reject,
 		.on_data = on_data,
@@ -219,7 +269,9 @@ end_init(struct duo *d, struct end_of *e, int side)
 		.on_credit = on_credit,
 		.on_drained = on_drained,
 		.on_control = on_channel_control,
-		.on_close = on_close};
+		.on_close = on_close,
+		.on_park = on_park,
+		.on_resume = on_resume};
 	pair_tap(d->pair, side, on_sent, e);
 	add(&e->seen, "");
 	add(&e->sent, "");
@@ -286,9 +338,35 @@ duo_up(struct duo *d)
 }
 
 void
+duo_cut(struct duo *d)
+{
+	pair_cut(d->pair, "the line broke");
+	duo_run(d);
+}
+
+void
+duo_reconnect(struct duo *d)
+{
+	pair_free(d->older);
+	d->older = d->pair;
+	d->pair = pair_new(d->loop);
+	pair_tap(d->pair, RELAY, on_sent, &d->relay);
+	pair_tap(d->pair, NODE, on_sent, &d->node);
+}
+
+void
+duo_again(struct duo *d)
+{
+	duo_reconnect(d);
+	duo_up(d);
+}
+
+void
 duo_free(struct duo *d)
 {
 	d->relay.on_event = d->node.on_event = NULL;
+	d->ending = true;
+	pair_free(d->older);
 	pair_free(d->pair);
 	loop_free(d->loop);
 	cr_assert(d->limits.queued == 0, "%zu bytes are still counted", d->limits.queued);
@@ -335,6 +413,8 @@ duo_open(struct duo *d, int type, int64_t window)
 	d->node.window = window;
 	cr_assert(channel_open(&ch, d->relay.link, &open, &d->relay.channel_events, &d->relay,
 			  NULL) == 0);
+	if (d->relay.keep)
+		channel_keep(ch);
 	duo_run(d);
 	duo_clear(d);
 	d->relay.ch = ch;
@@ -372,4 +452,69 @@ duo_raw_hello(struct duo *d, int side)
 	struct msg_hello hello = duo_hello(side);
 
 	duo_raw_message(d, side, FRAME_HELLO, 0, MSG_ROW(hello), &hello);
+}
+
+/* --- channels that are kept ------------------------------------------------------------------- */
+
+struct duo *
+duo_kept(int type, int64_t window)
+{
+	struct duo *d = duo_new();
+
+	d->relay.keep = d->node.keep = true;
+	duo_up(d);
+	duo_open(d, type, window);
+	return d;
+}
+
+void
+duo_say(struct end_of *e, int stream, size_t n)
+{
+	uint8_t *some = calloc(1, n);
+
+	cr_assert(some != NULL && channel_write(e->ch, stream, some, n) == n);
+	free(some);
+	duo_run(e->duo);
+}
+
+void
+duo_ask(struct duo *d)
+{
+	const struct msg_resume who = {.type = channel_type(d->relay.ch), .session_id = "s"};
+
+	cr_assert(channel_resume(d->relay.ch, d->relay.link, &who, NULL) == 0);
+}
+
+void
+duo_resume(struct duo *d)
+{
+	duo_ask(d);
+	duo_run(d);
+}
+
+void
+duo_raw_resume(struct duo *d, int side, uint32_t id, int type, const struct msg_resume_stream *v,
+	size_t n)
+{
+	struct msg_resume_stream streams[8];
+	struct msg_resume resume = {
+		.type = type, .session_id = "s", .streams = {streams, n}
+	};
+
+	memcpy(streams, v, n * sizeof(*v));
+	duo_raw_message(d, side, FRAME_RESUME, id, MSG_ROW(resume), &resume);
+}
+
+void
+duo_close_parked(struct end_of *e)
+{
+	cr_assert(channel_is_parked(e->ch));
+	channel_close(e->ch, &(struct msg_close){0});
+	e->ch = NULL;
+}
+
+bool
+duo_keeps_nothing(const struct end_of *e, int stream)
+{
+	return TAILQ_EMPTY(&e->ch->out[stream].flow.chunks);
 }

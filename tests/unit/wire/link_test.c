@@ -319,13 +319,13 @@ Test(link, quiet_links_stay_up_by_their_pings)
 	duo_free(d);
 }
 
-Test(link, a_dead_peer_is_noticed_after_29_seconds)
+Test(link, a_dead_peer_is_noticed_after_28_seconds)
 {
 	struct duo *d = duo_new();
 
 	duo_up(d);
 	pair_tap(d->pair, NODE, lose, NULL);
-	duo_seconds(d, 28);
+	duo_seconds(d, 27);
 	same(d->relay.seen, "");
 	duo_seconds(d, 2);
 	same(d->relay.seen, "down:RequestTimeout");

@@ -581,6 +581,30 @@ Test(ws_client, a_relay_that_leaves_is_noticed)
 	cr_assert(eq(sz, ws_client_open(b.client), 0));
 }
 
+/* What is behind CLOSE is read ahead along with it, and never handed on. */
+static void
+serve_more_behind_close(struct ws_conn *c, void *arg)
+{
+	(void)arg;
+	send_hello(c);
+	ws_conn_write(c, WS_CLOSE, true, "\x03\xe8", 2);
+	for (int i = 0; i < 3; i++)
+		ws_conn_write(c, WS_BINARY, true, "more", 4);
+}
+
+Test(ws_client, what_comes_behind_a_close_keeps_nobody_busy)
+{
+	b.stop_on_up = false;
+	b.script.serve = serve_more_behind_close;
+	for (int i = 0; i < 20; i++) {
+		b.down = 0;
+		dial();
+		cr_assert(eq(int, b.down, HW_EUNAVAILABLE));
+		do_later(stop, 20 * USEC_PER_MSEC);
+		cr_assert(eq(sz, ws_client_open(b.client), 0));
+	}
+}
+
 static void
 serve_last_words(struct ws_conn *c, void *arg)
 {
