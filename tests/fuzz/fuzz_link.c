@@ -2,8 +2,10 @@
  * A peer's messages into one end of a link, whose owner makes use of all that it is told.
  *
  * The first byte says which end and how far it is: bit 0 the opening end, bit 1 HELLO has come,
- * bits 2 to 4 after how many events the owner closes the link (0: never). Then messages, each
- * behind its length in two bytes; the last one takes what is there.
+ * bits 2 to 4 after how many events the owner closes the link (0: never), bit 5 that it keeps its
+ * channels, bit 6 that it takes them up again as a relay does, which keeps nothing. Then messages,
+ * each behind its length in two bytes; the last one takes what is there. A length of 0 says that
+ * the connection breaks and another one comes up, where HELLO has come.
  */
 #include <stdint.h>
 #include <string.h>
@@ -13,10 +15,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+enum { KEEPS = 1 << 5, RELAYS = 1 << 6 };
+
 struct owner {
 	struct link *link;
 	struct channel *ch[2];
 	int patience; /* events until it closes the link */
+	unsigned style;
 };
 
 static void
@@ -78,7 +83,8 @@ on_credit(void *arg, struct channel *ch, int stream, uint64_t consumed, uint64_t
 {
 	static const uint8_t some[3000];
 
-	hw_assert(consumed <= channel_sent(ch, stream) && limit >= channel_sent(ch, stream));
+	hw_assert(consumed == channel_acked(ch, stream) && limit == channel_limit(ch, stream));
+	hw_assert(consumed <= channel_sent(ch, stream));
 	hw_assert(echo >= ECHO_UNKNOWN && echo <= ECHO_HIDDEN);
 	channel_write(ch, stream, some, sizeof(some));
 	count_event(arg);
@@ -100,6 +106,43 @@ on_close(void *arg, struct channel *ch, int code, const struct msg_close *close)
 	count_event(arg);
 }
 
+static void
+on_drained(void *arg, struct channel *ch, int stream)
+{
+	static const uint8_t some[100];
+
+	channel_write(ch, stream, some, sizeof(some));
+	count_event(arg);
+}
+
+/* On a link that is still up it is taken up again at once. */
+static void
+on_park(void *arg, struct channel *ch, int code, const char *why)
+{
+	const struct msg_resume who = {.type = channel_type(ch), .session_id = "s"};
+	struct owner *o = arg;
+
+	hw_assert(channel_is_parked(ch) && code != 0 && strlen(why) > 0);
+	hw_assert(channel_write(ch, STREAM_IN, "x", 1) == 0);
+	if (code == HW_EINTERRUPTED && o->ch[0] == ch && (o->style & RELAYS) == 0)
+		channel_resume(ch, o->link, &who, NULL);
+	count_event(o);
+}
+
+static void
+on_resume(void *arg, struct channel *ch, const struct msg_resume *answer)
+{
+	const struct channel_stand *peer = channel_stand(ch);
+
+	hw_assert(answer->streams.n <= 8);
+	for (int i = 0; i < STREAMS; i++)
+		hw_assert(peer[i].consumed <= peer[i].received &&
+			peer[i].received <= channel_sent(ch, i));
+	channel_consume(ch, STREAM_OUT, 0, ECHO_UNKNOWN);
+	channel_write(ch, STREAM_IN, "resumed", 7);
+	count_event(arg);
+}
+
 static const struct channel_events channel_events = {
 	.on_accept = on_accept,
 	.on_reject = on_reject,
@@ -108,6 +151,9 @@ static const struct channel_events channel_events = {
 	.on_credit = on_credit,
 	.on_control = on_control,
 	.on_close = on_close,
+	.on_drained = on_drained,
+	.on_park = on_park,
+	.on_resume = on_resume,
 };
 
 /* --- the link's events -------------------------------------------------------------------------
@@ -128,7 +174,43 @@ open_both(struct owner *o)
 
 	for (int i = 0; i < 2; i++) {
 		open.type = i == 0 ? CHANNEL_TYPE_PTY : CHANNEL_TYPE_EXEC;
-		channel_open(&o->ch[i], o->link, &open, &channel_events, o, NULL);
+		int r = channel_open(&o->ch[i], o->link, &open, &channel_events, o, NULL);
+		if (r == 0 && (o->style & KEEPS) != 0)
+			channel_keep(o->ch[i]);
+	}
+}
+
+/* Where a stream may go on that this end neither has nor keeps. */
+static const struct channel_stand offsets[STREAMS] = {
+	[STREAM_IN] = {.kept_from = 3, .sent = 9	},
+	[STREAM_OUT] = { .received = 7, .consumed = 2, .limit = 4000},
+};
+
+static void
+close_parked(struct owner *o)
+{
+	for (int i = 0; i < 2; i++) {
+		if (o->ch[i] != NULL)
+			channel_close(o->ch[i], &(struct msg_close){0});
+		o->ch[i] = NULL;
+	}
+}
+
+static void
+resume_both(struct owner *o)
+{
+	struct msg_resume who = {.type = CHANNEL_TYPE_EXEC, .session_id = "s"};
+
+	if ((o->style & RELAYS) != 0)
+		close_parked(o);
+	for (int i = 0; i < 2 && o->link != NULL; i++) {
+		if ((o->style & RELAYS) != 0) {
+			channel_open_resumed(&o->ch[i], o->link, &who, offsets, &channel_events, o,
+				NULL);
+		} else if (o->ch[i] != NULL && channel_is_parked(o->ch[i])) {
+			who.type = channel_type(o->ch[i]);
+			channel_resume(o->ch[i], o->link, &who, NULL);
+		}
 	}
 }
 
@@ -151,7 +233,8 @@ on_down(void *arg, struct link *l, int code, const char *why)
 	struct owner *o = arg;
 
 	hw_assert(o->link == l && code != 0 && why != NULL);
-	hw_assert(o->ch[0] == NULL && o->ch[1] == NULL);
+	for (int i = 0; i < 2; i++)
+		hw_assert(o->ch[i] == NULL || channel_is_parked(o->ch[i]));
 	o->link = NULL;
 }
 
@@ -166,16 +249,50 @@ on_request(void *arg, struct link *l, uint64_t id, const char *op, const void *b
 }
 
 static void
+keep(struct owner *o, struct channel *ch)
+{
+	struct channel **free = o->ch[0] == NULL ? &o->ch[0] : &o->ch[1];
+
+	if ((o->style & KEEPS) == 0 || *free != NULL)
+		return;
+	*free = ch;
+	channel_keep(ch);
+}
+
+static void
 on_open(void *arg, struct link *l, struct channel *ch, const struct msg_open *open)
 {
 	struct owner *o = arg;
 
 	(void)l;
 	channel_attach(ch, &channel_events, o);
-	if (strlen(open->session_id) % 4 == 0)
+	if (strlen(open->session_id) % 4 == 0) {
 		channel_reject(ch, HW_EDENIED, open->session_id);
-	else
+	} else {
+		keep(o, ch);
 		channel_accept(ch, &(struct msg_accept){.window = 10000});
+	}
+	count_event(o);
+}
+
+/* The session's name says which channel it is of. */
+static void
+on_offer(void *arg, struct link *l, struct channel *ch, const struct msg_resume *resume)
+{
+	const struct msg_resume who = {.type = resume->type, .session_id = resume->session_id};
+	struct owner *o = arg;
+	struct channel *ours = o->ch[strlen(resume->session_id) % 2];
+	struct hw_err err = HW_ERR_INIT;
+	int r;
+
+	(void)l;
+	if ((o->style & RELAYS) != 0) {
+		channel_attach(ch, &channel_events, o);
+		if (resume->connection == 0)
+			channel_accept_resumed(ch, &who, offsets);
+	} else if (ours != NULL && (r = channel_rejoin(ours, ch, &who, &err)) < 0) {
+		channel_reject(ch, r, hw_err_text(&err));
+	}
 	count_event(o);
 }
 
@@ -191,6 +308,7 @@ static const struct link_events node_events = {
 	.on_down = on_down,
 	.on_request = on_request,
 	.on_open = on_open,
+	.on_resume = on_offer,
 	.on_control = on_word,
 };
 
@@ -208,8 +326,54 @@ static const uint8_t hello[] = "\x93\x00\x00\x87\xaaVersionMin\x01\xaaVersionMax
 			       "node\xa2Id\xa1n\xa8Software\xa1x\xa4Time\x00\xa8"
 			       "FrameMax\xce\x00\x04\x00\x00";
 
+struct run {
+	struct loop *loop;
+	struct pair *pair;
+	struct log_ctx log;
+	struct link_limits limits;
+	struct owner owner;
+	bool opens, up;
+};
+
 static void
-feed(struct loop *loop, struct pair *pair, const uint8_t *p, size_t n)
+connect(struct run *r)
+{
+	struct link_config config = {
+		.loop = r->loop,
+		.log = &r->log,
+		.events = r->opens ? &relay_events : &node_events,
+		.arg = &r->owner,
+		.transport = pair_transport(r->pair, PAIR_A),
+		.hello = {.role = ROLE_RELAY, .id = "r", .software = "fuzz"},
+		.peer_role = ROLE_NODE,
+		.opens = r->opens,
+		.limits = &r->limits,
+	};
+
+	r->owner.link = link_new(&config);
+	hw_assert(r->owner.link != NULL);
+	pair_attach(r->pair, PAIR_A, r->owner.link);
+	if (r->up)
+		pair_send(r->pair, PAIR_B, hello, sizeof(hello) - 1);
+	loop_settle(r->loop);
+	hw_assert(!r->up || r->owner.link == NULL || link_is_up(r->owner.link));
+}
+
+static void
+reconnect(struct run *r)
+{
+	pair_free(r->pair);
+	loop_settle(r->loop);
+	hw_assert(r->owner.link == NULL && r->limits.queued == 0 && r->limits.channels == 0);
+	r->pair = pair_new(r->loop);
+	connect(r);
+	if (r->opens && r->owner.link != NULL)
+		resume_both(&r->owner);
+	loop_settle(r->loop);
+}
+
+static void
+feed(struct run *r, const uint8_t *p, size_t n)
 {
 	while (n >= 2) {
 		size_t len = (size_t)p[0] << 8 | p[1];
@@ -217,60 +381,49 @@ feed(struct loop *loop, struct pair *pair, const uint8_t *p, size_t n)
 		n -= 2;
 		if (len > n)
 			len = n;
-		pair_send(pair, PAIR_B, p, len);
-		loop_settle(loop);
+		if (len == 0 && r->up) {
+			reconnect(r);
+			continue;
+		}
+		pair_send(r->pair, PAIR_B, p, len);
+		loop_settle(r->loop);
 		p += len;
 		n -= len;
 	}
 }
 
 static void
-run(struct loop *loop, struct pair *pair, struct owner *o, const uint8_t *data, size_t size)
+run(struct run *r, const uint8_t *data, size_t size)
 {
-	bool up = size > 0 && (data[0] & 2) != 0;
-
-	if (up)
-		pair_send(pair, PAIR_B, hello, sizeof(hello) - 1);
-	loop_settle(loop);
-	hw_assert(!up || o->link == NULL || link_is_up(o->link));
-	if (size > 0 && (data[0] & 1) != 0 && o->link != NULL)
-		open_both(o);
-	loop_settle(loop);
+	connect(r);
+	if (r->opens && r->owner.link != NULL)
+		open_both(&r->owner);
+	loop_settle(r->loop);
 	if (size > 1)
-		feed(loop, pair, data + 1, size - 1);
-	loop_advance(loop, 5 * USEC_PER_SEC);
+		feed(r, data + 1, size - 1);
+	loop_advance(r->loop, 5 * USEC_PER_SEC);
+	pair_free(r->pair);
+	close_parked(&r->owner);
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	bool opens = size > 0 && (data[0] & 1) != 0;
-	struct link_limits limits = LINK_LIMITS_DEFAULT;
-	struct owner o = {.patience = size > 0 ? data[0] >> 2 & 7 : 0};
-	struct log_ctx log = {.sink = NULL};
+	uint8_t first = size > 0 ? data[0] : 0;
+	struct run r = {
+		.opens = (first & 1) != 0,
+		.up = (first & 2) != 0,
+		.limits = LINK_LIMITS_DEFAULT,
+		.owner = {.patience = first >> 2 & 7, .style = first & (KEEPS | RELAYS)}
+	};
 	struct fake_clock clock;
 
 	fake_clock_init(&clock, 0);
-	struct loop *loop = loop_new_fake(&clock);
-	struct pair *pair = pair_new(loop);
-	struct link_config config = {
-		.loop = loop,
-		.log = &log,
-		.events = opens ? &relay_events : &node_events,
-		.arg = &o,
-		.transport = pair_transport(pair, PAIR_A),
-		.hello = {.role = ROLE_RELAY, .id = "r", .software = "fuzz"},
-		.peer_role = ROLE_NODE,
-		.opens = opens,
-		.limits = &limits,
-	};
-	o.link = link_new(&config);
-	hw_assert(o.link != NULL);
-	pair_attach(pair, PAIR_A, o.link);
-	run(loop, pair, &o, data, size);
-	pair_free(pair);
-	loop_free(loop);
-	hw_assert(o.link == NULL && limits.queued == 0 && limits.links == 0 &&
-		limits.channels == 0);
+	r.loop = loop_new_fake(&clock);
+	r.pair = pair_new(r.loop);
+	run(&r, data, size);
+	loop_free(r.loop);
+	hw_assert(r.owner.link == NULL && r.limits.queued == 0 && r.limits.links == 0 &&
+		r.limits.channels == 0);
 	return 0;
 }

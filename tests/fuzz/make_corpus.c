@@ -1,5 +1,6 @@
 /*
- * Writes the seeds of corpus/frame, corpus/codec and corpus/json from the tables:
+ * Writes the seeds of corpus/frame, corpus/codec and corpus/json from the tables, and those of
+ * corpus/link that resume:
  *
  *   make_corpus CORPUS-DIR
  *
@@ -109,6 +110,149 @@ save_frames(const char *dir, struct arena *a, struct buf *b)
 	save(dir, "frame", "all-in-one-message", b);
 }
 
+/* --- links that resume
+ * ------------------------------------------------------------------------------- */
+
+/* The first byte of fuzz_link's input. */
+enum { OPENS = 1, UP = 2, KEEPS = 32, RELAYS = 64 };
+
+/* A frame as a message of its own, behind its length. */
+static void
+append_message(struct buf *b, const struct buf *frame)
+{
+	buf_append_byte(b, (uint8_t)(frame->len >> 8));
+	buf_append_byte(b, (uint8_t)frame->len);
+	buf_append(b, buf_data(frame), frame->len);
+}
+
+static void
+say(struct buf *b, const struct frame *f)
+{
+	struct buf frame;
+
+	buf_init(&frame, ROOM);
+	hw_assert(frame_encode(&frame, f) == 0);
+	append_message(b, &frame);
+	buf_fini(&frame);
+}
+
+static void
+tell(struct buf *b, enum frame_kind kind, uint32_t channel, const struct msg_row *row,
+	const void *msg)
+{
+	struct buf frame;
+
+	buf_init(&frame, ROOM);
+	hw_assert(frame_encode_msg(&frame, kind, channel, row, msg) == 0);
+	append_message(b, &frame);
+	buf_fini(&frame);
+}
+
+static void
+break_line(struct buf *b)
+{
+	buf_append(b, "\0\0", 2);
+}
+
+static void
+tell_resume(struct buf *b, uint32_t channel, int type, uint64_t received)
+{
+	struct msg_resume_stream streams[] = {
+		{.stream = STREAM_IN,  .limit = 5000,		     .sent = 4    },
+		{.stream = STREAM_OUT, .received = (int64_t)received, .limit = 5000},
+	};
+	struct msg_resume resume = {
+		.type = type, .session_id = "s", .streams = {streams, 2}
+	};
+
+	tell(b, FRAME_RESUME, channel, MSG_ROW(resume), &resume);
+}
+
+static void
+say_bytes(struct buf *b, uint32_t channel, int stream, uint64_t offset)
+{
+	say(b,
+		&(struct frame){.kind = FRAME_DATA,
+			.channel = channel,
+			.stream = (uint8_t)stream,
+			.offset = offset,
+			.body = (const uint8_t *)"some",
+			.body_len = 4});
+}
+
+static void
+say_credit(struct buf *b, uint32_t channel, int stream, uint64_t consumed, uint64_t limit)
+{
+	say(b,
+		&(struct frame){.kind = FRAME_CREDIT,
+			.channel = channel,
+			.stream = (uint8_t)stream,
+			.offset = consumed,
+			.limit = limit});
+}
+
+/* A node's end: what is sent to it is echoed, lost, and sent again. */
+static void
+resume_at_node(struct buf *b, int type)
+{
+	struct msg_open open = {.type = type, .session_id = "s", .window = 5000};
+
+	tell(b, FRAME_OPEN, 1, MSG_ROW(open), &open);
+	tell(b, FRAME_OPEN, 2, MSG_ROW(open), &open);
+	say_bytes(b, 2, STREAM_IN, 0);
+	say_credit(b, 2, STREAM_OUT, 2, 6000);
+	break_line(b);
+	tell_resume(b, 1, type, 2);
+	say_bytes(b, 1, STREAM_IN, 4);
+	say_credit(b, 1, STREAM_OUT, 4, 7000);
+	tell_resume(b, 2, type, 99);
+	break_line(b);
+	tell_resume(b, 1, type, 0);
+}
+
+/* An opener's: its channels are interrupted, and its link breaks. */
+static void
+resume_at_opener(struct buf *b)
+{
+	struct msg_close close = {.code = "Interrupted"};
+	struct msg_accept accept = {.window = 5000};
+
+	tell(b, FRAME_ACCEPT, 1, MSG_ROW(accept), &accept);
+	tell(b, FRAME_ACCEPT, 2, MSG_ROW(accept), &accept);
+	say_bytes(b, 1, STREAM_OUT, 0);
+	tell(b, FRAME_CLOSE, 1, MSG_ROW(close), &close);
+	tell_resume(b, 3, CHANNEL_TYPE_PTY, 4);
+	break_line(b);
+	tell_resume(b, 1, CHANNEL_TYPE_PTY, 4);
+	say_credit(b, 1, STREAM_OUT, 4, 9000);
+	tell_resume(b, 2, CHANNEL_TYPE_EXEC, 99);
+	break_line(b);
+	tell_resume(b, 1, CHANNEL_TYPE_PTY, 4);
+}
+
+static void
+save_links(const char *dir, struct buf *b)
+{
+	static const struct {
+		const char *name;
+		int first;
+	} seeds[] = {
+		{"resume_node",		UP | KEEPS	  },
+		{"resume_offsets",	   UP | RELAYS	      },
+		{"resume_opener",	  OPENS | UP | KEEPS },
+		{"resume_opener_offsets", OPENS | UP | RELAYS},
+	};
+
+	for (size_t i = 0; i < sizeof(seeds) / sizeof(seeds[0]); i++) {
+		buf_append_byte(b, (uint8_t)seeds[i].first);
+		if ((seeds[i].first & OPENS) != 0)
+			resume_at_opener(b);
+		else
+			resume_at_node(b, CHANNEL_TYPE_PTY);
+		save(dir, "link", seeds[i].name, b);
+	}
+}
+
 /* --- the classics
  * ------------------------------------------------------------------------------------ */
 
@@ -140,6 +284,7 @@ main(int argc, char **argv)
 	buf_init(&b, ROOM);
 	save_messages(argv[1], a, &b);
 	save_frames(argv[1], a, &b);
+	save_links(argv[1], &b);
 	for (size_t i = 0; i < sizeof(classics) / sizeof(classics[0]); i++) {
 		buf_append(&b, classics[i].bytes, classics[i].n);
 		save(argv[1], classics[i].corpus, classics[i].name, &b);
