@@ -527,6 +527,16 @@ enqueue(struct builder *b, enum event_type type, const struct journal_record *re
 	return 0;
 }
 
+/* Input that never reached the terminal was not shown; marks to come mean other bytes. */
+static int
+take_rewind(struct builder *b, const struct journal_record *rec, jpos begin, jpos end,
+	struct hw_err *err)
+{
+	int r = rec->stream == STREAM_IN ? settle(b, rec->offset, UINT64_MAX, false, err) : 0;
+
+	return r == 0 ? enqueue(b, EVENT_REWIND, rec, begin, end, err) : r;
+}
+
 static int
 take_end(struct builder *b, const struct journal_record *rec, jpos begin, jpos end,
 	struct hw_err *err)
@@ -557,10 +567,7 @@ builder_take(struct builder *b, const struct journal_record *rec, jpos begin, jp
 		r = settle(b, 0, rec->offset, rec->flags == ECHO_SHOWN, err);
 		break;
 	case JOURNAL_REWIND:
-		/* It never reached the terminal, so it was not shown; marks to come mean other
-		 * bytes. */
-		if ((r = settle(b, rec->offset, UINT64_MAX, false, err)) == 0)
-			r = enqueue(b, EVENT_REWIND, rec, begin, end, err);
+		r = take_rewind(b, rec, begin, end, err);
 		break;
 	case JOURNAL_DATA:
 		r = enqueue(b, EVENT_DATA, rec, begin, end, err);

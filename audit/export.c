@@ -146,7 +146,8 @@ cast_marker(const struct export *e, const struct event *ev, struct buf *out)
 	if (ev->type == EVENT_HIDDEN) {
 		buf_printf(&text, "%" PRIu32 " bytes typed, not shown", ev->hidden);
 	} else if (ev->type == EVENT_REWIND) {
-		buf_printf(&text, "input from byte %" PRIu64 " on was not delivered", ev->offset);
+		buf_printf(&text, "%s from byte %" PRIu64 " on was not delivered",
+			ev->stream == STREAM_IN ? "input" : "output", ev->offset);
 	} else if (ev->type == EVENT_NOTE) {
 		buf_append(&text, ev->bytes, ev->len);
 	} else {
@@ -216,7 +217,7 @@ json_event(const struct event *ev, struct buf *out)
 
 	buf_printf(out, "{\"time\": %" PRId64 ".%06" PRId64 ", \"type\": \"%s\"",
 		ev->time / USEC_PER_SEC, ev->time % USEC_PER_SEC, types[ev->type]);
-	if (ev->type == EVENT_DATA || ev->type == EVENT_HIDDEN || ev->type == EVENT_END_STREAM)
+	if (ev->type <= EVENT_HIDDEN || ev->type == EVENT_END_STREAM || ev->type == EVENT_REWIND)
 		buf_printf(out, ", \"stream\": \"%s\"",
 			ev->stream < STREAMS ? streams[ev->stream] : "other");
 	if (ev->type == EVENT_DATA || ev->type == EVENT_HIDDEN)

@@ -25,8 +25,8 @@ struct export *export_new(enum export_format format, const struct msg_recording_
  * TEXT: lines as they looked when they were left: escape sequences removed, CR LF as LF,
  *       backspaces, CR and erasing applied within a line; a program that moves about the screen
  *       leaves what it wrote in the order in which it did. Hidden input shows as "[6 not shown]".
- * RAW:  exactly the output bytes, of both streams.
- * JSON: one object a line, the meta first; bytes as base64.
+ * RAW:  exactly the output bytes, of both streams; those that were sent again after a rewind,
+ * twice. JSON: one object a line, the meta first; bytes as base64.
  */
 int export_event(struct export *e, const struct event *ev, struct buf *out);
 int export_end(struct export *e, struct buf *out); /* what still waits */

@@ -31,8 +31,8 @@ enum journal_type {
 	JOURNAL_DATA,	       /* bytes of a stream at offset, by author */
 	JOURNAL_ECHO,	       /* input below offset (from the last mark) was shown or hidden: flags
 				* is enum frame_echo */
-	JOURNAL_REWIND,	       /* input at and above offset was never delivered: what follows
-				* replaces it */
+	JOURNAL_REWIND,	       /* of the stream, what is at and above offset was not delivered:
+				* what follows replaces it */
 	JOURNAL_RESIZE,	       /* offset: cols << 32 | rows */
 	JOURNAL_STREAM_END,    /* the stream ended at offset */
 	JOURNAL_NOTE,	       /* bytes: a line for the recording: attach, detach, frozen, gap */
@@ -113,7 +113,7 @@ jpos journal_synced(const struct journal *j);
 bool journal_failed(const struct journal *j);
 #define JOURNAL_WHY_MAX 256
 void journal_why(struct journal *j, char out[JOURNAL_WHY_MAX]); /* a sentence; once it has failed */
-uint64_t journal_ledger_next(struct journal *j); /* the next sequence number */
+uint64_t journal_ledger_next(struct journal *j);		/* the next sequence number */
 void journal_stats(struct journal *j, struct journal_stats *ret);
 
 /* --- reading ---------------------------------------------------------------------------------- */

@@ -23,7 +23,7 @@ enum event_type {
 		       * sealed to the auditors (box_seal), or empty */
 	EVENT_RESIZE, /* cols, rows */
 	EVENT_END_STREAM, /* stream ended at offset */
-	EVENT_REWIND,	  /* offset: input from there on was not delivered */
+	EVENT_REWIND,	  /* offset: of the stream, what is from there on was not delivered */
 	EVENT_NOTE,	  /* bytes: text */
 	EVENT_CLOSE,	  /* bytes: an encoded msg_close */
 };

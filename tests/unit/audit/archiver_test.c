@@ -416,6 +416,27 @@ Test(archiver, what_was_rewound_is_hidden_and_recorded_anew)
 	side_close(side);
 }
 
+Test(archiver, output_that_is_rewound_hides_no_input)
+{
+	struct side *side = open_side(0);
+
+	start(side, 1, "alice-1");
+	data(side, 1, STREAM_IN, 0, "abcd");
+	data(side, 1, STREAM_OUT, 0, "xyz");
+	append(side,
+		&(struct journal_record){.type = JOURNAL_REWIND,
+			.session = 1,
+			.stream = STREAM_OUT,
+			.offset = 1,
+			.time = clock_wall(&s.clock.clock)});
+	data(side, 1, STREAM_OUT, 1, "yz");
+	mark(side, 1, 4, ECHO_SHOWN);
+	simple(side, 1, JOURNAL_SESSION_END, 0, "");
+	run(side);
+	expect(side, "alice-1", "i0:abcd o0:xyz rewind1 o1:yz close() ");
+	side_close(side);
+}
+
 Test(archiver, any_number_of_marks_in_one_record_is_harmless)
 {
 	struct side *side = open_side(0);

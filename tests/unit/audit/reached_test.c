@@ -1,0 +1,290 @@
+/* Where the streams of sessions stand that a relay left open: by their recordings, by the journal,
+ * or by both. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "audit/reached.h"
+#include "audit/recording.h"
+#include "proto/base/enc.h"
+#include "proto/wire/codec.h"
+#include "proto/wire/frame.h"
+#include "tests/unit/audit/scratch.h"
+
+#define SESSION 7
+#define ID	"alice-0123456789abcdef0"
+
+static struct scratch s;
+static struct journal *journal;
+static struct archiver *archiver;
+
+static void
+append(const struct journal_record *what)
+{
+	struct journal_record rec = *what;
+
+	rec.session = rec.session != 0 ? rec.session : SESSION;
+	rec.time = clock_wall(&s.clock.clock);
+	cr_assert(eq(int, journal_append(journal, &rec, NULL), 0));
+}
+
+static void
+start(uint64_t session, const char *id)
+{
+	struct msg_recording_meta meta = {.session_id = id,
+		.type = CHANNEL_TYPE_PTY,
+		.target = "mi-1",
+		.start = clock_wall(&s.clock.clock)};
+	struct buf b;
+
+	buf_init(&b, 65536);
+	cr_assert(eq(int, msg_encode(&b, MSG_ROW(recording_meta), &meta, NULL), 0));
+	append(&(struct journal_record){.type = JOURNAL_SESSION_START,
+		.session = session,
+		.bytes = buf_data(&b),
+		.len = b.len});
+	buf_fini(&b);
+}
+
+static void
+data(int stream, uint64_t offset, const char *text)
+{
+	append(&(struct journal_record){.type = JOURNAL_DATA,
+		.stream = (uint8_t)stream,
+		.offset = offset,
+		.bytes = text,
+		.len = strlen(text)});
+}
+
+static void
+mark(enum journal_type type, int stream, uint64_t offset)
+{
+	append(&(struct journal_record){
+		.type = type, .stream = (uint8_t)stream, .offset = offset, .flags = ECHO_SHOWN});
+}
+
+/* What the journal has goes into recordings. */
+static void
+archive(void)
+{
+	struct hw_err err = HW_ERR_INIT;
+
+	journal_sync(journal);
+	cr_assert(eq(int, archiver_run(archiver, &err), 0), "%s", err.text);
+	cr_assert(eq(int, archiver_flush(archiver, ID, &err), 0), "%s", err.text);
+}
+
+/* And is there no more. */
+static void
+forget_journal(void)
+{
+	struct journal_config config = scratch_journal(&s);
+	struct hw_err err = HW_ERR_INIT;
+
+	archiver_free(archiver);
+	archiver = NULL;
+	journal_close(journal);
+	dir_remove(s.journal);
+	cr_assert(eq(int, journal_open(&journal, &config, NULL, &err), 0), "%s", err.text);
+}
+
+static void
+on_sealed(void *arg, const char *id, const uint8_t hash[SHA256_LEN], uint64_t size)
+{
+	(void)arg, (void)id, (void)hash, (void)size;
+}
+
+static void
+setup(void)
+{
+	struct hw_err err = HW_ERR_INIT;
+
+	scratch_init(&s);
+	const struct journal_config jc = scratch_journal(&s);
+	cr_assert(eq(int, journal_open(&journal, &jc, NULL, &err), 0), "%s", err.text);
+	const struct archiver_config ac = {.journal_dir = s.journal,
+		.recordings_dir = s.recordings,
+		.ledger_dir = s.ledger,
+		.journal = journal,
+		.master = &s.master,
+		.clock = &s.clock.clock,
+		.on_sealed = on_sealed};
+	cr_assert(eq(int, archiver_new(&archiver, &ac, &err), 0), "%s", err.text);
+}
+
+static void
+teardown(void)
+{
+	archiver_free(archiver);
+	journal_close(journal);
+	scratch_fini(&s);
+}
+
+TestSuite(reached, .init = setup, .fini = teardown, .timeout = 60);
+
+static struct reached_streams
+find(uint64_t session, const char *id)
+{
+	struct reached_streams at;
+	struct reached *r = NULL;
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(eq(int, journal_write(journal), 0));
+	cr_assert(eq(int, reached_new(&r, s.journal, &s.master, &err), 0), "%s", err.text);
+	cr_assert(eq(int, reached_find(&at, r, session, s.recordings, id, &s.master, &err), 0),
+		"%s", err.text);
+	reached_free(r);
+	return at;
+}
+
+static void
+expect(uint64_t in, uint64_t out, uint64_t err, uint64_t echoed)
+{
+	struct reached_streams at = find(SESSION, ID);
+
+	cr_assert(at.known);
+	cr_assert(eq(u64, at.offset[STREAM_IN], in));
+	cr_assert(eq(u64, at.offset[STREAM_OUT], out));
+	cr_assert(eq(u64, at.offset[STREAM_ERR], err));
+	cr_assert(eq(u64, at.echoed, echoed));
+}
+
+Test(reached, what_only_the_journal_has)
+{
+	start(SESSION, ID);
+	expect(0, 0, 0, 0);
+	data(STREAM_IN, 0, "ls\r");
+	mark(JOURNAL_ECHO, STREAM_IN, 2);
+	data(STREAM_OUT, 0, "a\r\n");
+	data(STREAM_OUT, 3, "b\r\n");
+	data(STREAM_ERR, 0, "?");
+	expect(3, 6, 1, 2);
+}
+
+Test(reached, what_only_the_recording_has)
+{
+	start(SESSION, ID);
+	data(STREAM_IN, 0, "ls\r");
+	mark(JOURNAL_ECHO, STREAM_IN, 3);
+	data(STREAM_OUT, 0, "a\r\n");
+	data(STREAM_ERR, 0, "?");
+	archive();
+	forget_journal();
+	expect(3, 3, 1, 3);
+}
+
+/* Also input that it only counts. */
+Test(reached, what_a_recording_hides_counts)
+{
+	start(SESSION, ID);
+	data(STREAM_OUT, 0, "Password: ");
+	data(STREAM_IN, 0, "secret\r");
+	append(&(struct journal_record){.type = JOURNAL_ECHO, .offset = 7, .flags = ECHO_HIDDEN});
+	archive();
+	forget_journal();
+	expect(7, 10, 0, 7);
+}
+
+Test(reached, the_journal_is_newer_than_the_recording)
+{
+	start(SESSION, ID);
+	data(STREAM_IN, 0, "ls\r");
+	mark(JOURNAL_ECHO, STREAM_IN, 3);
+	data(STREAM_OUT, 0, "a\r\n");
+	archive();
+	data(STREAM_IN, 3, "id\r");
+	data(STREAM_OUT, 3, "b");
+	expect(6, 4, 0, 3);
+}
+
+/* Each stream by itself: the journal has dropped what it had of the others. */
+Test(reached, a_stream_that_the_journal_does_not_have_is_the_recordings)
+{
+	start(SESSION, ID);
+	data(STREAM_IN, 0, "ls\r");
+	mark(JOURNAL_ECHO, STREAM_IN, 3);
+	data(STREAM_OUT, 0, "a\r\n");
+	archive();
+	forget_journal();
+	data(STREAM_OUT, 3, "later");
+	expect(3, 8, 0, 3);
+}
+
+Test(reached, a_rewind_sets_back_in_the_journal)
+{
+	start(SESSION, ID);
+	data(STREAM_IN, 0, "abcdef");
+	mark(JOURNAL_REWIND, STREAM_IN, 2);
+	data(STREAM_OUT, 0, "123456");
+	mark(JOURNAL_REWIND, STREAM_OUT, 4);
+	data(STREAM_OUT, 4, "5");
+	expect(2, 5, 0, 0);
+}
+
+Test(reached, a_rewind_sets_back_in_a_recording)
+{
+	start(SESSION, ID);
+	data(STREAM_IN, 0, "abcdef");
+	mark(JOURNAL_ECHO, STREAM_IN, 6);
+	mark(JOURNAL_REWIND, STREAM_IN, 2);
+	data(STREAM_OUT, 0, "123456");
+	mark(JOURNAL_REWIND, STREAM_OUT, 4);
+	archive();
+	forget_journal();
+	expect(2, 4, 0, 2);
+}
+
+Test(reached, a_rewind_in_the_journal_sets_back_what_is_in_a_recording)
+{
+	start(SESSION, ID);
+	data(STREAM_OUT, 0, "123456");
+	archive();
+	mark(JOURNAL_REWIND, STREAM_OUT, 4);
+	expect(0, 4, 0, 0);
+}
+
+Test(reached, sessions_are_told_apart)
+{
+	start(SESSION, ID);
+	start(SESSION + 1, "bob-0123456789abcdef0");
+	data(STREAM_IN, 0, "mine");
+	append(&(struct journal_record){.type = JOURNAL_DATA,
+		.session = SESSION + 1,
+		.stream = STREAM_IN,
+		.bytes = "another's",
+		.len = 9});
+	expect(4, 0, 0, 0);
+	cr_assert(eq(u64, find(SESSION + 1, "bob-0123456789abcdef0").offset[STREAM_IN], 9));
+}
+
+Test(reached, one_that_nothing_is_recorded_of_is_not_known)
+{
+	start(SESSION, ID);
+	archive();
+	struct reached_streams at = find(SESSION + 1, "bob-0123456789abcdef0");
+	cr_assert(not(at.known));
+	for (int i = 0; i < STREAMS; i++)
+		cr_assert(eq(u64, at.offset[i], 0));
+	cr_assert(eq(u64, at.echoed, 0));
+}
+
+Test(reached, a_journal_that_is_damaged_is_said_to_be)
+{
+	struct reached *r = NULL;
+	struct hw_err err = HW_ERR_INIT;
+	char names[512], path[640];
+
+	start(SESSION, ID);
+	data(STREAM_IN, 0, "ls\r");
+	data(STREAM_IN, 3, "id\r");
+	archive();
+	dir_names(names, sizeof(names), s.journal);
+	names[strcspn(names, " ")] = '\0';
+	snprintf(path, sizeof(path), "%s/%s", s.journal, names);
+	file_flip(path, file_length(path) / 2);
+	cr_assert(eq(int, reached_new(&r, s.journal, &s.master, &err), HW_ECORRUPT), "%s",
+		err.text);
+	cr_assert(eq(ptr, r, NULL));
+}
