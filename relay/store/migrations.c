@@ -160,7 +160,16 @@ static const char *const version_3[] = {
 	NULL,
 };
 
-static const char *const *const versions[] = {version_1, version_2, version_3};
+/* What takes a session up again after a restart: its token, and from where and with which
+ * certificate it was opened. */
+static const char *const version_4[] = {
+	"ALTER TABLE session ADD COLUMN resume_hash TEXT NOT NULL DEFAULT ''",
+	"ALTER TABLE session ADD COLUMN source TEXT NOT NULL DEFAULT ''",
+	"ALTER TABLE session ADD COLUMN not_before BIGINT NOT NULL DEFAULT 0",
+	NULL,
+};
+
+static const char *const *const versions[] = {version_1, version_2, version_3, version_4};
 
 int
 migrations_newest(void)

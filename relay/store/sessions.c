@@ -5,7 +5,7 @@
 
 #define COLUMNS                                                                                 \
 	"id, type, principal, owner_arn, node_id, node_name, run_as, document, reason, status," \
-	" started, ended, details, bytes_in, bytes_out, exited, exit_status, document_named," \
+	" started, ended, details, bytes_in, bytes_out, exited, exit_status, document_named,"   \
 	" remote_host, remote_port"
 #define N_COLUMNS 20
 
@@ -44,8 +44,8 @@ session_insert(struct db *db, const struct session_row *row, const char *token_h
 		row->document, row->reason, enum_text(&enum_SESSION_STATUS, row->status),
 		row->start, row->end, row->details, row->bytes_in, row->bytes_out,
 		(int64_t)row->exited, (int64_t)row->exit_status, (int64_t)row->document_named,
-		row->remote_host, (int64_t)row->remote_port, row->command, tail_of(row->id), (int64_t)!is_end(row->status), token_hash,
-		token_expires);
+		row->remote_host, (int64_t)row->remote_port, row->command, tail_of(row->id),
+		(int64_t)!is_end(row->status), token_hash, token_expires);
 }
 
 int
@@ -188,24 +188,28 @@ ticket_refusal(struct db *db, const char *token_hash, const char *principal, int
 }
 
 int
-session_redeem(struct db *db, struct arena *arena, const char *token_hash, const char *principal,
-	int64_t now, struct session_row **ret, struct hw_err *err)
+session_redeem(struct db *db, struct arena *arena, const char *token_hash,
+	const struct session_opener *who, int64_t now, struct session_row **ret, struct hw_err *err)
 {
 	struct query q;
 
 	int r = db_query(&q, db,
-		"UPDATE session SET token_used = $3 WHERE token_hash = $1 AND principal = $2"
+		"UPDATE session SET token_used = $3, resume_hash = $4, source = $5, not_before = $6"
+		" WHERE token_hash = $1 AND principal = $2"
 		" AND token_used = 0 AND token_expires > $3 AND live = 1"
 		" RETURNING " COLUMNS ", command",
 		err);
 	query_bind_text(&q, 1, token_hash);
-	query_bind_text(&q, 2, principal);
+	query_bind_text(&q, 2, who->name);
 	query_bind_int(&q, 3, now);
+	query_bind_text(&q, 4, who->resume_hash);
+	query_bind_text(&q, 5, who->source);
+	query_bind_int(&q, 6, who->not_before);
 	if (r == 0)
 		r = next_whole(&q, arena, ret, err);
 	query_end(&q);
 	if (r == 0)
-		return ticket_refusal(db, token_hash, principal, now, err);
+		return ticket_refusal(db, token_hash, who->name, now, err);
 	return r < 0 ? r : 0;
 }
 
@@ -297,7 +301,8 @@ session_list(struct query *q, struct db *db, const struct session_filter *f, str
 
 /* --- sweeping --------------------------------------------------------------------------------- */
 
-#define WAS_OPEN "live = 1 AND token_used > 0"
+#define WAS_OPEN "live = 1 AND token_used > 0 AND (resume_hash = '' OR status = 'Terminating')"
+#define GOES_ON	 "live = 1 AND token_used > 0 AND resume_hash <> '' AND status <> 'Terminating'"
 #define IS_LATE	 "live = 1 AND token_used = 0 AND token_expires <= $1"
 
 static int
@@ -345,6 +350,54 @@ session_sweep_open(struct db *db, struct arena *arena, int64_t now, const char *
 	if (r == 0)
 		*ids = found;
 	return r;
+}
+
+static int
+next_open(struct query *q, struct arena *arena, struct session_open *ret, struct hw_err *err)
+{
+	int r = next_whole(q, arena, &ret->row, err);
+
+	if (r <= 0)
+		return r;
+	ret->who = (struct session_opener){
+		.name = ret->row->principal,
+		.resume_hash = query_text(q, N_COLUMNS + 1, arena),
+		.source = query_text(q, N_COLUMNS + 2, arena),
+		.not_before = query_int(q, N_COLUMNS + 3),
+	};
+	if (ret->who.resume_hash == NULL || ret->who.source == NULL)
+		return hw_err_set(err, HW_ELIMIT, "no memory for a session");
+	return 1;
+}
+
+int
+session_list_open(struct db *db, struct arena *arena, struct session_open **ret, size_t *n,
+	struct hw_err *err)
+{
+	struct session_open *all;
+	struct query q;
+	size_t most, found = 0;
+	int r;
+
+	if ((r = count(db, "SELECT COUNT(*) FROM session WHERE " GOES_ON, &most, err)) < 0)
+		return r;
+	all = arena_array(arena, most, sizeof(*all));
+	if (all == NULL)
+		return hw_err_set(err, HW_ELIMIT, "no memory for %zu sessions", most);
+	r = db_query(&q, db,
+		"SELECT " COLUMNS
+		", command, resume_hash, source, not_before FROM session WHERE " GOES_ON,
+		err);
+	while (r == 0 && found < most && (r = next_open(&q, arena, &all[found], err)) > 0) {
+		found++;
+		r = 0;
+	}
+	query_end(&q);
+	if (r < 0)
+		return r;
+	*ret = all;
+	*n = found;
+	return 0;
 }
 
 int

@@ -20,7 +20,7 @@ struct session_row {
 	char node_name[257];
 	char run_as[65]; /* "" is the node's default */
 	char document[129];
-	bool document_named; /* by whoever started it: policies tell that from the default */
+	bool document_named;   /* by whoever started it: policies tell that from the default */
 	char remote_host[256]; /* of a forward: where to, as host_parse() writes it; "" leaves it to
 				  each connection */
 	int remote_port;
@@ -40,11 +40,20 @@ struct session_row {
 int session_insert(struct db *db, const struct session_row *row, const char *token_hash,
 	int64_t token_expires, struct hw_err *err);
 
-/* Takes the ticket, which nobody can take again; the status stays Connecting. HW_ETICKET with the
- * reason, which is for the log: unknown, used, late, another principal's, or of a session that has
- * ended. Another's attempt does not use it up. */
+/* Who opens a session, and what RESUME will present. */
+struct session_opener {
+	const char *name;
+	const char *source; /* address */
+	int64_t not_before; /* of the certificate */
+	const char *resume_hash;
+};
+
+/* Takes the ticket, which nobody can take again, and keeps who did; the status stays Connecting.
+ * HW_ETICKET with the reason, which is for the log: unknown, used, late, another principal's, or of
+ * a session that has ended. Another's attempt does not use it up. */
 int session_redeem(struct db *db, struct arena *arena, const char *token_hash,
-	const char *principal, int64_t now, struct session_row **ret, struct hw_err *err);
+	const struct session_opener *who, int64_t now, struct session_row **ret,
+	struct hw_err *err);
 
 /* HW_ENOSESSION; HW_ETERMINATED when it has ended. The status is a live one. */
 int session_set_status(struct db *db, const char *id, int status, struct hw_err *err);
@@ -79,8 +88,16 @@ int session_list(struct query *q, struct db *db, const struct session_filter *f,
 	struct hw_err *err);
 int session_next(struct query *q, struct session_row *ret, struct hw_err *err);
 
-/* At start-up: sessions that were live when the relay stopped become Terminated with these details,
- * and their ids are told. Tickets that nobody has used yet stay good. */
+/* At start-up: sessions that were open when the relay stopped, and can go on. In the arena. */
+struct session_open {
+	struct session_row *row;
+	struct session_opener who;
+};
+int session_list_open(struct db *db, struct arena *arena, struct session_open **ret, size_t *n,
+	struct hw_err *err);
+
+/* And those that were, and cannot, become Terminated with these details, and their ids are told.
+ * Tickets that nobody has used yet stay good. */
 int session_sweep_open(struct db *db, struct arena *arena, int64_t now, const char *details,
 	struct msg_strs *ids, struct hw_err *err);
 

@@ -39,8 +39,9 @@ redeem(void *arg, struct db *db, struct hw_err *err)
 	char hash[2 * SHA256_LEN + 1];
 
 	token_hash(hash, w->token);
-	return session_redeem(db, w->d->arena, hash, w->who, clock_wall(&w->d->clock.clock),
-		&w->row, err);
+	return session_redeem(db, w->d->arena, hash,
+		&(struct session_opener){.name = w->who, .source = "", .resume_hash = ""},
+		clock_wall(&w->d->clock.clock), &w->row, err);
 }
 
 /* --- starting --------------------------------------------------------------------------------- */

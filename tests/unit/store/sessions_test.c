@@ -98,7 +98,9 @@ redeem(struct scratch *s, struct db *db, const char *hash, const char *who, int6
 	struct hw_err err = HW_ERR_INIT;
 	struct session_row *row;
 
-	int r = session_redeem(db, s->arena, hash, who, now, &row, &err);
+	int r = session_redeem(db, s->arena, hash,
+		&(struct session_opener){.name = who, .source = "", .resume_hash = ""}, now, &row,
+		&err);
 	if (r < 0)
 		cr_assert(ne(ptr, strstr(err.text, why), NULL), "%s", err.text);
 	else
