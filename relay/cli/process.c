@@ -12,19 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proto/base/descriptors.h"
 #include "proto/base/file.h"
 #include "relay/cli/cli.h"
-
-static void
-raise_descriptors(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	(void)setrlimit(RLIMIT_NOFILE, &limit); /* the limit that is will do: `check` tells */
-}
 
 void
 process_harden(void)
@@ -37,7 +27,7 @@ process_harden(void)
 #ifndef __SANITIZE_ADDRESS__ /* its search for leaks is a debugger's work */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 #endif
-	raise_descriptors();
+	descriptors_raise(); /* `check` tells when they are few */
 }
 
 static int

@@ -15,6 +15,7 @@
 #include "relay/core/fit.h"
 #include "relay/core/principals.h"
 #include "relay/core/registry.h"
+#include "relay/core/past.h"
 #include "relay/core/seen.h"
 #include "relay/core/session.h"
 #include "relay/core/session_private.h"
@@ -117,7 +118,7 @@ broker_peer_up(struct broker *b, struct peer *p)
 	struct peer *old = p->who.role == ROLE_NODE ? find_node(b, p->who.id) : NULL;
 
 	if (old != NULL)
-		peer_close(old, HW_ECLOSED, "the node dialled anew, and its old link was closed");
+		peer_replace(old, "the node dialled anew, and its old link was closed");
 	if (p->who.role != ROLE_NODE)
 		return;
 	unlist_link(&b->arriving, p);
@@ -156,10 +157,13 @@ broker_arriving_links(struct broker *b, const char *node)
 int
 broker_user_sessions(struct broker *b, const struct peer *user)
 {
+	struct session *s, *next;
 	int n = 0;
 
 	for (const struct peer *p = find_user(b, user->who.id); p != NULL; p = p->older)
 		n += p->sessions;
+	HASH_ITER(hh, b->sessions, s, next)
+		n += s->user == NULL && strcmp(s->owner.name, user->who.id) == 0;
 	return n;
 }
 
@@ -168,28 +172,56 @@ broker_user_sessions(struct broker *b, const struct peer *user)
 void
 broker_expect_session(struct broker *b, struct session *s)
 {
-	LIST_INSERT_HEAD(&s->user->list, s, of_user);
+	broker_join_user(b, s, s->user);
 	pthread_mutex_lock(&b->lock);
 	TAILQ_INSERT_TAIL(&b->redeeming, s, redeeming);
-	s->user->sessions++;
 	pthread_mutex_unlock(&b->lock);
 }
 
 void
 broker_list_session(struct broker *b, struct session *s, struct peer *node)
 {
-	s->node = node;
 	if (node != NULL)
-		LIST_INSERT_HEAD(&node->list, s, of_node);
+		broker_join_node(b, s, node);
 	pthread_mutex_lock(&b->lock);
 	TAILQ_REMOVE(&b->redeeming, s, redeeming);
 	HASH_ADD_STR(b->sessions, id, s);
 	b->sessions_live++;
-	if (node != NULL)
-		node->sessions++;
 	pthread_mutex_unlock(&b->lock);
 	s->listed = true;
 	b->sessions_started++;
+}
+
+void
+broker_join_node(struct broker *b, struct session *s, struct peer *node)
+{
+	s->node = node;
+	LIST_INSERT_HEAD(&node->list, s, of_node);
+	pthread_mutex_lock(&b->lock);
+	node->sessions++;
+	pthread_mutex_unlock(&b->lock);
+}
+
+void
+broker_join_user(struct broker *b, struct session *s, struct peer *user)
+{
+	s->user = user;
+	LIST_INSERT_HEAD(&user->list, s, of_user);
+	pthread_mutex_lock(&b->lock);
+	user->sessions++;
+	pthread_mutex_unlock(&b->lock);
+}
+
+void
+broker_leave_user(struct broker *b, struct session *s)
+{
+	if (s->user == NULL)
+		return;
+	LIST_REMOVE(s, of_user);
+	pthread_mutex_lock(&b->lock);
+	s->user->sessions--;
+	pthread_mutex_unlock(&b->lock);
+	s->user = NULL;
 }
 
 void
@@ -205,17 +237,26 @@ broker_leave_node(struct broker *b, struct session *s)
 }
 
 void
+broker_relist_session(struct broker *b, struct session *s)
+{
+	pthread_mutex_lock(&b->lock);
+	HASH_ADD_STR(b->sessions, id, s);
+	b->sessions_live++;
+	pthread_mutex_unlock(&b->lock);
+	s->listed = true;
+}
+
+void
 broker_unlist_session(struct broker *b, struct session *s)
 {
 	broker_leave_node(b, s);
-	LIST_REMOVE(s, of_user);
+	broker_leave_user(b, s);
 	if (s->waits)
 		TAILQ_REMOVE(&b->waiting, s, waiting);
 	if (s->due)
 		TAILQ_REMOVE(&b->due, s, deciding);
 	s->waits = s->due = false;
 	pthread_mutex_lock(&b->lock);
-	s->user->sessions--;
 	if (s->listed)
 		HASH_DEL(b->sessions, s);
 	else
@@ -350,19 +391,14 @@ broker_flush_soon(struct broker *b)
 	loop_defer(b->loop, &b->flush);
 }
 
-int
-broker_note(struct broker *b, enum entry_kind kind, const struct peer *p,
+static int
+note(struct broker *b, enum entry_kind kind, const char *arn, const char *source,
 	const struct msg_ledger_entry *entry, jpos *end)
 {
 	struct msg_ledger_entry e = *entry;
-	char arn[ARN_MAX];
 
-	if (p->who.role == ROLE_NODE)
-		arn_write_node(arn, b->config, p->who.id);
-	else
-		arn_write_user(arn, b->config, p->who.id);
 	e.principal = arn;
-	e.source = p->source;
+	e.source = source;
 	int r = ledger_append(b->ledger, kind, &e, end);
 	if (r == 0)
 		broker_flush_soon(b);
@@ -370,6 +406,28 @@ broker_note(struct broker *b, enum entry_kind kind, const struct peer *p,
 		log_error(b, "ledger.unwritten", "kind=%s code=%s", entry_kind_name(kind),
 			hw_code_name(r));
 	return r;
+}
+
+int
+broker_note(struct broker *b, enum entry_kind kind, const struct peer *p,
+	const struct msg_ledger_entry *entry, jpos *end)
+{
+	char arn[ARN_MAX];
+
+	if (p->who.role == ROLE_USER)
+		return broker_note_user(b, kind, p->who.id, p->source, entry, end);
+	arn_write_node(arn, b->config, p->who.id);
+	return note(b, kind, arn, p->source, entry, end);
+}
+
+int
+broker_note_user(struct broker *b, enum entry_kind kind, const char *name, const char *source,
+	const struct msg_ledger_entry *entry, jpos *end)
+{
+	char arn[ARN_MAX];
+
+	arn_write_user(arn, b->config, name);
+	return note(b, kind, arn, source, entry, end);
 }
 
 void
@@ -475,13 +533,20 @@ void
 broker_node_changed(struct broker *b, const char *id)
 {
 	struct peer *p = find_node(b, id);
-	struct session *s;
+	struct session *s, *next;
+	struct reg_node node;
+	bool removed = !registry_node(b->env->registry, id, &node);
 
-	if (p == NULL)
-		return;
-	for (s = LIST_FIRST(&p->list); s != NULL; s = session_after(s, p))
-		broker_decide_soon(b, s);
-	recheck(p, "the node");
+	HASH_ITER(hh, b->sessions, s, next) {
+		if (strcmp(s->row->node_id, id) != 0)
+			continue;
+		if (removed) /* some may wait for it */
+			session_end(s, HW_EREVOKED, "the node was removed");
+		else
+			broker_decide_soon(b, s);
+	}
+	if (p != NULL)
+		recheck(p, "the node");
 }
 
 void
@@ -525,7 +590,8 @@ broker_new(const struct broker_options *options)
 	TAILQ_INIT(&b->due);
 	pthread_mutex_init(&b->lock, NULL);
 	b->seen = seen_new(b->workers, b->env->store, &b->log);
-	if (b->seen == NULL) {
+	b->past = past_new();
+	if (b->seen == NULL || b->past == NULL) {
 		broker_free(b);
 		return NULL;
 	}
@@ -543,9 +609,9 @@ broker_stop(struct broker *b, const char *why)
 	loop_timer_stop(b->loop, &b->sweep);
 	loop_timer_stop(b->loop, &b->decide);
 	HASH_ITER(hh, b->sessions, s, next_s)
-		session_end(s, HW_EUNAVAILABLE, why);
+		session_abandon(s);
 	TAILQ_FOREACH_SAFE(p, &b->peers, entry, next_p)
-	peer_close(p, HW_ECLOSED, why);
+	peer_close(p, HW_EUNAVAILABLE, why);
 }
 
 void
@@ -557,6 +623,7 @@ broker_free(struct broker *b)
 	loop_timer_stop(b->loop, &b->decide);
 	loop_undefer(b->loop, &b->flush);
 	seen_free(b->seen);
+	past_free(b->past);
 	pthread_mutex_destroy(&b->lock);
 	free(b);
 }

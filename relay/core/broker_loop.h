@@ -25,8 +25,8 @@ struct broker_options {
 
 struct broker *broker_new(const struct broker_options *options);
 
-/* Ends every session and link in order. What workers still run for them must be finished before
- * broker_free(). */
+/* Ends every link in order, and lets go of the sessions, which go on when the relay is started
+ * again. What workers still run for them must be finished before broker_free(). */
 void broker_stop(struct broker *b, const char *why);
 void broker_free(struct broker *b);
 

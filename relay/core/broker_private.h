@@ -12,6 +12,7 @@
 #include "relay/core/peer.h"
 #include "relay/core/workers.h"
 
+struct past;
 struct seen;
 struct session;
 
@@ -24,6 +25,7 @@ struct broker {
 	struct journal *journal;
 	struct ledger *ledger;
 	struct seen *seen;
+	struct past *past;
 	struct link_limits limits;
 	struct loop_timer sweep;
 	struct loop_task flush; /* writes the journal at the end of the turn */
@@ -47,7 +49,7 @@ struct broker {
 	struct loop_timer decide;
 	uint64_t sessions_started;
 	size_t forward_held; /* bytes of connections that no link has taken yet */
-	size_t call_bytes; /* of all peers' requests that workers have */
+	size_t call_bytes;   /* of all peers' requests that workers have */
 };
 
 /* --- peers ------------------------------------------------------------------------------------ */
@@ -58,7 +60,7 @@ void broker_unlist_peer(struct broker *b, struct peer *p);
 /* The node that sessions can be opened on; NULL when it has no link, or one for RenewCertificate
  * alone. */
 struct peer *broker_online_node(struct broker *b, const char *id);
-/* Sessions of the user's links. */
+/* The user's sessions, those among them that wait for a link. */
 int broker_user_sessions(struct broker *b, const struct peer *user);
 
 /* --- sessions --------------------------------------------------------------------------------- */
@@ -67,9 +69,14 @@ int broker_user_sessions(struct broker *b, const struct peer *user);
 void broker_expect_session(struct broker *b, struct session *s);
 /* It is what it said it was: it can be found, also on its node (which may be NULL). */
 void broker_list_session(struct broker *b, struct session *s, struct peer *node);
-/* It has nothing to do with its node any more. */
+/* It is of this node, or its user's link, from now on; and it is not any more. */
+void broker_join_node(struct broker *b, struct session *s, struct peer *node);
 void broker_leave_node(struct broker *b, struct session *s);
+void broker_join_user(struct broker *b, struct session *s, struct peer *user);
+void broker_leave_user(struct broker *b, struct session *s);
 void broker_unlist_session(struct broker *b, struct session *s);
+/* It was left by an earlier process: it can be found, and neither side is there. */
+void broker_relist_session(struct broker *b, struct session *s);
 /* Whether it may be is decided anew, soon: session_decide(). */
 void broker_decide_soon(struct broker *b, struct session *s);
 /* Input of it waits for the disk: session_synced() is called. */
@@ -82,6 +89,9 @@ void broker_flush_soon(struct broker *b);
 
 /* An entry that nothing waits for; principal and source are the peer's. `end` may be NULL. */
 int broker_note(struct broker *b, enum entry_kind kind, const struct peer *p,
+	const struct msg_ledger_entry *entry, jpos *end);
+/* The same of a user at an address, whose link may be gone. */
+int broker_note_user(struct broker *b, enum entry_kind kind, const char *name, const char *source,
 	const struct msg_ledger_entry *entry, jpos *end);
 
 #endif

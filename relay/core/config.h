@@ -22,7 +22,8 @@ struct relay_config {
 	int workers;
 	int ticket_seconds;
 	int user_certificate_hours;
-	int grace_seconds; /* frozen sessions end after it */
+	int grace_seconds;		      /* frozen sessions end after it */
+	int resume_seconds, detached_seconds; /* a lost side is waited for: of a shell the latter */
 	int max_unauthenticated,
 		max_handshakes; /* admission: connections, and TLS handshakes a turn */
 	int header_timeout_seconds;

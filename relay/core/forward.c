@@ -5,47 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/base/list.h"
 #include "proto/wire/codec.h"
 #include "relay/core/arn.h"
 #include "relay/core/authorise.h"
 #include "relay/core/destination.h"
 #include "relay/core/fit.h"
-#include "relay/core/session_private.h"
+#include "relay/core/forward_private.h"
 
 #define DETAIL_MAX 2048
-
-struct connection {
-	struct session *session;
-	struct destination to;
-	struct channel *to_user, *to_node;
-	struct lane in, out;
-	size_t held; /* by the lanes, as the broker counts it */
-	uint64_t bytes_in, bytes_out;
-	int64_t start;
-	bool live;     /* the node has reached it */
-	bool local;    /* that is the node itself */
-	bool draining; /* it is over; its user still gets what is on the way */
-	bool over;
-	char reached[HOST_SHOWN_MAX]; /* by the node's word */
-	struct loop_task reap;
-	LIST_ENTRY(connection) entry;
-};
-
-/* Ends that share one entry. */
-struct fold {
-	int64_t count, bytes_in, bytes_out;
-	bool denied;
-};
-
-struct forward {
-	struct session *session;
-	struct reach reach; /* of a destination that the session names */
-	LIST_HEAD(, connection) connections;
-	int count;
-	int entries; /* since the last sweep */
-	struct fold fold;
-};
 
 /* --- what is written down --------------------------------------------------------------------- */
 
@@ -76,7 +43,7 @@ write_entry(struct session *s, int outcome, const char *why, const struct msg_co
 	fit_text(reason, sizeof(reason), why);
 	if (msg_to_json(&detail, MSG_ROW(connection_end), what, 0) == 0)
 		e.detail = buf_str(&detail);
-	broker_note(s->broker, ENTRY_CONNECTION_END, s->user, &e, NULL);
+	broker_note_user(s->broker, ENTRY_CONNECTION_END, s->owner.name, s->owner.source, &e, NULL);
 	buf_fini(&detail);
 }
 
@@ -102,8 +69,8 @@ write_fold(struct forward *f)
 }
 
 /* One entry each, up to a number a second. */
-static void
-note_end(struct forward *f, const struct msg_connection_end *what, int code, const char *why)
+void
+forward_note(struct forward *f, const struct msg_connection_end *what, int code, const char *why)
 {
 	int outcome = outcome_of(code);
 
@@ -116,298 +83,6 @@ note_end(struct forward *f, const struct msg_connection_end *what, int code, con
 	f->fold.bytes_out += what->bytes_out;
 	f->fold.denied = f->fold.denied || outcome == OUTCOME_DENIED;
 }
-
-static int64_t
-wall(const struct session *s)
-{
-	return clock_wall(loop_clock(s->broker->loop));
-}
-
-static void
-note_connection(struct connection *c, int code, const char *why)
-{
-	const struct msg_connection_end what = {
-		.remote_host = c->to.host.text,
-		.remote_port = c->to.port,
-		.remote_address = c->reached,
-		.start_date = c->start,
-		.bytes_in = (int64_t)c->bytes_in,
-		.bytes_out = (int64_t)c->bytes_out,
-	};
-
-	note_end(c->session->forward, &what, code, why);
-}
-
-/* --- the end of a connection ------------------------------------------------------------------ */
-
-static void
-reap(void *arg)
-{
-	struct connection *c = arg;
-
-	lane_fini(&c->in);
-	lane_fini(&c->out);
-	free(c);
-}
-
-static void
-count_held(struct connection *c, size_t now)
-{
-	c->session->broker->forward_held += now - c->held;
-	c->held = now;
-}
-
-static void
-tell_channels(struct connection *c, int code, const char *why)
-{
-	static const struct msg_close well = {.code = NULL};
-	int how = code != 0 ? code : HW_ECLOSED;
-
-	if (c->to_node != NULL)
-		channel_abort(c->to_node, how, why);
-	if (c->to_user != NULL && !c->live)
-		channel_reject(c->to_user, how, why);
-	else if (c->to_user != NULL && code == 0)
-		channel_close(c->to_user, &well);
-	else if (c->to_user != NULL)
-		channel_abort(c->to_user, how, why);
-	c->to_node = c->to_user = NULL;
-}
-
-/* Once it returns the connection is no more. */
-static void
-conclude(struct connection *c, int code, const char *why)
-{
-	struct session *s = c->session;
-
-	if (c->over)
-		return;
-	c->over = true;
-	tell_channels(c, code, why);
-	note_connection(c, code, why);
-	count_held(c, 0);
-	LIST_REMOVE(c, entry);
-	s->forward->count--;
-	c->reap = (struct loop_task){.fn = reap, .arg = c};
-	loop_defer(s->broker->loop, &c->reap);
-}
-
-/* --- bytes on their way ----------------------------------------------------------------------- */
-
-static uint64_t
-smaller(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-/* Mostly nothing is held. Where links are so full that much is, who does not read loses. */
-static void
-put(struct connection *c, struct lane *lane, struct channel *to, const uint8_t *p, size_t n)
-{
-	size_t moved;
-	int r = lane_put(lane, to, p, n, 0, &moved);
-
-	count_held(c, c->in.hold.len + c->out.hold.len);
-	if (r == 0 && moved < n &&
-		c->session->broker->forward_held > c->session->broker->limits.all)
-		r = HW_ELIMIT;
-	if (r < 0)
-		conclude(c, r, "the relay has no room for more of what is not read");
-}
-
-static void
-pump(struct connection *c, struct lane *lane, struct channel *to)
-{
-	if (to == NULL)
-		return;
-	lane_pump(lane, to);
-	count_held(c, c->in.hold.len + c->out.hold.len);
-	if (c->draining && c->out.hold.len == 0)
-		conclude(c, 0, "ended");
-}
-
-static void
-on_user_data(void *arg, struct channel *ch, int stream, uint64_t offset, const uint8_t *p, size_t n)
-{
-	struct connection *c = arg;
-
-	(void)ch, (void)offset;
-	if (stream != STREAM_IN || c->to_node == NULL)
-		return;
-	c->bytes_in += n;
-	c->session->bytes_in += n;
-	put(c, &c->in, c->to_node, p, n);
-}
-
-static void
-on_user_end(void *arg, struct channel *ch, int stream, uint64_t offset)
-{
-	struct connection *c = arg;
-
-	(void)ch, (void)offset;
-	if (stream != STREAM_IN)
-		return;
-	c->in.ends = true;
-	pump(c, &c->in, c->to_node);
-}
-
-static void
-on_user_credit(void *arg, struct channel *ch, int stream, uint64_t consumed, uint64_t limit,
-	int echo)
-{
-	struct connection *c = arg;
-
-	(void)ch, (void)echo;
-	if (stream != STREAM_OUT)
-		return;
-	if (c->to_node != NULL)
-		channel_credit(c->to_node, stream, consumed,
-			smaller(limit, consumed + SESSION_WINDOW), ECHO_UNKNOWN);
-	pump(c, &c->out, c->to_user);
-}
-
-static void
-on_user_drained(void *arg, struct channel *ch, int stream)
-{
-	struct connection *c = arg;
-
-	(void)ch;
-	if (stream == STREAM_OUT)
-		pump(c, &c->out, c->to_user);
-}
-
-static void
-on_user_close(void *arg, struct channel *ch, int code, const struct msg_close *close)
-{
-	struct connection *c = arg;
-	const char *why = close->message != NULL && close->message[0] != '\0'
-		? close->message
-		: "closed by its user";
-
-	(void)ch;
-	c->to_user = NULL;
-	if (code == HW_EUNAVAILABLE)
-		why = "the user's link was lost";
-	conclude(c, code != 0 ? code : HW_ECLOSED, why);
-}
-
-static void
-on_node_accept(void *arg, struct channel *ch, const struct msg_accept *a)
-{
-	struct connection *c = arg;
-	struct msg_accept accept = {
-		.window = a->window < SESSION_WINDOW ? a->window : SESSION_WINDOW,
-		.remote_address = c->reached,
-		.node_local = a->node_local,
-	};
-
-	(void)ch;
-	fit_text(c->reached, sizeof(c->reached), a->remote_address);
-	c->live = true;
-	c->local = a->node_local;
-	channel_accept(c->to_user, &accept);
-	pump(c, &c->in, c->to_node);
-}
-
-static void
-on_node_reject(void *arg, struct channel *ch, int code, const char *message)
-{
-	struct connection *c = arg;
-
-	(void)ch;
-	c->to_node = NULL;
-	conclude(c, code, message);
-}
-
-static void
-on_node_data(void *arg, struct channel *ch, int stream, uint64_t offset, const uint8_t *p, size_t n)
-{
-	struct connection *c = arg;
-
-	(void)ch, (void)offset;
-	if (stream != STREAM_OUT || c->to_user == NULL)
-		return;
-	c->bytes_out += n;
-	c->session->bytes_out += n;
-	put(c, &c->out, c->to_user, p, n);
-}
-
-static void
-on_node_end(void *arg, struct channel *ch, int stream, uint64_t offset)
-{
-	struct connection *c = arg;
-
-	(void)ch, (void)offset;
-	if (stream != STREAM_OUT)
-		return;
-	c->out.ends = true;
-	pump(c, &c->out, c->to_user);
-}
-
-static void
-on_node_credit(void *arg, struct channel *ch, int stream, uint64_t consumed, uint64_t limit,
-	int echo)
-{
-	struct connection *c = arg;
-
-	(void)ch, (void)echo;
-	if (stream != STREAM_IN)
-		return;
-	if (c->to_user != NULL)
-		channel_credit(c->to_user, stream, consumed,
-			smaller(limit, consumed + SESSION_WINDOW), ECHO_UNKNOWN);
-	pump(c, &c->in, c->to_node);
-}
-
-static void
-on_node_drained(void *arg, struct channel *ch, int stream)
-{
-	struct connection *c = arg;
-
-	(void)ch;
-	if (stream == STREAM_IN)
-		pump(c, &c->in, c->to_node);
-}
-
-/* In order: what came before is still the user's. */
-static void
-on_node_close(void *arg, struct channel *ch, int code, const struct msg_close *close)
-{
-	struct connection *c = arg;
-	bool lost = code == HW_EUNAVAILABLE || !c->live;
-
-	(void)ch;
-	c->to_node = NULL;
-	if (lost)
-		conclude(c, HW_EUNAVAILABLE, "the node's link was lost");
-	else if (code != 0)
-		conclude(c, code,
-			close->message != NULL && close->message[0] != '\0'
-				? close->message
-				: hw_code_meaning(code));
-	else {
-		c->draining = true;
-		pump(c, &c->out, c->to_user);
-	}
-}
-
-static const struct channel_events user_channel_events = {
-	.on_data = on_user_data,
-	.on_end = on_user_end,
-	.on_credit = on_user_credit,
-	.on_drained = on_user_drained,
-	.on_close = on_user_close,
-};
-
-static const struct channel_events node_channel_events = {
-	.on_accept = on_node_accept,
-	.on_reject = on_node_reject,
-	.on_data = on_node_data,
-	.on_end = on_node_end,
-	.on_credit = on_node_credit,
-	.on_drained = on_node_drained,
-	.on_close = on_node_close,
-};
 
 /* --- a new connection ------------------------------------------------------------------------- */
 
@@ -432,6 +107,8 @@ check_room(const struct session *s, struct hw_err *err)
 		return hw_err_set(err, HW_ELIMIT,
 			"the forward has %d connections, and no more are allowed",
 			FORWARD_CONNECTIONS_MAX);
+	if (s->node == NULL || s->to_node == NULL)
+		return hw_err_set(err, HW_EUNAVAILABLE, "the node's link was lost: try again");
 	if (link_channels(s->node->link) >= FORWARD_CHANNELS_MAX)
 		return hw_err_set(err, HW_ELIMIT,
 			"the node's link carries %d channels: no more connections are allowed",
@@ -445,13 +122,14 @@ static int
 note_denied(struct session *s, const struct destination *to, const char *why, struct hw_err *err)
 {
 	char shown[DESTINATION_MAX];
-	const struct msg_connection_end what = {
-		.remote_host = to->host.text, .remote_port = to->port, .start_date = wall(s)};
+	const struct msg_connection_end what = {.remote_host = to->host.text,
+		.remote_port = to->port,
+		.start_date = clock_wall(loop_clock(s->broker->loop))};
 
-	note_end(s->forward, &what, HW_EDENIED, why);
+	forward_note(s->forward, &what, HW_EDENIED, why);
 	destination_write(shown, to);
-	return hw_err_set(err, HW_EDENIED, "%s may not reach %s by way of %s", s->user->who.id,
-		shown, s->row->node_name);
+	return hw_err_set(err, HW_EDENIED, "%s may not reach %s by way of %s", s->owner.name, shown,
+		s->row->node_name);
 }
 
 static int
@@ -497,15 +175,29 @@ ask_node(struct connection *c, const struct reach *reach, const struct msg_open 
 	struct msg_open open = {
 		.type = CHANNEL_TYPE_CONNECTION,
 		.session_id = s->id,
+		.connection = c->number,
 		.remote_host = c->to.host.text,
 		.remote_port = c->to.port,
 		.node_local = reach->local,
 		.beyond = reach->beyond,
 		.named = reach->named,
-		.window = asked->window < SESSION_WINDOW ? asked->window : SESSION_WINDOW,
+		.window = asked->window < WINDOW_FIRST ? asked->window : WINDOW_FIRST,
 	};
 
-	return channel_open(&c->to_node, s->node->link, &open, &node_channel_events, c, err);
+	return channel_open(&c->to_node, s->node->link, &open, &connection_node_events, c, err);
+}
+
+/* By its number the node finds it again: what was decided of one must never reach another. */
+static int
+take_number(struct forward *f, int64_t number, struct hw_err *err)
+{
+	if (number == 0)
+		return 0;
+	if (number <= f->newest)
+		return hw_err_set(err, HW_EVALIDATION,
+			"Connection: %" PRId64 " comes after %" PRIu32, number, f->newest);
+	f->newest = (uint32_t)number;
+	return 0;
 }
 
 static int
@@ -516,24 +208,18 @@ open_connection(struct session *s, struct channel *ch, const struct msg_open *op
 	struct reach reach;
 	int r;
 
-	if ((r = check_room(s, err)) < 0 || (r = choose(&to, &reach, s, open, err)) < 0)
+	if ((r = check_room(s, err)) < 0 || (r = choose(&to, &reach, s, open, err)) < 0 ||
+		(r = take_number(s->forward, open->connection, err)) < 0)
 		return r;
-	struct connection *c = calloc(1, sizeof(*c));
+	struct connection *c = connection_new(s, &to, (uint32_t)open->connection, ch);
 	if (c == NULL)
 		return hw_err_set(err, HW_ENOMEM, "no memory for a connection");
-	c->session = s;
-	c->to = to;
-	c->start = wall(s);
-	lane_init(&c->in, STREAM_IN);
-	lane_init(&c->out, STREAM_OUT);
 	if ((r = ask_node(c, &reach, open, err)) < 0) {
-		reap(c);
+		connection_drop(c);
 		return r;
 	}
-	c->to_user = ch;
-	channel_attach(ch, &user_channel_events, c);
-	LIST_INSERT_HEAD(&s->forward->connections, c, entry);
-	s->forward->count++;
+	connection_open_ways(c);
+	channel_attach(ch, &connection_user_events, c);
 	return 0;
 }
 
@@ -549,6 +235,73 @@ forward_connect(struct broker *b, struct peer *user, struct channel *ch,
 
 	if (r < 0)
 		channel_reject(ch, r, hw_err_text(&err));
+}
+
+static struct connection *
+find_connection(struct forward *f, int64_t number)
+{
+	struct connection *c;
+
+	LIST_FOREACH(c, &f->connections, entry)
+		if (c->number == number && number != 0)
+			return c;
+	return NULL;
+}
+
+/* The process before this one had it: its node knows where it goes. */
+static struct connection *
+restore_connection(struct session *s, uint32_t number)
+{
+	static const struct destination nowhere;
+	struct hw_err err = HW_ERR_INIT;
+
+	if (s->node != NULL && s->to_node != NULL && check_room(s, &err) < 0)
+		return NULL;
+	struct connection *c = s->forward->count < FORWARD_CONNECTIONS_MAX
+		? connection_new(s, &nowhere, number, NULL)
+		: NULL;
+	if (c != NULL)
+		c->live = c->restored = true;
+	return c;
+}
+
+void
+forward_resume(struct broker *b, struct peer *user, struct channel *ch,
+	const struct msg_resume *resume)
+{
+	struct session *s = find_forward(b, user, resume->session_id);
+	struct connection *c = s != NULL ? find_connection(s->forward, resume->connection) : NULL;
+
+	if (c == NULL && s != NULL && s->restored != 0 && resume->connection != 0)
+		c = restore_connection(s, (uint32_t)resume->connection);
+	if (c != NULL && c->live)
+		connection_resume(c, ch);
+	else
+		channel_reject(ch, HW_ENOSESSION, "no connection of that number can be resumed");
+}
+
+int
+forward_admit(struct connection *c, const struct msg_resume *answer, struct hw_err *err)
+{
+	struct session *s = c->session;
+	struct reach reach = s->forward->reach;
+	struct destination to;
+	int r = destination_set(&to, answer->remote_host != NULL ? answer->remote_host : "",
+		answer->remote_port, err);
+
+	if (r < 0)
+		return r;
+	if (!destination_is_empty(&s->to))
+		to = s->to;
+	else if ((r = decide(&reach, s, &to, err)) < 0)
+		return r;
+	if (answer->node_local && !reach.local)
+		return hw_err_set(err, HW_EDENIED, "its user may not reach the node itself");
+	c->to = to;
+	c->local = answer->node_local;
+	c->restored = false;
+	fit_text(c->reached, sizeof(c->reached), answer->remote_address);
+	return 0;
 }
 
 /* --- the forward ------------------------------------------------------------------------------ */
@@ -577,7 +330,7 @@ forward_end(struct forward *f, int code, const char *why)
 	if (f == NULL)
 		return;
 	while ((c = LIST_FIRST(&f->connections)) != NULL)
-		conclude(c, code != 0 ? code : HW_ECLOSED, why);
+		connection_end(c, code != 0 ? code : HW_ECLOSED, why);
 	write_fold(f);
 	f->session->forward = NULL;
 	free(f);
@@ -609,13 +362,66 @@ forward_decide(struct forward *f)
 	for (c = LIST_FIRST(&f->connections); c != NULL; c = next) {
 		next = LIST_NEXT(c, entry);
 		if (!still_allowed(c, &f->reach))
-			conclude(c, HW_EREVOKED, "its user may not reach it any more");
+			connection_end(c, HW_EREVOKED, "its user may not reach it any more");
+	}
+}
+
+void
+forward_abandon(struct forward *f)
+{
+	struct connection *c;
+
+	if (f == NULL)
+		return;
+	while ((c = LIST_FIRST(&f->connections)) != NULL)
+		connection_abandon(c);
+	write_fold(f);
+	f->session->forward = NULL;
+	free(f);
+}
+
+void
+forward_lose_user(struct forward *f)
+{
+	struct connection *c, *next;
+
+	for (c = f != NULL ? LIST_FIRST(&f->connections) : NULL; c != NULL; c = next) {
+		next = LIST_NEXT(c, entry);
+		connection_lose_user(c);
+	}
+}
+
+void
+forward_lose_node(struct forward *f)
+{
+	struct connection *c, *next;
+
+	for (c = f != NULL ? LIST_FIRST(&f->connections) : NULL; c != NULL; c = next) {
+		next = LIST_NEXT(c, entry);
+		connection_lose_node(c);
+	}
+}
+
+void
+forward_join(struct forward *f)
+{
+	struct connection *c, *next;
+
+	for (c = f != NULL ? LIST_FIRST(&f->connections) : NULL; c != NULL; c = next) {
+		next = LIST_NEXT(c, entry);
+		connection_join(c);
 	}
 }
 
 void
 forward_sweep(struct forward *f)
 {
+	struct connection *c, *next;
+
 	write_fold(f);
 	f->entries = 0;
+	for (c = LIST_FIRST(&f->connections); c != NULL; c = next) {
+		next = LIST_NEXT(c, entry);
+		connection_sweep(c);
+	}
 }

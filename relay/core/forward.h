@@ -31,6 +31,19 @@ void forward_end(struct forward *f, int code, const char *why);
 void forward_connect(struct broker *b, struct peer *user, struct channel *ch,
 	const struct msg_open *open);
 
+/* A user's RESUME of a connection, on the link that its forward was resumed on. Takes over the
+ * channel. */
+void forward_resume(struct broker *b, struct peer *user, struct channel *ch,
+	const struct msg_resume *resume);
+/* A side of all its connections is lost. NULL is fine for these. */
+void forward_lose_user(struct forward *f);
+void forward_lose_node(struct forward *f);
+/* The node is back: connections whose user has resumed go on. */
+void forward_join(struct forward *f);
+
+/* Lets go of its connections, as of its session: neither ended nor written down. Frees it. */
+void forward_abandon(struct forward *f);
+
 /* What its user may has changed, or time has passed: connections that would be denied now end. */
 void forward_decide(struct forward *f);
 void forward_sweep(struct forward *f); /* about once a second */

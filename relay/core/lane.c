@@ -59,7 +59,7 @@ int
 lane_put(struct lane *l, struct channel *to, const void *p, size_t n, jpos at, size_t *moved)
 {
 	*moved = 0;
-	if (at == 0 && l->hold.len == 0)
+	if (at == 0 && l->hold.len == 0 && to != NULL)
 		*moved = channel_write(to, l->stream, p, n);
 	return *moved < n ? hold(l, (const uint8_t *)p + *moved, n - *moved, at) : 0;
 }
@@ -81,6 +81,8 @@ lane_synced(struct lane *l, jpos pos)
 size_t
 lane_pump(struct lane *l, struct channel *to)
 {
+	if (to == NULL)
+		return 0;
 	size_t n = l->ready > 0 ? channel_write(to, l->stream, buf_data(&l->hold), l->ready) : 0;
 
 	buf_consume(&l->hold, n);

@@ -215,6 +215,8 @@ on_up(void *arg, struct link *l, const struct msg_hello *hello)
 	note_seen(p, first_shown(p));
 	p->up = true;
 	broker_peer_up(p->broker, p);
+	if (p->who.role == ROLE_NODE && !p->cert_expired)
+		session_reconcile(p->broker, p, hello);
 }
 
 /* From here on nobody finds it. */
@@ -229,6 +231,18 @@ detach(struct peer *p, const char *why)
 	p->link = NULL;
 }
 
+/* Those of channels that the link took along have left already. */
+static void
+lose_sessions(struct peer *p)
+{
+	struct session *s, *next;
+
+	for (s = LIST_FIRST(&p->list); s != NULL; s = next) {
+		next = session_after(s, p);
+		session_lose(s, p);
+	}
+}
+
 static void
 on_down(void *arg, struct link *l, int code, const char *why)
 {
@@ -236,6 +250,7 @@ on_down(void *arg, struct link *l, int code, const char *why)
 
 	(void)l;
 	log_link(p, "link.down", code, why);
+	lose_sessions(p);
 	detach(p, why);
 	free_if_done(p);
 }
@@ -252,6 +267,18 @@ on_open(void *arg, struct link *l, struct channel *ch, const struct msg_open *op
 		session_open(p->broker, p, ch, open);
 }
 
+static void
+on_resume(void *arg, struct link *l, struct channel *ch, const struct msg_resume *resume)
+{
+	struct peer *p = arg;
+
+	(void)l;
+	if (resume->type == CHANNEL_TYPE_CONNECTION)
+		forward_resume(p->broker, p, ch, resume);
+	else
+		session_resume(p->broker, p, ch, resume);
+}
+
 /* A session never ends another one at once: the next one stays the next one. */
 static void
 end_sessions(struct peer *p, int code, const char *why)
@@ -262,6 +289,18 @@ end_sessions(struct peer *p, int code, const char *why)
 		next = session_after(s, p);
 		session_end(s, code == HW_ECLOSED ? HW_EUNAVAILABLE : code, why);
 	}
+}
+
+void
+peer_replace(struct peer *p, const char *why)
+{
+	struct link *l = p->link;
+
+	log_link(p, "link.replaced", HW_ECLOSED, why);
+	lose_sessions(p);
+	detach(p, why);
+	link_close(l, HW_ECLOSED, why);
+	free_if_done(p);
 }
 
 void
@@ -283,6 +322,7 @@ static const struct link_events user_events = {
 	.on_down = on_down,
 	.on_request = on_request,
 	.on_open = on_open,
+	.on_resume = on_resume,
 };
 static const struct link_events node_events = {
 	.on_up = on_up,

@@ -28,6 +28,7 @@ struct peer {
 		    */
 	size_t call_bytes; /* of the requests that workers have */
 	int64_t used;	   /* a user's last request that was noted; wall clock */
+	int refused;	   /* its RESUMEs that were denied: each is an entry of the ledger */
 	int sessions;	   /* on this node, or of this user's link; the broker's lock guards it */
 	LIST_HEAD(, session) list; /* and these they are */
 	TAILQ_ENTRY(peer) entry;   /* all that have a link */
@@ -45,12 +46,16 @@ void peer_release(struct peer *p);
 #define PEER_BYTES_MAX (2 << 20)
 #define ALL_BYTES_MAX  (64 << 20)
 
+#define PEER_REFUSED_MAX 1000
+
 /* Makes the link. NULL without memory. */
 struct peer *peer_new(struct broker *b, const struct cert_identity *who, bool cert_expired,
 	const char *source, struct link_transport *transport);
 
 /* Ends its sessions, told why, and then the link. The pointer is dead. */
 void peer_close(struct peer *p, int code, const char *why);
+/* The same, but its sessions wait for another link of it. */
+void peer_replace(struct peer *p, const char *why);
 
 /* Whether a peer that was admitted would be admitted now. */
 bool peer_is_welcome(const struct peer *p);

@@ -11,6 +11,7 @@
 
 #include "audit/journal.h"
 #include "audit/ledger.h"
+#include "audit/reached.h"
 #include "audit/recording.h"
 #include "proto/base/file.h"
 #include "relay/core/broker_loop.h"
@@ -258,7 +259,8 @@ open_audit(struct relay *r, const struct relay_options *o, struct hw_err *err)
 		.on_failed = on_failed,
 		.arg = r,
 	};
-	if ((rc = journal_open(&r->journal, &jc, &cut, err)) < 0)
+	if ((rc = journal_open(&r->journal, &jc, &cut, err)) < 0 ||
+		(rc = reached_new(&r->reached, journal, &r->master, err)) < 0)
 		return rc;
 	r->ledger = ledger_new(r->journal, r->config.name, r->clock);
 	if (r->ledger == NULL)
@@ -380,7 +382,7 @@ relay_open(struct relay **ret, const struct relay_options *o, struct hw_err *err
 	snprintf(r->path, sizeof(r->path), "%s", o->dir);
 	if ((rc = open_keys(r, o, err)) < 0 || (rc = open_audit(r, o, err)) < 0 ||
 		(rc = open_store(r, err)) < 0 || (rc = open_broker(r, o, err)) < 0 ||
-		(rc = upkeep_end_left_open(r, err)) < 0 || (rc = note_start(r, err)) < 0) {
+		(rc = upkeep_take_up(r, err)) < 0 || (rc = note_start(r, err)) < 0) {
 		relay_close(r);
 		return rc;
 	}
@@ -415,6 +417,7 @@ relay_close(struct relay *r)
 	loop_settle(r->loop);
 	broker_free(r->broker);
 	r->broker = NULL;
+	reached_free(r->reached);
 	store_close(r->store);
 	archiver_free(r->archiver);
 	loop_settle(r->loop); /* the archiver's last words are entries of the ledger */

@@ -14,6 +14,7 @@ struct guard;
 struct http_call;
 struct journal;
 struct ledger;
+struct reached;
 struct registry;
 struct store;
 struct workers;
@@ -34,6 +35,7 @@ struct relay {
 	struct journal *journal;
 	struct ledger *ledger;
 	struct archiver *archiver;
+	struct reached *reached; /* how far the sessions that were left open are recorded */
 	struct store *store;
 	struct workers *workers;
 	struct broker *broker;
@@ -54,7 +56,7 @@ int relay_url_write(char url[512], const struct relay_config *c, const struct ca
 	struct hw_err *err);
 
 /* upkeep.c */
-int upkeep_end_left_open(struct relay *r, struct hw_err *err);
+int upkeep_take_up(struct relay *r, struct hw_err *err);
 void upkeep_start(struct relay *r);
 void upkeep_stop(struct relay *r);
 

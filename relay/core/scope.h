@@ -36,7 +36,7 @@ struct scope {
 	struct policy_key keys[SCOPE_KEYS]; /* of the request as a whole */
 	size_t n_keys;
 	struct policy_tags request_tags;
-	struct tagset *held; /* that these are in */
+	struct tagset *held;   /* that these are in */
 	const char *named_key; /* a policy must name this key's value; NULL: it need not */
 	bool literal;	       /* and as it is, without wildcards */
 };
@@ -62,13 +62,14 @@ void scope_node_tags(struct scope_target *t, struct registry *r, const char *nod
 #define RUN_AS_DEFAULT "hawser" /* the user that a session runs as when nobody is named */
 
 struct session_scope {
-	const char *node, *document; /* document: NULL when none was named */
-	const char *run_as;	     /* "" or NULL: the default */
+	const char *node, *document;  /* document: NULL when none was named */
+	const char *run_as;	      /* "" or NULL: the default */
 	const struct destination *to; /* of a forward; NULL or empty: there is none, or not yet */
 	const char *values[4];	      /* of keys; filled in by scope_session() */
 	char port[8];
 };
-/* A destination that is the node itself needs the document for that too. HW_ENOMEM. `what` lives as long as the scope. */
+/* A destination that is the node itself needs the document for that too. HW_ENOMEM. `what` lives as
+ * long as the scope. */
 int scope_session(struct scope *s, struct session_scope *what, const struct op_env *env);
 
 #endif

@@ -1,5 +1,5 @@
-/* When nodes and users were last here, which outlives this relay's process: noted on the loop, and saved by
- * one worker at a time, many in one transaction. A fleet that dials anew after an outage
+/* When nodes and users were last here, which outlives this relay's process: noted on the loop, and
+ * saved by one worker at a time, many in one transaction. A fleet that dials anew after an outage
  * would keep all workers busy otherwise. */
 #ifndef HAWSER_CORE_SEEN_H
 #define HAWSER_CORE_SEEN_H

@@ -158,6 +158,9 @@ session_sweep(struct session *s, int64_t now)
 		forward_sweep(s->forward);
 	if (now - s->decided >= DECIDE_EVERY)
 		broker_decide_soon(s->broker, s);
+	session_sweep_lost(s, now);
+	if (s->state == SESSION_OVER)
+		return;
 	if (s->frozen && now - s->frozen_at >= grace)
 		session_conclude(s, HW_ERECORD,
 			"the session could not be recorded any more, so it was ended");

@@ -26,6 +26,22 @@ struct session;
 void session_open(struct broker *b, struct peer *user, struct channel *ch,
 	const struct msg_open *open);
 
+/* A user's RESUME of a session that has lost a link: it goes on when the node is there too. Takes
+ * over the channel. */
+void session_resume(struct broker *b, struct peer *user, struct channel *ch,
+	const struct msg_resume *resume);
+/* A node's link is up: sessions that it still holds go on, others of it have ended, and those that
+ * nobody knows are to be ended. */
+void session_reconcile(struct broker *b, struct peer *node, const struct msg_hello *hello);
+/* One that an earlier process of this relay had: it waits for both sides, and goes on where it is
+ * recorded to. HW_ENOMEM. */
+struct reached_streams;
+struct session_open;
+int session_restore(struct broker *b, const struct session_open *open,
+	const struct reached_streams *at, struct hw_err *err);
+/* The peer's link is lost, or is given up for a newer one: for who has no channel on it now. */
+void session_lose(struct session *s, const struct peer *p);
+
 /* Ends it: both sides are told. `code` 0 is an ending in order. The memory goes at the end of the
  * turn. */
 void session_end(struct session *s, int code, const char *why);

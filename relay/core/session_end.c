@@ -5,6 +5,7 @@
 
 #include "relay/core/arn.h"
 #include "relay/core/fit.h"
+#include "relay/core/past.h"
 #include "relay/core/session_private.h"
 #include "relay/store/store.h"
 
@@ -109,7 +110,8 @@ note_end(struct session *s, jpos *end)
 
 	arn_write_node(node, s->broker->config, s->row->node_id);
 	fit_text(why, sizeof(why), s->details);
-	return broker_note(s->broker, ENTRY_SESSION_END, s->user, &e, end) == 0;
+	return broker_note_user(s->broker, ENTRY_SESSION_END, s->owner.name, s->owner.source, &e,
+		       end) == 0;
 }
 
 /* What everybody else is told: journal, ledger, store. The channels are gone by now. */
@@ -143,14 +145,19 @@ static void
 tell_channels(struct session *s, bool accepted)
 {
 	int code = s->end_code != 0 ? s->end_code : HW_ECLOSED;
+	struct msg_control end = {.type = CONTROL_END, .session_id = s->id};
 
 	if (s->to_node != NULL)
 		channel_abort(s->to_node, code, s->details);
+	else if (s->node != NULL && accepted)
+		link_send_control(s->node->link, 0, &end);
+	if (s->offer != NULL)
+		channel_reject(s->offer, code, s->details);
 	if (s->to_user != NULL && accepted)
 		channel_close(s->to_user, &s->ending);
 	else if (s->to_user != NULL)
 		channel_reject(s->to_user, code, s->details);
-	s->to_node = s->to_user = NULL;
+	s->to_node = s->to_user = s->offer = NULL;
 }
 
 static bool
@@ -173,6 +180,15 @@ reap(void *arg)
 	session_free(arg);
 }
 
+/* A user whose link is lost, or who was interrupted, asks for it once more. */
+static void
+remember(const struct session *s)
+{
+	if (s->user_lost != 0 && s->offer == NULL)
+		past_add(s->broker->past, s->id, s->owner.name, s->resume_hash,
+			s->end_code != 0 ? s->end_code : HW_ECLOSED, s->details);
+}
+
 void
 session_conclude(struct session *s, int code, const char *why)
 {
@@ -192,6 +208,8 @@ session_conclude(struct session *s, int code, const char *why)
 	}
 	forward_end(s->forward, s->end_code, s->details);
 	session_to(s, SESSION_OVER);
+	if (accepted)
+		remember(s);
 	tell_channels(s, accepted);
 	settle(s);
 	broker_unlist_session(b, s);
@@ -221,13 +239,18 @@ session_refuse(struct session *s, int code, const char *why)
 void
 session_finish_drained(struct session *s)
 {
+	session_end_skipping(s);
+	if (has_text(s->ending.code))
+		session_conclude(s, hw_code_from_name(s->ending.code), s->ending.message);
+	else
+		session_finish_exited(s);
+}
+
+void
+session_finish_exited(struct session *s)
+{
 	char why[64] = "ended";
 
-	session_end_skipping(s);
-	if (has_text(s->ending.code)) {
-		session_conclude(s, hw_code_from_name(s->ending.code), s->ending.message);
-		return;
-	}
 	if (has_text(s->ending.signal))
 		snprintf(why, sizeof(why), "ended by signal %s", s->ending.signal);
 	else if (s->ending.exited)
@@ -235,14 +258,21 @@ session_finish_drained(struct session *s)
 	session_conclude(s, 0, why);
 }
 
-/* The texts of a CLOSE live only during the call. */
+/* The texts of a CLOSE live only during the call. What was told of the program before stays. */
 static void
 keep_ending(struct session *s, const struct msg_close *close)
 {
+	const struct msg_close exit = s->ending;
+
 	s->ending = *close;
 	s->ending.code = close->code != NULL ? arena_strdup(s->arena, close->code) : NULL;
 	s->ending.message = close->message != NULL ? arena_strdup(s->arena, close->message) : NULL;
 	s->ending.signal = close->signal != NULL ? arena_strdup(s->arena, close->signal) : NULL;
+	if (s->exited_at == 0)
+		return;
+	s->ending.exited = true;
+	s->ending.exit_status = exit.exit_status;
+	s->ending.signal = exit.signal;
 }
 
 void
@@ -250,16 +280,20 @@ session_on_node_close(void *arg, struct channel *ch, int code, const struct msg_
 {
 	struct session *s = arg;
 
-	(void)ch;
+	(void)code;
 	s->to_node = NULL;
+	if (channel_is_cut(ch) && s->state >= SESSION_LIVE) {
+		session_lose_node(s);
+		return;
+	}
 	broker_leave_node(s->broker, s);
-	if (code == HW_EUNAVAILABLE || s->state < SESSION_LIVE) {
+	if (s->state < SESSION_LIVE) {
 		session_conclude(s, HW_EUNAVAILABLE, "the node's link was lost");
 		return;
 	}
 	keep_ending(s, close);
 	session_to(s, SESSION_DRAINING);
-	if (session_drained(s))
+	if (session_drained(s) || s->user_lost != 0) /* nobody takes the rest */
 		session_finish_drained(s);
 }
 
@@ -268,10 +302,14 @@ session_on_user_close(void *arg, struct channel *ch, int code, const struct msg_
 {
 	struct session *s = arg;
 
-	(void)ch, (void)close;
+	(void)close;
 	s->to_user = NULL;
-	if (code == HW_EUNAVAILABLE)
-		session_end(s, code, "the user's link was lost");
+	if (channel_is_cut(ch) && s->state >= SESSION_LIVE)
+		session_lose_user(s, "the user's link was lost");
+	else if (channel_is_cut(ch))
+		session_end(s, HW_EUNAVAILABLE, "the user's link was lost");
+	else if (code == 0 && s->exited_at != 0)
+		session_finish_exited(s);
 	else
 		session_end(s, 0, "closed by its user");
 }

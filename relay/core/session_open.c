@@ -11,8 +11,6 @@
 
 #define ARENA_MAX (512 * 1024)
 
-static const struct channel_events user_channel_events, node_channel_events;
-
 /* --- the node --------------------------------------------------------------------------------- */
 
 static void
@@ -24,6 +22,8 @@ on_node_accept(void *arg, struct channel *ch, const struct msg_accept *a)
 		.session_id = s->id,
 		.run_as = a->run_as,
 		.pid = a->pid,
+		.token = s->resume_token,
+		.resume_seconds = session_grace(s),
 		.window = !s->kind->recorded	     ? 0
 			: a->window < SESSION_WINDOW ? a->window
 						     : SESSION_WINDOW,
@@ -47,6 +47,7 @@ on_node_accept(void *arg, struct channel *ch, const struct msg_accept *a)
 	if (s->row->run_as[0] == '\0')
 		fit_text(s->row->run_as, sizeof(s->row->run_as), name);
 	channel_accept(s->to_user, &accept);
+	explicit_bzero(s->resume_token, sizeof(s->resume_token));
 }
 
 static void
@@ -56,6 +57,10 @@ on_node_reject(void *arg, struct channel *ch, int code, const char *message)
 
 	(void)ch;
 	s->to_node = NULL;
+	if (s->node_asked) {
+		session_on_node_refusal(s, code, message);
+		return;
+	}
 	broker_leave_node(s->broker, s);
 	session_refuse(s, code, message);
 }
@@ -94,7 +99,7 @@ ask_node(struct session *s)
 
 	session_to(s, SESSION_OPENING);
 	s->since = session_now(s);
-	int r = channel_open(&s->to_node, s->node->link, &open, &node_channel_events, s, &err);
+	int r = channel_open(&s->to_node, s->node->link, &open, &session_node_events, s, &err);
 	if (r < 0)
 		session_refuse(s, r == HW_EUNAVAILABLE ? HW_EOFFLINE : r, hw_err_text(&err));
 }
@@ -153,7 +158,7 @@ refuse_denied(struct session *s)
 {
 	char why[768];
 
-	snprintf(why, sizeof(why), "%s may not ssm:StartSession on %.500s", s->user->who.id,
+	snprintf(why, sizeof(why), "%s may not ssm:StartSession on %.500s", s->owner.name,
 		s->denied_on);
 	session_refuse(s, HW_EDENIED, why);
 }
@@ -209,7 +214,11 @@ write_redeem(void *arg, struct db *db, struct hw_err *err)
 	struct session *s = arg;
 	struct session_row *row;
 
-	int r = session_redeem(db, s->arena, s->ticket, s->user->who.id,
+	const struct session_opener who = {.name = s->owner.name,
+		.source = s->owner.source,
+		.not_before = s->owner.not_before,
+		.resume_hash = s->resume_hash};
+	int r = session_redeem(db, s->arena, s->ticket, &who,
 		clock_wall(loop_clock(s->broker->loop)), &row, err);
 	if (r == 0 && (strcmp(row->id, s->id) != 0 || row->type != s->kind->type))
 		r = hw_err_set(err, HW_ETICKET,
@@ -236,10 +245,10 @@ note_attempt(struct session *s, int r, const char *why)
 			: r == HW_ETICKET || r == HW_EDENIED ? OUTCOME_DENIED
 							     : OUTCOME_FAILED,
 		.session_id = s->id,
-		.source = s->user->source,
+		.source = s->owner.source,
 	};
 
-	arn_write_user(user, c, s->user->who.id);
+	arn_write_user(user, c, s->owner.name);
 	if (r < 0) {
 		fit_text(reason, sizeof(reason), why);
 		e.reason = reason;
@@ -320,6 +329,11 @@ session_new(struct broker *b, struct peer *user, struct channel *ch, const struc
 	}
 	s->broker = b;
 	s->user = user;
+	fit_text(s->owner.name, sizeof(s->owner.name), user->who.id);
+	fit_text(s->owner.source, sizeof(s->owner.source), user->source);
+	s->owner.not_before = user->who.not_before;
+	token_make(s->resume_token);
+	token_hash(s->resume_hash, s->resume_token);
 	s->to_user = ch;
 	s->kind = channel_row(open->type);
 	fit_text(s->id, sizeof(s->id), open->session_id);
@@ -364,26 +378,33 @@ session_open(struct broker *b, struct peer *user, struct channel *ch, const stru
 			session_free(s);
 		return;
 	}
-	channel_attach(ch, &user_channel_events, s);
+	channel_attach(ch, &session_user_events, s);
+	if (session_has_recorder(s)) {
+		channel_keep(ch);
+		channel_keep_less(ch, SESSION_WINDOW);
+	}
 	peer_hold(user);
 	broker_expect_session(b, s);
 }
 
-static const struct channel_events user_channel_events = {
+const struct channel_events session_user_events = {
 	.on_data = session_on_user_data,
 	.on_end = session_on_user_end,
 	.on_credit = session_on_user_credit,
 	.on_drained = session_on_user_drained,
 	.on_control = session_on_user_control,
 	.on_close = session_on_user_close,
+	.on_park = session_on_user_park,
 };
 
-static const struct channel_events node_channel_events = {
+const struct channel_events session_node_events = {
 	.on_accept = on_node_accept,
 	.on_reject = on_node_reject,
 	.on_data = session_on_node_data,
 	.on_end = session_on_node_end,
 	.on_credit = session_on_node_credit,
 	.on_drained = session_on_node_drained,
+	.on_control = session_on_node_control,
+	.on_resume = session_on_node_resume,
 	.on_close = session_on_node_close,
 };

@@ -22,7 +22,7 @@ session_destination(struct destination *ret, const struct session_row *row)
 static int
 ask(struct verdict *ret, char resource[512], const struct session *s, struct session_scope *what)
 {
-	const struct peer *user = s->user;
+	const struct session_owner *user = &s->owner;
 	struct arena *arena = arena_new(ARENA_MAX);
 	struct asker asker;
 	struct scope scope;
@@ -30,7 +30,7 @@ ask(struct verdict *ret, char resource[512], const struct session *s, struct ses
 	if (arena == NULL)
 		return HW_ENOMEM;
 	scope_init(&scope, arena);
-	asker_init(&asker, s->broker->env, user->who.id, user->who.not_before, user->source,
+	asker_init(&asker, s->broker->env, user->name, user->not_before, user->source,
 		clock_wall(loop_clock(s->broker->loop)));
 	int r = scope_session(&scope, what, s->broker->env);
 	if (r == 0) {
@@ -118,7 +118,7 @@ note_denied(struct session *s, const char *resource, const char *why)
 		.session_id = s->id,
 	};
 
-	broker_note(s->broker, ENTRY_DECISION, s->user, &e, NULL);
+	broker_note_user(s->broker, ENTRY_DECISION, s->owner.name, s->owner.source, &e, NULL);
 }
 
 /* Without memory for the question there is no answer, and nobody is let go on without one. */
@@ -140,7 +140,7 @@ session_decide(struct session *s)
 	if (r < 0)
 		snprintf(v.why, sizeof(v.why), "%s", hw_code_meaning(r));
 	note_denied(s, resource, v.why);
-	snprintf(why, sizeof(why), "%s may not %s on %.400s any more", s->user->who.id, ACTION,
+	snprintf(why, sizeof(why), "%s may not %s on %.400s any more", s->owner.name, ACTION,
 		resource);
 	session_end(s, HW_EREVOKED, why);
 }

@@ -1,6 +1,7 @@
 /*
  * A session's struct, and what its files share: session_open.c (ticket, node, both ends joined),
- * session_splice.c (bytes on their way), session_end.c, and session.c (states, recording, the
+ * session_splice.c (bytes on their way), session_resume.c (a side that is lost, and comes back),
+ * session_end.c, and session.c (states, recording, the
  * sweep). And the broker's lists.
  */
 #ifndef HAWSER_CORE_SESSION_PRIVATE_H
@@ -10,6 +11,7 @@
 #include "proto/base/id.h"
 #include "proto/base/log.h"
 #include "proto/schema/schema.h"
+#include "proto/trust/secret.h"
 #include "relay/core/broker_loop.h"
 #include "relay/core/broker_private.h"
 #include "relay/core/destination.h"
@@ -28,9 +30,17 @@ enum session_state {
 	SESSION_OVER,	  /* waits for the end of the turn */
 };
 
+/* Who a session is of, as its last link had it. */
+struct session_owner {
+	char name[CERT_ID_MAX];
+	int64_t not_before; /* of the certificate */
+	char source[64];
+};
+
 struct session {
 	struct log_ctx log;
 	struct broker *broker;
+	struct session_owner owner;
 	struct arena *arena; /* what lives as long as the session */
 	enum session_state state;
 	char id[ID_SESSION_MAX + 1]; /* as its user says, until the ticket is redeemed */
@@ -41,24 +51,36 @@ struct session {
 	char ticket[2 * SHA256_LEN + 1]; /* hash */
 	struct hw_err redeemed;		 /* the worker's result */
 	char denied_on[512];		 /* and what was denied; "" when nothing was */
-	struct peer *user, *node;
+	struct peer *user, *node;	 /* NULL while its link is lost */
+	/* NULL while a side is lost, but a terminal's to_user, which is parked then. */
 	struct channel *to_user, *to_node;
+	struct channel *offer;	      /* its user's RESUME, which waits for the node */
+	bool node_asked;	      /* the node was asked to resume, and has not answered */
+	int64_t user_lost, node_lost; /* monotonic; 0: not lost */
+	char resume_token[TOKEN_LEN + 1], resume_hash[2 * SHA256_LEN + 1];
 	struct lane lanes[STREAMS]; /* STREAM_IN towards the node, the others towards the user */
-	int64_t since;		    /* the node was asked */
+	int64_t since;		    /* the node was asked, to open or to resume */
 	int64_t decided;	    /* that it may be; monotonic */
 	struct destination to;	    /* of a forward; empty where each connection says */
 	struct forward *forward;    /* while it is live, when it is one */
 	char run_as[65];	    /* as its user asked; "" for nobody by name */
 	uint64_t echoed;	    /* input below it has its echo mark */
+	uint64_t reached[STREAMS];  /* recorded so far */
+	uint64_t taken;		    /* input that the node has consumed, by its own word */
+	struct msg_control size;    /* of the terminal that took it up again */
 	uint64_t bytes_in, bytes_out;
 	int words;	  /* CONTROLs of the user since the last sweep */
 	uint64_t skipped; /* output that a stalled terminal was not shown */
+	bool passed_by;	  /* its node has no more of what an earlier process had shown */
+	int64_t restored; /* monotonic, when an earlier process had begun it; 0: it is ours */
 	bool started;	  /* its session.start is in the ledger */
 	bool recorded;	  /* and its start in the journal */
 	bool skipping, frozen;
 	bool listed, waits; /* by the broker; among those that wait for the disk */
 	bool due;	    /* among those that are to be decided anew */
 	int64_t frozen_at;
+	int64_t exited_at;	 /* its node told how the program ended; 0: not yet */
+	int64_t told_at;	 /* and its user was; 0: it was not there */
 	struct msg_close ending; /* how the program ended; texts in the arena */
 	int end_code;		 /* and the session; set while redeeming: it was ended meanwhile */
 	char details[1025];
@@ -81,6 +103,36 @@ int session_record_message(struct session *s, enum journal_type type, const stru
 
 /* A line for the person at the terminal, and for the recording. */
 void session_notice(struct session *s, const char *text);
+
+/* Whether its output goes to the recorder, and its user is shown it, or has to take it. */
+bool session_has_recorder(const struct session *s);
+
+/* --- session_resume.c ------------------------------------------------------------------------- */
+
+extern const struct channel_events session_user_events, session_node_events;
+
+/* A side that is lost is waited for. */
+void session_lose_user(struct session *s, const char *why);
+void session_lose_node(struct session *s);
+/* Goes on, as far as both sides are there. */
+void session_join(struct session *s);
+void session_sweep_lost(struct session *s, int64_t now); /* may end it */
+void session_on_user_park(void *arg, struct channel *ch, int code, const char *why);
+void session_on_node_refusal(struct session *s, int code, const char *why);
+void session_on_node_resume(void *arg, struct channel *ch, const struct msg_resume *answer);
+/* Seconds that a lost side is waited for. */
+int session_grace(const struct session *s);
+/* Its node was asked to resume, and does not. */
+
+/* A terminal that was passed by has room again: it goes on with what comes now. */
+void session_catch_up(struct session *s);
+/* What its user is told of the program's end. */
+void session_tell_exit(struct session *s);
+
+/* --- session_restore.c ------------------------------------------------------------------------ */
+
+/* Lets go of it without ending it: an earlier or later process of the relay has it too. */
+void session_abandon(struct session *s);
 
 /* --- session_policy.c ------------------------------------------------------------------------- */
 
@@ -126,7 +178,14 @@ void session_on_node_end(void *arg, struct channel *ch, int stream, uint64_t off
 void session_on_node_credit(void *arg, struct channel *ch, int stream, uint64_t consumed,
 	uint64_t limit, int echo);
 void session_on_node_drained(void *arg, struct channel *ch, int stream);
+void session_on_node_control(void *arg, struct channel *ch, const struct msg_control *c);
 
+/* Its user says one more thing that no credit bounds. False when those were too many: the session
+ * is over. */
+bool session_allows_word(struct session *s);
+
+/* Offset up to which a terminal's output went on to it, or past it. */
+uint64_t session_passed(const struct session *s, int stream);
 /* All that the program wrote is on its way to the user. */
 bool session_drained(const struct session *s);
 /* A terminal that has taken nothing for some seconds is passed by. */
@@ -144,6 +203,8 @@ void session_conclude(struct session *s, int code, const char *why);
 void session_refuse(struct session *s, int code, const char *why);
 /* The program is gone and its output delivered. */
 void session_finish_drained(struct session *s);
+/* Its program has ended, as `ending` says, and its user has all that it wrote. */
+void session_finish_exited(struct session *s);
 void session_free(struct session *s);
 
 void session_on_user_close(void *arg, struct channel *ch, int code, const struct msg_close *close);

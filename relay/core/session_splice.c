@@ -9,8 +9,11 @@
 	(5 * USEC_PER_SEC) /* a terminal that takes nothing for so long is passed by \
 			    */
 
-/* CONTROLs between two sweeps, a second apart: they go past all credit, into the journal and into
- * the node's own queue, which others share. */
+/* Bytes that a terminal may be behind and still has them after a restart of the relay. */
+#define BEHIND_MAX (SESSION_WINDOW / 2)
+
+/* CONTROLs and RESUMEs between two sweeps, a second apart: they go past all credit, into the
+ * journal and into the node's own queue, which others share. */
 #define WORDS_MAX 1000
 
 static void
@@ -43,6 +46,14 @@ session_discard(struct session *s)
 
 /* --- towards the node ------------------------------------------------------------------------- */
 
+/* Where its node stands is not known until it has answered. Nobody types then, but at a program
+ * that has ended. */
+static bool
+takes_input(const struct session *s)
+{
+	return s->to_node != NULL && !s->node_asked;
+}
+
 void
 session_on_user_data(void *arg, struct channel *ch, int stream, uint64_t offset, const uint8_t *p,
 	size_t n)
@@ -53,13 +64,14 @@ session_on_user_data(void *arg, struct channel *ch, int stream, uint64_t offset,
 	size_t moved;
 
 	(void)ch;
-	if (s->to_node == NULL || stream != STREAM_IN)
+	if (!takes_input(s) || stream != STREAM_IN)
 		return;
 	const struct journal_record rec = {
 		.type = JOURNAL_DATA, .stream = STREAM_IN, .offset = offset, .bytes = p, .len = n};
 	if (session_record(s, &rec, &end) < 0)
 		return;
 	s->bytes_in += n;
+	s->reached[STREAM_IN] = offset + n;
 	if (sync)
 		broker_wait_session(s->broker, s);
 	int r = lane_put(&s->lanes[stream], s->to_node, p, n, sync ? end : 0, &moved);
@@ -75,7 +87,7 @@ session_on_user_end(void *arg, struct channel *ch, int stream, uint64_t offset)
 		.type = JOURNAL_STREAM_END, .stream = STREAM_IN, .offset = offset};
 
 	(void)ch;
-	if (s->to_node == NULL || stream != STREAM_IN || session_record(s, &rec, NULL) < 0)
+	if (!takes_input(s) || stream != STREAM_IN || session_record(s, &rec, NULL) < 0)
 		return;
 	s->lanes[stream].ends = true;
 	lane_pump(&s->lanes[stream], s->to_node);
@@ -97,6 +109,15 @@ record_control(struct session *s, const struct msg_control *c)
 	return session_record(s, &note, NULL);
 }
 
+bool
+session_allows_word(struct session *s)
+{
+	if (++s->words <= WORDS_MAX)
+		return true;
+	close_broken(s, HW_ELIMIT, "control");
+	return false;
+}
+
 /* Nothing but sizes and signals is for a program. */
 void
 session_on_user_control(void *arg, struct channel *ch, const struct msg_control *c)
@@ -106,11 +127,7 @@ session_on_user_control(void *arg, struct channel *ch, const struct msg_control 
 		(c->type == CONTROL_RESIZE || (c->type == CONTROL_SIGNAL && c->signal != NULL));
 
 	(void)ch;
-	if (++s->words > WORDS_MAX) {
-		close_broken(s, HW_ELIMIT, "control");
-		return;
-	}
-	if (s->to_node != NULL && passes && record_control(s, c) == 0)
+	if (session_allows_word(s) && takes_input(s) && passes && record_control(s, c) == 0)
 		channel_control(s->to_node, c);
 }
 
@@ -137,7 +154,9 @@ session_on_node_credit(void *arg, struct channel *ch, int stream, uint64_t consu
 	struct session *s = arg;
 
 	(void)ch;
-	if (stream != STREAM_IN || s->to_user == NULL || s->frozen ||
+	if (stream == STREAM_IN && consumed > s->taken)
+		s->taken = consumed;
+	if (stream != STREAM_IN || !s->kind->recorded || s->to_user == NULL || s->frozen ||
 		record_echo(s, consumed, echo) < 0)
 		return;
 	channel_credit(s->to_user, STREAM_IN, consumed, smaller(limit, consumed + SESSION_WINDOW),
@@ -166,14 +185,48 @@ session_drained(const struct session *s)
 	return true;
 }
 
-/* Output went on to the terminal, or past it: the recorder is done with it too, and the shell may
- * write as much again. */
+static uint64_t
+larger(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+uint64_t
+session_passed(const struct session *s, int stream)
+{
+	return s->reached[stream] - s->lanes[stream].hold.len;
+}
+
+/* A terminal's output that went on to it, or past it: the shell may write as much again. The
+ * recorder is done with it, but what its user has not got yet should outlive this relay: so the
+ * node is told that it is consumed when the user has it, or is far behind. */
 static void
-output_moved(struct session *s, int stream, size_t n)
+credit_output(struct session *s, int stream)
+{
+	struct lane *lane = &s->lanes[stream];
+	uint64_t passed = session_passed(s, stream), consumed = passed;
+	uint64_t limit = passed + SESSION_WINDOW;
+
+	if (s->to_node == NULL || s->node_asked || !session_has_recorder(s))
+		return;
+	if (s->to_user != NULL && s->user_lost == 0)
+		consumed = smaller(passed, channel_acked(s->to_user, stream));
+	if (passed > consumed + BEHIND_MAX)
+		consumed = passed - BEHIND_MAX;
+	consumed = larger(consumed, lane->consumed);
+	if (limit - lane->limit < SESSION_WINDOW / 4 &&
+		consumed - lane->consumed < SESSION_WINDOW / 4)
+		return;
+	lane->limit = limit;
+	lane->consumed = consumed;
+	channel_credit(s->to_node, stream, consumed, limit, ECHO_UNKNOWN);
+}
+
+static void
+output_moved(struct session *s, int stream)
 {
 	s->lanes[stream].moved = session_now(s);
-	if (s->to_node != NULL && s->kind->output == RECEIVER_RECORDER && n > 0)
-		channel_consume(s->to_node, stream, n, ECHO_UNKNOWN);
+	credit_output(s, stream);
 }
 
 void
@@ -193,9 +246,10 @@ session_on_node_data(void *arg, struct channel *ch, int stream, uint64_t offset,
 	if (session_record(s, &rec, NULL) < 0)
 		return;
 	s->bytes_out += n;
+	s->reached[stream] = offset + n;
 	if (s->skipping) {
 		s->skipped += n;
-		output_moved(s, stream, n);
+		output_moved(s, stream);
 		return;
 	}
 	bool was_empty = lane->hold.len == 0;
@@ -203,7 +257,7 @@ session_on_node_data(void *arg, struct channel *ch, int stream, uint64_t offset,
 	if (r < 0)
 		close_broken(s, r, "output");
 	else if (moved > 0 || was_empty)
-		output_moved(s, stream, moved);
+		output_moved(s, stream);
 }
 
 void
@@ -218,6 +272,23 @@ session_on_node_end(void *arg, struct channel *ch, int stream, uint64_t offset)
 		return;
 	s->lanes[stream].ends = true;
 	lane_pump(&s->lanes[stream], s->to_user);
+}
+
+/* How the program ended. What it wrote may still be on its way, and its user says when it has all
+ * of it. */
+void
+session_on_node_control(void *arg, struct channel *ch, const struct msg_control *c)
+{
+	struct session *s = arg;
+
+	(void)ch;
+	if (c->type != CONTROL_EXIT || !s->kind->recorded || s->exited_at != 0)
+		return;
+	s->exited_at = session_now(s);
+	s->ending = (struct msg_close){.exited = true,
+		.exit_status = c->exit_status,
+		.signal = c->signal != NULL ? arena_strdup(s->arena, c->signal) : NULL};
+	session_tell_exit(s);
 }
 
 void
@@ -238,13 +309,15 @@ session_end_skipping(struct session *s)
 static void
 pump_output(struct session *s, int stream)
 {
-	if (s->frozen)
+	if (s->frozen || s->to_user == NULL)
 		return;
 	size_t n = lane_pump(&s->lanes[stream], s->to_user);
 	if (n > 0)
-		output_moved(s, stream, n);
+		output_moved(s, stream);
+	else
+		credit_output(s, stream);
 	if (s->skipping && channel_room(s->to_user, stream) > 0)
-		session_end_skipping(s);
+		session_catch_up(s);
 	if (s->state == SESSION_DRAINING && session_drained(s))
 		session_finish_drained(s);
 }
@@ -258,7 +331,7 @@ session_on_user_credit(void *arg, struct channel *ch, int stream, uint64_t consu
 	struct session *s = arg;
 
 	(void)ch, (void)echo;
-	if (stream == STREAM_IN)
+	if (stream == STREAM_IN || !s->kind->recorded) /* a forward has no bytes */
 		return;
 	if (s->kind->output == RECEIVER_PEER && s->to_node != NULL)
 		channel_credit(s->to_node, stream, consumed,
@@ -283,11 +356,13 @@ session_pass_stalled(struct session *s, int64_t now)
 		struct lane *lane = &s->lanes[i];
 		if (lane->hold.len == 0 || now - lane->moved < STALL_AFTER)
 			continue;
+		if (s->user_lost != 0 && lane->hold.len < SESSION_WINDOW / 2)
+			continue; /* who comes back misses nothing, and the shell is not held up */
 		size_t n = lane_drop(lane);
 		s->skipping = true;
 		s->skipped += n;
 		log_info(s, "session.stalled", "skipped=%zu", n);
-		output_moved(s, i, n);
+		output_moved(s, i);
 		lane_pump(lane, s->to_user); /* the stream may end here */
 	}
 	if (s->state == SESSION_DRAINING && session_drained(s))

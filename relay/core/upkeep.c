@@ -1,8 +1,11 @@
-/* What a relay does beside its work: at its start it ends the sessions that an earlier process left
- * open, and now and then those that nobody has opened; and it reads again who may do what when that
- * could not be read. */
+/* What a relay does beside its work: at its start it takes up the sessions that an earlier process
+ * left open, or ends those that could not be recorded any more, and now and then those that nobody
+ * has opened; and it reads again who may do what when that could not be read. */
+#include <stdio.h>
+
 #include "audit/journal.h"
 #include "audit/ledger.h"
+#include "audit/reached.h"
 #include "proto/wire/codec.h"
 #include "relay/core/principals.h"
 #include "relay/core/relay_private.h"
@@ -23,7 +26,7 @@ struct sweep {
 	struct msg_strs ids;
 };
 
-#define SWEPT "the relay stopped, or could not record any more, while it was open"
+#define SWEPT "the relay could not record any more while it was open"
 
 /* Their recordings are completed, so that they can be sealed. */
 static int
@@ -72,17 +75,71 @@ write_sweep(void *arg, struct db *db, struct hw_err *err)
 	return 0;
 }
 
-int
-upkeep_end_left_open(struct relay *r, struct hw_err *err)
+static int
+end_unrecorded(struct relay *r, struct arena *arena, struct hw_err *err)
 {
-	struct sweep sw = {.relay = r, .arena = arena_new(SWEEP_ARENA_MAX)};
-
-	if (sw.arena == NULL)
-		return hw_err_set(err, HW_ENOMEM, "no memory for the sessions that were left open");
+	struct sweep sw = {.relay = r, .arena = arena};
 	int rc = store_write(r->store, write_sweep, &sw, err);
+
 	if (rc == 0 && sw.ids.n > 0)
 		log_warn(r, "sessions.swept", "n=%zu", sw.ids.n);
-	arena_free(sw.arena);
+	return rc;
+}
+
+struct open_list {
+	struct arena *arena;
+	struct session_open *all;
+	size_t n;
+};
+
+static int
+read_open(void *arg, struct db *db, struct hw_err *err)
+{
+	struct open_list *list = arg;
+
+	return session_list_open(db, list->arena, &list->all, &list->n, err);
+}
+
+static int
+restore_one(struct relay *r, const struct session_open *open, struct hw_err *err)
+{
+	struct reached_streams at = {.known = false};
+	char recordings[2048];
+	int rc = 0;
+
+	snprintf(recordings, sizeof(recordings), "%s/recordings", r->path);
+	if (channel_row(open->row->type)->recorded)
+		rc = reached_find(&at, r->reached, session_number(open->row->id), recordings,
+			open->row->id, &r->master, err);
+	return rc == 0 ? session_restore(r->broker, open, &at, err) : rc;
+}
+
+static int
+restore(struct relay *r, struct arena *arena, struct hw_err *err)
+{
+	struct open_list list = {.arena = arena};
+	int rc = store_read(r->store, read_open, &list, err);
+
+	for (size_t i = 0; rc == 0 && i < list.n; i++)
+		rc = restore_one(r, &list.all[i], err);
+	if (rc == 0 && list.n > 0)
+		log_info(r, "sessions.restored", "n=%zu", list.n);
+	reached_free(r->reached);
+	r->reached = NULL;
+	return rc;
+}
+
+int
+upkeep_take_up(struct relay *r, struct hw_err *err)
+{
+	struct arena *arena = arena_new(SWEEP_ARENA_MAX);
+
+	if (arena == NULL)
+		return hw_err_set(err, HW_ENOMEM, "no memory for the sessions that were left open");
+	int rc = end_unrecorded(r, arena, err);
+	if (rc == 0)
+		rc = restore(r, arena, err);
+	arena_free(arena);
 	return rc;
 }
 

@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 
+#include "proto/wire/window.h"
 #include "tests/unit/wire/duo.h"
 
 struct stage {
@@ -111,9 +112,12 @@ Test(lane, more_than_any_window_lets_in_is_refused)
 	struct stage s = stage_new(1);
 	size_t moved;
 
-	cr_assert(eq(int, lane_put(&s.lane, s.ch, block, sizeof(block), 1, &moved), 0));
-	cr_assert(eq(int, lane_put(&s.lane, s.ch, block, sizeof(block), 1, &moved), 0));
+	cr_assert(gt(sz, LANE_MAX, WINDOW_MAX));
+	cr_assert(eq(sz, LANE_MAX % sizeof(block), 0));
+	for (size_t n = 0; n < LANE_MAX; n += sizeof(block))
+		cr_assert(eq(int, lane_put(&s.lane, s.ch, block, sizeof(block), 1, &moved), 0));
 	cr_assert(eq(int, lane_put(&s.lane, s.ch, block, 1, 1, &moved), HW_ELIMIT));
+	cr_assert(eq(sz, lane_drop(&s.lane), LANE_MAX));
 	stage_free(&s);
 }
 
