@@ -4,12 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/bridge.h"
-#include "node/forward.h"
+#include "node/sessions.h"
 #include "proto/base/arena.h"
 #include "proto/base/buf.h"
 #include "proto/base/id.h"
-#include "proto/base/list.h"
 #include "proto/base/loop.h"
 #include "proto/schema/schema.h"
 #include "proto/wire/backoff.h"
@@ -18,18 +16,14 @@
 #include "proto/wire/frame.h"
 #include "proto/wire/link.h"
 
+/* Nobody waits for a node without sessions; a command whose node is away for a minute ends. */
+#define DIAL_SELDOM  (60 * USEC_PER_SEC)
+#define DIAL_WITHIN  (5 * USEC_PER_SEC)
 #define SWEEP_EVERY  USEC_PER_SEC
 #define FACTS_EVERY  (3600 * USEC_PER_SEC)
 #define FACTS_AGAIN  (60 * USEC_PER_SEC) /* after the relay refused them */
 #define STEADY_AFTER (60 * USEC_PER_SEC)
 #define FACTS_MAX    (64 * 1024)
-#define SESSIONS_MAX 1000
-
-struct held_session {
-	LIST_ENTRY(held_session) next;
-	struct agent *agent;
-	struct bridge *session;
-};
 
 struct agent {
 	struct log_ctx log;
@@ -43,9 +37,7 @@ struct agent {
 	struct link *link; /* from connected to down, up or not */
 	int64_t up_at;	   /* monotonic; 0 while the link is not up */
 	struct buf said;   /* the facts that the relay has, encoded */
-	LIST_HEAD(, held_session) sessions;
-	struct forwards *forwards;
-	int n_sessions;
+	struct sessions *sessions;
 };
 
 static struct agent *
@@ -85,7 +77,9 @@ on_dial(void *arg)
 static void
 dial_later(struct agent *a)
 {
-	int64_t delay = backoff_next(&a->backoff, random_u64());
+	bool waited_for = sessions_count(a->sessions) > 0;
+	int64_t cap = waited_for ? DIAL_WITHIN : DIAL_SELDOM;
+	int64_t delay = backoff_below(&a->backoff, cap, random_u64());
 
 	set_state(a, AGENT_WAITING);
 	a->next_dial = a->since + delay;
@@ -116,12 +110,24 @@ agent_dial_failed(struct agent *a, int code, const char *why)
 		dial_later(a);
 }
 
+/* HELLO says what is held, so it is known before. */
+static void
+on_adopted(void *arg)
+{
+	struct agent *a = agent_from(arg);
+
+	if (a->state != AGENT_WAITING)
+		return;
+	loop_timer_start(a->config.loop, &a->dial, 0);
+	loop_timer_start(a->config.loop, &a->sweep, SWEEP_EVERY);
+}
+
 void
 agent_start(struct agent *a)
 {
 	hw_assert(a->state == AGENT_STOPPED);
 	set_state(a, AGENT_WAITING);
-	loop_timer_start(a->config.loop, &a->dial, 0);
+	sessions_adopt(a->sessions, on_adopted, a);
 }
 
 /* --- facts ---------------------------------------------------------------------------------- */
@@ -187,65 +193,17 @@ on_report(void *arg)
 /* --- sessions ------------------------------------------------------------------------------- */
 
 static void
-on_session_over(void *arg, struct bridge *s)
-{
-	struct held_session *h = arg;
-
-	hw_assert(h->session == s || h->session == NULL);
-	if (s != NULL && bridge_forwards(s))
-		forwards_end(h->agent->forwards, bridge_id(s), "its forward has ended");
-	LIST_REMOVE(h, next);
-	h->agent->n_sessions--;
-	free(h);
-}
-
-static bool
-has_forward(const struct agent *a, const char *id)
-{
-	const struct held_session *h;
-
-	LIST_FOREACH(h, &a->sessions, next)
-		if (bridge_forwards(h->session) && strcmp(bridge_id(h->session), id) == 0)
-			return true;
-	return false;
-}
-
-static void
-open_connection(struct agent *a, struct channel *ch, const struct msg_open *open)
-{
-	if (has_forward(a, open->session_id))
-		forwards_connect(a->forwards, ch, open);
-	else
-		channel_reject(ch, HW_ENOSESSION, "this node has no such forward");
-}
-
-static void
-open_session(struct agent *a, struct channel *ch, const struct msg_open *open)
-{
-	struct held_session *h = a->n_sessions < SESSIONS_MAX ? calloc(1, sizeof(*h)) : NULL;
-
-	if (h == NULL) {
-		channel_reject(ch, HW_ELIMIT, "this node runs all the sessions that it can");
-		return;
-	}
-	h->agent = a;
-	LIST_INSERT_HEAD(&a->sessions, h, next);
-	a->n_sessions++;
-	bridge_open(&h->session, a->config.programs, &a->log, ch, open, on_session_over, h);
-	if (h->session == NULL)
-		on_session_over(h, NULL);
-}
-
-static void
 on_open(void *arg, struct link *l, struct channel *ch, const struct msg_open *open)
 {
-	struct agent *a = agent_from(arg);
-
 	(void)l;
-	if (open->type == CHANNEL_TYPE_CONNECTION)
-		open_connection(a, ch, open);
-	else
-		open_session(a, ch, open);
+	sessions_open(agent_from(arg)->sessions, ch, open);
+}
+
+static void
+on_resume(void *arg, struct link *l, struct channel *ch, const struct msg_resume *resume)
+{
+	(void)l;
+	sessions_resume(agent_from(arg)->sessions, ch, resume);
 }
 
 /* --- the link ------------------------------------------------------------------------------- */
@@ -255,8 +213,11 @@ on_sweep(void *arg)
 {
 	struct agent *a = agent_from(arg);
 
-	loop_timer_start(a->config.loop, &a->sweep, SWEEP_EVERY);
-	link_sweep(a->link);
+	sessions_sweep(a->sessions);
+	if (a->link != NULL)
+		link_sweep(a->link);
+	if (a->link != NULL || sessions_count(a->sessions) > 0)
+		loop_timer_start(a->config.loop, &a->sweep, SWEEP_EVERY);
 }
 
 static void
@@ -286,7 +247,6 @@ forget_link(struct agent *a)
 		backoff_reset(&a->backoff);
 	a->link = NULL;
 	a->up_at = 0;
-	loop_timer_stop(a->config.loop, &a->sweep);
 	loop_timer_stop(a->config.loop, &a->report);
 	if (a->config.on_down != NULL)
 		a->config.on_down(a->config.arg);
@@ -302,6 +262,7 @@ on_down(void *arg, struct link *l, int code, const char *why)
 	forget_link(a);
 	if (code == HW_EREVOKED) {
 		set_state(a, AGENT_REVOKED);
+		sessions_end(a->sessions, NULL, code, a->error);
 		log_error(a, "agent.deregistered", "%s", "");
 		if (a->config.on_revoked != NULL)
 			a->config.on_revoked(a->config.arg);
@@ -337,6 +298,9 @@ on_control(void *arg, struct link *l, const struct msg_control *control)
 
 	if (control->type == CONTROL_RENEW && a->config.on_renew != NULL)
 		a->config.on_renew(a->config.arg, l);
+	if (control->type == CONTROL_END && control->session_id != NULL)
+		sessions_end(a->sessions, control->session_id, HW_ENOSESSION,
+			"the relay does not know this session");
 }
 
 static const struct link_events link_events = {
@@ -344,6 +308,7 @@ static const struct link_events link_events = {
 	.on_down = on_down,
 	.on_request = on_request,
 	.on_open = on_open,
+	.on_resume = on_resume,
 	.on_peer_time = on_peer_time,
 	.on_control = on_control,
 };
@@ -366,6 +331,7 @@ agent_connected(struct agent *a, struct link_transport *t)
 				.software = "hawser-node/" HAWSER_VERSION,
 				.frame_max = FRAME_MESSAGE_MAX,
 				.boot_id = a->config.boot_id,
+				.sessions = sessions_ids(a->sessions),
 				},
 		.peer_role = ROLE_RELAY,
 		.opens = false,
@@ -393,8 +359,15 @@ agent_new(const struct agent_config *config)
 		return NULL;
 	a->config = *config;
 	log_ctx_child(&a->log, config->log, "node", config->node_id);
-	a->forwards = forwards_new(config->loop, &a->log, config->dir);
-	if (a->forwards == NULL) {
+	const struct sessions_config sessions = {
+		.loop = config->loop,
+		.log = &a->log,
+		.programs = config->programs,
+		.roster = config->roster,
+		.dir = config->dir,
+	};
+	a->sessions = sessions_new(&sessions);
+	if (a->sessions == NULL) {
 		free(a);
 		return NULL;
 	}
@@ -402,32 +375,48 @@ agent_new(const struct agent_config *config)
 	a->sweep = (struct loop_timer){.fn = on_sweep, .arg = a};
 	a->report = (struct loop_timer){.fn = on_report, .arg = a};
 	buf_init(&a->said, FACTS_MAX);
-	LIST_INIT(&a->sessions);
 	set_state(a, AGENT_STOPPED);
 	return a;
 }
 
-/* Its channels are told, and so its sessions end. */
+/* With HW_EUNAVAILABLE its sessions wait for the next one. */
 static void
-drop_link(struct agent *a, const char *why)
+drop_link(struct agent *a, int code, const char *why)
 {
 	struct link *l = a->link;
 
 	if (l == NULL)
 		return;
-	link_close(l, HW_ECLOSED, why);
+	link_close(l, code, why);
 	forget_link(a);
+}
+
+static void
+dial_no_more(struct agent *a)
+{
+	if (a->state == AGENT_DIALLING && a->link == NULL)
+		a->config.cancel(a->config.arg);
+	loop_timer_stop(a->config.loop, &a->dial);
+	loop_timer_stop(a->config.loop, &a->sweep);
+	if (a->state != AGENT_REVOKED)
+		set_state(a, AGENT_STOPPED);
 }
 
 void
 agent_stop(struct agent *a, const char *why)
 {
-	if (a->state == AGENT_DIALLING && a->link == NULL)
-		a->config.cancel(a->config.arg);
-	loop_timer_stop(a->config.loop, &a->dial);
-	if (a->state != AGENT_REVOKED)
-		set_state(a, AGENT_STOPPED);
-	drop_link(a, why);
+	dial_no_more(a);
+	sessions_end(a->sessions, NULL, HW_ECLOSED, why);
+	drop_link(a, HW_ECLOSED, why);
+}
+
+void
+agent_leave(struct agent *a, const char *why)
+{
+	dial_no_more(a);
+	sessions_part(a->sessions, why);
+	drop_link(a, HW_EUNAVAILABLE, why);
+	sessions_leave(a->sessions);
 }
 
 void
@@ -435,7 +424,7 @@ agent_redial(struct agent *a, const char *why)
 {
 	if (a->link == NULL)
 		return;
-	drop_link(a, why);
+	drop_link(a, HW_EUNAVAILABLE, why);
 	dial_later(
 		a); /* so that whatever makes us do this again and again does it slower each time */
 }
@@ -446,8 +435,7 @@ agent_free(struct agent *a)
 	if (a == NULL)
 		return;
 	agent_stop(a, "the agent ends");
-	hw_assert(LIST_EMPTY(&a->sessions));
-	forwards_free(a->forwards);
+	sessions_free(a->sessions);
 	buf_fini(&a->said);
 	free(a);
 }
@@ -459,7 +447,7 @@ agent_status(const struct agent *a, struct agent_status *ret)
 		.state = a->state,
 		.since = a->since,
 		.next_dial = a->next_dial,
-		.sessions = a->n_sessions,
+		.sessions = sessions_count(a->sessions),
 		.attempts = a->attempts,
 		.error = a->error,
 	};

@@ -22,6 +22,7 @@ struct link_transport;
 struct loop;
 struct msg_update_instance_information_request;
 struct programs;
+struct roster;
 
 struct agent_config {
 	struct loop *loop;
@@ -30,6 +31,7 @@ struct agent_config {
 	const char *boot_id; /* may be NULL */
 	const char *dir;     /* the node's own, which no forward reaches into */
 	struct programs *programs;
+	struct roster *roster;	    /* NULL: no session outlives the agent */
 	struct link_limits *limits; /* may be NULL */
 
 	/* Starts to connect; agent_connected() or agent_dial_failed() follows, not from inside. */
@@ -52,11 +54,13 @@ struct agent_config {
 struct agent *agent_new(const struct agent_config *config); /* NULL without memory */
 void agent_free(struct agent *a); /* ends its link and sessions; NULL is fine */
 
-/* Dials now, and again whenever there is no link. */
+/* Takes over what an earlier agent left, then dials, and again whenever there is no link. */
 void agent_start(struct agent *a);
-/* Ends link and sessions, and dials no more. */
+/* Ends link and sessions, which are told why, and dials no more. */
 void agent_stop(struct agent *a, const char *why);
-/* Ends the link, to dial again as after any other end. */
+/* Ends the link, and what cannot be without an agent; the rest is left to the next one. */
+void agent_leave(struct agent *a, const char *why);
+/* Ends the link, to dial again as after any other end; sessions go on. */
 void agent_redial(struct agent *a, const char *why);
 
 /* From the dialer. */

@@ -6,8 +6,12 @@
  *   run.c                checks the ground, then becomes the monitor
  *   command_status.c     asks the running agent
  *   uplink.c             the process that speaks to the relay: puts the following together
- *     agent.c              keeps a link, opens sessions, reports facts; knows no TLS, no processes
- *     bridge.c            a channel of the relay and the program behind it
+ *     agent.c              keeps a link, reports facts; knows no TLS, no processes
+ *     sessions.c           what the relay opened, over all links
+ *     bridge.c             one of them: a channel of the relay and the program behind it
+ *     roster.c             what of it outlives the agent
+ *     forward.c            a connection of a forward: a channel and a socket
+ *     reach.c              from what a connection names to that socket
  *     programs.h           where programs come from:
  *     programs_monitor.c     the monitor's holders
  *     credentials.c        the certificate and its renewal
@@ -20,8 +24,9 @@
  *   monitor/             hawser-node-monitor: root's half, parent of all that runs
  *   holder/              what the monitor becomes for each shell or command
  *
- * A shell's way: relay -> link -> agent on_open -> bridge_open -> programs start -> monitor, which
- * forks the holder, whose socket comes back; from then on bytes go relay - session - holder - pty.
+ * A shell's way: relay -> link -> agent on_open -> sessions_open -> bridge_open -> programs start ->
+ * monitor, which forks the holder, whose socket comes back; from then on bytes go relay - bridge -
+ * holder - pty.
  */
 #include <stdarg.h>
 #include <stdio.h>

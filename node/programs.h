@@ -27,9 +27,18 @@ struct program_exit {
 	int signal; /* 0 when none did */
 };
 
+/* Where one stands that an earlier agent started, by stream. */
+struct program_state {
+	uint64_t received, consumed; /* of its input */
+	uint64_t start[3], end[3];   /* of its output: what it has said, and nobody has consumed */
+};
+
 struct program_events {
 	/* First; or it did not start, which is then the last. */
 	void (*on_started)(void *arg, const char *run_as, int64_t pid);
+	/* In place of on_started, of adopt(): input goes on from `received`, output from `start`.
+	 */
+	void (*on_adopted)(void *arg, const struct program_state *state);
 	void (*on_failed)(void *arg, int code, const char *why);
 	/* Output in order; returns how many bytes were taken. After fewer than all nothing more
 	 * comes until more(). */
@@ -37,13 +46,17 @@ struct program_events {
 	void (*on_output_end)(void *arg, int stream);
 	/* The next n bytes of input were written to the program; echo is enum frame_echo. */
 	void (*on_consumed)(void *arg, size_t n, int echo);
-	/* After all output; the last. With a code it is lost: nobody knows how it ended. */
+	/* After all output; the last. With a code it is lost: nobody knows how it ended. What the
+	 * job keeps of its output and its end it keeps until close(). */
 	void (*on_exit)(void *arg, int code, const char *why, const struct program_exit *exit);
 };
 
 struct programs_ops {
 	/* Copies what it needs of the spec. */
 	int (*start)(struct job **ret, struct programs *ps, const struct program_spec *spec,
+		const struct program_events *events, void *arg, struct hw_err *err);
+	/* Takes over what an earlier agent started for that session. on_failed: it is gone. */
+	int (*adopt)(struct job **ret, struct programs *ps, const char *session_id,
 		const struct program_events *events, void *arg, struct hw_err *err);
 	/* Takes all: the caller keeps within the credit that on_consumed gives back. */
 	void (*write)(struct job *j, const void *p, size_t n);
@@ -56,6 +69,8 @@ struct programs_ops {
 	/* At any time, also after the last event, and once: ends the program and all of its
 	 * session. No event is called any more; j is dead. */
 	void (*close)(struct job *j);
+	/* Instead: the program goes on by itself, for the next agent to adopt. */
+	void (*leave)(struct job *j);
 };
 
 struct programs {

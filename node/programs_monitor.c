@@ -1,12 +1,16 @@
 #include "node/programs_monitor.h"
 
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "node/holder/holder.h"
 #include "node/holder/protocol.h"
 #include "node/monitor/request.h"
 #include "proto/base/buf.h"
@@ -14,8 +18,10 @@
 #include "proto/base/list.h"
 #include "proto/base/loop.h"
 #include "proto/schema/schema.h"
+#include "proto/wire/frame.h"
 
 #define ANSWER_WITHIN (30 * USEC_PER_SEC) /* NSS may ask a slow directory */
+#define ADOPT_WITHIN  (5 * USEC_PER_SEC)
 #define MESSAGE_MAX   (sizeof(struct holder_head) + HOLDER_DATA_MAX)
 #define QUEUE_MAX     (2 * HOLDER_INPUT_MAX) /* to a holder: its input, and some words beside */
 
@@ -23,6 +29,7 @@ struct monitor_programs {
 	struct programs base;
 	struct loop *loop;
 	struct log_ctx log;
+	int dir; /* the agent's */
 	int fd;
 	struct loop_fd *watch;
 	void (*on_gone)(void *arg);
@@ -32,7 +39,7 @@ struct monitor_programs {
 	struct job_list closing; /* with last words that their holders have not taken yet */
 };
 
-enum job_state { WAITING, RUNNING, OVER, CLOSED };
+enum job_state { WAITING, ADOPTING, RUNNING, OVER, CLOSED };
 
 struct job {
 	struct monitor_programs *owner;
@@ -90,11 +97,15 @@ disconnect(struct job *j)
 static void
 lose(struct job *j, const char *why)
 {
+	enum job_state state = j->state;
+
 	disconnect(j);
-	if (j->state != RUNNING)
-		return;
+	loop_timer_stop(j->owner->loop, &j->deadline);
 	j->state = OVER;
-	j->events->on_exit(j->arg, HW_ESPAWN, why, NULL);
+	if (state == RUNNING)
+		j->events->on_exit(j->arg, HW_ESPAWN, why, NULL);
+	else if (state == ADOPTING)
+		j->events->on_failed(j->arg, HW_ENOSESSION, why);
 }
 
 static void
@@ -130,7 +141,7 @@ flush(struct job *j)
 static void
 tell(struct job *j, struct holder_head head, const void *body)
 {
-	if (j->state != RUNNING || j->fd < 0)
+	if (j->fd < 0)
 		return;
 	if (buf_append(&j->out, &head, sizeof(head)) < 0 || buf_append(&j->out, body, head.len) < 0)
 		log_error(j->owner, "job.queue_full", "bytes=%zu", j->out.len);
@@ -226,10 +237,51 @@ take_exit(struct job *j, const struct holder_msg *m)
 	j->events->on_exit(j->arg, HW_OK, NULL, &exit);
 }
 
+/* It is the word of a process of the user's. */
+static bool
+state_ok(const struct holder_state *st)
+{
+	bool ok = st->consumed <= st->received && st->received <= (uint64_t)OFFSET_MAX &&
+		st->received - st->consumed <= HOLDER_INPUT_MAX;
+
+	for (int s = HOLDER_OUT; s < HOLDER_STREAMS; s++)
+		ok = ok && st->start[s] <= st->end[s] && st->end[s] <= (uint64_t)OFFSET_MAX &&
+			st->end[s] - st->start[s] <= HOLDER_RING_MAX;
+	return ok;
+}
+
+static void
+take_state(struct job *j, const struct holder_msg *m)
+{
+	struct program_state state = {0};
+	bool is_state = m->head.type == HOLDER_STATE && m->head.len == sizeof(struct holder_state);
+	struct holder_state st;
+
+	if (is_state)
+		memcpy(&st, m->body, sizeof(st));
+	if (!is_state || !state_ok(&st)) {
+		lose(j, "the process that held this session on the node does not answer");
+		return;
+	}
+	loop_timer_stop(j->owner->loop, &j->deadline);
+	j->state = RUNNING;
+	j->written = state.received = st.received;
+	j->consumed = state.consumed = st.consumed;
+	for (int s = HOLDER_OUT; s < HOLDER_STREAMS; s++) {
+		state.start[s] = st.start[s];
+		state.end[s] = st.end[s];
+	}
+	j->events->on_adopted(j->arg, &state);
+}
+
 /* Returns false when the message stays where it is for now. */
 static bool
 take_msg(struct job *j, const struct holder_msg *m)
 {
+	if (j->state == ADOPTING)
+		return take_state(j, m), true;
+	if (j->state == OVER)
+		return true; /* the holder stays until it is closed, and may still have a word */
 	switch (m->head.type) {
 	case HOLDER_DATA:
 		return take_output(j, m);
@@ -255,7 +307,7 @@ take_all(struct job *j)
 	size_t at = 0, used;
 	int r = 0;
 
-	while (j->state == RUNNING &&
+	while (j->state != CLOSED && j->fd >= 0 &&
 		(r = holder_parse(&m, j->in + at, j->in_len - at, &used)) == 0) {
 		if (!take_msg(j, &m))
 			break;
@@ -324,28 +376,40 @@ monitor_more(struct job *j)
 		loop_defer(j->owner->loop, &j->work);
 }
 
-/* Its answer, if one is under way, finds nobody waiting. The end of the connection alone would not
- * end the program: a holder waits for the next uplink then. */
+/* Its answer, if one is under way, finds nobody waiting. */
 static void
-monitor_close(struct job *j)
+stop_job(struct job *j)
 {
 	struct loop *loop = j->owner->loop;
 
 	if (j->state == WAITING)
 		TAILQ_REMOVE(&j->owner->waiting, j, link);
-	else if (j->fd >= 0) {
-		j->state = RUNNING;
-		tell(j, (struct holder_head){.type = HOLDER_CLOSE}, NULL);
-	}
 	loop_timer_stop(loop, &j->deadline);
 	loop_undefer(loop, &j->work);
 	j->state = CLOSED;
+}
+
+/* The end of the connection alone would not end the program: a holder waits for the next uplink
+ * then. */
+static void
+monitor_close(struct job *j)
+{
+	tell(j, (struct holder_head){.type = HOLDER_CLOSE}, NULL);
+	stop_job(j);
 	if (j->fd >= 0 && j->out.len > 0) {
 		j->paused = true; /* nobody listens to it any more */
 		want(j);
 		TAILQ_INSERT_TAIL(&j->owner->closing, j, link);
 		return;
 	}
+	disconnect(j);
+	free_soon(j);
+}
+
+static void
+monitor_leave(struct job *j)
+{
+	stop_job(j);
 	disconnect(j);
 	free_soon(j);
 }
@@ -502,6 +566,27 @@ send_request(struct monitor_programs *ps, const struct monitor_request *r, const
 	return e;
 }
 
+static struct job *
+job_new(struct monitor_programs *ps, enum job_state state, const struct program_events *events,
+	void *arg)
+{
+	struct job *j = calloc(1, sizeof(*j));
+
+	if (j == NULL)
+		return NULL;
+	*j = (struct job){
+		.owner = ps,
+		.state = state,
+		.events = events,
+		.arg = arg,
+		.fd = -1,
+		.deadline = {.arg = j },
+		.work = { .fn = go_on, .arg = j},
+	};
+	buf_init(&j->out, QUEUE_MAX);
+	return j;
+}
+
 static int
 monitor_start(struct job **ret, struct programs *base, const struct program_spec *spec,
 	const struct program_events *events, void *arg, struct hw_err *err)
@@ -518,29 +603,75 @@ monitor_start(struct job **ret, struct programs *base, const struct program_spec
 
 	if ((e = make_request(&r, spec, err)) < 0 || (e = send_request(ps, &r, command, err)) < 0)
 		return e;
-	struct job *j = calloc(1, sizeof(*j));
+	struct job *j = job_new(ps, WAITING, events, arg);
 	if (j == NULL)
 		return hw_err_set(err, HW_ENOMEM, "out of memory");
-	*j = (struct job){
-		.owner = ps,
-		.state = WAITING,
-		.events = events,
-		.arg = arg,
-		.id = r.id,
-		.permission = spec->type == CHANNEL_TYPE_FORWARD,
-		.fd = -1,
-		.deadline = {.fn = on_deadline, .arg = j},
-		.work = {.fn = go_on,	      .arg = j},
-	};
-	buf_init(&j->out, QUEUE_MAX);
+	j->id = r.id;
+	j->permission = spec->type == CHANNEL_TYPE_FORWARD;
+	j->deadline.fn = on_deadline;
 	TAILQ_INSERT_TAIL(&ps->waiting, j, link);
 	loop_timer_start(ps->loop, &j->deadline, ANSWER_WITHIN);
 	*ret = j;
 	return 0;
 }
 
+/* --- adopting ------------------------------------------------------------------------------- */
+
+/* By a path through a descriptor: the directory's own may be too long for a socket's address. */
+static int
+connect_holder(const struct monitor_programs *ps, const char *session_id)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	char name[128];
+	int run = openat(ps->dir, "run", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	holder_socket_name(name, session_id);
+	int n = snprintf(sun.sun_path, sizeof(sun.sun_path), "/proc/self/fd/%d/%s", run, name);
+	bool there = run >= 0 && fd >= 0 && n > 0 && (size_t)n < sizeof(sun.sun_path) &&
+		connect(fd, (const struct sockaddr *)&sun, sizeof(sun)) == 0;
+	fd_close(run);
+	if (there)
+		return fd;
+	fd_close(fd);
+	return -1;
+}
+
+static void
+on_adopt_deadline(void *arg)
+{
+	lose(job_from(arg), "the process that held this session on the node does not answer");
+}
+
+static int
+monitor_adopt(struct job **ret, struct programs *base, const char *session_id,
+	const struct program_events *events, void *arg, struct hw_err *err)
+{
+	struct monitor_programs *ps = container_of(base, struct monitor_programs, base);
+	int fd = connect_holder(ps, session_id);
+
+	if (fd < 0)
+		return hw_err_set(err, HW_ENOSESSION, "no process holds the session %s",
+			session_id);
+	struct job *j = job_new(ps, ADOPTING, events, arg);
+	if (j == NULL || (j->in = malloc(MESSAGE_MAX)) == NULL ||
+		loop_fd_new(&j->watch, ps->loop, fd, on_holder, j) < 0) {
+		if (j != NULL)
+			free_job(j);
+		close(fd);
+		return hw_err_set(err, HW_ENOMEM, "out of memory");
+	}
+	j->fd = fd;
+	j->deadline.fn = on_adopt_deadline;
+	loop_timer_start(ps->loop, &j->deadline, ADOPT_WITHIN);
+	tell(j, (struct holder_head){.type = HOLDER_STATE}, NULL);
+	*ret = j;
+	return 0;
+}
+
 static const struct programs_ops monitor_ops = {
 	.start = monitor_start,
+	.adopt = monitor_adopt,
 	.write = monitor_write,
 	.end_input = monitor_end_input,
 	.credit = monitor_credit,
@@ -548,11 +679,12 @@ static const struct programs_ops monitor_ops = {
 	.resize = monitor_resize,
 	.signal = monitor_signal,
 	.close = monitor_close,
+	.leave = monitor_leave,
 };
 
 int
-programs_monitor_new(struct programs **ret, struct loop *loop, const struct log_ctx *log, int fd,
-	void (*on_gone)(void *arg), void *arg, struct hw_err *err)
+programs_monitor_new(struct programs **ret, struct loop *loop, const struct log_ctx *log, int dir,
+	int fd, void (*on_gone)(void *arg), void *arg, struct hw_err *err)
 {
 	struct monitor_programs *ps = calloc(1, sizeof(*ps));
 
@@ -563,6 +695,7 @@ programs_monitor_new(struct programs **ret, struct loop *loop, const struct log_
 	ps->base.ops = &monitor_ops;
 	ps->loop = loop;
 	ps->log = *log;
+	ps->dir = dir;
 	ps->fd = fd;
 	ps->on_gone = on_gone;
 	ps->arg = arg;

@@ -7,10 +7,11 @@
 
 struct loop;
 
-/* Over `fd`, the uplink's end of the monitor's pair, which stays the caller's. on_gone is called
- * once when the monitor has closed it. */
+/* Over `fd`, the uplink's end of the monitor's pair; `dir` is the agent's directory, below which
+ * the holders listen. Both stay the caller's. on_gone is called once when the monitor has closed
+ * its end. */
 int programs_monitor_new(struct programs **ret, struct loop *loop, const struct log_ctx *log,
-	int fd, void (*on_gone)(void *arg), void *arg, struct hw_err *err);
+	int dir, int fd, void (*on_gone)(void *arg), void *arg, struct hw_err *err);
 /* All its jobs are closed before. */
 void programs_monitor_free(struct programs *ps);
 

@@ -13,8 +13,10 @@
 #include "node/memory.h"
 #include "node/monitor/monitor.h"
 #include "node/programs_monitor.h"
+#include "node/roster.h"
 #include "node/status.h"
 #include "node/uplink_sandbox.h"
+#include "proto/base/descriptors.h"
 #include "proto/base/arena.h"
 #include "proto/base/file.h"
 #include "proto/base/loop.h"
@@ -36,10 +38,11 @@ struct uplink {
 	struct ws_client *ws;
 	struct ws_dial *dial; /* an attempt under way */
 	struct programs *programs;
+	struct roster *roster;
 	struct credentials *credentials;
 	struct agent *agent;
 	struct status_server *status;
-	struct loop_signal *term, *intr;
+	struct loop_signal *term, *intr, *leave;
 	struct loop_timer goodbye, trim;
 	int exit_code;
 };
@@ -215,6 +218,16 @@ stop(void *arg)
 	loop_timer_start(u->loop, &u->goodbye, GOODBYE_WITHIN);
 }
 
+/* Another agent comes after this one. */
+static void
+leave(void *arg)
+{
+	struct uplink *u = uplink_from(arg);
+
+	agent_leave(u->agent, "the agent was restarted");
+	loop_timer_start(u->loop, &u->goodbye, GOODBYE_WITHIN);
+}
+
 static void
 on_monitor_gone(void *arg)
 {
@@ -222,7 +235,7 @@ on_monitor_gone(void *arg)
 
 	log_error(u, "agent.monitor_gone", "%s", "");
 	u->exit_code = 1;
-	stop(u);
+	leave(u);
 }
 
 /* --- the start ------------------------------------------------------------------------------ */
@@ -252,6 +265,7 @@ confine(struct uplink *u, const char *dir, struct hw_err *err)
 	char said[SANDBOX_SAID_MAX];
 
 	memory_init();
+	descriptors_raise();
 	find_boot_id(u);
 	u->smaps = memory_open();
 	OPENSSL_init_ssl(0, NULL);
@@ -295,6 +309,7 @@ make_agent(struct uplink *u, const struct uplink_options *o, struct hw_err *err)
 		.node_id = u->config.id,
 		.boot_id = u->boot_id,
 		.programs = u->programs,
+		.roster = u->roster,
 		.dir = o->dir,
 		.dial = dial,
 		.cancel = cancel,
@@ -323,13 +338,14 @@ open_all(struct uplink *u, const struct uplink_options *o, struct hw_err *err)
 		.loop = u->loop, .log = &u->log, .dir = u->dir, .on_renewed = on_renewed, .arg = u};
 	if ((r = credentials_new(&u->credentials, &c, err)) < 0 ||
 		(r = make_ws(u, o->dir, err)) < 0 ||
-		(r = programs_monitor_new(&u->programs, u->loop, &u->log, o->monitor_fd,
+		(r = programs_monitor_new(&u->programs, u->loop, &u->log, u->dir, o->monitor_fd,
 			 on_monitor_gone, u, err)) < 0 ||
-		(r = make_agent(u, o, err)) < 0 ||
+		(r = roster_open(&u->roster, u->dir, err)) < 0 || (r = make_agent(u, o, err)) < 0 ||
 		(r = status_server_new(&u->status, u->loop, u->dir, &u->config, fill_status, u,
 			 err)) < 0 ||
 		(r = loop_signal_new(&u->term, u->loop, SIGTERM, stop, u)) < 0 ||
-		(r = loop_signal_new(&u->intr, u->loop, SIGINT, stop, u)) < 0)
+		(r = loop_signal_new(&u->intr, u->loop, SIGINT, stop, u)) < 0 ||
+		(r = loop_signal_new(&u->leave, u->loop, SIGUSR1, leave, u)) < 0)
 		return r;
 	u->goodbye = (struct loop_timer){.fn = on_goodbye, .arg = u};
 	u->trim = (struct loop_timer){.fn = on_trim, .arg = u};
@@ -339,11 +355,13 @@ open_all(struct uplink *u, const struct uplink_options *o, struct hw_err *err)
 static void
 close_all(struct uplink *u)
 {
+	loop_signal_free(u->leave);
 	loop_signal_free(u->intr);
 	loop_signal_free(u->term);
 	status_server_free(u->status);
 	agent_free(u->agent);
 	programs_monitor_free(u->programs);
+	roster_close(u->roster);
 	ws_client_free(u->ws);
 	credentials_free(u->credentials);
 	loop_free(u->loop);

@@ -91,6 +91,23 @@ sweep_parent(pid_t pid)
 	return stat_read(&st, pid) ? st.parent : -1;
 }
 
+pid_t
+sweep_child(pid_t parent)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+	pid_t child = 0;
+
+	while (proc != NULL && child == 0 && (entry = readdir(proc)) != NULL) {
+		pid_t pid = (pid_t)atol(entry->d_name);
+		if (pid > 1 && sweep_parent(pid) == parent)
+			child = pid;
+	}
+	if (proc != NULL)
+		closedir(proc);
+	return child;
+}
+
 uint64_t
 sweep_now(void)
 {

@@ -13,6 +13,9 @@ int sweep_session(pid_t sid, int signo, uint64_t ticks);
 /* The parent of a process; -1 when there is none such. */
 pid_t sweep_parent(pid_t pid);
 
+/* A child of the process; 0 when it has none. */
+pid_t sweep_child(pid_t pid);
+
 /* Now, in the ticks that process starts are counted in. */
 uint64_t sweep_now(void);
 

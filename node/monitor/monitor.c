@@ -1,7 +1,9 @@
 #include "node/monitor/monitor.h"
 
+#include <sys/epoll.h>
 #include <sys/queue.h>
 #include <sys/signalfd.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -35,6 +37,7 @@
 struct held {
 	LIST_ENTRY(held) link;
 	pid_t pid;     /* of the holder */
+	int pidfd;     /* of one that an earlier monitor started; else -1 */
 	pid_t session; /* of its program; 0 before it answered */
 	int answer_fd; /* until it answered */
 	uint32_t request_id;
@@ -59,7 +62,8 @@ struct monitor {
 	bool over;
 	LIST_HEAD(, held) held;
 	int n_held;
-	bool full; /* of answers that the uplink does not take: no request is read then */
+	int inherited; /* an epoll of their pidfds */
+	bool full;     /* of answers that the uplink does not take: no request is read then */
 	struct seldom bad, denied, lost;
 	uint8_t message[sizeof(struct monitor_request) + REQUEST_COMMAND_MAX + 1];
 };
@@ -198,12 +202,13 @@ on_uplink_exit(struct monitor *m, int status)
 		m->n_held);
 }
 
+/* With SIGTERM the uplink ends all sessions; with SIGUSR1 it leaves them to the next. */
 static void
-stop(struct monitor *m)
+stop(struct monitor *m, int signo)
 {
 	m->stop_until = now_ms() + STOP_WITHIN_MS;
 	if (m->uplink > 0)
-		kill(m->uplink, SIGTERM);
+		kill(m->uplink, signo);
 	else
 		m->over = true;
 }
@@ -309,6 +314,7 @@ start_holder(struct monitor *m, const struct monitor_request *r, const char *com
 		refuse(m, r->id, HW_ESPAWN, "cannot start a process");
 		return;
 	}
+	h->pidfd = -1;
 	h->answer_fd = fds[0];
 	h->request_id = r->id;
 	memcpy(h->session_id, r->session_id, sizeof(h->session_id));
@@ -347,6 +353,8 @@ on_holder_exit(struct monitor *m, struct held *h)
 		sweep_session(h->session, SIGKILL, sweep_now());
 	rundir_remove(m->run_dir, h->session_id);
 	LIST_REMOVE(h, link);
+	if (h->pidfd >= 0)
+		close(h->pidfd);
 	free(h);
 	m->n_held--;
 }
@@ -360,13 +368,48 @@ on_child(struct monitor *m)
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		LIST_FOREACH(h, &m->held, link)
-			if (h->pid == pid)
+			if (h->pid == pid && h->pidfd < 0)
 				break;
 		if (h != NULL)
 			on_holder_exit(m, h);
 		else if (pid == m->uplink)
 			on_uplink_exit(m, status);
 	}
+}
+
+/* --- holders of an earlier monitor ------------------------------------------------------------ */
+
+static void
+inherit(void *arg, const char *session_id, pid_t pid)
+{
+	struct monitor *m = arg;
+	struct held *h = calloc(1, sizeof(*h));
+	struct epoll_event e = {.events = EPOLLIN, .data.ptr = h};
+	int pidfd = pidfd_open(pid, 0);
+
+	if (h == NULL || pidfd < 0 || epoll_ctl(m->inherited, EPOLL_CTL_ADD, pidfd, &e) < 0) {
+		if (pidfd >= 0)
+			close(pidfd);
+		free(h);
+		return;
+	}
+	h->pid = pid;
+	h->pidfd = pidfd;
+	h->session = sweep_child(pid);
+	h->answer_fd = -1;
+	snprintf(h->session_id, sizeof(h->session_id), "%s", session_id);
+	LIST_INSERT_HEAD(&m->held, h, link);
+	m->n_held++;
+}
+
+/* They are nobody's children here: their pidfds tell when they end. */
+static void
+on_inherited(struct monitor *m)
+{
+	struct epoll_event e;
+
+	while (epoll_wait(m->inherited, &e, 1, 0) == 1)
+		on_holder_exit(m, e.data.ptr);
 }
 
 /* --- the loop ------------------------------------------------------------------------------- */
@@ -432,7 +475,7 @@ on_signal(struct monitor *m)
 
 	while (read(m->signals, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
 		if (si.ssi_signo != SIGCHLD)
-			stop(m);
+			stop(m, si.ssi_signo == SIGUSR1 ? SIGUSR1 : SIGTERM);
 	}
 	on_child(m);
 }
@@ -459,24 +502,27 @@ on_time(struct monitor *m)
 static void
 turn(struct monitor *m)
 {
-	struct pollfd p[2 + STARTING_MAX];
+	struct pollfd p[3 + STARTING_MAX];
 	struct held *starting[STARTING_MAX], *h;
 	int n = 0;
 
 	LIST_FOREACH(h, &m->held, link)
 		if (h->answer_fd >= 0 && n < STARTING_MAX) {
-			p[2 + n] = (struct pollfd){h->answer_fd, POLLIN, 0};
+			p[3 + n] = (struct pollfd){h->answer_fd, POLLIN, 0};
 			starting[n++] = h;
 		}
 	p[0] = (struct pollfd){m->signals, POLLIN, 0};
 	p[1] = (struct pollfd){n < STARTING_MAX ? m->uplink_fd : -1, m->full ? POLLOUT : POLLIN, 0};
-	if (poll(p, 2 + (nfds_t)n, poll_timeout(m)) < 0)
+	p[2] = (struct pollfd){m->inherited, POLLIN, 0};
+	if (poll(p, 3 + (nfds_t)n, poll_timeout(m)) < 0)
 		return;
 	for (int i = 0; i < n; i++)
-		if (p[2 + i].revents)
+		if (p[3 + i].revents)
 			on_answer(m, starting[i]);
 	if (p[1].revents)
 		on_request(m);
+	if (p[2].revents)
+		on_inherited(m);
 	if (p[0].revents)
 		on_signal(m);
 	on_time(m);
@@ -491,6 +537,7 @@ take_signals(void)
 	sigaddset(&set, SIGCHLD);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGHUP, SIG_IGN);
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -531,8 +578,10 @@ monitor_run(const struct monitor_config *config)
 	LIST_INIT(&m.held);
 	m.signals = take_signals();
 	m.run_dir = open_run_dir(config);
-	if (m.signals < 0 || m.run_dir < 0)
+	m.inherited = epoll_create1(EPOLL_CLOEXEC);
+	if (m.signals < 0 || m.run_dir < 0 || m.inherited < 0)
 		return UPLINK_EXIT_FATAL;
+	rundir_each(m.run_dir, inherit, &m);
 	look_at_policy(config);
 	if (m.uplink_fd < 0)
 		start_uplink(&m);

@@ -14,37 +14,60 @@
 
 #include "node/holder/holder.h"
 
-/* A path through the descriptor: the directory's own may be too long for a socket's address. */
-static bool
-is_dead(int dir, const char *name)
+/* -1 and errno: ECONNREFUSED when nobody listens. A path through the descriptor: the directory's
+ * own may be too long for a socket's address. */
+static int
+connect_to(int dir, const char *name)
 {
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
 	int n = snprintf(sun.sun_path, sizeof(sun.sun_path), "/proc/self/fd/%d/%s", dir, name);
-	if (n < 0 || (size_t)n >= sizeof(sun.sun_path))
-		return false;
+	if (n < 0 || (size_t)n >= sizeof(sun.sun_path)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
 
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return false;
-	bool dead = connect(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0 && errno == ECONNREFUSED;
+	if (fd < 0 || connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0)
+		return fd;
+	int error = errno;
 	close(fd);
-	return dead;
+	errno = error;
+	return -1;
+}
+
+static bool
+is_dead(int dir, const char *name)
+{
+	int fd = connect_to(dir, name);
+
+	if (fd < 0)
+		return errno == ECONNREFUSED;
+	close(fd);
+	return false;
 }
 
 static void
-remove_dead(int fd)
+each_name(int fd, void (*fn)(void *arg, int fd, const char *name), void *arg)
 {
-	int again = dup(fd);
+	int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = again >= 0 ? fdopendir(again) : NULL;
 	struct dirent *entry;
 
 	while (d != NULL && (entry = readdir(d)) != NULL)
-		if (entry->d_name[0] != '.' && is_dead(fd, entry->d_name))
-			unlinkat(fd, entry->d_name, 0);
+		if (entry->d_name[0] != '.')
+			fn(arg, fd, entry->d_name);
 	if (d != NULL)
 		closedir(d);
 	else if (again >= 0)
 		close(again);
+}
+
+static void
+remove_dead(void *arg, int fd, const char *name)
+{
+	(void)arg;
+	if (is_dead(fd, name))
+		unlinkat(fd, name, 0);
 }
 
 int
@@ -71,8 +94,42 @@ rundir_open(const char *dir, gid_t gid)
 		close(fd);
 		return -1;
 	}
-	remove_dead(fd);
+	each_name(fd, remove_dead, NULL);
 	return fd;
+}
+
+struct visit {
+	void (*fn)(void *arg, const char *session_id, pid_t holder);
+	void *arg;
+};
+
+static void
+visit(void *arg, int dir, const char *name)
+{
+	const struct visit *v = arg;
+	struct ucred holder;
+	socklen_t len = sizeof(holder);
+	char id[128], again[128];
+	int fd = connect_to(dir, name);
+
+	snprintf(id, sizeof(id), "%.127s", name);
+	char *suffix = strrchr(id, '.');
+	if (suffix != NULL)
+		*suffix = '\0';
+	holder_socket_name(again, id);
+	if (fd >= 0 && strcmp(again, name) == 0 &&
+		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &holder, &len) == 0 && holder.pid > 1)
+		v->fn(v->arg, id, holder.pid);
+	if (fd >= 0)
+		close(fd);
+}
+
+void
+rundir_each(int fd, void (*fn)(void *arg, const char *session_id, pid_t holder), void *arg)
+{
+	struct visit v = {.fn = fn, .arg = arg};
+
+	each_name(fd, visit, &v);
 }
 
 void

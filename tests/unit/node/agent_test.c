@@ -2,10 +2,13 @@
 #include "node/agent.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "node/roster.h"
 #include "proto/base/arena.h"
 #include "proto/base/loop.h"
 #include "proto/schema/schema.h"
@@ -15,6 +18,7 @@
 
 #define NODE_ID "mi-0123456789abcdef0"
 #define WINDOW	(64 * 1024)
+#define ID	"alice-0123456789abcdef0"
 
 struct port {
 	struct fake_clock clock;
@@ -22,6 +26,8 @@ struct port {
 	struct log_sink sink;
 	struct log_ctx log;
 	struct fake_programs *programs;
+	struct roster *roster; /* with which programs outlive the agent */
+	char dir[64];
 	struct agent *agent;
 	struct pair *pair; /* the present connection */
 	struct pair *old;
@@ -34,14 +40,22 @@ struct port {
 
 	/* Of the one channel. */
 	struct channel *ch;
-	bool accepted, hold;
+	bool accepted, rejected, hold;
+	int resumes;
+	struct channel_stand stand[STREAMS]; /* of the node, when it was resumed */
 	char run_as[65], why[256];
 	int code;
-	struct buf out[STREAMS];
+	struct buf out[STREAMS], typed;
+	size_t eaten[STREAMS]; /* consumed */
 	bool ended[STREAMS], closed, exited;
 	int status, echo;
 	char signal[33];
 	uint64_t consumed;
+	int exits;
+
+	/* Of the node's HELLO. */
+	size_t n_held;
+	char held[4][100];
 };
 
 static void
@@ -68,9 +82,13 @@ relay_down(void *arg, struct link *l, int code, const char *why)
 static void
 relay_up(void *arg, struct link *l, const struct msg_hello *peer)
 {
-	(void)arg;
+	struct port *p = arg;
+
 	(void)l;
 	cr_assert_str_eq(peer->id, NODE_ID);
+	p->n_held = peer->sessions.n;
+	for (size_t i = 0; i < p->n_held && i < 4; i++)
+		snprintf(p->held[i], sizeof(p->held[i]), "%s", peer->sessions.v[i]);
 }
 
 static void
@@ -107,7 +125,9 @@ ch_reject(void *arg, struct channel *ch, int code, const char *message)
 
 	(void)ch;
 	p->code = code;
-	p->ch = NULL;
+	p->rejected = true;
+	if (p->ch == ch)
+		p->ch = NULL;
 	snprintf(p->why, sizeof(p->why), "%s", message);
 }
 
@@ -118,8 +138,10 @@ ch_data(void *arg, struct channel *ch, int stream, uint64_t offset, const uint8_
 
 	cr_assert_eq(offset, p->out[stream].len);
 	cr_assert_eq(buf_append(&p->out[stream], bytes, n), 0);
-	if (!p->hold)
-		channel_consume(ch, stream, n, ECHO_UNKNOWN);
+	if (p->hold)
+		return;
+	channel_consume(ch, stream, n, ECHO_UNKNOWN);
+	p->eaten[stream] += n;
 }
 
 static void
@@ -150,12 +172,12 @@ ch_close(void *arg, struct channel *ch, int code, const struct msg_close *close)
 	struct port *p = arg;
 
 	(void)ch;
+	if (p->ch != ch)
+		return;
 	p->closed = true;
 	p->ch = NULL;
 	p->code = code;
-	p->exited = close != NULL && close->exited;
-	p->status = close != NULL ? (int)close->exit_status : -1;
-	snprintf(p->signal, sizeof(p->signal), "%s", close && close->signal ? close->signal : "");
+	snprintf(p->why, sizeof(p->why), "%s", close && close->message ? close->message : "");
 }
 
 static void
@@ -169,9 +191,29 @@ ch_drained(void *arg, struct channel *ch, int stream)
 static void
 ch_control(void *arg, struct channel *ch, const struct msg_control *control)
 {
-	(void)arg;
+	struct port *p = arg;
+
 	(void)ch;
-	(void)control;
+	if (control->type != CONTROL_EXIT)
+		return;
+	p->exits++;
+	p->exited = true;
+	p->status = (int)control->exit_status;
+	snprintf(p->signal, sizeof(p->signal), "%s", control->signal ? control->signal : "");
+}
+
+/* What the node has not got is typed again. */
+static void
+ch_resume(void *arg, struct channel *ch, const struct msg_resume *answer)
+{
+	struct port *p = arg;
+	uint64_t from = channel_stand(ch)[STREAM_IN].received;
+
+	memcpy(p->stand, channel_stand(ch), sizeof(p->stand));
+	p->resumes++;
+	snprintf(p->run_as, sizeof(p->run_as), "%s", answer->run_as ? answer->run_as : "");
+	cr_assert_leq(from, p->typed.len);
+	channel_write(ch, STREAM_IN, buf_data(&p->typed) + from, p->typed.len - from);
 }
 
 static const struct channel_events relay_channel = {
@@ -183,6 +225,7 @@ static const struct channel_events relay_channel = {
 	.on_drained = ch_drained,
 	.on_control = ch_control,
 	.on_close = ch_close,
+	.on_resume = ch_resume,
 };
 
 /* --- the agent's surroundings --------------------------------------------------------------- */
@@ -264,8 +307,44 @@ on_revoked(void *arg)
 	((struct port *)arg)->revoked++;
 }
 
+static void
+new_agent(struct port *p)
+{
+	struct agent_config c = {
+		.loop = p->loop,
+		.log = &p->log,
+		.node_id = NODE_ID,
+		.programs = fake_programs_base(p->programs),
+		.roster = p->roster,
+		.dial = on_dial,
+		.cancel = on_cancel,
+		.facts = on_facts,
+		.on_up = on_up,
+		.on_down = on_down,
+		.on_revoked = on_revoked,
+		.arg = p,
+	};
+
+	p->agent = agent_new(&c);
+	agent_start(p->agent);
+	loop_settle(p->loop);
+	loop_advance(p->loop, 0);
+}
+
+static void
+open_roster(struct port *p)
+{
+	struct hw_err err = HW_ERR_INIT;
+
+	strcpy(p->dir, "/tmp/hawser-agent-test-XXXXXX");
+	cr_assert_not_null(mkdtemp(p->dir));
+	int dir = open(p->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cr_assert_eq(roster_open(&p->roster, dir, &err), 0, "%s", hw_err_text(&err));
+	close(dir);
+}
+
 static struct port *
-port_new(void)
+port_new_with(bool roster)
 {
 	struct port *p = calloc(1, sizeof(*p));
 
@@ -276,26 +355,19 @@ port_new(void)
 	log_ctx_init(&p->log, &p->sink);
 	p->programs = fake_programs_new(p->loop);
 	p->kernel = "6.1";
-	struct agent_config c = {
-		.loop = p->loop,
-		.log = &p->log,
-		.node_id = NODE_ID,
-		.programs = fake_programs_base(p->programs),
-		.dial = on_dial,
-		.cancel = on_cancel,
-		.facts = on_facts,
-		.on_up = on_up,
-		.on_down = on_down,
-		.on_revoked = on_revoked,
-		.arg = p,
-	};
-	p->agent = agent_new(&c);
 	for (int s = 0; s < STREAMS; s++)
 		buf_init(&p->out[s], 32 << 20);
-	agent_start(p->agent);
-	loop_settle(p->loop);
-	loop_advance(p->loop, 0);
+	buf_init(&p->typed, 32 << 20);
+	if (roster)
+		open_roster(p);
+	new_agent(p);
 	return p;
+}
+
+static struct port *
+port_new(void)
+{
+	return port_new_with(false);
 }
 
 static void
@@ -309,9 +381,25 @@ port_free(struct port *p)
 	cr_assert_eq(fake_programs_count(p->programs)->live, 0);
 	loop_free(p->loop);
 	fake_programs_free(p->programs);
+	roster_close(p->roster);
+	if (p->dir[0] != '\0') {
+		char command[160];
+		snprintf(command, sizeof(command), "rmdir %s/sessions %s", p->dir, p->dir);
+		cr_assert_eq(system(command), 0, "a line of the roster stays");
+	}
 	for (int s = 0; s < STREAMS; s++)
 		buf_fini(&p->out[s]);
+	buf_fini(&p->typed);
 	free(p);
+}
+
+static enum agent_state
+state(const struct port *p)
+{
+	struct agent_status st;
+
+	agent_status(p->agent, &st);
+	return st.state;
 }
 
 static void
@@ -319,7 +407,7 @@ open_channel(struct port *p, int type, const char *command)
 {
 	struct msg_open open = {
 		.type = type,
-		.session_id = "alice-0123456789abcdef0",
+		.session_id = ID,
 		.run_as = "bob",
 		.document = "SSM-SessionManagerRunShell",
 		.command = command,
@@ -340,17 +428,106 @@ open_channel(struct port *p, int type, const char *command)
 static void
 type(struct port *p, const char *text)
 {
+	cr_assert_eq(buf_append(&p->typed, text, strlen(text)), 0);
 	cr_assert_eq(channel_write(p->ch, STREAM_IN, text, strlen(text)), strlen(text));
 	loop_settle(p->loop);
 }
 
-static enum agent_state
-state(const struct port *p)
+static int
+live(const struct port *p)
 {
-	struct agent_status st;
+	return fake_programs_count(p->programs)->live;
+}
 
-	agent_status(p->agent, &st);
-	return st.state;
+static const char *
+shown(struct port *p)
+{
+	return buf_str(&p->out[STREAM_OUT]);
+}
+
+/* The relay has all that it wants. */
+static void
+close_well(struct port *p)
+{
+	static const struct msg_close well = {.code = NULL};
+
+	channel_close(p->ch, &well);
+	p->ch = NULL;
+	loop_settle(p->loop);
+}
+
+/* --- a link that goes, and the next ---------------------------------------------------------- */
+
+static void
+cut(struct port *p)
+{
+	p->refuse = true;
+	pair_drop(p->pair, "gone");
+	loop_settle(p->loop);
+	p->closed = false;
+	p->code = 0;
+}
+
+static void
+reconnect(struct port *p)
+{
+	p->refuse = false;
+	for (int i = 0; i < 100 && state(p) != AGENT_CONNECTED; i++)
+		loop_advance(p->loop, USEC_PER_SEC);
+	cr_assert_eq(state(p), AGENT_CONNECTED);
+}
+
+static void
+stand_now(const struct port *p, struct channel_stand ours[STREAMS])
+{
+	memset(ours, 0, STREAMS * sizeof(*ours));
+	ours[STREAM_IN].sent = p->typed.len;
+	for (int s = STREAM_OUT; s < STREAMS; s++) {
+		ours[s].received = p->out[s].len;
+		ours[s].consumed = p->eaten[s];
+		ours[s].limit = p->eaten[s] + WINDOW;
+		ours[s].end_received = p->ended[s];
+	}
+}
+
+static void
+resume_as(struct port *p, int type, const char *id, const struct channel_stand ours[STREAMS])
+{
+	const struct msg_resume who = {.type = type, .session_id = id};
+	struct hw_err err = HW_ERR_INIT;
+
+	p->rejected = p->closed = false;
+	p->code = 0;
+	cr_assert_eq(channel_open_resumed(&p->ch, p->relay, &who, ours, &relay_channel, p, &err), 0,
+		"%s", hw_err_text(&err));
+}
+
+static void
+resume(struct port *p, int type)
+{
+	struct channel_stand ours[STREAMS];
+	int before = p->resumes;
+
+	stand_now(p, ours);
+	resume_as(p, type, ID, ours);
+	loop_settle(p->loop);
+	cr_assert(!p->rejected, "%s", p->why);
+	cr_assert_eq(p->resumes, before + 1);
+}
+
+static void
+refused(struct port *p, int type, const char *id, const struct channel_stand ours[STREAMS],
+	int code)
+{
+	int before = p->resumes;
+
+	resume_as(p, type, id, ours);
+	loop_settle(p->loop);
+	cr_assert(p->rejected);
+	cr_assert_eq(p->code, code, "%s", p->why);
+	cr_assert_neq(p->why[0], '\0');
+	cr_assert_eq(p->resumes, before);
+	cr_assert(link_is_up(p->relay));
 }
 
 /* --- the link ------------------------------------------------------------------------------- */
@@ -473,9 +650,13 @@ Test(session, a_shell_from_prompt_to_exit)
 	cr_assert_str_eq(buf_str(&p->out[STREAM_OUT]), "$ ls\r\n$ exit 7\r\n");
 	cr_assert_eq(p->consumed, 10);
 	cr_assert_eq(p->echo, ECHO_SHOWN);
-	cr_assert(p->closed && p->exited);
-	cr_assert(p->ended[STREAM_OUT]);
+	cr_assert(p->exited && !p->closed, "it is the relay's to close");
+	cr_assert(p->ended[STREAM_OUT] && p->ended[STREAM_ERR]);
 	cr_assert_eq(p->status, 7);
+	cr_assert_eq(p->exits, 1);
+	cr_assert_eq(live(p), 1);
+	close_well(p);
+	cr_assert_eq(live(p), 0);
 	port_free(p);
 }
 
@@ -513,7 +694,7 @@ Test(session, much_output_waits_for_credit_and_arrives_whole)
 	cr_assert_eq(p->out[STREAM_OUT].len, WINDOW);
 	loop_advance(p->loop, 10 * USEC_PER_SEC);
 	cr_assert_eq(p->out[STREAM_OUT].len, WINDOW);
-	cr_assert(!p->closed);
+	cr_assert(!p->exited);
 	p->hold = false;
 	channel_consume(p->ch, STREAM_OUT, WINDOW, ECHO_UNKNOWN);
 	loop_settle(p->loop);
@@ -606,18 +787,697 @@ Test(session, closing_the_channel_ends_the_program)
 	port_free(p);
 }
 
-Test(session, a_lost_link_ends_its_sessions)
+static int
+sessions(const struct port *p)
 {
-	struct port *p = port_new();
 	struct agent_status st;
 
-	open_channel(p, CHANNEL_TYPE_PTY, "sleep");
 	agent_status(p->agent, &st);
-	cr_assert_eq(st.sessions, 1);
-	pair_drop(p->pair, "gone");
+	return st.sessions;
+}
+
+/* --- links that are lost ---------------------------------------------------------------------- */
+
+Test(resume, a_shell_goes_on_where_it_was)
+{
+	struct port *p = port_new();
+
+	open_channel(p, CHANNEL_TYPE_PTY, NULL);
+	type(p, "ls\n");
+	cr_assert_eq(p->n_held, 0);
+	for (int i = 0; i < 3; i++) {
+		cut(p);
+		cr_assert_eq(live(p), 1);
+		cr_assert_eq(sessions(p), 1);
+		reconnect(p);
+		cr_assert_eq(p->n_held, 1);
+		cr_assert_str_eq(p->held[0], ID);
+		resume(p, CHANNEL_TYPE_PTY);
+		cr_assert_str_eq(p->run_as, "bob");
+		type(p, "w\n");
+	}
+	cr_assert_str_eq(shown(p), "$ ls\r\n$ w\r\n$ w\r\n$ w\r\n$ ");
+	cr_assert_eq(p->consumed, p->typed.len);
+	type(p, "exit 3\n");
+	cr_assert(p->exited && p->ended[STREAM_OUT]);
+	cr_assert_eq(p->status, 3);
+	close_well(p);
+	cr_assert_eq(sessions(p), 0);
+	port_free(p);
+}
+
+static void
+check_output(struct port *p, size_t n)
+{
+	cr_assert_eq(p->out[STREAM_OUT].len, n);
+	for (size_t i = 0; i < n; i++)
+		cr_assert_eq(buf_data(&p->out[STREAM_OUT])[i], fake_program_byte(i), "byte %zu", i);
+}
+
+/* The line breaks with bytes on their way, and with bytes that the relay has but has not consumed.
+ */
+static bool
+lose_some(void *arg, uint8_t *bytes, size_t n)
+{
+	struct port *p = arg;
+
+	(void)bytes, (void)n;
+	return p->out[STREAM_OUT].len % 3 != 1;
+}
+
+Test(resume, output_that_was_under_way_comes_once)
+{
+	struct port *p = port_new();
+
+	p->hold = true;
+	open_channel(p, CHANNEL_TYPE_EXEC, "print 1000000");
+	for (int i = 0; p->out[STREAM_OUT].len < 1000000; i++) {
+		cr_assert_lt(i, 200);
+		/* Of what came, a part is consumed; then the node's line is full when it breaks. */
+		size_t some = (p->out[STREAM_OUT].len - p->eaten[STREAM_OUT]) * 2 / 3 + 1;
+		some = some > p->out[STREAM_OUT].len - p->eaten[STREAM_OUT]
+			? p->out[STREAM_OUT].len - p->eaten[STREAM_OUT]
+			: some;
+		if (some > 0)
+			channel_consume(p->ch, STREAM_OUT, some, ECHO_UNKNOWN);
+		p->eaten[STREAM_OUT] += some;
+		if (i % 2 == 0)
+			loop_settle(p->loop);
+		pair_tap(p->pair, PAIR_B, lose_some, p);
+		loop_settle(p->loop);
+		cut(p);
+		reconnect(p);
+		resume(p, CHANNEL_TYPE_EXEC);
+	}
+	check_output(p, 1000000);
+	cr_assert_eq(p->status, 0);
+	cr_assert(p->exited);
+	port_free(p);
+}
+
+Test(resume, input_that_was_under_way_comes_once)
+{
+	struct port *p = port_new();
+	char line[32];
+	size_t total = 0;
+
+	open_channel(p, CHANNEL_TYPE_EXEC, "cat");
+	for (int i = 0; i < 50; i++) {
+		snprintf(line, sizeof(line), "line %d\n", i);
+		total += strlen(line);
+		cr_assert_eq(buf_append(&p->typed, line, strlen(line)), 0);
+		cr_assert_eq(channel_write(p->ch, STREAM_IN, line, strlen(line)), strlen(line));
+		if (i % 3 == 0)
+			loop_settle(p->loop); /* else it is lost on its way */
+		pair_cut(p->pair, "gone");
+		cut(p);
+		reconnect(p);
+		resume(p, CHANNEL_TYPE_EXEC);
+	}
+	cr_assert_eq(p->typed.len, total);
+	cr_assert_eq(p->out[STREAM_OUT].len, total);
+	cr_assert_eq(memcmp(shown(p), buf_data(&p->typed), total), 0);
+	channel_end(p->ch, STREAM_IN);
 	loop_settle(p->loop);
-	cr_assert_eq(fake_programs_count(p->programs)->live, 0);
-	agent_status(p->agent, &st);
-	cr_assert_eq(st.sessions, 0);
+	cr_assert(p->exited);
+	port_free(p);
+}
+
+Test(resume, what_is_typed_before_the_cut_is_done_during_it)
+{
+	struct port *p = port_new();
+
+	open_channel(p, CHANNEL_TYPE_PTY, NULL);
+	type(p, "exit 9\n");
+	p->exited = false;
+	cut(p);
+	reconnect(p);
+	resume(p, CHANNEL_TYPE_PTY);
+	cr_assert_eq(p->stand[STREAM_IN].received, 7);
+	cr_assert_eq(p->stand[STREAM_IN].consumed, 7);
+	cr_assert(p->exited);
+	cr_assert_eq(p->exits, 2);
+	port_free(p);
+}
+
+Test(resume, an_exit_that_nobody_heard_is_said_with_all_of_the_output)
+{
+	struct port *p = port_new();
+
+	open_channel(p, CHANNEL_TYPE_PTY, NULL);
+	channel_write(p->ch, STREAM_IN, "exit 5\n", 7);
+	cr_assert_eq(buf_append(&p->typed, "exit 5\n", 7), 0);
+	pair_pause(p->pair, PAIR_B, true);
+	loop_settle(p->loop);
+	cut(p);
+	cr_assert(!p->exited);
+	loop_advance(p->loop, 300 * USEC_PER_SEC);
+	cr_assert_eq(sessions(p), 1);
+	reconnect(p);
+	resume(p, CHANNEL_TYPE_PTY);
+	cr_assert(p->exited && p->ended[STREAM_OUT] && p->ended[STREAM_ERR]);
+	cr_assert_eq(p->exits, 1);
+	cr_assert_eq(p->status, 5);
+	cr_assert_str_eq(shown(p), "$ exit 5\r\n");
+	close_well(p);
+	cr_assert_eq(sessions(p), 0);
+	port_free(p);
+}
+
+Test(resume, a_relay_that_takes_less_than_before_is_given_less)
+{
+	struct port *p = port_new();
+	struct channel_stand ours[STREAMS];
+
+	p->hold = true;
+	open_channel(p, CHANNEL_TYPE_EXEC, "print 300000");
+	cr_assert_eq(p->out[STREAM_OUT].len, WINDOW);
+	cut(p);
+	reconnect(p);
+	stand_now(p, ours);
+	buf_reset(&p->out[STREAM_OUT]); /* it had not written them down */
+	ours[STREAM_OUT].received = 0;
+	ours[STREAM_OUT].limit = 1000;
+	resume_as(p, CHANNEL_TYPE_EXEC, ID, ours);
+	loop_settle(p->loop);
+	cr_assert_eq(p->out[STREAM_OUT].len, 1000, "%zu rejected=%d %s", p->out[STREAM_OUT].len,
+		p->rejected, p->why);
+	p->hold = false;
+	channel_credit(p->ch, STREAM_OUT, 1000, 400000, ECHO_UNKNOWN);
+	p->eaten[STREAM_OUT] = 1000;
+	loop_settle(p->loop);
+	check_output(p, 300000);
+	cr_assert(p->exited);
+	port_free(p);
+}
+
+Test(resume, a_size_that_changed_meanwhile_is_passed_on)
+{
+	struct port *p = port_new();
+	struct channel_stand ours[STREAMS];
+	const struct msg_resume who = {
+		.type = CHANNEL_TYPE_PTY, .session_id = ID, .cols = 133, .rows = 44};
+
+	open_channel(p, CHANNEL_TYPE_PTY, NULL);
+	cut(p);
+	reconnect(p);
+	stand_now(p, ours);
+	cr_assert_eq(channel_open_resumed(&p->ch, p->relay, &who, ours, &relay_channel, p, NULL),
+		0);
+	loop_settle(p->loop);
+	cr_assert_eq(fake_programs_count(p->programs)->cols, 133);
+	cr_assert_eq(fake_programs_count(p->programs)->rows, 44);
+	port_free(p);
+}
+
+/* The node has not heard that the relay lost the channel, or the relay asks twice. */
+Test(resume, a_session_that_is_not_parked_moves_to_its_newest_channel)
+{
+	struct port *p = port_new();
+	struct channel_stand ours[STREAMS];
+
+	open_channel(p, CHANNEL_TYPE_PTY, NULL);
+	type(p, "a");
+	resume(p, CHANNEL_TYPE_PTY);
+	type(p, "b");
+	stand_now(p, ours);
+	resume_as(p, CHANNEL_TYPE_PTY, ID, ours);
+	resume_as(p, CHANNEL_TYPE_PTY, ID, ours);
+	loop_settle(p->loop);
+	type(p, "c\n");
+	cr_assert_str_eq(shown(p), "$ abc\r\n$ ");
+	cr_assert_eq(sessions(p), 1);
+	cr_assert_eq(live(p), 1);
+	cr_assert(link_is_up(p->relay));
+	port_free(p);
+}
+
+Test(resume, an_interrupted_channel_is_parked_and_taken_up_on_the_same_link)
+{
+	struct port *p = port_new();
+
+	open_channel(p, CHANNEL_TYPE_PTY, NULL);
+	channel_interrupt(p->ch, "the user's link was lost");
+	p->ch = NULL;
+	loop_settle(p->loop);
+	cr_assert_eq(live(p), 1);
+	resume(p, CHANNEL_TYPE_PTY);
+	type(p, "x");
+	cr_assert_str_eq(shown(p), "$ x");
+	port_free(p);
+}
+
+Test(resume, what_does_not_fit_is_refused_and_harms_nothing)
+{
+	struct port *p = port_new();
+	struct channel_stand good[STREAMS], ours[STREAMS];
+
+	open_channel(p, CHANNEL_TYPE_PTY, NULL);
+	type(p, "some of it\n");
+	cut(p);
+	reconnect(p);
+	stand_now(p, good);
+	refused(p, CHANNEL_TYPE_PTY, "alice-00000000000000000", good, HW_ENOSESSION);
+	refused(p, CHANNEL_TYPE_PTY, "../x", good, HW_ENOSESSION);
+	refused(p, CHANNEL_TYPE_EXEC, ID, good, HW_ENOSESSION);
+	refused(p, CHANNEL_TYPE_FORWARD, ID, good, HW_ENOSESSION);
+	refused(p, CHANNEL_TYPE_CONNECTION, ID, good, HW_ENOSESSION);
+
+	const uint64_t wrong[] = {good[STREAM_OUT].received + 1, 1 << 20, OFFSET_MAX};
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		memcpy(ours, good, sizeof(ours));
+		ours[STREAM_OUT].received = wrong[i];
+		ours[STREAM_OUT].limit = OFFSET_MAX;
+		refused(p, CHANNEL_TYPE_PTY, ID, ours, HW_EVALIDATION);
+	}
+	memcpy(ours, good, sizeof(ours));
+	ours[STREAM_OUT].end_received = true;
+	refused(p, CHANNEL_TYPE_PTY, ID, ours, HW_EVALIDATION);
+	memcpy(ours, good, sizeof(ours));
+	ours[STREAM_OUT].consumed = ours[STREAM_OUT].received + 1;
+	refused(p, CHANNEL_TYPE_PTY, ID, ours, HW_EVALIDATION);
+	resume(p, CHANNEL_TYPE_PTY);
+	type(p, "x");
+	cr_assert_str_eq(shown(p), "$ some of it\r\n$ x");
+	port_free(p);
+}
+
+Test(resume, bytes_that_the_node_keeps_no_more_cannot_be_asked_for)
+{
+	struct port *p = port_new();
+	struct channel_stand ours[STREAMS] = {0};
+
+	open_channel(p, CHANNEL_TYPE_EXEC, "print 1000000");
+	check_output(p, 1000000);
+	cut(p);
+	reconnect(p);
+	ours[STREAM_OUT].limit = WINDOW;
+	refused(p, CHANNEL_TYPE_EXEC, ID, ours, HW_EVALIDATION);
+	resume(p, CHANNEL_TYPE_EXEC);
+	cr_assert(p->exited);
+	check_output(p, 1000000);
+	port_free(p);
+}
+
+/* --- ends ------------------------------------------------------------------------------------- */
+
+static void
+grace_of(int type, const char *command, int64_t seconds)
+{
+	struct port *p = port_new();
+
+	open_channel(p, type, command);
+	cr_assert(p->accepted);
+	cut(p);
+	loop_advance(p->loop, (seconds - 2) * USEC_PER_SEC);
+	cr_assert_eq(live(p), 1);
+	loop_advance(p->loop, 4 * USEC_PER_SEC);
+	cr_assert_eq(live(p), 0);
+	cr_assert_eq(sessions(p), 0);
+	reconnect(p);
+	cr_assert_eq(p->n_held, 0);
+	struct channel_stand ours[STREAMS] = {0};
+	refused(p, type, ID, ours, HW_ENOSESSION);
+	port_free(p);
+}
+
+Test(grace, of_a_command)
+{
+	grace_of(CHANNEL_TYPE_EXEC, "sleep", 75);
+}
+
+Test(grace, of_a_forward)
+{
+	grace_of(CHANNEL_TYPE_FORWARD, "sleep", 75);
+}
+
+Test(grace, of_a_shell)
+{
+	grace_of(CHANNEL_TYPE_PTY, NULL, 24 * 3600);
+}
+
+Test(grace, of_what_has_exited)
+{
+	grace_of(CHANNEL_TYPE_PTY, "exit 3", 600);
+	grace_of(CHANNEL_TYPE_EXEC, "exit 3", 600);
+}
+
+Test(grace, begins_anew_with_each_link_and_is_none_on_one)
+{
+	struct port *p = port_new();
+
+	open_channel(p, CHANNEL_TYPE_EXEC, "sleep");
+	for (int i = 0; i < 3; i++) {
+		cut(p);
+		loop_advance(p->loop, 10 * USEC_PER_SEC);
+		reconnect(p);
+		resume(p, CHANNEL_TYPE_EXEC);
+		loop_advance(p->loop, 200 * USEC_PER_SEC);
+		cr_assert_eq(live(p), 1);
+	}
+	channel_interrupt(p->ch, "the user's link was lost");
+	p->ch = NULL;
+	loop_advance(p->loop, 77 * USEC_PER_SEC);
+	cr_assert_eq(live(p), 0);
+	port_free(p);
+}
+
+static void
+say_end(struct port *p, const char *id)
+{
+	struct msg_control control = {.type = CONTROL_END, .session_id = id};
+
+	link_send_control(p->relay, 0, &control);
+	loop_settle(p->loop);
+}
+
+Test(grace, the_relays_end_is_at_once)
+{
+	struct port *p = port_new();
+
+	open_channel(p, CHANNEL_TYPE_PTY, "sleep");
+	cut(p);
+	reconnect(p);
+	say_end(p, "alice-00000000000000000");
+	say_end(p, NULL);
+	cr_assert_eq(live(p), 1);
+	say_end(p, ID);
+	cr_assert_eq(live(p), 0);
+	say_end(p, ID);
+	struct channel_stand ours[STREAMS] = {0};
+	refused(p, CHANNEL_TYPE_PTY, ID, ours, HW_ENOSESSION);
+
+	open_channel(p, CHANNEL_TYPE_PTY, "sleep");
+	say_end(p, ID);
+	cr_assert_eq(live(p), 0);
+	cr_assert(p->closed);
+	cr_assert_eq(p->code, HW_ENOSESSION);
+	port_free(p);
+}
+
+Test(grace, an_agent_that_stops_ends_all_and_says_why)
+{
+	struct port *p = port_new();
+
+	open_channel(p, CHANNEL_TYPE_PTY, "sleep");
+	agent_stop(p->agent, "it was stopped");
+	loop_settle(p->loop);
+	cr_assert_eq(live(p), 0);
+	cr_assert(p->closed);
+	cr_assert_str_eq(p->why, "it was stopped");
+	port_free(p);
+}
+
+Test(grace, a_deregistered_node_ends_all)
+{
+	struct port *p = port_new();
+
+	open_channel(p, CHANNEL_TYPE_PTY, "sleep");
+	link_close(p->relay, HW_EREVOKED, "the node was removed");
+	p->relay = NULL;
+	loop_settle(p->loop);
+	cr_assert_eq(state(p), AGENT_REVOKED);
+	cr_assert_eq(live(p), 0);
+	port_free(p);
+}
+
+Test(grace, a_redial_ends_nothing)
+{
+	struct port *p = port_new();
+
+	open_channel(p, CHANNEL_TYPE_PTY, NULL);
+	agent_redial(p->agent, "the certificate was renewed");
+	loop_settle(p->loop);
+	reconnect(p);
+	resume(p, CHANNEL_TYPE_PTY);
+	type(p, "x");
+	cr_assert_str_eq(shown(p), "$ x");
+	port_free(p);
+}
+
+Test(grace, a_session_that_has_not_started_ends_with_its_link)
+{
+	struct port *p = port_new();
+	struct msg_open open = {.type = CHANNEL_TYPE_PTY, .session_id = ID, .window = WINDOW};
+
+	cr_assert_eq(channel_open(&p->ch, p->relay, &open, &relay_channel, p, NULL), 0);
+	cut(p);
+	cr_assert_eq(live(p), 0);
+	reconnect(p);
+	cr_assert_eq(p->n_held, 0);
+	port_free(p);
+}
+
+Test(grace, an_id_that_runs_is_not_opened_again)
+{
+	struct port *p = port_new();
+
+	open_channel(p, CHANNEL_TYPE_PTY, NULL);
+	p->ch = NULL;
+	open_channel(p, CHANNEL_TYPE_PTY, NULL);
+	cr_assert(p->rejected);
+	cr_assert_eq(p->code, HW_EEXISTS);
+	cr_assert_eq(live(p), 1);
+	port_free(p);
+}
+
+/* --- another agent ---------------------------------------------------------------------------- */
+
+/* It is restarted: what it held goes on without it. */
+static void
+restart(struct port *p)
+{
+	agent_leave(p->agent, "the agent was restarted");
+	loop_settle(p->loop);
+	agent_free(p->agent);
+	loop_settle(p->loop);
+	p->closed = false;
+	p->code = 0;
+	new_agent(p);
+	reconnect(p);
+}
+
+Test(adoption, a_shell_goes_on_under_the_next_agent)
+{
+	struct port *p = port_new_with(true);
+
+	open_channel(p, CHANNEL_TYPE_PTY, NULL);
+	type(p, "ls\n");
+	for (int i = 0; i < 3; i++) {
+		restart(p);
+		cr_assert_eq(p->n_held, 1);
+		cr_assert_str_eq(p->held[0], ID);
+		cr_assert_eq(sessions(p), 1);
+		resume(p, CHANNEL_TYPE_PTY);
+		cr_assert_str_eq(p->run_as, "bob");
+		type(p, "w\n");
+		cut(p);
+		reconnect(p);
+		resume(p, CHANNEL_TYPE_PTY);
+		type(p, "x\n");
+	}
+	cr_assert_str_eq(shown(p), "$ ls\r\n$ w\r\n$ x\r\n$ w\r\n$ x\r\n$ w\r\n$ x\r\n$ ");
+	type(p, "exit 3\n");
+	cr_assert(p->exited && p->ended[STREAM_OUT]);
+	cr_assert_eq(p->status, 3);
+	close_well(p);
+	port_free(p);
+}
+
+/* Of what it has, the relay has consumed a part: that is all that the holder knows of. */
+Test(adoption, output_that_the_relay_has_does_not_come_twice)
+{
+	struct port *p = port_new_with(true);
+
+	p->hold = true;
+	open_channel(p, CHANNEL_TYPE_EXEC, "print 500000");
+	for (int i = 0; !p->exited; i++) {
+		cr_assert_lt(i, 100);
+		size_t some = (p->out[STREAM_OUT].len - p->eaten[STREAM_OUT]) * 2 / 3;
+		channel_consume(p->ch, STREAM_OUT, some, ECHO_UNKNOWN);
+		p->eaten[STREAM_OUT] += some;
+		if (i % 2 == 0)
+			loop_settle(p->loop);
+		restart(p);
+		resume(p, CHANNEL_TYPE_EXEC);
+	}
+	check_output(p, 500000);
+	cr_assert_eq(p->status, 0);
+	/* It has ended, and not all is consumed. */
+	for (int i = 0; i < 3; i++) {
+		restart(p);
+		p->exited = false;
+		resume(p, CHANNEL_TYPE_EXEC);
+		cr_assert(p->exited && p->ended[STREAM_OUT] && p->ended[STREAM_ERR]);
+		check_output(p, 500000);
+	}
+	close_well(p);
+	port_free(p);
+}
+
+Test(adoption, input_comes_once)
+{
+	struct port *p = port_new_with(true);
+	char line[32];
+
+	open_channel(p, CHANNEL_TYPE_EXEC, "cat");
+	for (int i = 0; i < 30; i++) {
+		snprintf(line, sizeof(line), "line %d\n", i);
+		cr_assert_eq(buf_append(&p->typed, line, strlen(line)), 0);
+		cr_assert_eq(channel_write(p->ch, STREAM_IN, line, strlen(line)), strlen(line));
+		if (i % 3 == 0)
+			loop_settle(p->loop);
+		restart(p);
+		resume(p, CHANNEL_TYPE_EXEC);
+	}
+	cr_assert_eq(p->out[STREAM_OUT].len, p->typed.len);
+	cr_assert_eq(memcmp(shown(p), buf_data(&p->typed), p->typed.len), 0);
+	cr_assert_eq(p->consumed, p->typed.len);
+	channel_end(p->ch, STREAM_IN);
+	loop_settle(p->loop);
+	cr_assert(p->exited);
+	close_well(p);
+	port_free(p);
+}
+
+Test(adoption, an_exit_between_two_agents_is_told_by_the_second)
+{
+	struct port *p = port_new_with(true);
+
+	open_channel(p, CHANNEL_TYPE_PTY, NULL);
+	cr_assert_eq(channel_write(p->ch, STREAM_IN, "exit 6\n", 7), 7);
+	cr_assert_eq(buf_append(&p->typed, "exit 6\n", 7), 0);
+	pair_pause(p->pair, PAIR_B, true);
+	loop_settle(p->loop);
+	restart(p);
+	cr_assert(!p->exited);
+	resume(p, CHANNEL_TYPE_PTY);
+	cr_assert(p->exited && p->ended[STREAM_OUT] && p->ended[STREAM_ERR]);
+	cr_assert_eq(p->status, 6);
+	cr_assert_str_eq(shown(p), "$ exit 6\r\n");
+	close_well(p);
+	port_free(p);
+}
+
+Test(adoption, what_does_not_fit_is_refused_and_harms_nothing)
+{
+	struct port *p = port_new_with(true);
+	struct channel_stand good[STREAMS], ours[STREAMS];
+
+	open_channel(p, CHANNEL_TYPE_PTY, NULL);
+	type(p, "some of it\n");
+	restart(p);
+	stand_now(p, good);
+	const uint64_t wrong[] = {good[STREAM_OUT].received + 1, 1 << 20, OFFSET_MAX};
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		memcpy(ours, good, sizeof(ours));
+		ours[STREAM_OUT].received = wrong[i];
+		ours[STREAM_OUT].consumed = 0;
+		ours[STREAM_OUT].limit = OFFSET_MAX;
+		refused(p, CHANNEL_TYPE_PTY, ID, ours, HW_EVALIDATION);
+	}
+	refused(p, CHANNEL_TYPE_EXEC, ID, good, HW_ENOSESSION);
+	resume(p, CHANNEL_TYPE_PTY);
+	type(p, "x");
+	cr_assert_str_eq(shown(p), "$ some of it\r\n$ x");
+	port_free(p);
+}
+
+Test(adoption, bytes_that_the_holder_keeps_no_more_cannot_be_asked_for)
+{
+	struct port *p = port_new_with(true);
+	struct channel_stand ours[STREAMS] = {0};
+
+	open_channel(p, CHANNEL_TYPE_EXEC, "print 1000000");
+	restart(p);
+	ours[STREAM_OUT].limit = WINDOW;
+	refused(p, CHANNEL_TYPE_EXEC, ID, ours, HW_EVALIDATION);
+	resume(p, CHANNEL_TYPE_EXEC);
+	cr_assert(p->exited);
+	check_output(p, 1000000);
+	port_free(p);
+}
+
+Test(adoption, a_forward_ends_and_says_why)
+{
+	struct port *p = port_new_with(true);
+
+	open_channel(p, CHANNEL_TYPE_FORWARD, "sleep");
+	cr_assert(p->accepted);
+	restart(p);
+	cr_assert_eq(p->n_held, 0);
+	cr_assert_eq(live(p), 0);
+	port_free(p);
+}
+
+Test(adoption, grace_begins_when_the_agent_is_back)
+{
+	struct port *p = port_new_with(true);
+
+	open_channel(p, CHANNEL_TYPE_EXEC, "sleep");
+	restart(p);
+	loop_advance(p->loop, 70 * USEC_PER_SEC);
+	cr_assert_eq(live(p), 1);
+	loop_advance(p->loop, 7 * USEC_PER_SEC);
+	cr_assert_eq(live(p), 0);
+	cr_assert_eq(sessions(p), 0);
+	port_free(p);
+}
+
+Test(adoption, what_is_gone_is_forgotten)
+{
+	struct port *p = port_new_with(true);
+	const struct roster_line line = {.type = CHANNEL_TYPE_PTY, .run_as = "bob"};
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert_eq(roster_add(p->roster, "alice-00000000000000000", &line, &err), 0);
+	restart(p);
+	cr_assert_eq(p->n_held, 0);
+	cr_assert_eq(sessions(p), 0);
+	port_free(p); /* and the roster is empty */
+}
+
+Test(adoption, an_agent_that_is_restarted_twice_in_a_moment_leaves_them)
+{
+	struct port *p = port_new_with(true);
+
+	open_channel(p, CHANNEL_TYPE_PTY, NULL);
+	agent_leave(p->agent, "restarted");
+	agent_free(p->agent);
+	for (int i = 0; i < 3; i++) {
+		struct agent_config c = {
+			.loop = p->loop,
+			.log = &p->log,
+			.node_id = NODE_ID,
+			.programs = fake_programs_base(p->programs),
+			.roster = p->roster,
+			.dial = on_dial,
+			.cancel = on_cancel,
+			.arg = p,
+		};
+		p->agent = agent_new(&c);
+		agent_start(p->agent);
+		agent_leave(p->agent, "restarted");
+		agent_free(p->agent);
+		loop_settle(p->loop);
+	}
+	cr_assert_eq(live(p), 1);
+	new_agent(p);
+	reconnect(p);
+	resume(p, CHANNEL_TYPE_PTY);
+	type(p, "x");
+	cr_assert_str_eq(shown(p), "$ x");
+	port_free(p);
+}
+
+Test(adoption, an_agent_that_is_stopped_leaves_nothing)
+{
+	struct port *p = port_new_with(true);
+
+	open_channel(p, CHANNEL_TYPE_PTY, NULL);
+	agent_stop(p->agent, "it was stopped");
+	loop_settle(p->loop);
+	cr_assert(p->closed);
+	cr_assert_eq(live(p), 0);
 	port_free(p);
 }

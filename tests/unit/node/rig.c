@@ -39,19 +39,13 @@ write_policy(const char *path, const char *text)
 	cr_assert_eq(chmod(path, 0644), 0);
 }
 
-struct rig *
-rig_new_with(struct rig_options options)
+void
+rig_new_monitor(struct rig *r)
 {
-	struct rig *r = calloc(1, sizeof(*r));
 	int fds[2], size = REQUEST_SNDBUF;
 	char policy[96];
 
-	cr_assert_not_null(r);
-	strcpy(r->dir, "/tmp/hawser-node-test-XXXXXX");
-	cr_assert_not_null(mkdtemp(r->dir));
 	snprintf(policy, sizeof(policy), "%s/policy", r->dir);
-	if (options.policy != NULL)
-		write_policy(policy, options.policy);
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
 	setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	r->monitor = fork();
@@ -59,11 +53,11 @@ rig_new_with(struct rig_options options)
 		close(fds[0]);
 		struct monitor_config c = {
 			.dir = r->dir,
-			.rootless = options.run_as == NULL,
+			.rootless = r->options.run_as == NULL,
 			.agent_user = "daemon",
-			.run_as = options.run_as,
-			.grace_seconds = options.grace_seconds ? options.grace_seconds : 60,
-			.holders_max = options.holders_max,
+			.run_as = r->options.run_as,
+			.grace_seconds = r->options.grace_seconds ? r->options.grace_seconds : 60,
+			.holders_max = r->options.holders_max,
 			.policy = {.path = policy},
 			.serve_fd = fds[1],
 		};
@@ -71,6 +65,30 @@ rig_new_with(struct rig_options options)
 	}
 	close(fds[1]);
 	r->monitor_fd = fds[0];
+}
+
+void
+rig_kill_monitor(struct rig *r)
+{
+	cr_assert_eq(kill(r->monitor, SIGKILL), 0);
+	cr_assert_eq(waitpid(r->monitor, NULL, 0), r->monitor);
+	close(r->monitor_fd);
+}
+
+struct rig *
+rig_new_with(struct rig_options options)
+{
+	struct rig *r = calloc(1, sizeof(*r));
+	char policy[96];
+
+	cr_assert_not_null(r);
+	r->options = options;
+	strcpy(r->dir, "/tmp/hawser-node-test-XXXXXX");
+	cr_assert_not_null(mkdtemp(r->dir));
+	snprintf(policy, sizeof(policy), "%s/policy", r->dir);
+	if (options.policy != NULL)
+		write_policy(policy, options.policy);
+	rig_new_monitor(r);
 	r->fd = -1;
 	r->in = malloc(MESSAGE_MAX);
 	for (int s = 0; s < HOLDER_STREAMS; s++)
@@ -79,45 +97,64 @@ rig_new_with(struct rig_options options)
 }
 
 static void
-receive_reply(struct rig *r)
+receive_reply(struct rig *r, int *fd)
 {
 	int n;
 
-	while ((n = reply_receive(&r->reply, &r->fd, r->monitor_fd)) > 0) {
+	while ((n = reply_receive(&r->reply, fd, r->monitor_fd)) > 0) {
 		struct pollfd p = {r->monitor_fd, POLLIN, 0};
 		cr_assert_gt(poll(&p, 1, PATIENCE_MS), 0, "the monitor does not answer");
 	}
 	cr_assert_eq(n, 0);
 }
 
+static void
+ask(struct rig *r, struct monitor_request *q, const char *command, int *fd)
+{
+	static uint32_t ids;
+	size_t len = command ? strlen(command) : 0;
+	uint8_t *message = calloc(1, sizeof(*q) + len);
+
+	q->magic = REQUEST_MAGIC;
+	q->version = REQUEST_VERSION;
+	q->id = ++ids;
+	q->cols = 80;
+	q->rows = 24;
+	strcpy(q->term, "xterm");
+	q->command_len = (uint32_t)len;
+	if (q->session_id[0] == '\0')
+		snprintf(q->session_id, sizeof(q->session_id), "alice-0000000000000%04u", ids);
+	memcpy(message, q, sizeof(*q));
+	if (len > 0)
+		memcpy(message + sizeof(*q), command, len);
+	cr_assert_eq(send(r->monitor_fd, message, sizeof(*q) + len, 0),
+		(ssize_t)(sizeof(*q) + len));
+	free(message);
+	receive_reply(r, fd);
+	cr_assert_eq(r->reply.id, q->id);
+}
+
+int
+rig_try(struct rig *r, enum request_kind kind, const char *command, const char *session_id)
+{
+	struct monitor_request q = {.kind = (uint16_t)kind};
+	int fd = -1;
+
+	snprintf(q.session_id, sizeof(q.session_id), "%s", session_id);
+	ask(r, &q, command, &fd);
+	cr_assert_lt(fd, 0);
+	return r->reply.code;
+}
+
 int
 rig_start_document(struct rig *r, enum request_kind kind, const char *command, const char *run_as,
 	const char *document)
 {
-	static uint32_t ids;
-	size_t len = command ? strlen(command) : 0;
-	uint8_t *message = calloc(1, sizeof(struct monitor_request) + len);
-	struct monitor_request q = {
-		.magic = REQUEST_MAGIC,
-		.version = REQUEST_VERSION,
-		.kind = (uint16_t)kind,
-		.id = ++ids,
-		.cols = 80,
-		.rows = 24,
-		.term = "xterm",
-		.command_len = (uint32_t)len,
-	};
+	struct monitor_request q = {.kind = (uint16_t)kind};
 
-	snprintf(q.session_id, sizeof(q.session_id), "alice-0000000000000%04u", ids);
 	snprintf(q.run_as, sizeof(q.run_as), "%s", run_as);
 	snprintf(q.document, sizeof(q.document), "%s", document);
-	memcpy(message, &q, sizeof(q));
-	if (len > 0)
-		memcpy(message + sizeof(q), command, len);
-	cr_assert_eq(send(r->monitor_fd, message, sizeof(q) + len, 0), (ssize_t)(sizeof(q) + len));
-	free(message);
-	receive_reply(r);
-	cr_assert_eq(r->reply.id, q.id);
+	ask(r, &q, command, &r->fd);
 	r->in_len = 0;
 	r->typed = r->consumed = 0;
 	r->exited = false;
@@ -315,6 +352,23 @@ count_sockets(const struct rig *r)
 		n += e->d_name[0] != '.';
 	closedir(d);
 	return n;
+}
+
+void
+rig_only_session(const struct rig *r, char id[128])
+{
+	char path[128];
+	struct dirent *e;
+
+	snprintf(path, sizeof(path), "%s/run", r->dir);
+	DIR *d = opendir(path);
+	cr_assert_not_null(d);
+	cr_assert_eq(count_sockets(r), 1);
+	while ((e = readdir(d)) != NULL && e->d_name[0] == '.')
+		;
+	snprintf(id, 128, "%.100s", e->d_name);
+	closedir(d);
+	*strrchr(id, '.') = '\0';
 }
 
 void

@@ -13,7 +13,15 @@
 #include "node/monitor/request.h"
 #include "proto/base/buf.h"
 
+struct rig_options {
+	const char *run_as; /* root's node; NULL: rootless */
+	int grace_seconds;  /* 0: 60 */
+	int holders_max;    /* 0: as the monitor has it */
+	const char *policy; /* the text of its policy file; NULL: there is none */
+};
+
 struct rig {
+	struct rig_options options;
 	char dir[64];
 	pid_t monitor;
 	int monitor_fd; /* requests go in here */
@@ -31,12 +39,6 @@ struct rig {
 	struct holder_exit exit;
 };
 
-struct rig_options {
-	const char *run_as; /* root's node; NULL: rootless */
-	int grace_seconds;  /* 0: 60 */
-	int holders_max;    /* 0: as the monitor has it */
-	const char *policy; /* the text of its policy file; NULL: there is none */
-};
 #define rig_new(...) rig_new_with((struct rig_options){__VA_ARGS__})
 struct rig *rig_new_with(struct rig_options options);
 /* Ends what runs and the monitor; fails unless everything is gone: processes, sockets, the pty. */
@@ -47,6 +49,15 @@ int rig_start(struct rig *r, enum request_kind kind, const char *command);
 int rig_start_as(struct rig *r, enum request_kind kind, const char *command, const char *run_as);
 int rig_start_document(struct rig *r, enum request_kind kind, const char *command,
 	const char *run_as, const char *document);
+
+/* For a session of that id; nothing is to run: returns the answer's code. */
+int rig_try(struct rig *r, enum request_kind kind, const char *command, const char *session_id);
+
+/* Its holders live on; and another one in its place, with the same options. */
+void rig_kill_monitor(struct rig *r);
+void rig_new_monitor(struct rig *r);
+/* The id of the one session that has a socket. */
+void rig_only_session(const struct rig *r, char id[128]);
 
 void rig_send(struct rig *r, enum holder_type type, int stream, uint16_t flags, uint64_t offset,
 	const void *body, size_t n);
