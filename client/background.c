@@ -83,6 +83,15 @@ write_file(char name[BACKGROUND_NAME_MAX], const struct home *h,
 }
 
 void
+background_update(const char *name, const struct home *h, const struct msg_background_forward *what)
+{
+	char same[BACKGROUND_NAME_MAX];
+
+	if (name[0] != '\0')
+		write_file(same, h, what, NULL);
+}
+
+void
 background_leave(const char *name, const struct home *h)
 {
 	int dir;

@@ -17,7 +17,10 @@
  * error in the old one. `what` but for its pid and ticks is written; name is the file's. */
 int background_enter(char name[BACKGROUND_NAME_MAX], const struct home *h,
 	struct msg_background_forward *what, struct hw_err *err);
-/* Removes the file. An empty name is none. */
+/* Writes it again, as `what` is by now; best effort. An empty name is none, here and below. */
+void background_update(const char *name, const struct home *h,
+	const struct msg_background_forward *what);
+/* Removes the file. */
 void background_leave(const char *name, const struct home *h);
 
 /* Those that run, in no order; files of others are removed on the way. */

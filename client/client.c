@@ -152,7 +152,7 @@ client_connect(struct client *c, struct hw_err *err)
 		.log = &c->log, .user = c->home.user, .timeout = c->timeout, .dial = dialer_dial};
 	int r;
 
-	if (c->conn != NULL && conn_link(c->conn) != NULL)
+	if (c->conn != NULL && (conn_link(c->conn) != NULL || conn_is_waiting(c->conn)))
 		return 0;
 	client_disconnect(c); /* a link that was lost, while nothing ran on it */
 	if ((r = client_home(c, err)) < 0 || (r = client_loop(c, err)) < 0)

@@ -15,11 +15,12 @@ struct exec {
 	size_t n_signals;
 };
 
-/* The remote program decides what the first one means; who sends another wants an end. */
+/* The remote program decides what the first one means; who sends another wants an end. So does who
+ * sends one while a link is lost: it could not reach the program. */
 static void
 exec_signal(struct exec *x, int signo, const char *name)
 {
-	if (x->asked)
+	if (x->asked || remote_is_waiting(console_remote(x->console)))
 		console_stop(x->console, 128 + signo);
 	else
 		remote_signal(console_remote(x->console), name);
@@ -78,9 +79,10 @@ run_exec(struct client *c, const struct input *in, struct hw_err *err)
 		.request = &req,
 		.escape = ESCAPE_OFF,
 		.no_input = input_has(in, "no-stdin"),
+		.quiet = input_has(in, "quiet"),
 		.arg = &x,
 	};
-	const char *name, *shown;
+	const char *name;
 	char *command = input_join(in);
 	int status = 0, r;
 
@@ -91,7 +93,7 @@ run_exec(struct client *c, const struct input *in, struct hw_err *err)
 	req.command = command;
 	if ((r = console_target(&req.run_as, &name, c, in->operands[0], err)) < 0 ||
 		(r = client_connect(c, err)) < 0 ||
-		(r = fleet_node_id(&req.target, &shown, c, name, err)) < 0 ||
+		(r = fleet_node_id(&req.target, &config.node, c, name, err)) < 0 ||
 		(r = console_new(&x.console, &config, err)) < 0 || (r = catch_signals(&x, err)) < 0)
 		goto out;
 	status = console_run(x.console);
@@ -107,6 +109,7 @@ out:
 static const struct option_row options[] = {
 	{"no-stdin", 'n', NULL, "the command reads nothing; stdin is left alone"},
 	{"reason",	   0, "TEXT", "why; kept with the recording"},
+	{"quiet",	  'q', NULL, "not a word about a link that is lost and waited for"},
 	{0	  },
 };
 
@@ -117,7 +120,8 @@ const struct command cmd_exec = {
 	.about = "  Its stdin, stdout and stderr are ours, byte for byte. The words of CMD are\n"
 		 "  joined by blanks and run by the user's login shell, as ssh does it. The exit\n"
 		 "  status is the command's, 128+N when signal N ended it, or 255 when it could\n"
-		 "  not run. The first Ctrl-C goes to the command, the second ends hawser.",
+		 "  not run. The first Ctrl-C goes to the command, the second ends hawser.\n"
+		 "  A link that is lost is dialled again, and nothing of the streams is lost.",
 	.examples = {"hawser exec web-01 -- uname -r",
 		     "tar c site | hawser exec root@web-01 -- tar x -C /srv"},
 	.options = options,

@@ -10,10 +10,13 @@
 #include "client/commands.h"
 #include "client/fleet.h"
 #include "client/forward.h"
+#include "client/outage.h"
+#include "proto/base/display.h"
 
 #define SPECS_MAX  64
 #define LIVE_EVERY USEC_PER_SEC
-#define SAY_EVERY  (200 * USEC_PER_MSEC) /* of connections that fail by the hundred */
+#define SAY_EVERY  (500 * USEC_PER_MSEC) /* of connections that fail by the hundred, */
+#define SAY_FIRST  4			 /* after so many that are said at once */
 
 struct forward_run {
 	struct client *client;
@@ -23,7 +26,10 @@ struct forward_run {
 	const char *node; /* as people call it */
 	bool stdio;
 	bool background;
-	char name[BACKGROUND_NAME_MAX]; /* of its file, once it is there */
+	char name[BACKGROUND_NAME_MAX];	    /* of its file, once it is there */
+	struct msg_background_forward what; /* is in it */
+	char waiting[200];		    /* for whom, and why; empty: it is live */
+	struct outage *outage;
 	bool done;
 	int status;
 	struct hw_err ended;
@@ -32,8 +38,11 @@ struct forward_run {
 	bool shown;
 	struct loop_timer timer;
 	struct forwarder_count before;
-	int64_t said;
-	unsigned unsaid;
+	int64_t said; /* when a failure was, the last time */
+	int at_once;  /* how many were without a pause */
+	struct loop_timer say;
+	unsigned unsaid; /* failures since; what the last of them was: */
+	char unsaid_last[FORWARD_SHOWN_MAX + 512];
 	struct loop_signal *signals[3];
 };
 
@@ -80,6 +89,12 @@ show_live(struct forward_run *run)
 	struct forwarder_count n = forwarder_count(run->forwarder);
 	char in[24], out[24], rate[24];
 
+	if (run->waiting[0] != '\0') {
+		fprintf(stderr, "\r\033[K%d open; %s", n.open, run->waiting);
+		run->before = n;
+		run->shown = true;
+		return;
+	}
 	write_size(in, n.in);
 	write_size(out, n.out);
 	write_size(rate,
@@ -102,10 +117,33 @@ on_live(void *arg)
 /* --- events ----------------------------------------------------------------------------------- */
 
 static void
+say_unsaid(struct forward_run *run)
+{
+	char more[48] = "";
+
+	if (run->unsaid == 0)
+		return;
+	if (run->unsaid > 1)
+		snprintf(more, sizeof(more), " (and %u more before it)", run->unsaid - 1);
+	run->at_once = mono(run) - run->said < SAY_EVERY ? run->at_once + 1 : 1;
+	run->said = mono(run);
+	run->unsaid = 0;
+	wipe_live(run);
+	client_say(run->client, "%s%s", run->unsaid_last, more);
+}
+
+static void
+on_say(void *arg)
+{
+	say_unsaid(arg);
+}
+
+static void
 on_failed(void *arg, const struct forward_spec *spec, const char *peer, int code, const char *why)
 {
 	struct forward_run *run = arg;
-	char near[FORWARD_SHOWN_MAX], more[48] = "";
+	char near[FORWARD_SHOWN_MAX];
+	int64_t quiet = mono(run) - run->said;
 
 	(void)peer;
 	if (run->stdio) {
@@ -113,17 +151,13 @@ on_failed(void *arg, const struct forward_spec *spec, const char *peer, int code
 		finish(run, 1);
 		return;
 	}
-	if (mono(run) - run->said < SAY_EVERY) {
-		run->unsaid++;
-		return;
-	}
-	if (run->unsaid > 0)
-		snprintf(more, sizeof(more), " (and %u more before it)", run->unsaid);
-	run->said = mono(run);
-	run->unsaid = 0;
 	forward_spec_near(near, spec);
-	wipe_live(run);
-	client_say(run->client, "%s: %s%s", near, why, more);
+	snprintf(run->unsaid_last, sizeof(run->unsaid_last), "%s: %s", near, why);
+	run->unsaid++;
+	if (quiet >= SAY_EVERY || run->at_once < SAY_FIRST)
+		say_unsaid(run);
+	else if (run->unsaid == 1)
+		loop_timer_start(run->client->loop, &run->say, SAY_EVERY - quiet);
 }
 
 static void
@@ -144,10 +178,82 @@ on_stdio_over(void *arg)
 	finish(arg, 0);
 }
 
+/* --- a link that is lost ---------------------------------------------------------------------- */
+
+static void
+say(void *arg, const char *text)
+{
+	struct forward_run *run = arg;
+
+	wipe_live(run);
+	client_say(run->client, "%s", text);
+	if (run->live)
+		show_live(run);
+}
+
+static void
+show_state(struct forward_run *run)
+{
+	run->what.waiting = run->waiting[0] != '\0' ? run->waiting : NULL;
+	if (run->live)
+		show_live(run);
+	background_update(run->name, &run->client->home, &run->what);
+}
+
+static void
+on_waiting(void *arg, int code, const char *why)
+{
+	struct forward_run *run = arg;
+	struct buf text;
+
+	buf_init(&text, sizeof(run->waiting) - 1);
+	buf_append_str(&text, "waiting for ");
+	if (code == HW_EINTERRUPTED) {
+		buf_append_str(&text, "node ");
+		display_append(&text, run->node, strlen(run->node));
+	} else {
+		buf_append_str(&text, "the relay");
+	}
+	if (why != NULL && why[0] != '\0' && text.len + strlen(why) + 2 < text.max) {
+		buf_append_str(&text, ": ");
+		display_append(&text, why, strlen(why));
+	}
+	snprintf(run->waiting, sizeof(run->waiting), "%s", buf_str(&text));
+	buf_fini(&text);
+	outage_begin(run->outage, code);
+	show_state(run);
+}
+
+static void
+on_back(void *arg)
+{
+	struct forward_run *run = arg;
+
+	run->waiting[0] = '\0';
+	outage_end(run->outage);
+	show_state(run);
+}
+
+static int
+make_outage(struct forward_run *run, const struct input *in, struct hw_err *err)
+{
+	const struct outage_config config = {
+		.loop = run->client->loop,
+		.style = input_has(in, "quiet") ? OUTAGE_SILENT : OUTAGE_LINES,
+		.node = run->node,
+		.say = say,
+		.arg = run,
+	};
+
+	return outage_new(&run->outage, &config, err);
+}
+
 static const struct forwarder_events forwarder_events = {
 	.on_failed = on_failed,
 	.on_end = on_end,
 	.on_stdio_over = on_stdio_over,
+	.on_waiting = on_waiting,
+	.on_back = on_back,
 };
 
 static void
@@ -232,17 +338,18 @@ write_route(struct forward_run *run, const struct forward_spec *s)
 static int
 enter_background(struct forward_run *run, struct hw_err *err)
 {
-	const char *routes[SPECS_MAX];
-	struct msg_background_forward what = {
-		.node = run->node,
-		.routes = {.v = routes, .n = run->n_specs},
-		.start_date = clock_wall(loop_clock(run->client->loop))
-	       };
+	struct arena *a = run->client->arena;
+	const char **routes = arena_array(a, run->n_specs, sizeof(*routes));
 
+	if (routes == NULL)
+		return hw_err_set(err, HW_ENOMEM, "out of memory");
 	for (size_t i = 0; i < run->n_specs; i++)
 		if ((routes[i] = write_route(run, &run->specs[i])) == NULL)
 			return hw_err_set(err, HW_ENOMEM, "out of memory");
-	return background_enter(run->name, &run->client->home, &what, err);
+	run->what.node = run->node;
+	run->what.routes = (struct msg_strs){.v = routes, .n = run->n_specs};
+	run->what.start_date = clock_wall(loop_clock(run->client->loop));
+	return background_enter(run->name, &run->client->home, &run->what, err);
 }
 
 static void
@@ -277,6 +384,7 @@ start(struct forward_run *run, const struct input *in, struct hw_err *err)
 
 	if ((r = client_connect(c, err)) < 0 ||
 		(r = fleet_node_id(&id, &run->node, c, in->operands[0], err)) < 0 ||
+		(r = make_outage(run, in, err)) < 0 ||
 		(r = forwarder_new(&run->forwarder, c->conn, &forwarder_events, run, err)) < 0)
 		return r;
 	for (size_t i = 0; i < run->n_specs; i++)
@@ -305,6 +413,8 @@ wait_for_end(struct forward_run *run, struct hw_err *err)
 		on_live(run);
 	conn_wait(c->conn, &run->done, -1);
 	loop_timer_stop(c->loop, &run->timer);
+	loop_timer_stop(c->loop, &run->say);
+	say_unsaid(run);
 	if (run->shown)
 		fputc('\n', stderr);
 	return run->status != 0 ? hw_err_set(err, run->ended.code, "%s", run->ended.text) : 0;
@@ -320,6 +430,7 @@ run_forward(struct client *c, const struct input *in, struct hw_err *err)
 		return hw_err_set(err, HW_ENOMEM, "out of memory");
 	run->client = c;
 	run->said = -SAY_EVERY;
+	run->say = (struct loop_timer){.fn = on_say, .arg = run};
 	if ((r = read_specs(run, in, err)) < 0)
 		goto out;
 	run->live = !run->stdio && !run->background && !input_has(in, "quiet") &&
@@ -329,6 +440,7 @@ run_forward(struct client *c, const struct input *in, struct hw_err *err)
 out:
 	background_leave(run->name, &c->home);
 	forwarder_free(run->forwarder);
+	outage_free(run->outage);
 	for (size_t i = 0; i < sizeof(run->signals) / sizeof(run->signals[0]); i++)
 		loop_signal_free(run->signals[i]);
 	free(run);
@@ -341,7 +453,7 @@ static const struct option_row options[] = {
 	{"stdio",					   0, "HOST:PORT", "stdin and stdout, as ssh's ProxyCommand wants it"},
 	{"background",    'f', NULL, "go on in the background; see hawser forwards"},
 	{"reason", 0, "TEXT", "why; kept with the session"},
-	{"quiet",				     'q', NULL, "no live line of what goes through"},
+	{"quiet",				     'q', NULL, "no live line, and not a word about lost links"},
 	{0			       },
 };
 
@@ -349,9 +461,11 @@ const struct command cmd_forward = {
 	.name = "forward",
 	.operands = "NODE [PORT]",
 	.summary = "Reach what a node reaches: its ports, and those behind it.",
-	.about = "  It runs until Ctrl-C. PORT alone is -L PORT:localhost:PORT. Without BIND only\n"
-		 "  this machine may connect; port 0 takes a free one and prints it. A socket's\n"
-		 "  path may stand for [BIND:]PORT, and unix:/path for HOST:HOSTPORT.",
+	.about =
+		"  It runs until Ctrl-C. PORT alone is -L PORT:localhost:PORT. Without BIND only\n"
+		"  this machine may connect; port 0 takes a free one and prints it. A socket's\n"
+		"  path may stand for [BIND:]PORT, and unix:/path for HOST:HOSTPORT. While\n"
+		 "  a link is lost connections stay open, and go on when it is back.",
 	.examples = {"hawser forward web-01 -L 15432:10.0.0.9:5432 -D 1080",
 		     "ssh -o ProxyCommand='hawser forward web-01 --stdio %h:%p' db.internal"},
 	.options = options,

@@ -32,12 +32,22 @@ cell_since(struct client *c, const void *item)
 	return output_age(c, ((const struct msg_background_forward *)item)->start_date);
 }
 
+static const char *
+cell_state(struct client *c, const void *item)
+{
+	const struct msg_background_forward *one = item;
+
+	(void)c;
+	return one->waiting != NULL && one->waiting[0] != '\0' ? one->waiting : "live";
+}
+
 static const struct column columns[] = {
 	{"PID",	false, cell_pid, NULL},
-	{"NODE", false, cell_node, NULL},
+	{"NODE",	 false, cell_node, NULL},
 	{"FORWARDS",	     false, cell_routes, NULL},
 	{"STARTED",    false, cell_since, NULL},
-	{0	  },
+	{"STATE",	  false, cell_state, NULL},
+	{0},
 };
 
 static const char *

@@ -29,8 +29,11 @@ struct shell {
 static void
 shell_tell(const struct shell *sh, const char *text)
 {
-	bool fresh = sh->console == NULL || !console_mid_line(sh->console);
+	bool fresh;
 
+	if (sh->console != NULL)
+		console_clear(sh->console);
+	fresh = sh->console == NULL || !console_mid_line(sh->console);
 	fprintf(stderr, "%shawser: %s\r\n", fresh ? "" : "\r\n", text);
 }
 
@@ -69,6 +72,7 @@ shell_resize(struct shell *sh)
 static void
 shell_suspend(struct shell *sh)
 {
+	console_clear(sh->console);
 	if (sh->terminal != NULL)
 		terminal_leave(sh->terminal);
 	kill(getpid(), SIGSTOP);
@@ -82,6 +86,7 @@ shell_help(const struct shell *sh)
 {
 	struct buf text;
 
+	console_clear(sh->console);
 	buf_init(&text, 4096);
 	escape_help(&text, sh->escape);
 	fwrite(buf_data(&text), 1, text.len, stderr);
@@ -232,6 +237,9 @@ shell_console(int *status, struct shell *sh, const struct remote_request *req, s
 		.client = sh->client,
 		.request = req,
 		.escape = sh->terminal != NULL ? sh->escape : ESCAPE_OFF,
+		.terminal = sh->terminal != NULL,
+		.quiet = sh->quiet,
+		.node = sh->node,
 		.on_started = on_started,
 		.on_action = on_action,
 		.on_input_end = on_input_end,
@@ -293,9 +301,10 @@ const struct command cmd_shell = {
 	.name = "shell",
 	.operands = "[USER@]NODE [-- CMD]",
 	.summary = "Open a shell on a node, or run CMD on a terminal there. It is recorded.",
-	.about = "  The exit status is the remote's, 128+N when signal N ended it, or 255 when\n"
-		 "  there was none. At the start of a line, ~. ends the session and ~? lists the\n"
-		 "  escapes.",
+	.about =
+		"  The exit status is the remote's, 128+N when signal N ended it, or 255 when\n"
+		"  there was none. At the start of a line, ~. ends the session and ~? lists the\n"
+		"  escapes. A link that is lost is dialled again; what is typed meanwhile waits.",
 	.examples = {"hawser shell web-01",
 		     "hawser shell postgres@db-1 --reason 'INC-118' -- psql"},
 	.options = options,

@@ -3,12 +3,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/id.h"
+#include "proto/wire/backoff.h"
 #include "proto/wire/codec.h"
 #include "proto/wire/frame.h"
 
 #define SWEEP_EVERY	USEC_PER_SEC
 #define FLUSH_WITHIN	USEC_PER_SEC
 #define FLUSH_REPLY_MAX 16384
+#define DIAL_EVERY	(2 * USEC_PER_SEC) /* at the latest: somebody sits and waits */
+#define STEADY		(10 * USEC_PER_SEC)
 
 struct conn {
 	struct conn_config config;
@@ -17,6 +21,14 @@ struct conn {
 	bool settled; /* up, or failed for good */
 	bool up;
 	struct hw_err why; /* when not up */
+
+	LIST_HEAD(, conn_watch) watches;
+	struct conn_watch *next; /* that is told */
+	struct hw_err lost;	 /* why, of a link that is dialled again */
+	int64_t up_since;
+	struct backoff backoff;
+	struct loop_timer again; /* dials */
+	struct loop_timer limit; /* gives up */
 };
 
 /* --- running the loop until something happens ------------------------------------------------ */
@@ -63,7 +75,11 @@ conn_wait(struct conn *c, const bool *done, int64_t usec)
 	return *done;
 }
 
-/* --- the link -------------------------------------------------------------------------------- */
+static int64_t
+conn_now(const struct conn *c)
+{
+	return clock_mono(loop_clock(c->config.loop));
+}
 
 static void
 conn_settle(struct conn *c)
@@ -71,6 +87,178 @@ conn_settle(struct conn *c)
 	c->settled = true;
 	conn_wake(c);
 }
+
+/* --- dialling again ----------------------------------------------------------------------------
+ */
+
+/* A watch may go, and take others along, while it is told. */
+static struct conn_watch *
+next_watch(struct conn *c)
+{
+	struct conn_watch *w = c->next;
+
+	if (w != NULL)
+		c->next = LIST_NEXT(w, entry);
+	return w;
+}
+
+static void
+tell_lost(struct conn *c)
+{
+	struct conn_watch *w;
+
+	for (c->next = LIST_FIRST(&c->watches); (w = next_watch(c)) != NULL;)
+		w->events->on_lost(w->arg, hw_err_text(&c->lost));
+}
+
+static void
+tell_back(struct conn *c)
+{
+	struct conn_watch *w;
+
+	loop_timer_stop(c->config.loop, &c->limit);
+	c->lost = c->why = (struct hw_err)HW_ERR_INIT;
+	for (c->next = LIST_FIRST(&c->watches); (w = next_watch(c)) != NULL;)
+		w->events->on_back(w->arg);
+}
+
+/* From here on it is as one that nothing keeps. */
+static void
+give_up(struct conn *c)
+{
+	struct conn_watch *w;
+	struct link *l = c->link;
+
+	loop_timer_stop(c->config.loop, &c->again);
+	loop_timer_stop(c->config.loop, &c->limit);
+	loop_timer_stop(c->config.loop, &c->sweep);
+	c->lost = (struct hw_err)HW_ERR_INIT;
+	c->link = NULL;
+	if (l != NULL)
+		link_close(l, HW_OK, "");
+	conn_settle(c);
+	for (c->next = LIST_FIRST(&c->watches); (w = next_watch(c)) != NULL;)
+		w->events->on_gone(w->arg, c->why.code, hw_err_text(&c->why));
+}
+
+static void
+dial_soon(struct conn *c)
+{
+	int64_t delay = backoff_below(&c->backoff, DIAL_EVERY, random_u64());
+
+	loop_timer_start(c->config.loop, &c->again, delay);
+}
+
+/* Whom the relay does not want by now it will not want in a moment. */
+static bool
+is_final(int code)
+{
+	static const int codes[] = {
+		HW_EREVOKED, HW_EDENIED, HW_EUNAUTH, HW_ECERT, HW_EEXPIRED, HW_EVERSION, HW_EPROTO};
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		if (code == codes[i])
+			return true;
+	return false;
+}
+
+/* Of a dial that came to nothing fewer are: what answers where the relay was may be the gate of the
+ * hotel, or a proxy whose relay has not started yet. */
+static bool
+is_final_dial(int code)
+{
+	return code == HW_EDENIED || code == HW_EUNAUTH || code == HW_EEXPIRED ||
+		code == HW_EREVOKED;
+}
+
+static void
+attempt_failed(struct conn *c, bool final, int code, const char *why)
+{
+	hw_err_set(&c->why, code, "%s", why);
+	if (final)
+		give_up(c);
+	else
+		dial_soon(c);
+}
+
+static void
+on_again(void *arg)
+{
+	struct conn *c = arg;
+	struct hw_err err = HW_ERR_INIT;
+	int r = c->config.dial(c->config.arg, c, &err);
+
+	if (r < 0)
+		attempt_failed(c, is_final_dial(r), r, hw_err_text(&err));
+}
+
+static void
+on_limit(void *arg)
+{
+	struct conn *c = arg;
+	struct hw_err last = c->why;
+
+	if (last.code == 0)
+		hw_err_set(&c->why, HW_EUNAVAILABLE,
+			"the link to the relay was lost (%.120s), and is not back",
+			hw_err_text(&c->lost));
+	else
+		hw_err_set(&c->why, HW_EUNAVAILABLE,
+			"the link to the relay was lost (%.120s), and is not back: %.180s",
+			hw_err_text(&c->lost), last.text);
+	give_up(c);
+}
+
+static void
+lose(struct conn *c, int code, const char *why)
+{
+	const struct conn_watch *w;
+	int64_t within = 0;
+
+	if (is_final(code)) {
+		hw_err_set(&c->why, code, "%s", why);
+		give_up(c);
+		return;
+	}
+	LIST_FOREACH(w, &c->watches, entry)
+		if (w->within > within)
+			within = w->within;
+	c->settled = false;
+	hw_err_set(&c->lost, HW_EUNAVAILABLE, "%s", why);
+	if (conn_now(c) - c->up_since >= STEADY)
+		backoff_reset(&c->backoff);
+	loop_timer_start(c->config.loop, &c->limit, within);
+	dial_soon(c);
+	tell_lost(c);
+}
+
+void
+conn_keep(struct conn *c, struct conn_watch *w)
+{
+	if (w->kept)
+		return;
+	w->kept = true;
+	LIST_INSERT_HEAD(&c->watches, w, entry);
+}
+
+void
+conn_release(struct conn *c, struct conn_watch *w)
+{
+	if (!w->kept)
+		return;
+	w->kept = false;
+	if (c->next == w)
+		c->next = LIST_NEXT(w, entry);
+	LIST_REMOVE(w, entry);
+}
+
+bool
+conn_is_waiting(const struct conn *c)
+{
+	return c->lost.code != 0;
+}
+
+/* --- the link -------------------------------------------------------------------------------- */
 
 static void
 on_sweep(void *arg)
@@ -91,22 +279,34 @@ on_link_up(void *arg, struct link *l, const struct msg_hello *peer)
 	(void)l;
 	(void)peer;
 	c->up = true;
+	c->up_since = conn_now(c);
 	conn_settle(c);
+	if (c->lost.code != 0)
+		tell_back(c);
 }
 
 static void
 on_link_down(void *arg, struct link *l, int code, const char *why)
 {
 	struct conn *c = arg;
+	bool was_up = c->up;
 
 	(void)l;
 	c->link = NULL;
+	c->up = false;
 	loop_timer_stop(c->config.loop, &c->sweep);
-	if (!c->up && (code == HW_ECLOSED || code == HW_EUNAVAILABLE))
-		hw_err_set(&c->why, HW_EUNAUTH, "the relay ended the connection at once: %s", why);
-	else
-		hw_err_set(&c->why, code, "%s", why);
-	conn_settle(c);
+	if (c->lost.code != 0) {
+		attempt_failed(c, is_final(code), code, why);
+	} else if (was_up && !LIST_EMPTY(&c->watches)) {
+		lose(c, code, why);
+	} else {
+		if (!was_up && (code == HW_ECLOSED || code == HW_EUNAVAILABLE))
+			hw_err_set(&c->why, HW_EUNAUTH,
+				"the relay ended the connection at once: %s", why);
+		else
+			hw_err_set(&c->why, code, "%s", why);
+		conn_settle(c);
+	}
 }
 
 static const struct link_events conn_link_events = {
@@ -136,6 +336,8 @@ conn_connected(struct conn *c, struct link_transport *transport)
 		.opens = true,
 	};
 
+	if (c->settled && !c->up)
+		return NULL; /* it was given up meanwhile */
 	c->link = link_new(&config);
 	if (c->link == NULL) {
 		conn_failed(c, HW_ENOMEM, "out of memory");
@@ -148,6 +350,10 @@ conn_connected(struct conn *c, struct link_transport *transport)
 void
 conn_failed(struct conn *c, int code, const char *why)
 {
+	if (c->lost.code != 0) {
+		attempt_failed(c, is_final_dial(code), code, why);
+		return;
+	}
 	hw_err_set(&c->why, code, "%s", why);
 	conn_settle(c);
 }
@@ -162,6 +368,9 @@ conn_open(struct conn **ret, const struct conn_config *config, struct hw_err *er
 		return hw_err_set(err, HW_ENOMEM, "out of memory");
 	c->config = *config;
 	c->sweep = (struct loop_timer){.fn = on_sweep, .arg = c};
+	c->again = (struct loop_timer){.fn = on_again, .arg = c};
+	c->limit = (struct loop_timer){.fn = on_limit, .arg = c};
+	LIST_INIT(&c->watches);
 	if ((r = config->dial(config->arg, c, err)) < 0) {
 		conn_free(c);
 		return r;
@@ -183,6 +392,8 @@ conn_free(struct conn *c)
 	if (c == NULL)
 		return;
 	loop_timer_stop(c->config.loop, &c->sweep);
+	loop_timer_stop(c->config.loop, &c->again);
+	loop_timer_stop(c->config.loop, &c->limit);
 	if (c->link != NULL)
 		link_close(c->link, HW_OK, "");
 	free(c);
@@ -191,7 +402,7 @@ conn_free(struct conn *c)
 struct link *
 conn_link(const struct conn *c)
 {
-	return c->link;
+	return c->up ? c->link : NULL;
 }
 
 struct loop *
@@ -236,14 +447,16 @@ conn_call(void *ret, struct conn *c, enum op_id op, const void *request, struct 
 	struct hw_err *err)
 {
 	struct call call = {.conn = c, .op = &op_rows[op], .arena = a};
+	int64_t until = conn_now(c) + c->config.timeout;
 	int r;
 
-	if (c->link == NULL)
+	conn_wait(c, &c->settled, c->config.timeout);
+	if (!c->up)
 		return hw_err_set(err, HW_EUNAVAILABLE, "the link to the relay was lost: %s",
-			hw_err_text(&c->why));
+			hw_err_text(c->lost.code != 0 ? &c->lost : &c->why));
 	if ((r = link_request(c->link, call.op, request, on_reply, &call, err)) < 0)
 		return r;
-	if (!conn_wait(c, &call.done, c->config.timeout)) {
+	if (!conn_wait(c, &call.done, until - conn_now(c))) {
 		if (c->link != NULL)
 			link_forget(c->link, &call);
 		return hw_err_set(err, HW_ETIMEOUT, "the relay did not answer %s in time",
@@ -264,8 +477,10 @@ conn_flush(struct conn *c)
 	int64_t timeout = c->config.timeout;
 	void *reply;
 
-	if (a == NULL)
+	if (a == NULL || !c->up) {
+		arena_free(a);
 		return;
+	}
 	if (c->config.timeout > FLUSH_WITHIN)
 		c->config.timeout = FLUSH_WITHIN;
 	conn_call(&reply, c, OP_get_caller_identity, &nothing, a, NULL);

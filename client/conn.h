@@ -1,9 +1,14 @@
 /*
- * The client's connection: one link to the relay, and requests on it that look like function calls.
+ * The client's connection: a link to the relay, and requests on it that look like function calls.
  * A call runs the loop until its answer is there.
+ *
+ * A link that is lost is the end of it, until something asks to keep it: then it is dialled again,
+ * for as long as the relay waits for us.
  */
 #ifndef HAWSER_CLIENT_CONN_H
 #define HAWSER_CLIENT_CONN_H
+
+#include <sys/queue.h>
 
 #include "proto/base/arena.h"
 #include "proto/base/loop.h"
@@ -18,8 +23,8 @@ struct conn_config {
 	const char *user; /* who we say we are: the certificate's name */
 	int64_t timeout;  /* of connecting and of each answer */
 
-	/* Begins to connect; conn_connected() or conn_failed() is called later, unless this fails.
-	 */
+	/* Begins to connect; conn_connected() or conn_failed() is called later, or from inside,
+	 * unless this fails. Called again for a link that was lost and is kept. */
 	int (*dial)(void *arg, struct conn *c, struct hw_err *err);
 	/* Runs the loop for a while, at least until loop_stop(); NULL is loop_run(). A test with a
 	 * fake clock moves it here. */
@@ -31,16 +36,53 @@ struct conn_config {
 int conn_open(struct conn **ret, const struct conn_config *config, struct hw_err *err);
 void conn_free(struct conn *c); /* NULL is fine */
 
-/* For dial: the connection stands; makes the link. And: it does not. */
+/* For dial: the connection stands; makes the link, NULL when nobody waits for it any more. And: it
+ * does not. */
 struct link *conn_connected(struct conn *c, struct link_transport *transport);
 void conn_failed(struct conn *c, int code, const char *why);
 
+/* --- keeping it
+ * ----------------------------------------------------------------------------------------------
+ *
+ * What a watch hears, in this order: on_lost, then on_back or on_gone. Each may call anything here
+ * but conn_call() and conn_free().
+ */
+
+struct conn_watch_events {
+	/* The link is gone, and is dialled again; channels of it were parked before. */
+	void (*on_lost)(void *arg, const char *why);
+	/* There is a link again: conn_link(). */
+	void (*on_back)(void *arg);
+	/* There will be none: the time is over, or the relay wants none of us. `why` is a sentence.
+	 */
+	void (*on_gone)(void *arg, int code, const char *why);
+};
+
+/* Embedded in whom it tells. Several may be kept at a time. */
+struct conn_watch {
+	const struct conn_watch_events *events;
+	void *arg;
+	int64_t within; /* how long a lost link is dialled again; the longest of all watches counts
+			 */
+	bool kept;	/* conn's */
+	LIST_ENTRY(conn_watch) entry;
+};
+
+/* While the link is up. */
+void conn_keep(struct conn *c, struct conn_watch *w);
+/* One that is not kept is fine. */
+void conn_release(struct conn *c, struct conn_watch *w);
+
+/* --- calls
+ * --------------------------------------------------------------------------------------------- */
+
 /* Calls an operation. `ret` is the address of a pointer to the reply's struct, which is decoded
- * into the arena. */
+ * into the arena. Without a link it waits for the one that is dialled, as long as for an answer. */
 int conn_call(void *ret, struct conn *c, enum op_id op, const void *request, struct arena *a,
 	struct hw_err *err);
 
-/* Returns when the relay has read everything that was sent so far, or after a second. */
+/* Returns when the relay has read everything that was sent so far, or after a second; at once
+ * without a link. */
 void conn_flush(struct conn *c);
 
 /* Runs the loop until *done, or for `usec` (negative: for ever). True when *done. What sets *done
@@ -48,7 +90,8 @@ void conn_flush(struct conn *c);
 bool conn_wait(struct conn *c, const bool *done, int64_t usec);
 void conn_wake(struct conn *c);
 
-struct link *conn_link(const struct conn *c);
+struct link *conn_link(const struct conn *c); /* NULL while there is none that is up */
+bool conn_is_waiting(const struct conn *c);   /* for a link that is dialled again */
 struct loop *conn_loop(const struct conn *c);
 int64_t conn_timeout(const struct conn *c);
 

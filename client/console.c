@@ -10,7 +10,13 @@
 #include "client/client.h"
 #include "proto/base/display.h"
 #include "client/feed.h"
+#include "client/outage.h"
 #include "client/outlet.h"
+#include "client/screen.h"
+#include "client/terminal.h"
+
+/* Two sizes that come together would be one for the program: that which it has already. */
+#define REPAINT_AFTER (200 * USEC_PER_MSEC)
 
 struct console {
 	struct console_config config;
@@ -19,8 +25,14 @@ struct console {
 	struct outlet *outlets[STREAMS]; /* STREAM_OUT and STREAM_ERR */
 	struct feed *feed;
 	char last_byte; /* of stdout */
-	bool over;	/* the program, or what we wanted of it */
-	bool done;	/* and everything is out */
+	struct outage *outage;
+	struct screen screen;
+	size_t ours;   /* bytes of the first outlet's queue that are no program's: its first ones */
+	size_t theirs; /* and those that are */
+	struct loop_timer repaint;
+	bool over; /* the program, or what we wanted of it */
+	bool done; /* and everything is out */
+	bool cut;  /* the program has not come to its end */
 	int status;
 	int code; /* why, when not by itself; 0 */
 	char *why;
@@ -42,6 +54,12 @@ on_written(void *arg, int stream, size_t n)
 {
 	struct console *con = arg;
 
+	if (stream == STREAM_OUT) {
+		size_t ours = n < con->ours ? n : con->ours;
+		con->ours -= ours;
+		n -= ours;
+		con->theirs -= n;
+	}
 	remote_consumed(con->remote, stream, n);
 	check_done(con);
 }
@@ -74,12 +92,44 @@ on_output(void *arg, int stream, const uint8_t *p, size_t n)
 
 	if (n == 0 || con->over)
 		return;
-	if (stream == STREAM_OUT)
+	if (stream == STREAM_OUT) {
 		con->last_byte = (char)p[n - 1];
+		con->theirs += n;
+		screen_feed(&con->screen, p, n);
+	}
 	if (stream == STREAM_OUT || stream == STREAM_ERR)
 		outlet_write(con->outlets[stream], p, n);
 	else
 		remote_consumed(con->remote, stream, n);
+}
+
+/* To our own screen, after everything that the program has written. */
+static bool
+draw(void *arg, const void *p, size_t n)
+{
+	struct console *con = arg;
+
+	if (con->theirs > 0)
+		return false;
+	con->ours += n;
+	outlet_write(con->outlets[STREAM_OUT], p, n);
+	return true;
+}
+
+/* CR LF: the terminal may be raw. */
+static void
+tell(void *arg, const char *text)
+{
+	struct console *con = arg;
+	struct buf line;
+
+	console_clear(con);
+	buf_init(&line, 16384);
+	buf_append_str(&line, console_mid_line(con) ? "\r\nhawser: " : "hawser: ");
+	display_append(&line, text, strlen(text));
+	buf_append_str(&line, isatty(STDERR_FILENO) ? "\r\n" : "\n");
+	fwrite(buf_data(&line), 1, line.len, stderr);
+	buf_fini(&line);
 }
 
 /* --- input ----------------------------------------------------------------------------------- */
@@ -104,9 +154,21 @@ on_input_end(void *arg)
 		remote_end_input(con->remote);
 }
 
+/* A bell for the first one that was too many; the rest is on the screen. */
+static void
+on_held(void *arg, size_t kept, size_t dropped)
+{
+	struct console *con = arg;
+
+	if (dropped > 0)
+		draw(con, "\a", 1);
+	outage_keys(con->outage, kept, dropped);
+}
+
 static const struct feed_events console_feed_events = {
 	.on_action = on_action,
 	.on_end = on_input_end,
+	.on_held = on_held,
 };
 
 /* --- the remote's events --------------------------------------------------------------------- */
@@ -129,19 +191,48 @@ on_room(void *arg)
 		feed_go(con->feed);
 }
 
-/* CR LF: the terminal may be raw. */
 static void
-on_notice(void *arg, const char *text)
+on_waiting(void *arg, int code, const char *why)
 {
 	struct console *con = arg;
-	struct buf line;
 
-	buf_init(&line, 16384);
-	buf_append_str(&line, console_mid_line(con) ? "\r\nhawser: " : "hawser: ");
-	display_append(&line, text, strlen(text));
-	buf_append_str(&line, isatty(STDERR_FILENO) ? "\r\n" : "\n");
-	fwrite(buf_data(&line), 1, line.len, stderr);
-	buf_fini(&line);
+	(void)why;
+	outage_begin(con->outage, code);
+	if (con->config.terminal && con->feed != NULL)
+		feed_hold(con->feed);
+}
+
+static void
+on_repaint(void *arg)
+{
+	struct console *con = arg;
+	int cols, rows;
+
+	if (terminal_size(&cols, &rows))
+		remote_resize(con->remote, cols, rows);
+}
+
+/* A program that fills the screen shows it anew when its size changes. */
+static void
+repaint(struct console *con)
+{
+	int cols, rows;
+
+	if (!terminal_size(&cols, &rows) || rows < 2)
+		return;
+	remote_resize(con->remote, cols, rows - 1);
+	loop_timer_start(conn_loop(con->client->conn), &con->repaint, REPAINT_AFTER);
+}
+
+static void
+on_back(void *arg)
+{
+	struct console *con = arg;
+
+	if (outage_end(con->outage))
+		repaint(con);
+	if (con->feed != NULL && !con->over)
+		feed_release(con->feed);
 }
 
 static void
@@ -151,8 +242,10 @@ on_exit_of_remote(void *arg, const struct remote_exit *e)
 
 	if (con->over)
 		return;
+	outage_stop(con->outage);
 	con->over = true;
 	con->status = e->status;
+	con->cut = !e->exited;
 	con->code = e->code;
 	con->why = e->code != 0 ? strdup(e->message) : NULL;
 	check_done(con);
@@ -162,11 +255,57 @@ static const struct remote_events console_remote_events = {
 	.on_started = on_started,
 	.on_output = on_output,
 	.on_room = on_room,
-	.on_notice = on_notice,
+	.on_notice = tell,
 	.on_exit = on_exit_of_remote,
+	.on_waiting = on_waiting,
+	.on_back = on_back,
 };
 
 /* --- life ------------------------------------------------------------------------------------ */
+
+static bool
+has_screen(const struct console_config *config)
+{
+	const char *term = getenv("TERM");
+
+	return config->terminal && isatty(STDOUT_FILENO) && term != NULL &&
+		strcmp(term, "dumb") != 0;
+}
+
+static int
+make_outage(struct console *con, struct hw_err *err)
+{
+	struct outage_config config = {
+		.loop = conn_loop(con->client->conn),
+		.style = con->config.quiet ? OUTAGE_SILENT : OUTAGE_LINES,
+		.node = con->config.node,
+		.escape = con->config.escape,
+		.screen = &con->screen,
+		.say = tell,
+		.draw = draw,
+		.arg = con,
+	};
+
+	if (has_screen(&con->config))
+		config.style = OUTAGE_SCREEN;
+	return outage_new(&con->outage, &config, err);
+}
+
+static int
+open_input(struct console *con, struct hw_err *err)
+{
+	int r;
+
+	if (con->config.no_input) {
+		remote_end_input(con->remote);
+		return 0;
+	}
+	r = feed_new(&con->feed, conn_loop(con->client->conn), STDIN_FILENO, con->remote,
+		con->config.escape, &console_feed_events, con, err);
+	if (r == 0 && con->config.terminal && remote_is_waiting(con->remote))
+		feed_hold(con->feed);
+	return r;
+}
 
 static int
 open_outlets(struct console *con, struct loop *l, struct hw_err *err)
@@ -192,19 +331,15 @@ console_new(struct console **ret, const struct console_config *config, struct hw
 	con->config = *config;
 	con->client = c;
 	con->last_byte = '\n';
+	con->repaint = (struct loop_timer){.fn = on_repaint, .arg = con};
 	*ret = con;
 	if ((r = open_outlets(con, conn_loop(c->conn), err)) < 0 ||
+		(r = make_outage(con, err)) < 0 ||
 		(r = remote_start(&con->remote, c->conn, config->request, c->arena,
 			 &console_remote_events, con, err)) < 0)
 		goto fail;
-	if (con->over)
+	if (con->over || (r = open_input(con, err)) == 0)
 		return 0;
-	if (config->no_input)
-		remote_end_input(con->remote);
-	else if ((r = feed_new(&con->feed, conn_loop(c->conn), STDIN_FILENO, con->remote,
-			  config->escape, &console_feed_events, con, err)) < 0)
-		goto fail;
-	return 0;
 fail:
 	client_hint_call(c, r);
 	*ret = NULL;
@@ -218,11 +353,27 @@ console_free(struct console *con)
 	if (con == NULL)
 		return;
 	feed_free(con->feed);
+	loop_timer_stop(conn_loop(con->client->conn), &con->repaint);
 	remote_free(con->remote);
+	outage_free(con->outage);
 	for (size_t i = 0; i < STREAMS; i++)
 		outlet_free(con->outlets[i]);
 	free(con->why);
 	free(con);
+}
+
+/* What the program would have put back itself, had it come to its end. */
+static void
+restore_modes(struct console *con)
+{
+	struct buf out;
+
+	if (!has_screen(&con->config))
+		return;
+	buf_init(&out, 4096);
+	screen_restore(&con->screen, &out);
+	draw(con, buf_data(&out), out.len);
+	buf_fini(&out);
 }
 
 int
@@ -231,6 +382,8 @@ console_run(struct console *con)
 	conn_wait(con->client->conn, &con->done, -1);
 	feed_free(con->feed);
 	con->feed = NULL;
+	if (con->cut)
+		restore_modes(con);
 	return con->status;
 }
 
@@ -247,10 +400,20 @@ console_report(const struct console *con)
 void
 console_stop(struct console *con, int status)
 {
-	if (!con->over)
+	console_clear(con);
+	if (!con->over) {
 		con->status = status;
+		con->cut = true;
+	}
 	con->over = con->done = true;
 	conn_wake(con->client->conn);
+}
+
+void
+console_clear(struct console *con)
+{
+	if (con->outage != NULL)
+		outage_hide(con->outage);
 }
 
 struct remote *

@@ -16,6 +16,10 @@ struct console_config {
 	const struct remote_request *request;
 	int escape;    /* ESCAPE_OFF for none */
 	bool no_input; /* stdin is not read; the program reads its end at once */
+	bool terminal; /* stdin is one, raw: what is typed while a link is lost is kept */
+	bool quiet; /* no lines about links that are lost; on a screen they are shown all the same
+		     */
+	const char *node; /* as people call it */
 	/* It runs; nothing was shown yet. */
 	void (*on_started)(void *arg, const char *session_id);
 	void (*on_action)(void *arg, enum escape_action action); /* with escapes only */
@@ -36,6 +40,9 @@ void console_report(const struct console *con);
 /* Ends it with this status, at once: what is not written yet is lost. */
 void console_stop(struct console *con, int status);
 struct remote *console_remote(const struct console *con);
+
+/* Takes what we show of a lost link off the screen, before something else is written. */
+void console_clear(struct console *con);
 
 /* Whether what was shown last leaves the cursor in the middle of a line. */
 bool console_mid_line(const struct console *con);

@@ -11,6 +11,7 @@ struct dialer {
 	struct ws_dial *dial; /* under way */
 	struct relay_url url;
 	struct conn *conn;
+	bool dialled; /* before */
 };
 
 static struct link *
@@ -79,6 +80,11 @@ dialer_dial(void *arg, struct conn *c, struct hw_err *err)
 {
 	struct dialer *d = arg;
 
+	/* It may have been renewed since, by us or by another hawser. Without a new one the old one
+	 * may still do. */
+	if (d->dialled)
+		ws_client_reload(d->ws, NULL);
+	d->dialled = true;
 	d->conn = c;
 	return ws_dial(&d->dial, d->ws, d->url.host, d->url.port, &dial_events, d, err);
 }

@@ -16,6 +16,10 @@ struct feed {
 	struct buf typed; /* read, not yet sent */
 	int fd;
 	bool ended, told;
+	bool held;
+	size_t room; /* while it is held: bytes that may still be kept */
+	size_t kept, dropped;
+	struct buf more; /* what was read while it is held */
 	const struct feed_events *events;
 	void *arg;
 	uint8_t chunk[FEED_CHUNK];
@@ -31,18 +35,50 @@ feed_flush(struct feed *f)
 	return f->typed.len == 0 && remote_room(f->remote) > 0;
 }
 
+/* Of a character of UTF-8 only the first byte counts. */
+static size_t
+keys_of(const struct buf *b)
+{
+	const uint8_t *p = buf_data(b);
+	size_t n = 0;
+
+	for (size_t i = 0; i < b->len; i++)
+		n += (p[i] & 0xc0) != 0x80;
+	return n;
+}
+
+static void
+keep_or_drop(struct feed *f)
+{
+	if (f->more.len > f->room)
+		f->room = 0;
+	if (f->more.len <= f->room) {
+		f->room -= f->more.len;
+		f->kept += keys_of(&f->more);
+		buf_append(&f->typed, buf_data(&f->more), f->more.len);
+	} else {
+		f->dropped += keys_of(&f->more);
+	}
+	f->events->on_held(f->arg, f->kept, f->dropped);
+}
+
 static void
 feed_take(struct feed *f, const uint8_t *p, size_t n)
 {
+	struct buf *to = f->held ? &f->more : &f->typed;
+
 	while (n > 0) {
 		size_t used;
-		enum escape_action action = escape_feed(&f->escape, &f->typed, p, n, &used);
+		enum escape_action action = escape_feed(&f->escape, to, p, n, &used);
 
 		p += used;
 		n -= used;
 		if (action != ESCAPE_NONE)
 			f->events->on_action(f->arg, action);
 	}
+	if (f->more.len > 0)
+		keep_or_drop(f);
+	buf_reset(&f->more);
 }
 
 static void
@@ -53,7 +89,11 @@ on_readable(void *arg, int what)
 	ssize_t n;
 
 	(void)what;
-	if (room == 0 || f->typed.len > 0) {
+	if (f->held)
+		room = FEED_HELD_MAX;
+	else if (f->typed.len > 0)
+		room = 0;
+	if (room == 0) {
 		loop_fd_want(f->watch, 0);
 		return;
 	}
@@ -70,9 +110,9 @@ on_readable(void *arg, int what)
 void
 feed_go(struct feed *f)
 {
-	bool room = feed_flush(f);
+	bool room = feed_flush(f) || f->held;
 
-	if (f->ended && f->typed.len == 0) {
+	if (f->ended && (f->typed.len == 0 || f->held)) {
 		loop_fd_want(f->watch, 0);
 		if (!f->told) {
 			f->told = true;
@@ -81,6 +121,25 @@ feed_go(struct feed *f)
 		return;
 	}
 	loop_fd_want(f->watch, room && !f->ended ? LOOP_READ : 0);
+}
+
+void
+feed_hold(struct feed *f)
+{
+	if (f->held)
+		return;
+	f->held = true;
+	f->room = FEED_HELD_MAX;
+	f->kept = f->dropped = 0;
+	f->escape.line_start = true; /* who is told that ~. ends it presses just that */
+	feed_go(f);
+}
+
+void
+feed_release(struct feed *f)
+{
+	f->held = false;
+	feed_go(f);
 }
 
 int
@@ -99,6 +158,7 @@ feed_new(struct feed **ret, struct loop *l, int fd, struct remote *remote, int e
 	f->arg = arg;
 	escape_init(&f->escape, escape);
 	buf_init(&f->typed, 2 * FEED_CHUNK);
+	buf_init(&f->more, 2 * FEED_HELD_MAX);
 	feed_go(f);
 	*ret = f;
 	return 0;
@@ -111,5 +171,6 @@ feed_free(struct feed *f)
 		return;
 	loop_fd_free(f->watch);
 	buf_fini(&f->typed);
+	buf_fini(&f->more);
 	free(f);
 }

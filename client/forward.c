@@ -1,429 +1,29 @@
 #include "client/forward.h"
 
-#include <sys/queue.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "client/conn.h"
-#include "client/socks.h"
+#include "client/forward_private.h"
+#include "client/listener.h"
+#include "proto/base/descriptors.h"
 #include "proto/base/file.h"
-#include "proto/base/loop.h"
+#include "proto/base/id.h"
 #include "proto/schema/schema.h"
 #include "proto/wire/channel.h"
-#include "proto/wire/tube.h"
 
-#define WINDOW	      (1024 * 1024)
-#define BACKLOG	      1024
 #define ACCEPTS_MAX   64		    /* in one turn */
 #define PAUSE	      (100 * USEC_PER_MSEC) /* without descriptors for more */
-#define SOCKS_WITHIN  (30 * USEC_PER_SEC)
-#define OPENS_AT_ONCE 3500 /* below what a link carries */
+#define OPENS_AT_ONCE 3500		    /* below what a link carries */
 
-/* A forward: a session with its listening end. */
-struct route {
-	struct forwarder *owner;
-	struct forward_spec spec;
-	int fd; /* listening; -1 of stdio */
-	bool made_file;
-	struct loop_fd *watch;
-	struct loop_timer again;
-	const char *session_id;
-	struct channel *ch; /* of type FORWARD */
-	bool answered, live;
-	struct hw_err refusal;
-	LIST_ENTRY(route) entry;
-};
-
-/* One connection. */
-struct flow {
-	struct route *route;
-	struct channel *ch; /* NULL before it is asked for, and once it is over */
-	struct tube *tube;  /* NULL before it is asked for by SOCKS, and once it is over */
-	uint64_t in, out;   /* of a tube that has gone */
-	char peer[HOST_SHOWN_MAX];
-
-	int fd; /* until the tube has it */
-	struct loop_fd *watch;
-	struct socks socks;
-	struct loop_timer deadline;
-	uint8_t early[512]; /* what came with the request */
-	size_t n_early;
-
-	bool over;
-	struct loop_task reap;
-	LIST_ENTRY(flow) entry;
-};
-
-struct forwarder {
-	struct conn *conn;
-	struct loop *loop;
-	const struct forwarder_events *events;
-	void *arg;
-	LIST_HEAD(, route) routes;
-	LIST_HEAD(, flow) flows;
-	struct forwarder_count count; /* of flows that are over, and how many there are */
-	struct tube_scratch scratch;
-};
-
-/* --- a flow's end ----------------------------------------------------------------------------- */
-
-static void
-release(void *arg)
-{
-	free(arg);
-}
-
-static void
-drop_tube(struct flow *w, bool reset)
-{
-	if (w->tube == NULL)
-		return;
-	w->in += tube_bytes_read(w->tube);
-	w->out += tube_bytes_written(w->tube);
-	tube_free(w->tube, reset);
-	w->tube = NULL;
-}
-
-static void
-drop_local(struct flow *w, bool reset)
-{
-	const struct linger now = {.l_onoff = 1, .l_linger = 0};
-
-	loop_timer_stop(w->route->owner->loop, &w->deadline);
-	loop_fd_free(w->watch);
-	w->watch = NULL;
-	if (w->fd >= 0 && reset)
-		setsockopt(w->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	fd_close(w->fd);
-	w->fd = -1;
-}
-
-/* The channel is over, or was told. */
-static void
-end_flow(struct flow *w, bool reset)
-{
-	struct forwarder *f = w->route->owner;
-
-	if (w->over)
-		return;
-	w->over = true;
-	drop_tube(w, reset);
-	drop_local(w, reset);
-	f->count.open--;
-	f->count.in += w->in;
-	f->count.out += w->out;
-	LIST_REMOVE(w, entry);
-	w->reap = (struct loop_task){.fn = release, .arg = w};
-	loop_defer(f->loop, &w->reap);
-	if (w->route->spec.kind == FORWARD_STDIO && !reset)
-		f->events->on_stdio_over(f->arg);
-}
-
-static void
-fail_flow(struct flow *w, int code, const char *why)
-{
-	struct forwarder *f = w->route->owner;
-
-	if (w->over)
-		return;
-	end_flow(w, true);
-	f->events->on_failed(f->arg, &w->route->spec, w->peer, code, why);
-}
-
-/* --- the channel of a flow -------------------------------------------------------------------- */
-
-static void
-on_tube_over(void *arg, int code, int error)
-{
-	struct flow *w = arg;
-
-	if (code == 0) {
-		drop_tube(w, false);
-		if (w->ch == NULL)
-			end_flow(w, false);
-		return; /* else the node closes it, as it knows now that both sides have ended */
-	}
-	if (w->ch != NULL)
-		channel_abort(w->ch, code,
-			code == HW_ERESET ? "the connection was reset by the client's side"
-					  : "the connection failed at the client's side");
-	w->ch = NULL;
-	if (code == HW_ERESET)
-		end_flow(w, true);
-	else
-		fail_flow(w, code, code == HW_EIO ? strerror(error) : hw_code_meaning(code));
-}
-
-/* What the program behind the port is told first. */
-static void
-say_socks(struct flow *w)
-{
-	if (w->socks.n_reply > 0 &&
-		send(w->fd, w->socks.reply, w->socks.n_reply, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-		errno = 0; /* reading tells */
-	w->socks.n_reply = 0;
-}
-
-static int
-begin_tube(struct flow *w, int in, int out)
-{
-	struct forwarder *f = w->route->owner;
-	const struct tube_config config = {.loop = f->loop,
-		.scratch = &f->scratch,
-		.stream = STREAM_IN,
-		.on_over = on_tube_over,
-		.arg = w};
-
-	if (tube_new(&w->tube, w->ch, &config, NULL) < 0)
-		return HW_ENOMEM;
-	/* What came with a request of SOCKS is at most what may go ahead. */
-	if (w->n_early > 0)
-		channel_write(w->ch, STREAM_IN, w->early, w->n_early);
-	w->in += w->n_early;
-	w->fd = -1;
-	if (tube_start(w->tube, in, out, NULL) == 0)
-		return 0;
-	w->fd = in;
-	return HW_ENOMEM;
-}
-
-static void
-on_accept(void *arg, struct channel *ch, const struct msg_accept *accept)
-{
-	struct flow *w = arg;
-	int fd = w->fd;
-
-	(void)accept;
-	if (w->tube != NULL) {
-		tube_room(w->tube);
-		return;
-	}
-	if (w->route->spec.kind != FORWARD_SOCKS || fd < 0)
-		return; /* it is over already at this side */
-	socks_answer(&w->socks, SOCKS_OK);
-	say_socks(w);
-	loop_fd_free(w->watch);
-	w->watch = NULL;
-	if (begin_tube(w, fd, fd) == 0)
-		return;
-	channel_abort(ch, HW_ENOMEM, "the client is out of memory");
-	w->ch = NULL;
-	fail_flow(w, HW_ENOMEM, "out of memory");
-}
-
-static void
-on_reject(void *arg, struct channel *ch, int code, const char *message)
-{
-	struct flow *w = arg;
-	bool socks = w->route->spec.kind == FORWARD_SOCKS;
-	struct forwarder *f = w->route->owner;
-
-	(void)ch;
-	w->ch = NULL;
-	if (!socks) {
-		fail_flow(w, code, message);
-		return;
-	}
-	socks_answer(&w->socks, socks_reply_of(code));
-	say_socks(w);
-	end_flow(w, false); /* with the answer before it */
-	f->events->on_failed(f->arg, &w->route->spec, w->peer, code, message);
-}
-
-static void
-on_data(void *arg, struct channel *ch, int stream, uint64_t offset, const uint8_t *p, size_t n)
-{
-	struct flow *w = arg;
-
-	(void)ch, (void)offset;
-	if (stream == STREAM_OUT && w->tube != NULL)
-		tube_data(w->tube, p, n);
-}
-
-static void
-on_end(void *arg, struct channel *ch, int stream, uint64_t offset)
-{
-	struct flow *w = arg;
-
-	(void)ch, (void)offset;
-	if (stream == STREAM_OUT && w->tube != NULL)
-		tube_end(w->tube);
-}
-
-static void
-on_credit(void *arg, struct channel *ch, int stream, uint64_t consumed, uint64_t limit, int echo)
-{
-	struct flow *w = arg;
-
-	(void)ch, (void)consumed, (void)limit, (void)echo;
-	if (stream == STREAM_IN && w->tube != NULL)
-		tube_room(w->tube);
-}
-
-static void
-on_drained(void *arg, struct channel *ch, int stream)
-{
-	struct flow *w = arg;
-
-	(void)ch;
-	if (stream == STREAM_IN && w->tube != NULL)
-		tube_room(w->tube);
-}
-
-static void
-on_close(void *arg, struct channel *ch, int code, const struct msg_close *close)
-{
-	struct flow *w = arg;
-	bool words = close != NULL && close->message != NULL && close->message[0] != '\0';
-
-	(void)ch;
-	w->ch = NULL;
-	if (code != 0)
-		fail_flow(w, code, words ? close->message : hw_code_meaning(code));
-	else if (w->tube != NULL)
-		tube_finish(w->tube);
-	else
-		end_flow(w, false);
-}
-
-static const struct channel_events flow_channel_events = {
-	.on_accept = on_accept,
-	.on_reject = on_reject,
-	.on_data = on_data,
-	.on_end = on_end,
-	.on_credit = on_credit,
-	.on_drained = on_drained,
-	.on_close = on_close,
-};
-
-/* --- a new flow ------------------------------------------------------------------------------- */
-
-static struct flow *
-flow_new(struct route *r, int fd, const char *peer)
-{
-	struct forwarder *f = r->owner;
-	struct flow *w = calloc(1, sizeof(*w));
-
-	if (w == NULL)
-		return NULL;
-	w->route = r;
-	w->fd = fd;
-	snprintf(w->peer, sizeof(w->peer), "%s", peer);
-	LIST_INSERT_HEAD(&f->flows, w, entry);
-	f->count.open++;
-	f->count.all++;
-	return w;
-}
-
-static int
-ask(struct flow *w, const char *host, int port, struct hw_err *err)
-{
-	struct conn *c = w->route->owner->conn;
-	const struct msg_open open = {
-		.type = CHANNEL_TYPE_CONNECTION,
-		.session_id = w->route->session_id,
-		.remote_host = host,
-		.remote_port = port,
-		.window = WINDOW,
-	};
-
-	if (conn_link(c) == NULL)
-		return hw_err_set(err, HW_EUNAVAILABLE, "the link to the relay was lost");
-	return channel_open(&w->ch, conn_link(c), &open, &flow_channel_events, w, err);
-}
-
-/* Bytes go at once: nobody waits for the answer. */
-static void
-begin_plain(struct flow *w, int in, int out)
-{
-	struct hw_err err = HW_ERR_INIT;
-	int r = ask(w, NULL, 0, &err);
-
-	if (r < 0) {
-		fail_flow(w, r, hw_err_text(&err));
-		return;
-	}
-	if (begin_tube(w, in, out) == 0)
-		return;
-	channel_abort(w->ch, HW_ENOMEM, "the client is out of memory");
-	w->ch = NULL;
-	fail_flow(w, HW_ENOMEM, "out of memory");
-}
-
-/* --- SOCKS ------------------------------------------------------------------------------------ */
-
-static void
-connect_socks(struct flow *w)
-{
-	struct hw_err err = HW_ERR_INIT;
-	struct host host;
-	int r = host_parse(&host, w->socks.host, &err);
-
-	if (r == 0 && host.kind == HOST_IS_SOCKET)
-		r = hw_err_set(&err, HW_EVALIDATION, "SOCKS reaches no Unix sockets");
-	loop_timer_stop(w->route->owner->loop, &w->deadline);
-	loop_fd_want(w->watch, 0);
-	if (r == 0)
-		r = ask(w, host.text, w->socks.port, &err);
-	if (r < 0)
-		on_reject(w, NULL, r, hw_err_text(&err));
-}
-
-static void
-on_socks(void *arg, int what)
-{
-	struct flow *w = arg;
-	uint8_t bytes[sizeof(w->early)];
-
-	(void)what;
-	ssize_t n = recv(w->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n <= 0) {
-		end_flow(w, false);
-		return;
-	}
-	for (size_t at = 0; at < (size_t)n && w->socks.state < SOCKS_CONNECT;) {
-		at += socks_take(&w->socks, bytes + at, (size_t)n - at);
-		say_socks(w);
-		w->n_early = (size_t)n - at;
-		memcpy(w->early, bytes + at, w->n_early);
-	}
-	if (w->socks.state == SOCKS_CONNECT)
-		connect_socks(w);
-	else if (w->socks.state == SOCKS_REFUSED)
-		end_flow(w, false);
-}
-
-static void
-on_socks_late(void *arg)
-{
-	end_flow(arg, true);
-}
-
-static void
-begin_socks(struct flow *w)
-{
-	struct loop *loop = w->route->owner->loop;
-
-	socks_init(&w->socks);
-	w->deadline = (struct loop_timer){.fn = on_socks_late, .arg = w};
-	if (loop_fd_new(&w->watch, loop, w->fd, on_socks, w) < 0) {
-		end_flow(w, true);
-		return;
-	}
-	loop_fd_want(w->watch, LOOP_READ);
-	loop_timer_start(loop, &w->deadline, SOCKS_WITHIN);
-}
+/* Where they are interrupted again and again, which what lasted for a while was not. */
+#define RESUME_EVERY (5 * USEC_PER_SEC)
+#define STEADY	     (5 * USEC_PER_SEC)
 
 /* --- listening -------------------------------------------------------------------------------- */
 
@@ -438,13 +38,25 @@ begin(struct route *r, int fd, const struct sockaddr_storage *from)
 		host_write(peer, (const struct sockaddr *)from,
 			ntohs(((const struct sockaddr_in *)from)->sin_port));
 	}
-	struct flow *w = flow_new(r, fd, peer);
-	if (w == NULL)
-		close(fd);
-	else if (r->spec.kind == FORWARD_SOCKS)
-		begin_socks(w);
-	else
-		begin_plain(w, fd, fd);
+	flow_accept(r, fd, peer);
+}
+
+bool
+route_is_there(const struct route *r)
+{
+	return r->live && !r->parked && !r->waiting && conn_link(r->owner->conn) != NULL;
+}
+
+/* What connects while a link is lost waits in the listener's backlog. */
+static void
+watch_route(struct route *r)
+{
+	bool listens = route_is_there(r);
+
+	if (!listens)
+		loop_timer_stop(r->owner->loop, &r->again);
+	if (r->watch != NULL)
+		loop_fd_want(r->watch, listens ? LOOP_READ : 0);
 }
 
 static void
@@ -457,9 +69,7 @@ pause_route(struct route *r)
 static void
 on_again(void *arg)
 {
-	struct route *r = arg;
-
-	loop_fd_want(r->watch, LOOP_READ);
+	watch_route(arg);
 }
 
 static void
@@ -469,7 +79,7 @@ on_listener(void *arg, int what)
 	struct sockaddr_storage from;
 
 	(void)what;
-	for (int i = 0; i < ACCEPTS_MAX && r->ch != NULL; i++) {
+	for (int i = 0; i < ACCEPTS_MAX && route_is_there(r); i++) {
 		socklen_t n = sizeof(from);
 		if (r->owner->count.open >= OPENS_AT_ONCE) {
 			pause_route(r);
@@ -485,87 +95,6 @@ on_listener(void *arg, int what)
 	}
 }
 
-static int
-say_bound(struct hw_err *err, const struct forward_spec *s)
-{
-	char near[FORWARD_SHOWN_MAX];
-	int error = errno;
-
-	forward_spec_near(near, s);
-	if (error == EADDRINUSE)
-		return hw_err_set(err, HW_EEXISTS, "%s is in use: another program listens there",
-			near);
-	if (error == EACCES && !s->bind_is_path)
-		return hw_err_set(err, HW_ESYS, "%s: only root listens on ports below 1024", near);
-	errno = error;
-	return hw_err_sys(err, "cannot listen on %s", near);
-}
-
-/* A file whose listener has gone stands in nobody's way. */
-static bool
-is_stale(const struct sockaddr_un *un)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	bool stale = fd >= 0 && connect(fd, (const struct sockaddr *)un, sizeof(*un)) < 0 &&
-		errno == ECONNREFUSED;
-
-	fd_close(fd);
-	return stale;
-}
-
-static int
-bind_path(int fd, const struct forward_spec *s)
-{
-	struct sockaddr_un un = {.sun_family = AF_UNIX};
-	mode_t mask = umask(0177);
-
-	strncpy(un.sun_path, s->bind, sizeof(un.sun_path) - 1);
-	int r = bind(fd, (const struct sockaddr *)&un, sizeof(un));
-	if (r < 0 && errno == EADDRINUSE) {
-		if (is_stale(&un) && unlink(s->bind) == 0)
-			r = bind(fd, (const struct sockaddr *)&un, sizeof(un));
-		else
-			errno = EADDRINUSE;
-	}
-	umask(mask);
-	return r;
-}
-
-static int
-bind_address(int fd, struct forward_spec *s, const struct host *h)
-{
-	struct sockaddr_storage sa = h->address;
-	socklen_t n = h->address_len;
-	const int yes = 1, no = 0;
-
-	((struct sockaddr_in *)&sa)->sin_port = htons((uint16_t)s->bind_port);
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
-	if (sa.ss_family == AF_INET6)
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof(no));
-	if (bind(fd, (const struct sockaddr *)&sa, n) < 0 ||
-		getsockname(fd, (struct sockaddr *)&sa, &n) < 0)
-		return -1;
-	s->bind_port = ntohs(((struct sockaddr_in *)&sa)->sin_port);
-	return 0;
-}
-
-static int
-open_listener(struct route *r, struct hw_err *err)
-{
-	struct forward_spec *s = &r->spec;
-	struct host h = {.address.ss_family = AF_UNIX};
-
-	if (!s->bind_is_path)
-		host_parse(&h, s->bind, NULL);
-	r->fd = socket(h.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (r->fd < 0 || (s->bind_is_path ? bind_path(r->fd, s) : bind_address(r->fd, s, &h)) < 0)
-		return say_bound(err, s);
-	r->made_file = s->bind_is_path;
-	if (listen(r->fd, BACKLOG) < 0)
-		return say_bound(err, s);
-	return 0;
-}
-
 static void
 free_route(struct route *r)
 {
@@ -575,7 +104,23 @@ free_route(struct route *r)
 	fd_close(r->fd);
 	if (r->made_file)
 		unlink(r->spec.bind);
+	if (r->token != NULL)
+		explicit_bzero(r->token, strlen(r->token));
+	free(r->token);
 	free(r);
+}
+
+static int
+listen_route(struct route *r, struct hw_err *err)
+{
+	int e = listener_open(&r->fd, &r->spec, err);
+
+	if (e < 0)
+		return e;
+	r->made_file = r->spec.bind_is_path;
+	if (loop_fd_new(&r->watch, r->owner->loop, r->fd, on_listener, r) < 0)
+		return hw_err_set(err, HW_ENOMEM, "out of memory");
+	return 0;
 }
 
 int
@@ -591,9 +136,8 @@ forwarder_listen(struct forwarder *f, struct forward_spec *spec, struct hw_err *
 	r->fd = -1;
 	r->again = (struct loop_timer){.fn = on_again, .arg = r};
 	LIST_INSERT_HEAD(&f->routes, r, entry);
-	if (spec->kind != FORWARD_STDIO && (e = open_listener(r, err)) == 0 &&
-		loop_fd_new(&r->watch, f->loop, r->fd, on_listener, r) < 0)
-		e = hw_err_set(err, HW_ENOMEM, "out of memory");
+	if (spec->kind != FORWARD_STDIO)
+		e = listen_route(r, err);
 	if (e < 0)
 		free_route(r);
 	else
@@ -601,14 +145,190 @@ forwarder_listen(struct forwarder *f, struct forward_spec *spec, struct hw_err *
 	return e;
 }
 
+/* --- links that are lost -----------------------------------------------------------------------
+ */
+
+static void
+forwarder_waits(struct forwarder *f, int code, const char *why)
+{
+	struct route *r;
+
+	LIST_FOREACH(r, &f->routes, entry)
+		watch_route(r);
+	if (f->waiting == code)
+		return;
+	f->waiting = code;
+	f->events->on_waiting(f->arg, code, why);
+}
+
+static void
+check_back(struct forwarder *f)
+{
+	const struct route *r;
+
+	if (f->waiting == 0)
+		return;
+	LIST_FOREACH(r, &f->routes, entry)
+		if (r->parked || r->waiting)
+			return;
+	f->waiting = 0;
+	f->events->on_back(f->arg);
+}
+
+/* With its connections. */
+static void
+end_route(struct route *r, int code, const char *why)
+{
+	struct forwarder *f = r->owner;
+	struct channel *ch = r->ch;
+	struct flow *w, *next;
+
+	r->ch = NULL;
+	r->live = r->parked = r->waiting = false;
+	if (ch != NULL)
+		channel_abort(ch, code, why);
+	watch_route(r);
+	for (w = LIST_FIRST(&f->flows); w != NULL; w = next) {
+		next = LIST_NEXT(w, entry);
+		if (w->route == r)
+			flow_abort(w, code, why);
+	}
+	f->events->on_end(f->arg, &r->spec, code, why);
+}
+
+static int
+take_up(struct route *r, struct hw_err *err)
+{
+	struct conn *c = r->owner->conn;
+	const struct msg_resume who = {
+		.type = CHANNEL_TYPE_FORWARD, .session_id = r->session_id, .token = r->token};
+	int e;
+
+	if (!r->parked || conn_link(c) == NULL)
+		return 0;
+	if ((e = channel_resume(r->ch, conn_link(c), &who, err)) < 0)
+		return e;
+	r->parked = false;
+	r->waiting = true;
+	return 0;
+}
+
+static void
+resume_route(struct route *r)
+{
+	struct hw_err err = HW_ERR_INIT;
+	int e = take_up(r, &err);
+
+	if (e < 0 && e != HW_EUNAVAILABLE) /* that link has gone: the next one will do */
+		end_route(r, e, hw_err_text(&err));
+}
+
+static void
+flows_go_on(struct forwarder *f)
+{
+	struct flow *w, *next;
+
+	for (w = LIST_FIRST(&f->flows); w != NULL; w = next) {
+		next = LIST_NEXT(w, entry);
+		flow_go_on(w);
+	}
+}
+
+static void
+resume_all(struct forwarder *f)
+{
+	struct route *r;
+
+	LIST_FOREACH(r, &f->routes, entry)
+		resume_route(r);
+	flows_go_on(f);
+}
+
+static void
+on_resume_again(void *arg)
+{
+	struct forwarder *f = arg;
+
+	f->resumes = false;
+	resume_all(f);
+}
+
+void
+forwarder_resume_soon(struct forwarder *f)
+{
+	int64_t now = clock_mono(loop_clock(f->loop)), delay = 0;
+
+	if (f->resumes)
+		return;
+	if (now < f->steady_at)
+		delay = backoff_below(&f->backoff, RESUME_EVERY, random_u64());
+	else
+		backoff_reset(&f->backoff);
+	f->steady_at = now + STEADY;
+	f->resumes = true;
+	loop_timer_start(f->loop, &f->again, delay);
+}
+
+static void
+on_lost(void *arg, const char *why)
+{
+	struct forwarder *f = arg;
+
+	loop_timer_stop(f->loop, &f->again);
+	f->resumes = false;
+	forwarder_waits(f, HW_EUNAVAILABLE, why);
+}
+
+/* From now on it is the relay that waits, for the node. */
+static void
+on_back(void *arg)
+{
+	struct forwarder *f = arg;
+
+	resume_all(f);
+	forwarder_waits(f, HW_EINTERRUPTED, "the node has not taken the forward up yet");
+	check_back(f);
+}
+
+static void
+on_gone(void *arg, int code, const char *why)
+{
+	struct forwarder *f = arg;
+	struct route *r;
+
+	LIST_FOREACH(r, &f->routes, entry)
+		if (r->live)
+			end_route(r, code, why);
+}
+
+static const struct conn_watch_events watch_events = {
+	.on_lost = on_lost,
+	.on_back = on_back,
+	.on_gone = on_gone,
+};
+
 /* --- sessions --------------------------------------------------------------------------------- */
+
+static void
+keep(struct route *r, const struct msg_accept *accept)
+{
+	struct forwarder *f = r->owner;
+	int64_t within = accept->resume_seconds * USEC_PER_SEC;
+
+	if (within == 0 || accept->token == NULL || (r->token = strdup(accept->token)) == NULL)
+		return;
+	if (within > f->watch.within)
+		f->watch.within = within;
+	conn_keep(f->conn, &f->watch);
+}
 
 static void
 on_route_accept(void *arg, struct channel *ch, const struct msg_accept *accept)
 {
 	struct route *r = arg;
 
-	(void)ch, (void)accept;
+	(void)ch;
+	keep(r, accept);
 	r->answered = r->live = true;
 	conn_wake(r->owner->conn);
 }
@@ -617,12 +337,16 @@ static void
 on_route_reject(void *arg, struct channel *ch, int code, const char *message)
 {
 	struct route *r = arg;
+	const char *why = message != NULL && message[0] != '\0' ? message : hw_code_meaning(code);
 
 	(void)ch;
 	r->ch = NULL;
+	if (r->live) { /* RESUME was refused */
+		end_route(r, code, why);
+		return;
+	}
 	r->answered = true;
-	hw_err_set(&r->refusal, code, "%s",
-		message != NULL && message[0] != '\0' ? message : hw_code_meaning(code));
+	hw_err_set(&r->refusal, code, "%s", why);
 	conn_wake(r->owner->conn);
 }
 
@@ -635,21 +359,51 @@ on_route_close(void *arg, struct channel *ch, int code, const struct msg_close *
 		: hw_code_meaning(code != 0 ? code : HW_ECLOSED);
 
 	(void)ch;
-	if (!r->live) {
-		on_route_reject(r, NULL, code != 0 ? code : HW_EUNAVAILABLE, why);
-		return;
-	}
 	r->ch = NULL;
-	r->live = false;
-	if (r->watch != NULL)
-		loop_fd_want(r->watch, 0);
-	r->owner->events->on_end(r->owner->arg, &r->spec, code != 0 ? code : HW_ECLOSED, why);
+	if (r->live)
+		end_route(r, code != 0 ? code : HW_ECLOSED, why);
+	else
+		on_route_reject(r, NULL, code != 0 ? code : HW_EUNAVAILABLE, why);
+}
+
+static void
+on_route_park(void *arg, struct channel *ch, int code, const char *why)
+{
+	struct route *r = arg;
+
+	(void)ch;
+	r->parked = true;
+	r->waiting = false;
+	if (r->token == NULL) {
+		end_route(r, code, why);
+	} else if (code == HW_EINTERRUPTED) { /* else on_lost follows, or on_gone */
+		forwarder_resume_soon(r->owner);
+		forwarder_waits(r->owner, code, why);
+	}
+}
+
+static void
+on_route_resume(void *arg, struct channel *ch, const struct msg_resume *answer)
+{
+	struct route *r = arg;
+	struct forwarder *f = r->owner;
+
+	(void)ch;
+	if (answer->resume_seconds > 0)
+		f->watch.within = answer->resume_seconds * USEC_PER_SEC;
+	r->waiting = false;
+	f->steady_at = clock_mono(loop_clock(f->loop)) + STEADY;
+	watch_route(r);
+	flows_go_on(f);
+	check_back(f);
 }
 
 static const struct channel_events route_channel_events = {
 	.on_accept = on_route_accept,
 	.on_reject = on_route_reject,
 	.on_close = on_route_close,
+	.on_park = on_route_park,
+	.on_resume = on_route_resume,
 };
 
 /* The node itself is asked for as such: that is another permission. */
@@ -708,22 +462,11 @@ open_session(struct route *r, const struct msg_start_session_reply *ticket, stru
 		return hw_err_set(err, HW_EUNAVAILABLE, "the link to the relay was lost");
 	if ((e = channel_open(&r->ch, conn_link(c), &open, &route_channel_events, r, err)) < 0)
 		return e;
+	channel_keep(r->ch);
 	if (!conn_wait(c, &r->answered, conn_timeout(c)))
 		return hw_err_set(err, HW_ETIMEOUT, "the node did not answer %s in time",
 			r->session_id);
 	return r->live ? 0 : hw_err_set(err, r->refusal.code, "%s", r->refusal.text);
-}
-
-static void
-begin_stdio(struct route *r)
-{
-	struct flow *w = flow_new(r, -1, "stdio");
-
-	if (w != NULL)
-		begin_plain(w, STDIN_FILENO, STDOUT_FILENO);
-	else
-		r->owner->events->on_failed(r->owner->arg, &r->spec, "stdio", HW_ENOMEM,
-			"out of memory");
 }
 
 int
@@ -744,9 +487,9 @@ forwarder_start(struct forwarder *f, const char *node, const char *reason, struc
 		}
 	LIST_FOREACH(r, &f->routes, entry)
 		if (r->watch != NULL)
-			loop_fd_want(r->watch, LOOP_READ);
+			watch_route(r);
 		else
-			begin_stdio(r);
+			flow_stdio(r);
 	return 0;
 }
 
@@ -757,8 +500,8 @@ forwarder_count(const struct forwarder *f)
 	const struct flow *w;
 
 	LIST_FOREACH(w, &f->flows, entry) {
-		n.in += w->in + (w->tube != NULL ? tube_bytes_read(w->tube) : 0);
-		n.out += w->out + (w->tube != NULL ? tube_bytes_written(w->tube) : 0);
+		n.in += flow_in(w);
+		n.out += flow_out(w);
 	}
 	return n;
 }
@@ -773,10 +516,13 @@ forwarder_new(struct forwarder **ret, struct conn *c, const struct forwarder_eve
 
 	if (f == NULL)
 		return hw_err_set(err, HW_ENOMEM, "out of memory");
+	descriptors_raise();
 	f->conn = c;
 	f->loop = conn_loop(c);
 	f->events = events;
 	f->arg = arg;
+	f->watch = (struct conn_watch){.events = &watch_events, .arg = f};
+	f->again = (struct loop_timer){.fn = on_resume_again, .arg = f};
 	LIST_INIT(&f->routes);
 	LIST_INIT(&f->flows);
 	*ret = f;
@@ -794,13 +540,12 @@ forwarder_free(struct forwarder *f)
 
 	if (f == NULL)
 		return;
-	while ((w = LIST_FIRST(&f->flows)) != NULL) {
-		if (w->ch != NULL)
-			channel_abort(w->ch, HW_ECLOSED, "its user ended the forward");
-		w->ch = NULL;
-		end_flow(w, true);
-	}
+	conn_release(f->conn, &f->watch);
+	loop_timer_stop(f->loop, &f->again);
+	while ((w = LIST_FIRST(&f->flows)) != NULL)
+		flow_abort(w, HW_ECLOSED, "its user ended the forward");
 	while ((r = LIST_FIRST(&f->routes)) != NULL) {
+		take_up(r, NULL); /* or a relay that is there would wait for us */
 		if (r->ch != NULL)
 			channel_close(r->ch, &quit);
 		told = told || r->ch != NULL;

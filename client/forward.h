@@ -1,6 +1,8 @@
 /*
  * Forwards of one command: a local end that listens, the session that stands for it on the relay,
- * and the connections on both. No words to a person here: those are its owner's.
+ * and the connections on both. They outlive a link that is lost, for as long as the relay waits:
+ * connections stay open and stand still, new ones wait to be accepted. No words to a person here:
+ * those are its owner's.
  */
 #ifndef HAWSER_CLIENT_FORWARD_H
 #define HAWSER_CLIENT_FORWARD_H
@@ -19,6 +21,10 @@ struct forwarder_events {
 	void (*on_end)(void *arg, const struct forward_spec *spec, int code, const char *why);
 	/* The one connection of stdio has ended in order. */
 	void (*on_stdio_over)(void *arg);
+	/* A link is lost, and waited for: the relay's (HW_EUNAVAILABLE), or the node's
+	 * (HW_EINTERRUPTED). Again when that changes. Then on_back, or on_end. */
+	void (*on_waiting)(void *arg, int code, const char *why);
+	void (*on_back)(void *arg);
 };
 
 struct forwarder_count {

@@ -73,6 +73,15 @@ set_bind(struct forward_spec *s, const char *text, const char *bind, struct hw_e
 	return 0;
 }
 
+/* unix:5432 is a port of a host that is called so. */
+static bool
+is_socket(const char *far)
+{
+	size_t n = strlen(HOST_SOCKET);
+
+	return far[0] == '/' || (strncmp(far, HOST_SOCKET, n) == 0 && !is_number(far + n));
+}
+
 static int
 set_far(struct forward_spec *s, const char *text, const char *far, struct hw_err *err)
 {
@@ -80,7 +89,7 @@ set_far(struct forward_spec *s, const char *text, const char *far, struct hw_err
 	const char *p = far;
 	struct hw_err why = HW_ERR_INIT;
 
-	if (far[0] == '/' || strncmp(far, HOST_SOCKET, strlen(HOST_SOCKET)) == 0) {
+	if (is_socket(far)) {
 		if (strlen(far) > HOST_MAX - strlen(HOST_SOCKET))
 			return wrong(err, text, "the path is too long");
 		snprintf(socket, sizeof(socket), "%s%.240s", far[0] == '/' ? HOST_SOCKET : "", far);

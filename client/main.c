@@ -7,13 +7,18 @@
  *
  *   client.c              one run: home, loop, connection, each made when first asked for
  *   home.c                the directory with config, certificates and key
- *   conn.c dial.c         the link to the relay, and calls on it; the way there
+ *   conn.c dial.c         the link to the relay, and calls on it; the way there, again and again
  *   renew.c               a new certificate in good time
  *
  *   console.c             a remote program joined with our stdin, stdout and stderr
  *   remote.c              the session behind it: ticket, channel, streams; no terminal
  *   feed.c outlet.c       stdin, stdout and stderr without ever waiting for them
  *   terminal.c escape.c   raw mode and back; ~. and the others
+ *   outage.c screen.c     what is said while a link is lost; what may be written on a screen
+ *   forward.c flow.c      forwards and their connections
+ *   listener.c socks.c    the local ends of both
+ *   background.c          forwards that run on without us
+ *
  *   player.c tape.c       replay: when what is shown; the recording, page by page
  *
  *   selector.c fleet.c    which nodes are meant; asking the relay for them

@@ -1,8 +1,11 @@
 #include "client/remote.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "client/conn.h"
+#include "proto/base/id.h"
+#include "proto/wire/backoff.h"
 #include "proto/wire/channel.h"
 
 /* Of each stream that we receive. A terminal's is small: what is on its way is what Ctrl-C waits
@@ -12,6 +15,10 @@
 
 #define EXIT_OURS 255
 
+/* Where it is interrupted again and again, which one that lasted for a while was not. */
+#define RESUME_EVERY (5 * USEC_PER_SEC)
+#define STEADY	     (5 * USEC_PER_SEC)
+
 struct remote {
 	struct conn *conn;
 	struct channel *channel; /* NULL once it is over */
@@ -20,9 +27,221 @@ struct remote {
 	const char *session_id;
 	bool answered, accepted;
 	struct hw_err refusal;
+
+	int type, cols, rows;
+	int told_cols, told_rows;
+	struct {
+		uint64_t held; /* not consumed yet */
+		bool ended;
+	} out[STREAMS];
+	bool exited; /* the program; `exit` says how */
+	struct remote_exit exit;
+	bool closed; /* by us, in order */
+
+	char *token;		 /* for RESUME; NULL: the session ends with its link */
+	struct conn_watch watch; /* kept from ACCEPT to the end */
+	bool parked;
+	int waiting;	   /* 0, or the code of on_waiting */
+	int64_t steady_at; /* when a next interruption is a first one */
+	struct backoff backoff;
+	struct loop_timer again; /* resumes */
 };
 
+/* --- its end --------------------------------------------------------------------------------- */
+
+static void
+remote_finish(struct remote *r, const struct remote_exit *e)
+{
+	r->channel = NULL;
+	loop_timer_stop(conn_loop(r->conn), &r->again);
+	conn_release(r->conn, &r->watch);
+	conn_wake(r->conn);
+	r->events->on_exit(r->arg, e);
+}
+
+static void
+remote_fail(struct remote *r, int code, const char *why)
+{
+	const struct remote_exit e = {.status = EXIT_OURS, .code = code, .message = why};
+
+	remote_finish(r, &e);
+}
+
+/* A terminal has no second output. */
+static bool
+output_is_over(const struct remote *r)
+{
+	return r->out[STREAM_OUT].ended && r->out[STREAM_OUT].held == 0 &&
+		(r->type == CHANNEL_TYPE_PTY || r->out[STREAM_ERR].ended) &&
+		r->out[STREAM_ERR].held == 0;
+}
+
+/* The node keeps the session until it is closed; so the opener closes it, and only when nothing can
+ * be missing any more. */
+static void
+check_over(struct remote *r)
+{
+	static const struct msg_close well = {.code = NULL};
+	struct remote_exit e = r->exit;
+
+	if (r->channel == NULL || !r->exited || !output_is_over(r))
+		return;
+	r->closed = true;
+	channel_close(r->channel, &well);
+	remote_finish(r, &e);
+}
+
+/* --- a link that is lost ---------------------------------------------------------------------- */
+
+static int64_t
+remote_now(const struct remote *r)
+{
+	return clock_mono(loop_clock(conn_loop(r->conn)));
+}
+
+static void
+remote_waits(struct remote *r, int code, const char *why)
+{
+	if (r->waiting == code)
+		return;
+	r->waiting = code;
+	if (r->events->on_waiting != NULL)
+		r->events->on_waiting(r->arg, code, why);
+}
+
+static int
+take_up(struct remote *r, struct hw_err *err)
+{
+	const struct msg_resume who = {
+		.type = r->type,
+		.session_id = r->session_id,
+		.token = r->token,
+		.cols = r->cols,
+		.rows = r->rows,
+	};
+	int rc;
+
+	if (!r->parked || conn_link(r->conn) == NULL)
+		return 0;
+	if ((rc = channel_resume(r->channel, conn_link(r->conn), &who, err)) < 0)
+		return rc;
+	r->parked = false;
+	r->told_cols = r->cols;
+	r->told_rows = r->rows;
+	return 0;
+}
+
+static void
+remote_resume(struct remote *r)
+{
+	struct hw_err err = HW_ERR_INIT;
+	int rc = take_up(r, &err);
+
+	if (rc == 0 || rc == HW_EUNAVAILABLE) /* that link has gone: the next one will do */
+		return;
+	channel_abort(r->channel, rc, hw_err_text(&err));
+	remote_fail(r, rc, hw_err_text(&err));
+}
+
+static void
+on_again(void *arg)
+{
+	remote_resume(arg);
+}
+
+static void
+on_lost(void *arg, const char *why)
+{
+	struct remote *r = arg;
+
+	loop_timer_stop(conn_loop(r->conn), &r->again);
+	remote_waits(r, HW_EUNAVAILABLE, why);
+}
+
+/* From now on it is the relay that waits, for the node. */
+static void
+on_back(void *arg)
+{
+	struct remote *r = arg;
+
+	remote_resume(r);
+	if (r->channel != NULL && !r->parked)
+		remote_waits(r, HW_EINTERRUPTED, "the node has not taken the session up yet");
+}
+
+static void
+on_gone(void *arg, int code, const char *why)
+{
+	struct remote *r = arg;
+
+	if (r->channel == NULL)
+		return;
+	channel_abort(r->channel, code, why);
+	remote_fail(r, code, why);
+}
+
+static const struct conn_watch_events remote_watch_events = {
+	.on_lost = on_lost,
+	.on_back = on_back,
+	.on_gone = on_gone,
+};
+
+static void
+on_park(void *arg, struct channel *ch, int code, const char *why)
+{
+	struct remote *r = arg;
+	int64_t delay = 0;
+
+	r->parked = true;
+	if (r->token == NULL) {
+		struct hw_err err = HW_ERR_INIT;
+		hw_err_set(&err, HW_EUNAVAILABLE, "the link was lost: %s", why);
+		channel_abort(ch, err.code, err.text);
+		remote_fail(r, err.code, err.text);
+		return;
+	}
+	if (code != HW_EINTERRUPTED)
+		return; /* on_lost says so, or on_gone */
+	if (remote_now(r) < r->steady_at)
+		delay = backoff_below(&r->backoff, RESUME_EVERY, random_u64());
+	else
+		backoff_reset(&r->backoff);
+	r->steady_at = remote_now(r) + STEADY;
+	loop_timer_start(conn_loop(r->conn), &r->again, delay);
+	remote_waits(r, code, why);
+}
+
+static void
+on_resume(void *arg, struct channel *ch, const struct msg_resume *answer)
+{
+	struct remote *r = arg;
+
+	(void)ch;
+	if (answer->resume_seconds > 0)
+		r->watch.within = answer->resume_seconds * USEC_PER_SEC;
+	r->steady_at = remote_now(r) + STEADY;
+	r->waiting = 0;
+	if (r->cols != r->told_cols || r->rows != r->told_rows)
+		remote_resize(r, r->cols, r->rows);
+	if (r->events->on_back != NULL)
+		r->events->on_back(r->arg);
+}
+
 /* --- the channel's events -------------------------------------------------------------------- */
+
+static void
+keep(struct remote *r, const struct msg_accept *accept)
+{
+	if (accept->resume_seconds == 0 || accept->token == NULL)
+		return;
+	r->token = strdup(accept->token);
+	if (r->token == NULL)
+		return; /* then it ends with its link */
+	r->watch = (struct conn_watch){.events = &remote_watch_events,
+		.arg = r,
+		.within = accept->resume_seconds * USEC_PER_SEC};
+	conn_keep(r->conn, &r->watch);
+}
 
 static void
 on_accept(void *arg, struct channel *ch, const struct msg_accept *accept)
@@ -30,7 +249,7 @@ on_accept(void *arg, struct channel *ch, const struct msg_accept *accept)
 	struct remote *r = arg;
 
 	(void)ch;
-	(void)accept;
+	keep(r, accept);
 	r->answered = r->accepted = true;
 	conn_wake(r->conn);
 	r->events->on_started(r->arg, r->session_id);
@@ -40,12 +259,18 @@ static void
 on_reject(void *arg, struct channel *ch, int code, const char *message)
 {
 	struct remote *r = arg;
+	const char *why = message != NULL && message[0] != '\0' ? message : hw_code_meaning(code);
 
 	(void)ch;
+	if (r->accepted) { /* RESUME was refused */
+		struct hw_err err = HW_ERR_INIT;
+		hw_err_set(&err, code, "the session could not be taken up again: %s", why);
+		remote_fail(r, code, err.text);
+		return;
+	}
 	r->channel = NULL;
 	r->answered = true;
-	hw_err_set(&r->refusal, code, "%s",
-		message != NULL && message[0] != '\0' ? message : hw_code_meaning(code));
+	hw_err_set(&r->refusal, code, "%s", why);
 	conn_wake(r->conn);
 }
 
@@ -56,16 +281,19 @@ on_data(void *arg, struct channel *ch, int stream, uint64_t offset, const uint8_
 
 	(void)ch;
 	(void)offset;
+	r->out[stream].held += n;
 	r->events->on_output(r->arg, stream, p, n);
 }
 
 static void
 on_end(void *arg, struct channel *ch, int stream, uint64_t offset)
 {
-	(void)arg;
+	struct remote *r = arg;
+
 	(void)ch;
-	(void)stream;
 	(void)offset;
+	r->out[stream].ended = true;
+	check_over(r);
 }
 
 static void
@@ -97,12 +325,17 @@ on_control(void *arg, struct channel *ch, const struct msg_control *control)
 	struct remote *r = arg;
 
 	(void)ch;
-	if (control->type == CONTROL_NOTICE && control->text != NULL)
+	if (control->type == CONTROL_NOTICE && control->text != NULL) {
 		r->events->on_notice(r->arg, control->text);
+	} else if (control->type == CONTROL_EXIT) {
+		r->exit = (struct remote_exit){.status = (int)control->exit_status, .exited = true};
+		r->exited = true;
+		check_over(r);
+	}
 }
 
 static struct remote_exit
-exit_of(int code, const struct msg_close *close)
+exit_of(const struct remote *r, int code, const struct msg_close *close)
 {
 	struct remote_exit e = {.status = EXIT_OURS, .code = code};
 
@@ -114,6 +347,8 @@ exit_of(int code, const struct msg_close *close)
 	}
 	if (e.exited)
 		e.status = (int)close->exit_status;
+	else if (e.code == 0 && r->exited)
+		e = r->exit;
 	else if (e.code == 0) {
 		e.code = HW_ECLOSED;
 		e.message = "the session ended, and its exit status is not known";
@@ -127,16 +362,13 @@ static void
 on_close(void *arg, struct channel *ch, int code, const struct msg_close *close)
 {
 	struct remote *r = arg;
-	struct remote_exit e = exit_of(code, close);
+	struct remote_exit e = exit_of(r, code, close);
 
 	(void)ch;
-	r->channel = NULL;
-	if (!r->accepted) { /* the link went before it was answered */
+	if (!r->accepted) /* the link went before it was answered */
 		on_reject(r, NULL, e.code != 0 ? e.code : HW_EUNAVAILABLE, e.message);
-		return;
-	}
-	conn_wake(r->conn);
-	r->events->on_exit(r->arg, &e);
+	else
+		remote_finish(r, &e);
 }
 
 static const struct channel_events remote_channel_events = {
@@ -148,6 +380,8 @@ static const struct channel_events remote_channel_events = {
 	.on_drained = on_drained,
 	.on_control = on_control,
 	.on_close = on_close,
+	.on_park = on_park,
+	.on_resume = on_resume,
 };
 
 /* --- starting -------------------------------------------------------------------------------- */
@@ -196,6 +430,7 @@ open_channel(struct remote *r, const struct remote_request *want,
 	if ((rc = channel_open(&r->channel, conn_link(r->conn), &open, &remote_channel_events, r,
 		     err)) < 0)
 		return rc;
+	channel_keep(r->channel);
 	if (!conn_wait(r->conn, &r->answered, conn_timeout(r->conn)))
 		return hw_err_set(err, HW_ETIMEOUT, "the node did not start %s in time",
 			r->session_id);
@@ -216,7 +451,15 @@ remote_start(struct remote **ret, struct conn *c, const struct remote_request *r
 		return rc;
 	if ((r = calloc(1, sizeof(*r))) == NULL)
 		return hw_err_set(err, HW_ENOMEM, "out of memory");
-	*r = (struct remote){.conn = c, .events = events, .arg = arg};
+	*r = (struct remote){
+		.conn = c,
+		.events = events,
+		.arg = arg,
+		.type = req->type,
+		.cols = req->cols,
+		.rows = req->rows,
+		.again = {.fn = on_again, .arg = r},
+	};
 	*ret = r; /* events may come before we return, and need it */
 	if ((rc = open_channel(r, req, ticket, err)) < 0) {
 		*ret = NULL;
@@ -234,13 +477,27 @@ remote_free(struct remote *r)
 	if (r == NULL)
 		return;
 	if (r->channel != NULL) {
+		take_up(r, NULL); /* or a relay that is there would wait for us */
 		channel_close(r->channel, &quit);
-		conn_flush(r->conn); /* or the relay would see but a lost link */
+		r->closed = true;
 	}
+	loop_timer_stop(conn_loop(r->conn), &r->again);
+	conn_release(r->conn, &r->watch);
+	if (r->closed)
+		conn_flush(r->conn); /* or the relay would see but a lost link */
+	if (r->token != NULL)
+		explicit_bzero(r->token, strlen(r->token));
+	free(r->token);
 	free(r);
 }
 
 /* --- while it runs --------------------------------------------------------------------------- */
+
+bool
+remote_is_waiting(const struct remote *r)
+{
+	return r->waiting != 0;
+}
 
 size_t
 remote_room(const struct remote *r)
@@ -264,8 +521,11 @@ remote_end_input(struct remote *r)
 void
 remote_consumed(struct remote *r, int stream, size_t n)
 {
-	if (r->channel != NULL)
-		channel_consume(r->channel, stream, n, ECHO_UNKNOWN);
+	if (r->channel == NULL)
+		return;
+	r->out[stream].held -= n;
+	channel_consume(r->channel, stream, n, ECHO_UNKNOWN);
+	check_over(r);
 }
 
 void
@@ -273,8 +533,13 @@ remote_resize(struct remote *r, int cols, int rows)
 {
 	struct msg_control control = {.type = CONTROL_RESIZE, .cols = cols, .rows = rows};
 
-	if (r->channel != NULL && r->accepted)
-		channel_control(r->channel, &control);
+	r->cols = cols;
+	r->rows = rows;
+	if (r->channel == NULL || !r->accepted || r->waiting != 0)
+		return; /* RESUME has it */
+	r->told_cols = cols;
+	r->told_rows = rows;
+	channel_control(r->channel, &control);
 }
 
 void

@@ -1,7 +1,7 @@
 /*
  * A program on a node, at the end of a session's channel: StartSession, the channel with its
- * ticket, and the streams. No terminal and no descriptor here; the shell, exec and tests stand on
- * it.
+ * ticket, and the streams. It outlives the links that it goes over, for as long as the relay waits.
+ * No terminal and no descriptor here; the shell, exec and tests stand on it.
  */
 #ifndef HAWSER_CLIENT_REMOTE_H
 #define HAWSER_CLIENT_REMOTE_H
@@ -42,6 +42,12 @@ struct remote_events {
 	void (*on_notice)(void *arg, const char *text);
 	/* Last call. `message` is good during it. */
 	void (*on_exit)(void *arg, const struct remote_exit *e);
+	/* A link is lost, and waited for: the relay's (HW_EUNAVAILABLE), or the node's
+	 * (HW_EINTERRUPTED). Again when that changes. There is no room meanwhile; signals are lost.
+	 * May be NULL, as on_back. */
+	void (*on_waiting)(void *arg, int code, const char *why);
+	/* It goes on where it stood. */
+	void (*on_back)(void *arg);
 };
 
 /* Starts it and waits until it runs. */
@@ -50,11 +56,14 @@ int remote_start(struct remote **ret, struct conn *c, const struct remote_reques
 /* Ends it, if it still runs: its terminal or pipes are hung up. No event follows. NULL is fine. */
 void remote_free(struct remote *r);
 
+bool remote_is_waiting(const struct remote *r);
+
 /* Each does nothing once it has ended. */
 size_t remote_room(const struct remote *r);
 size_t remote_send(struct remote *r, const void *p, size_t n); /* how many it took */
 void remote_end_input(struct remote *r);
 void remote_consumed(struct remote *r, int stream, size_t n);
+/* Also while a link is waited for. */
 void remote_resize(struct remote *r, int cols, int rows);
 void remote_signal(struct remote *r, const char *name); /* without SIG */
 

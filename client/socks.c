@@ -37,10 +37,11 @@ answer(struct socks *s, enum socks_reply reply)
 }
 
 static void
-refuse(struct socks *s, enum socks_reply reply)
+refuse(struct socks *s, enum socks_reply reply, const char *why)
 {
 	answer(s, reply);
 	s->state = SOCKS_REFUSED;
+	s->why = why;
 }
 
 /* --- greeting --------------------------------------------------------------------------------- */
@@ -51,6 +52,7 @@ want_greeting(struct socks *s)
 {
 	if (s->n_got >= 1 && s->got[0] != VERSION) {
 		s->state = SOCKS_REFUSED;
+		s->why = "a program connected that does not speak SOCKS5";
 		return 0;
 	}
 	return s->n_got < 2 ? 2 : 2 + (size_t)s->got[1];
@@ -64,6 +66,8 @@ take_greeting(struct socks *s)
 
 	say(s, chosen, sizeof(chosen));
 	s->state = none ? SOCKS_REQUEST : SOCKS_REFUSED;
+	if (!none)
+		s->why = "a program wants to authenticate itself, which is not served here";
 }
 
 /* --- request ---------------------------------------------------------------------------------- */
@@ -78,17 +82,19 @@ static size_t
 want_request(struct socks *s)
 {
 	if (s->n_got >= 1 && s->got[0] != VERSION) {
-		refuse(s, SOCKS_FAILURE);
+		refuse(s, SOCKS_FAILURE, "what a program asked for is no request of SOCKS5");
 		return 0;
 	}
 	if (s->n_got < REQUEST_HEAD)
 		return REQUEST_HEAD;
 	if (s->got[1] != CMD_CONNECT) {
-		refuse(s, SOCKS_NO_SUCH_COMMAND);
+		refuse(s, SOCKS_NO_SUCH_COMMAND,
+			"a program asked for BIND or UDP, and only CONNECT is served");
 		return 0;
 	}
 	if (s->got[3] != ATYP_V4 && s->got[3] != ATYP_V6 && s->got[3] != ATYP_NAME) {
-		refuse(s, SOCKS_NO_SUCH_ADDRESS);
+		refuse(s, SOCKS_NO_SUCH_ADDRESS,
+			"what a program asked for is of no kind of address that there is");
 		return 0;
 	}
 	return 4 + address_len(s) + 2;
@@ -108,9 +114,9 @@ take_request(struct socks *s)
 	}
 	s->port = port[0] << 8 | port[1];
 	if (s->got[3] == ATYP_NAME && (address[0] == 0 || strlen(s->host) != address[0]))
-		refuse(s, SOCKS_HOST_UNREACHABLE);
+		refuse(s, SOCKS_HOST_UNREACHABLE, "a program asked for a name that is none");
 	else if (s->port == 0)
-		refuse(s, SOCKS_FAILURE);
+		refuse(s, SOCKS_FAILURE, "a program asked for port 0");
 	else
 		s->state = SOCKS_CONNECT;
 }

@@ -40,6 +40,7 @@ struct socks {
 	size_t n_reply;
 	char host[SOCKS_HOST_MAX + 1]; /* an address, or a name: whatever was sent, without NUL */
 	int port;
+	const char *why; /* it was refused, in words; NULL before */
 };
 
 void socks_init(struct socks *s);

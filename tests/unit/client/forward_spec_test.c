@@ -20,6 +20,8 @@ static const struct {
 	{"/tmp/x.sock:db:5432",	"/tmp/x.sock",     "db:5432"		},
 	{"./x.sock:unix:/run/y",	 "./x.sock",	     "unix:/run/y"	  },
 	{"/tmp/x:/run/y",		  "/tmp/x",	    "unix:/run/y"	 },
+	{"80:[unix]:8403",		   "127.0.0.1:80",	   "unix:8403"	      },
+	{"80:unix:8403",		 "127.0.0.1:80",	 "unix:8403"	    },
 	{"65535:h:65535",		  "127.0.0.1:65535", "h:65535"	      },
 };
 

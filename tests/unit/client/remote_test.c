@@ -11,7 +11,7 @@ struct seen {
 	struct rig *rig;
 	struct remote *remote;
 	struct buf out[STREAMS];
-	char words[256]; /* events, in their order */
+	char words[1024]; /* events, in their order */
 	bool over, hold;
 	struct remote_exit exit;
 	char message[128];
@@ -65,8 +65,26 @@ on_exit_event(void *arg, const struct remote_exit *e)
 	word(s, "exit");
 }
 
-static const struct remote_events events = {
-	on_started, on_output, on_room, on_notice, on_exit_event};
+static void
+on_waiting(void *arg, int code, const char *why)
+{
+	cr_assert(gt(sz, strlen(why), 0));
+	word(arg, code == HW_EINTERRUPTED ? "node?" : "relay?");
+}
+
+static void
+on_back(void *arg)
+{
+	word(arg, "back");
+}
+
+static const struct remote_events events = {.on_started = on_started,
+	.on_output = on_output,
+	.on_room = on_room,
+	.on_notice = on_notice,
+	.on_exit = on_exit_event,
+	.on_waiting = on_waiting,
+	.on_back = on_back};
 
 static int
 start(struct seen *s, struct rig *r, int type, struct hw_err *err)
@@ -287,4 +305,380 @@ Test(remote, a_document_is_named_by_the_command_or_by_the_user)
 	asks(CHANNEL_TYPE_PTY, "Team-Top", "top",
 		"StartSession {\"Target\":\"mi-1\",\"DocumentName\":\"Team-Top\","
 		"\"Parameters\":{\"command\":[\"top\"]}}\n");
+}
+
+/* --- links that are lost ---------------------------------------------------------------------- */
+
+#define GRACE 60
+
+/* Numbered lines, as much as a stream's worth of them. */
+static size_t
+fill(uint8_t *p, size_t max, uint64_t from)
+{
+	for (size_t i = 0; i < max; i++)
+		p[i] = (uint8_t)((from + i) * 31 + ((from + i) >> 8));
+	return max;
+}
+
+static bool
+is_whole(const struct buf *b, uint64_t n)
+{
+	const uint8_t *p = buf_data(b);
+
+	if (b->len != n)
+		return false;
+	for (uint64_t i = 0; i < n; i++)
+		if (p[i] != (uint8_t)(i * 31 + (i >> 8)))
+			return false;
+	return true;
+}
+
+static void
+start_kept(struct seen *s, struct rig *r, int type)
+{
+	struct hw_err err = HW_ERR_INIT;
+
+	r->resume_seconds = GRACE;
+	cr_assert(eq(int, start(s, r, type, &err), 0), "%s", err.text);
+}
+
+/* Both ways at once, a piece a turn, where there is room. */
+static void
+pump(struct seen *s, uint64_t *in, uint64_t *out, uint64_t all)
+{
+	uint8_t piece[700];
+	struct rig *r = s->rig;
+
+	fill(piece, sizeof(piece), *in);
+	*in += remote_send(s->remote, piece,
+		all - *in < sizeof(piece) ? (size_t)(all - *in) : sizeof(piece));
+	fill(piece, sizeof(piece), *out);
+	if (r->channel != NULL)
+		*out += channel_write(r->channel, STREAM_OUT, piece,
+			all - *out < sizeof(piece) ? (size_t)(all - *out) : sizeof(piece));
+	rig_run(r, 10 * USEC_PER_MSEC);
+}
+
+/* Cut after each of so many bytes, each byte comes once. */
+static void
+transfer(int type, uint64_t every)
+{
+	enum { ALL = 60000 };
+	struct rig *r = rig_new();
+	uint64_t in = 0, out = 0, next = every;
+	struct seen s;
+	int drops = 0;
+
+	start_kept(&s, r, type);
+	for (int turn = 0;
+		in < ALL || out < ALL || r->input.len < ALL || s.out[STREAM_OUT].len < ALL;
+		turn++) {
+		cr_assert(lt(int, turn, 20000), "%zu of the input and %zu of the output came",
+			r->input.len, s.out[STREAM_OUT].len);
+		pump(&s, &in, &out, ALL);
+		if (in >= next && drops < 7) {
+			pair_cut(r->pair, "the cable");
+			drops++;
+			next += every;
+		}
+	}
+	rig_run(r, USEC_PER_SEC);
+	cr_assert(gt(int, drops, 1));
+	cr_assert(is_whole(&r->input, ALL) && is_whole(&s.out[STREAM_OUT], ALL));
+	cr_assert(not(s.over));
+	end(&s);
+}
+
+Test(remote, each_byte_comes_once_however_often_the_link_is_lost)
+{
+	for (uint64_t every = 1; every < 9000; every = every * 3 + 1000) {
+		transfer(CHANNEL_TYPE_EXEC, every);
+		transfer(CHANNEL_TYPE_PTY, every);
+	}
+}
+
+Test(remote, a_lost_link_is_said_and_waited_for)
+{
+	struct rig *r = rig_new();
+	struct seen s;
+
+	start_kept(&s, r, CHANNEL_TYPE_EXEC);
+	r->refuses = HW_EUNAVAILABLE;
+	pair_drop(r->pair, "the cable");
+	rig_run(r, 10 * USEC_PER_SEC);
+	cr_assert_str_eq(s.words, "started relay?");
+	cr_assert(remote_is_waiting(s.remote));
+	cr_assert(eq(sz, remote_room(s.remote), 0));
+	cr_assert(eq(sz, remote_send(s.remote, "x", 1), 0));
+	r->refuses = 0;
+	rig_run(r, 5 * USEC_PER_SEC);
+	cr_assert_str_eq(s.words, "started relay? node? back");
+	cr_assert(not(remote_is_waiting(s.remote)));
+	cr_assert(eq(sz, remote_send(s.remote, "x", 1), 1));
+	rig_run(r, USEC_PER_SEC);
+	cr_assert(eq(sz, r->input.len, 1));
+	end(&s);
+}
+
+Test(remote, after_the_grace_it_is_over_with_the_reason)
+{
+	struct rig *r = rig_new();
+	struct seen s;
+
+	start_kept(&s, r, CHANNEL_TYPE_EXEC);
+	r->refuses = HW_EUNAVAILABLE;
+	pair_drop(r->pair, "the cable");
+	rig_run(r, (GRACE - 1) * USEC_PER_SEC);
+	cr_assert(not(s.over));
+	rig_run(r, 2 * USEC_PER_SEC);
+	cr_assert_str_eq(s.words, "started relay? exit");
+	cr_assert(eq(int, s.exit.status, 255));
+	cr_assert(eq(int, s.exit.code, HW_EUNAVAILABLE));
+	cr_assert(strstr(s.message, "the cable") != NULL, "%s", s.message);
+	cr_assert(eq(sz, remote_room(s.remote), 0));
+	end(&s);
+}
+
+Test(remote, a_relay_that_is_there_is_waited_for_without_end)
+{
+	struct rig *r = rig_new();
+	struct seen s;
+
+	start_kept(&s, r, CHANNEL_TYPE_EXEC);
+	r->mute_resume = true;
+	pair_drop(r->pair, "the cable");
+	rig_run(r, 3 * GRACE * USEC_PER_SEC);
+	cr_assert_str_eq(s.words, "started relay? node?");
+	cr_assert(eq(int, r->resumes, 1));
+	end(&s);
+}
+
+Test(remote, what_the_relay_does_not_resume_is_over)
+{
+	struct rig *r = rig_new();
+	struct seen s;
+
+	start_kept(&s, r, CHANNEL_TYPE_EXEC);
+	r->reject_resume = HW_ENOSESSION;
+	pair_drop(r->pair, "the cable");
+	rig_run(r, 5 * USEC_PER_SEC);
+	cr_assert_str_eq(s.words, "started relay? node? exit");
+	cr_assert(eq(int, s.exit.code, HW_ENOSESSION));
+	cr_assert(strstr(s.message, "its time is over") != NULL, "%s", s.message);
+	end(&s);
+}
+
+Test(remote, whom_the_relay_puts_out_hears_why_and_waits_for_nothing)
+{
+	struct rig *r = rig_new();
+	struct seen s;
+
+	start_kept(&s, r, CHANNEL_TYPE_EXEC);
+	link_close(r->relay, HW_EREVOKED, "alice was disabled");
+	r->relay = NULL;
+	rig_run(r, 5 * USEC_PER_SEC);
+	cr_assert_str_eq(s.words, "started exit");
+	cr_assert(eq(int, s.exit.code, HW_EREVOKED));
+	cr_assert(strstr(s.message, "alice was disabled") != NULL, "%s", s.message);
+	end(&s);
+}
+
+Test(remote, an_interrupted_one_is_resumed_on_the_same_link_at_once)
+{
+	struct rig *r = rig_new();
+	uint64_t in = 0, out = 0;
+	struct seen s;
+
+	start_kept(&s, r, CHANNEL_TYPE_EXEC);
+	for (int i = 0; i < 20; i++)
+		pump(&s, &in, &out, 60000);
+	rig_interrupt(r);
+	rig_run(r, USEC_PER_SEC);
+	cr_assert_str_eq(s.words, "started node? back");
+	cr_assert(eq(int, r->dials, 1));
+	cr_assert(eq(int, r->resumes, 1));
+	for (int i = 0; i < 400; i++)
+		pump(&s, &in, &out, 60000);
+	rig_run(r, USEC_PER_SEC);
+	cr_assert(is_whole(&r->input, 60000) && is_whole(&s.out[STREAM_OUT], 60000));
+	end(&s);
+}
+
+Test(remote, a_relay_that_interrupts_for_ever_is_not_asked_without_a_pause)
+{
+	struct rig *r = rig_new();
+	struct seen s;
+
+	start_kept(&s, r, CHANNEL_TYPE_EXEC);
+	r->interrupts_resume = true;
+	rig_interrupt(r);
+	rig_run(r, 20 * USEC_PER_SEC);
+	cr_assert(gt(int, r->resumes, 4), "%d", r->resumes);
+	cr_assert(lt(int, r->resumes, 50), "%d", r->resumes);
+	s.words[0] = '\0';
+	r->interrupts_resume = false;
+	rig_run(r, 6 * USEC_PER_SEC);
+	cr_assert(not(remote_is_waiting(s.remote)));
+	end(&s);
+}
+
+Test(remote, its_size_is_that_of_the_terminal_by_now)
+{
+	struct rig *r = rig_new();
+	struct seen s;
+
+	start_kept(&s, r, CHANNEL_TYPE_PTY);
+	remote_resize(s.remote, 80, 24);
+	rig_run(r, USEC_PER_SEC);
+	r->refuses = HW_EUNAVAILABLE;
+	pair_drop(r->pair, "the cable");
+	rig_run(r, USEC_PER_SEC);
+	remote_resize(s.remote, 132, 50);
+	r->refuses = 0;
+	r->controls[0] = '\0';
+	rig_run(r, 5 * USEC_PER_SEC);
+	cr_assert(eq(i64, r->cols, 132));
+	cr_assert(eq(i64, r->rows, 50));
+	cr_assert_str_eq(r->controls, "", "RESUME has said it");
+	remote_resize(s.remote, 100, 40);
+	rig_run(r, USEC_PER_SEC);
+	cr_assert_str_eq(r->controls, "Resize");
+	end(&s);
+}
+
+Test(remote, an_end_of_input_while_the_link_is_lost_is_not_forgotten)
+{
+	struct rig *r = rig_new();
+	struct seen s;
+
+	start_kept(&s, r, CHANNEL_TYPE_EXEC);
+	cr_assert(eq(sz, remote_send(s.remote, "last", 4), 4));
+	pair_cut(r->pair, "the cable");
+	remote_end_input(s.remote);
+	rig_run(r, 5 * USEC_PER_SEC);
+	cr_assert_str_eq(buf_str(&r->input), "last");
+	cr_assert(r->input_ended);
+	end(&s);
+}
+
+/* --- an orderly end --------------------------------------------------------------------------- */
+
+static void
+tell_exit(struct rig *r, int status)
+{
+	struct msg_control control = {.type = CONTROL_EXIT, .exit_status = status};
+
+	channel_control(r->channel, &control);
+}
+
+static void
+check_exit(struct seen *s, int status)
+{
+	rig_run(s->rig, USEC_PER_SEC);
+	cr_assert(s->over);
+	cr_assert(s->exit.exited);
+	cr_assert(eq(int, s->exit.status, status));
+	cr_assert(eq(int, s->exit.code, 0));
+	cr_assert(s->rig->closed, "we close it");
+	cr_assert(eq(int, s->rig->close_code, 0), "in order");
+}
+
+Test(remote, it_ends_when_it_was_told_so_and_has_all)
+{
+	struct rig *r = rig_new();
+	struct seen s;
+
+	start_kept(&s, r, CHANNEL_TYPE_EXEC);
+	s.hold = true;
+	tell_exit(r, 7); /* ahead of the data */
+	channel_write(r->channel, STREAM_OUT, "out", 3);
+	channel_end(r->channel, STREAM_OUT);
+	rig_run(r, USEC_PER_SEC);
+	cr_assert(not(s.over), "stderr has not ended");
+	channel_write(r->channel, STREAM_ERR, "err", 3);
+	channel_end(r->channel, STREAM_ERR);
+	rig_run(r, USEC_PER_SEC);
+	cr_assert(not(s.over), "nothing is written yet");
+	remote_consumed(s.remote, STREAM_OUT, 3);
+	remote_consumed(s.remote, STREAM_ERR, 2);
+	rig_run(r, USEC_PER_SEC);
+	cr_assert(not(s.over), "one byte is not");
+	remote_consumed(s.remote, STREAM_ERR, 1);
+	check_exit(&s, 7);
+	end(&s);
+}
+
+Test(remote, an_exit_after_the_last_data_ends_it_too)
+{
+	struct rig *r = rig_new();
+	struct seen s;
+
+	start_kept(&s, r, CHANNEL_TYPE_PTY);
+	channel_write(r->channel, STREAM_OUT, "bye", 3);
+	channel_end(r->channel, STREAM_OUT);
+	channel_end(r->channel, STREAM_ERR);
+	rig_run(r, USEC_PER_SEC);
+	cr_assert(not(s.over), "how it ended is not known");
+	tell_exit(r, 0);
+	check_exit(&s, 0);
+	cr_assert_str_eq(buf_str(&s.out[STREAM_OUT]), "bye");
+	end(&s);
+}
+
+Test(remote, an_exit_that_the_link_lost_is_said_again)
+{
+	struct rig *r = rig_new();
+	struct seen s;
+
+	start_kept(&s, r, CHANNEL_TYPE_EXEC);
+	channel_write(r->channel, STREAM_OUT, "bye", 3);
+	channel_end(r->channel, STREAM_OUT);
+	channel_end(r->channel, STREAM_ERR);
+	tell_exit(r, 3);
+	pair_cut(r->pair, "the cable");
+	rig_run(r, 2 * USEC_PER_SEC);
+	cr_assert(not(s.over));
+	tell_exit(r, 3);
+	check_exit(&s, 3);
+	cr_assert_str_eq(s.words, "started relay? node? back exit");
+	cr_assert_str_eq(buf_str(&s.out[STREAM_OUT]), "bye");
+	end(&s);
+}
+
+Test(remote, who_leaves_while_it_waits_does_not_hang)
+{
+	struct rig *r = rig_new();
+	struct seen s;
+	int64_t began;
+
+	start_kept(&s, r, CHANNEL_TYPE_EXEC);
+	r->refuses = HW_EUNAVAILABLE;
+	pair_drop(r->pair, "the cable");
+	rig_run(r, USEC_PER_SEC);
+	began = r->clock.now_mono;
+	remote_free(s.remote);
+	s.remote = NULL;
+	cr_assert(eq(i64, r->clock.now_mono, began));
+	r->refuses = 0;
+	rig_run(r, 5 * USEC_PER_SEC);
+	cr_assert(eq(int, r->resumes, 0), "nobody wants it any more");
+	end(&s);
+}
+
+Test(remote, who_leaves_one_that_is_interrupted_tells_the_relay)
+{
+	struct rig *r = rig_new();
+	struct seen s;
+
+	start_kept(&s, r, CHANNEL_TYPE_EXEC);
+	rig_interrupt(r);
+	r->script = NULL;
+	loop_settle(r->loop);
+	remote_free(s.remote);
+	s.remote = NULL;
+	rig_run(r, USEC_PER_SEC);
+	cr_assert(eq(int, r->resumes, 1));
+	cr_assert(r->closed);
+	cr_assert(eq(int, r->close_code, HW_ETERMINATED));
+	end(&s);
 }

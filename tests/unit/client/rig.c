@@ -58,8 +58,25 @@ on_control(void *arg, struct channel *ch, const struct msg_control *c)
 static void
 on_close(void *arg, struct channel *ch, int code, const struct msg_close *close)
 {
-	(void)ch, (void)code, (void)close;
-	((struct rig *)arg)->channel = NULL;
+	struct rig *r = arg;
+
+	(void)close;
+	if (r->channel == ch)
+		r->channel = NULL;
+	r->closed = true;
+	r->close_code = code;
+}
+
+static void
+on_park(void *arg, struct channel *ch, int code, const char *why)
+{
+	(void)arg, (void)ch, (void)code, (void)why;
+}
+
+static void
+on_resume(void *arg, struct channel *ch, const struct msg_resume *answer)
+{
+	(void)arg, (void)ch, (void)answer;
 }
 
 static const struct channel_events channel_events = {
@@ -69,6 +86,8 @@ static const struct channel_events channel_events = {
 	.on_drained = on_drained,
 	.on_control = on_control,
 	.on_close = on_close,
+	.on_park = on_park,
+	.on_resume = on_resume,
 };
 
 /* --- the relay's link ------------------------------------------------------------------------ */
@@ -147,9 +166,16 @@ static void
 on_open(void *arg, struct link *l, struct channel *ch, const struct msg_open *open)
 {
 	struct rig *r = arg;
-	struct msg_accept accept = {.window = 4096, .session_id = open->session_id};
+	struct msg_accept accept = {.window = 4096,
+		.session_id = open->session_id,
+		.token = r->resume_seconds > 0 ? "again" : NULL,
+		.resume_seconds = r->resume_seconds};
 
 	(void)l;
+	if (r->opens != NULL) {
+		r->opens(r, ch, open);
+		return;
+	}
 	cr_assert_str_eq(open->token, "t");
 	channel_attach(ch, &channel_events, r);
 	if (r->mute)
@@ -159,7 +185,42 @@ on_open(void *arg, struct link *l, struct channel *ch, const struct msg_open *op
 		return;
 	}
 	r->channel = ch;
+	channel_keep(ch);
 	channel_accept(ch, &accept);
+}
+
+void
+rig_interrupt(struct rig *r)
+{
+	channel_interrupt(r->channel, "the node's link was lost");
+}
+
+static void
+on_resume_offer(void *arg, struct link *l, struct channel *ch, const struct msg_resume *resume)
+{
+	struct rig *r = arg;
+	struct hw_err err = HW_ERR_INIT;
+	struct msg_resume who = {.type = resume->type, .session_id = resume->session_id};
+
+	(void)l;
+	cr_assert_str_eq(resume->session_id, "alice-00000000000000001");
+	cr_assert_str_eq(resume->token, "again");
+	if (r->resumes_one != NULL) {
+		r->resumes_one(r, ch, resume);
+		return;
+	}
+	r->resumes++;
+	r->cols = resume->cols;
+	r->rows = resume->rows;
+	channel_attach(ch, &channel_events, r);
+	if (r->mute_resume)
+		return;
+	if (r->reject_resume != 0)
+		channel_reject(ch, r->reject_resume, "its time is over");
+	else
+		cr_assert(eq(int, channel_rejoin(r->channel, ch, &who, &err), 0), "%s", err.text);
+	if (r->interrupts_resume)
+		rig_interrupt(r);
 }
 
 static const struct link_events link_events = {
@@ -167,6 +228,7 @@ static const struct link_events link_events = {
 	.on_down = on_down,
 	.on_request = on_request,
 	.on_open = on_open,
+	.on_resume = on_resume_offer,
 };
 
 static void
@@ -194,16 +256,37 @@ make_relay(struct rig *r)
 
 /* --- the client ------------------------------------------------------------------------------ */
 
+static void
+keep_old(struct rig *r)
+{
+	for (size_t i = 0; i < sizeof(r->old) / sizeof(r->old[0]); i++) {
+		if (r->old[i] != NULL)
+			continue;
+		r->old[i] = r->pair;
+		return;
+	}
+	cr_assert(false, "more lines than the rig has room for");
+}
+
 static int
 dial(void *arg, struct conn *c, struct hw_err *err)
 {
 	struct rig *r = arg;
 
 	(void)err;
-	if (r->refuses_connection) {
-		conn_failed(c, HW_EUNAVAILABLE, "nobody listens");
+	r->dials++;
+	if (r->refuses != 0) {
+		conn_failed(c, r->refuses, "nobody listens");
 		return 0;
 	}
+	if (r->dials > 1) {
+		if (r->relay != NULL) /* it has not heard of the old line's end */
+			link_close(r->relay, HW_OK, "");
+		keep_old(r);
+		r->pair = pair_new(r->loop);
+	}
+	if (r->silent)
+		pair_pause(r->pair, PAIR_B, true);
 	make_relay(r);
 	pair_attach(r->pair, PAIR_A, conn_connected(c, pair_transport(r->pair, PAIR_A)));
 	return 0;
@@ -221,17 +304,53 @@ turn(void *arg)
 	loop_advance(r->loop, 10 * USEC_PER_MSEC);
 }
 
-struct rig *
-rig_new_unconnected(void)
+void
+rig_run(struct rig *r, int64_t usec)
+{
+	bool never = false;
+
+	conn_wait(r->conn, &never, usec);
+}
+
+void
+rig_until(struct rig *r, bool (*done)(void *arg), void *arg)
+{
+	for (int i = 0; !done(arg); i++) {
+		cr_assert(lt(int, i, 20000), "it did not happen");
+		rig_run(r, USEC_PER_MSEC);
+	}
+}
+
+static struct rig *
+make(struct loop *loop)
 {
 	struct rig *r = calloc(1, sizeof(*r));
 
 	fake_clock_init(&r->clock, INT64_C(1700000000) * USEC_PER_SEC);
-	r->loop = loop_new_fake(&r->clock);
+	r->is_real = loop != NULL;
+	r->loop = loop != NULL ? loop : loop_new_fake(&r->clock);
 	r->pair = pair_new(r->loop);
 	r->arena = arena_new(1 << 20);
 	buf_init(&r->input, 4u << 20);
 	buf_init(&r->asked, 1 << 20);
+	return r;
+}
+
+struct rig *
+rig_new_unconnected(void)
+{
+	return make(NULL);
+}
+
+struct rig *
+rig_new_real(void)
+{
+	struct loop *loop = NULL;
+	struct rig *r;
+
+	cr_assert(eq(int, loop_new(&loop, NULL), 0));
+	r = make(loop);
+	cr_assert(eq(int, rig_connect(r, NULL), 0));
 	return r;
 }
 
@@ -244,7 +363,7 @@ rig_connect(struct rig *r, struct hw_err *err)
 		.user = "alice",
 		.timeout = 5 * USEC_PER_SEC,
 		.dial = dial,
-		.turn = turn,
+		.turn = r->is_real ? NULL : turn,
 		.arg = r,
 	};
 
@@ -265,10 +384,14 @@ rig_free(struct rig *r)
 {
 	conn_free(r->conn);
 	loop_settle(r->loop);
+	if (r->channel != NULL)
+		channel_abort(r->channel, HW_ECLOSED, "the test is over");
 	if (r->relay != NULL)
 		link_close(r->relay, HW_OK, "");
 	loop_settle(r->loop);
 	pair_free(r->pair);
+	for (size_t i = 0; i < sizeof(r->old) / sizeof(r->old[0]); i++)
+		pair_free(r->old[i]);
 	loop_settle(r->loop);
 	loop_free(r->loop);
 	arena_free(r->arena);

@@ -77,6 +77,7 @@ static void
 check_refused(const struct talk *t, const char *said, size_t n)
 {
 	cr_assert(eq(int, t->s.state, SOCKS_REFUSED));
+	cr_assert_not_null(t->s.why);
 	cr_assert(eq(sz, t->n_said, n));
 	cr_assert(memcmp(t->said, said, n) == 0);
 }

@@ -1,0 +1,40 @@
+/*
+ * What of a program's output matters to one who writes a line of his own on its screen: whether it
+ * is in the middle of a sequence, which screen it shows, and what modes it leaves behind. No
+ * terminal is emulated. Pure: bytes in.
+ */
+#ifndef HAWSER_CLIENT_SCREEN_H
+#define HAWSER_CLIENT_SCREEN_H
+
+#include "proto/base/buf.h"
+
+#define SCREEN_TORN_MAX 32
+
+struct screen {
+	enum {
+		SCREEN_TEXT,
+		SCREEN_ESCAPE,
+		SCREEN_SEQUENCE,
+		SCREEN_STRING,
+		SCREEN_STRING_ESCAPE
+	} state;
+	uint8_t torn[SCREEN_TORN_MAX]; /* the sequence so far */
+	size_t n_torn;
+	int utf8;	/* bytes that the last character lacks */
+	unsigned modes; /* a bit for each row of the modes, where it is not as at the start */
+};
+
+void screen_feed(struct screen *s, const void *p, size_t n);
+
+/* A full-screen program's: it has no lines that could scroll away. */
+bool screen_is_alternate(const struct screen *s);
+/* Whether other bytes may come in between: after CAN, and with screen_torn() after them. Not in the
+ * middle of a character, or of a string that is long. */
+bool screen_may_break(const struct screen *s);
+/* Appends the sequence that was begun: nothing most of the time. */
+void screen_torn(const struct screen *s, struct buf *out);
+
+/* Appends what puts back the modes that the program has set and left. */
+void screen_restore(const struct screen *s, struct buf *out);
+
+#endif
