@@ -17,6 +17,7 @@
 struct fake_programs {
 	struct programs base;
 	struct loop *loop;
+	LIST_HEAD(, job) left; /* jobs of an agent that is no more */
 	struct fake_count count;
 	int refuse;
 	bool refuse_later;
@@ -26,8 +27,8 @@ struct fake_programs {
 struct script;
 
 struct stream_state {
-	struct buf held; /* written by the script, not yet taken */
-	uint64_t taken, limit;
+	struct buf held; /* written by the script, not yet consumed */
+	uint64_t start, consumed, taken, limit;
 	bool end, told;
 };
 
@@ -37,7 +38,11 @@ struct job {
 	const struct program_events *events;
 	void *arg;
 	struct loop_task work;
-	bool starting, closed, over;
+	bool starting, adopted, closed, over;
+	bool left; /* nobody hears it */
+	char session_id[97];
+	uint64_t received, read; /* input: from the agent, and by the script */
+	LIST_ENTRY(job) entry;
 	char run_as[65];
 	uint64_t number; /* of the command */
 
@@ -205,10 +210,27 @@ take_input(struct job *j)
 		int echo = j->echo;
 		j->script->input(j, buf_data(&j->input), n);
 		buf_consume(&j->input, n);
-		j->events->on_consumed(j->arg, n, echo);
+		j->read += n;
+		if (!j->left)
+			j->events->on_consumed(j->arg, n, echo);
 	}
 	if (j->input_end && !j->exited && !j->closed && j->script->input_end != NULL)
 		j->script->input_end(j);
+}
+
+/* What is consumed is kept no longer. */
+static void
+trim(struct stream_state *st)
+{
+	hw_assert(st->consumed >= st->start && st->consumed <= st->taken);
+	buf_consume(&st->held, (size_t)(st->consumed - st->start));
+	st->start = st->consumed;
+}
+
+static uint64_t
+end_of(const struct stream_state *st)
+{
+	return st->start + st->held.len;
 }
 
 static void
@@ -216,21 +238,35 @@ give_output(struct job *j, int s)
 {
 	struct stream_state *st = &j->out[s];
 
-	while (!j->closed && st->held.len > 0 && st->taken < st->limit) {
-		size_t n = st->held.len < PIECE ? st->held.len : PIECE;
-		n = n < st->limit - st->taken ? n : (size_t)(st->limit - st->taken);
-		size_t taken = j->events->on_output(j->arg, s, buf_data(&st->held), n);
+	trim(st);
+	while (!j->closed && st->taken < end_of(st) && st->taken < st->limit) {
+		uint64_t end = end_of(st) < st->limit ? end_of(st) : st->limit;
+		size_t n = end - st->taken < PIECE ? (size_t)(end - st->taken) : PIECE;
+		size_t taken = j->events->on_output(j->arg, s,
+			buf_data(&st->held) + (st->taken - st->start), n);
 		if (j->closed)
 			return;
-		buf_consume(&st->held, taken);
 		st->taken += taken;
 		if (taken < n)
 			return; /* until more() */
 	}
-	if (j->closed || st->held.len > 0 || !st->end || st->told)
+	if (j->closed || st->taken < end_of(st) || !st->end || st->told)
 		return;
 	st->told = true;
 	j->events->on_output_end(j->arg, s);
+}
+
+static void
+tell_state(struct job *j)
+{
+	struct program_state state = {.received = j->received, .consumed = j->read};
+
+	j->adopted = false;
+	for (int s = STREAM_OUT; s < STREAMS; s++) {
+		state.start[s] = j->out[s].start;
+		state.end[s] = end_of(&j->out[s]);
+	}
+	j->events->on_adopted(j->arg, &state);
 }
 
 static void
@@ -254,11 +290,13 @@ work(void *arg)
 
 	if (!j->closed && j->starting)
 		begin(j);
+	if (!j->closed && j->adopted)
+		tell_state(j);
 	if (!j->closed && !j->over)
 		take_input(j);
-	for (int s = STREAM_OUT; s < STREAMS && !j->over; s++)
+	for (int s = STREAM_OUT; s < STREAMS && !j->over && !j->left; s++)
 		give_output(j, s);
-	if (!j->closed && !j->over && j->exited && j->out[STREAM_OUT].told &&
+	if (!j->closed && !j->over && !j->left && j->exited && j->out[STREAM_OUT].told &&
 		j->out[STREAM_ERR].told) {
 		j->over = true;
 		j->events->on_exit(j->arg, HW_OK, NULL, &j->exit);
@@ -279,6 +317,7 @@ static void
 fake_write(struct job *j, const void *p, size_t n)
 {
 	hw_assert(!j->closed && buf_append(&j->input, p, n) == 0);
+	j->received += n;
 	go_on(j);
 }
 
@@ -292,8 +331,11 @@ fake_end_input(struct job *j)
 static void
 fake_credit(struct job *j, int stream, uint64_t consumed, uint64_t limit)
 {
-	hw_assert(!j->closed && consumed <= j->out[stream].taken && limit >= j->out[stream].limit);
-	j->out[stream].limit = limit;
+	struct stream_state *st = &j->out[stream];
+
+	hw_assert(!j->closed && consumed >= st->consumed && limit >= st->limit);
+	st->consumed = consumed;
+	st->limit = limit;
 	go_on(j);
 }
 
@@ -324,6 +366,43 @@ fake_close(struct job *j)
 	j->closed = true;
 	j->owner->count.live--;
 	go_on(j);
+}
+
+static void
+fake_leave(struct job *j)
+{
+	hw_assert(!j->closed && !j->left);
+	j->left = true;
+	j->adopted = false;
+	LIST_INSERT_HEAD(&j->owner->left, j, entry);
+}
+
+static int
+fake_adopt(struct job **ret, struct programs *base, const char *session_id,
+	const struct program_events *events, void *arg, struct hw_err *err)
+{
+	struct fake_programs *f = container_of(base, struct fake_programs, base);
+	struct job *j;
+
+	LIST_FOREACH(j, &f->left, entry)
+		if (strcmp(j->session_id, session_id) == 0)
+			break;
+	if (j == NULL)
+		return hw_err_set(err, HW_ENOSESSION, "no process holds it");
+	LIST_REMOVE(j, entry);
+	j->left = j->over = false;
+	j->adopted = true;
+	j->events = events;
+	j->arg = arg;
+	for (int s = STREAM_OUT; s < STREAMS; s++) {
+		struct stream_state *st = &j->out[s];
+		trim(st);
+		st->taken = st->limit = st->start;
+		st->told = false;
+	}
+	go_on(j);
+	*ret = j;
+	return 0;
 }
 
 static const struct script *
@@ -385,6 +464,7 @@ fake_start(struct job **ret, struct programs *base, const struct program_spec *s
 		.number = number,
 		.echo = ECHO_SHOWN,
 	};
+	snprintf(j->session_id, sizeof(j->session_id), "%s", spec->session_id);
 	snprintf(j->run_as, sizeof(j->run_as), "%s", *text(spec->run_as) ? spec->run_as : "hawser");
 	buf_init(&j->input, OUTPUT_MAX);
 	buf_init(&j->line, PIECE);
@@ -401,6 +481,7 @@ fake_start(struct job **ret, struct programs *base, const struct program_spec *s
 
 static const struct programs_ops fake_ops = {
 	.start = fake_start,
+	.adopt = fake_adopt,
 	.write = fake_write,
 	.end_input = fake_end_input,
 	.credit = fake_credit,
@@ -408,6 +489,7 @@ static const struct programs_ops fake_ops = {
 	.resize = fake_resize,
 	.signal = fake_signal,
 	.close = fake_close,
+	.leave = fake_leave,
 };
 
 struct fake_programs *

@@ -1,5 +1,8 @@
 #include "tests/world/fleet.h"
 
+#include <sys/socket.h>
+#include <sys/un.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +13,7 @@
 
 #include <openssl/x509.h>
 
+#include "audit/recording.h"
 #include "node/facts.h"
 #include "proto/base/file.h"
 #include "proto/wire/codec.h"
@@ -156,6 +160,8 @@ on_down(void *arg)
 
 	n->downs++;
 	n->link = NULL;
+	if (n->agent != NULL)
+		snprintf(n->down_why, sizeof(n->down_why), "%s", fleet_node_error(n));
 	credentials_link_down(n->credentials);
 }
 
@@ -253,6 +259,7 @@ fleet_node_new(struct fleet_user *admin, const char *name)
 	cr_assert(eq(int, dir_open(&n->fd, n->dir, false, &err), 0));
 	n->programs = fake_programs_new(n->world->loop);
 	join(n, admin, name);
+	cr_assert(eq(int, roster_open(&n->roster, n->fd, &err), 0), "%s", err.text);
 	return n;
 }
 
@@ -268,7 +275,9 @@ fleet_node_on(struct fleet_node *n)
 		.loop = n->world->loop,
 		.log = &n->world->log,
 		.node_id = n->id,
+		.dir = n->dir,
 		.programs = fake_programs_base(n->programs),
+		.roster = n->roster,
 		.dial = dial,
 		.cancel = cancel,
 		.facts = facts,
@@ -306,6 +315,15 @@ fleet_node_off(struct fleet_node *n)
 }
 
 void
+fleet_node_restart(struct fleet_node *n)
+{
+	agent_leave(n->agent, "the agent was restarted");
+	world_settle(n->world);
+	stop_programs(n);
+	fleet_node_on(n);
+}
+
+void
 fleet_node_free(struct fleet_node *n)
 {
 	char command[96];
@@ -316,6 +334,7 @@ fleet_node_free(struct fleet_node *n)
 	free_lines(&n->lines);
 	world_settle(n->world);
 	fake_programs_free(n->programs);
+	roster_close(n->roster);
 	fd_close(n->fd);
 	snprintf(command, sizeof(command), "rm -r %s", n->dir);
 	cr_assert(eq(int, system(command), 0));
@@ -349,7 +368,7 @@ dial_user(void *arg, struct conn *c, struct hw_err *err)
 	struct world *w = u->world;
 	int r;
 
-	if (w->relay == NULL)
+	if (u->unreachable || w->relay == NULL)
 		return hw_err_set(err, HW_EUNAVAILABLE, "nobody listens");
 	bool expired = clock_wall(relay_clock(w->relay)) >= u->login->who.not_after;
 	if ((r = relay_admit(w->relay, &u->login->who, expired, SOURCE, err)) < 0)
@@ -382,6 +401,7 @@ fleet_user_connect(struct fleet_user *u, struct hw_err *err)
 		.arg = u,
 	};
 
+	cr_assert(eq(int, u->programs, 0), "a program of the old connection would lose it");
 	conn_free(u->conn);
 	u->conn = NULL;
 	return conn_open(&u->conn, &config, err);
@@ -478,8 +498,11 @@ on_exit_of_program(void *arg, const struct remote_exit *e)
 	snprintf(p->why, sizeof(p->why), "%s", e->message != NULL ? e->message : "");
 }
 
-static const struct remote_events program_events = {
-	on_started, on_output, on_room, on_notice, on_exit_of_program};
+static const struct remote_events program_events = {.on_started = on_started,
+	.on_output = on_output,
+	.on_room = on_room,
+	.on_notice = on_notice,
+	.on_exit = on_exit_of_program};
 
 int
 fleet_start(struct fleet_program **ret, struct fleet_user *u, const struct fleet_node *n, int type,
@@ -495,6 +518,8 @@ fleet_start(struct fleet_program **ret, struct fleet_user *u, const struct fleet
 
 	cr_assert(ne(ptr, p, NULL));
 	p->user = u;
+	u->programs++;
+	p->held = true;
 	for (int s = 0; s < STREAMS; s++)
 		buf_init(&p->out[s], WORLD_STREAM_MAX);
 	int r = remote_start(&p->remote, u->conn, &req, u->world->arena, &program_events, p, err);
@@ -529,9 +554,20 @@ fleet_exec(struct fleet_user *u, const struct fleet_node *n, const char *command
 }
 
 void
+fleet_program_end(struct fleet_program *p)
+{
+	if (!p->held)
+		return;
+	remote_free(p->remote);
+	p->remote = NULL;
+	p->held = false;
+	p->user->programs--;
+}
+
+void
 fleet_program_free(struct fleet_program *p)
 {
-	remote_free(p->remote);
+	fleet_program_end(p);
 	for (int s = 0; s < STREAMS; s++)
 		buf_fini(&p->out[s]);
 	free(p);
@@ -548,6 +584,202 @@ const char *
 fleet_shown(struct fleet_program *p, int stream)
 {
 	return buf_str(&p->out[stream]);
+}
+
+/* --- recordings ------------------------------------------------------------------------------- */
+
+/* In order, but where a mark says that it was set back. */
+static void
+take_event(struct fleet_record *r, const struct event *ev)
+{
+	struct buf *b = &r->bytes[ev->stream];
+
+	if (ev->type == EVENT_HIDDEN) {
+		cr_assert(eq(u64, ev->offset, b->len), "hidden");
+		r->hidden += ev->hidden;
+		for (uint32_t i = 0; i < ev->hidden; i++)
+			buf_append_byte(b, 0);
+	}
+	if (ev->type == EVENT_RESIZE) {
+		r->cols = ev->cols;
+		r->rows = ev->rows;
+	}
+	if (ev->type == EVENT_REWIND) {
+		r->rewinds++;
+		cr_assert(le(u64, ev->offset, b->len));
+		b->len = (size_t)ev->offset;
+	}
+	if (ev->type != EVENT_DATA)
+		return;
+	cr_assert(eq(u64, ev->offset, b->len), "stream %d", ev->stream);
+	cr_assert(eq(int, buf_append(b, ev->bytes, ev->len), 0));
+}
+
+static void
+take_events(struct fleet_record *r, const struct msg_bin *events)
+{
+	struct event ev;
+	size_t used;
+
+	for (size_t at = 0; at < events->n; at += used) {
+		cr_assert(eq(int,
+			event_decode(&ev, (const uint8_t *)events->p + at, events->n - at, &used),
+			0));
+		take_event(r, &ev);
+	}
+}
+
+struct fleet_record
+fleet_record_read(struct fleet_user *u, const char *session)
+{
+	struct msg_get_recording_request req = {.session_id = session};
+	struct msg_get_recording_reply *rep;
+	struct fleet_record r = {.hidden = 0};
+
+	for (int s = 0; s < STREAMS; s++)
+		buf_init(&r.bytes[s], WORLD_STREAM_MAX);
+	do {
+		fleet_call(u, OP_get_recording, &rep, &req);
+		take_events(&r, &rep->events);
+		req.next_token = rep->next_token;
+	} while (rep->next_token != NULL);
+	r.complete = rep->complete;
+	return r;
+}
+
+void
+fleet_record_fini(struct fleet_record *r)
+{
+	for (int s = 0; s < STREAMS; s++)
+		buf_fini(&r->bytes[s]);
+}
+
+/* --- forwards --------------------------------------------------------------------------------- */
+
+static void
+on_failed(void *arg, const struct forward_spec *spec, const char *peer, int code, const char *why)
+{
+	struct fleet_forward *f = arg;
+
+	(void)spec, (void)peer, (void)code;
+	f->failed++;
+	snprintf(f->failure, sizeof(f->failure), "%s", why);
+}
+
+static void
+on_end_of_forward(void *arg, const struct forward_spec *spec, int code, const char *why)
+{
+	struct fleet_forward *f = arg;
+
+	(void)spec, (void)code;
+	cr_assert(not(f->over), "it ends once");
+	f->over = true;
+	snprintf(f->why, sizeof(f->why), "%s", why);
+}
+
+static void
+on_stdio_over(void *arg)
+{
+	(void)arg;
+}
+
+static void
+on_forward_waiting(void *arg, int code, const char *why)
+{
+	struct fleet_forward *f = arg;
+
+	(void)why;
+	f->waiting = code;
+}
+
+static void
+on_forward_back(void *arg)
+{
+	struct fleet_forward *f = arg;
+
+	f->waiting = 0;
+}
+
+static const struct forwarder_events forward_events = {
+	.on_failed = on_failed,
+	.on_end = on_end_of_forward,
+	.on_stdio_over = on_stdio_over,
+	.on_waiting = on_forward_waiting,
+	.on_back = on_forward_back,
+};
+
+static struct sockaddr_un
+address_of(const char *path)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
+	return sa;
+}
+
+static void
+listen_far(struct fleet_forward *f, const char *path)
+{
+	const struct sockaddr_un sa = address_of(path);
+
+	f->far = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	cr_assert(eq(int, bind(f->far, (const struct sockaddr *)&sa, sizeof(sa)), 0));
+	cr_assert(eq(int, listen(f->far, 64), 0));
+}
+
+struct fleet_forward *
+fleet_forward_new(struct fleet_user *u, const struct fleet_node *n)
+{
+	struct fleet_forward *f = calloc(1, sizeof(*f));
+	struct hw_err err = HW_ERR_INIT;
+	struct forward_spec spec;
+	char far[96], text[256];
+
+	cr_assert(ne(ptr, f, NULL));
+	f->user = u;
+	u->programs++;
+	snprintf(f->dir, sizeof(f->dir), "/tmp/hawser-forward-XXXXXX");
+	cr_assert(ne(ptr, mkdtemp(f->dir), NULL));
+	snprintf(f->near, sizeof(f->near), "%s/near", f->dir);
+	snprintf(far, sizeof(far), "%s/far", f->dir);
+	listen_far(f, far);
+	snprintf(text, sizeof(text), "%s:unix:%s", f->near, far);
+	cr_assert(eq(int, forward_spec_local(&spec, text, &err), 0), "%s", err.text);
+	cr_assert(eq(int, forwarder_new(&f->forwarder, u->conn, &forward_events, f, &err), 0));
+	cr_assert(eq(int, forwarder_listen(f->forwarder, &spec, &err), 0), "%s", err.text);
+	cr_assert(eq(int, forwarder_start(f->forwarder, n->id, NULL, u->world->arena, &err), 0),
+		"%s", err.text);
+	return f;
+}
+
+void
+fleet_forward_free(struct fleet_forward *f)
+{
+	char command[96];
+
+	forwarder_free(f->forwarder);
+	f->user->programs--;
+	world_settle(f->user->world);
+	close(f->far);
+	snprintf(command, sizeof(command), "rm -r %s", f->dir);
+	cr_assert(eq(int, system(command), 0));
+	free(f);
+}
+
+void
+fleet_forward_connect(int *near, int *far, struct fleet_forward *f)
+{
+	const struct sockaddr_un sa = address_of(f->near);
+
+	*near = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	cr_assert(eq(int, connect(*near, (const struct sockaddr *)&sa, sizeof(sa)), 0));
+	for (int i = 0; i < 1000; i++) {
+		world_advance(f->user->world, 100 * USEC_PER_MSEC);
+		*far = accept4(f->far, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (*far >= 0)
+			return;
+	}
+	cr_fatal("nothing connects: %s", f->failure);
 }
 
 /* --- what must hold --------------------------------------------------------------------------- */

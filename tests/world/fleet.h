@@ -8,9 +8,11 @@
 #define HAWSER_TESTS_WORLD_FLEET_H
 
 #include "client/conn.h"
+#include "client/forward.h"
 #include "client/remote.h"
 #include "node/agent.h"
 #include "node/credentials.h"
+#include "node/roster.h"
 #include "tests/world/fake_programs.h"
 #include "tests/world/world.h"
 
@@ -31,6 +33,7 @@ struct fleet_node {
 	char id[24];
 	struct fake_programs *programs;
 	struct credentials *credentials;
+	struct roster *roster;
 	struct agent *agent; /* NULL while the machine is off */
 	struct link *link;   /* NULL while it is down */
 	struct fleet_lines lines;
@@ -38,6 +41,7 @@ struct fleet_node {
 	bool unreachable; /* dials fail */
 	const char *kernel;
 	int dials, ups, downs, renewals;
+	char down_why[256]; /* of the last link that went */
 	bool revoked;
 };
 
@@ -46,6 +50,8 @@ struct fleet_user {
 	struct world_peer *login; /* its certificate; the link is conn's */
 	struct conn *conn;
 	struct fleet_lines lines;
+	bool unreachable; /* nobody listens where it dials */
+	int programs;	  /* that are not freed yet */
 };
 
 /* Through the doors, with a real key. The node is off, the user connected. */
@@ -58,9 +64,12 @@ void fleet_node_free(struct fleet_node *n);
 void fleet_node_on(struct fleet_node *n);
 /* It loses its power: nobody is told. */
 void fleet_node_off(struct fleet_node *n);
+/* Its agent is replaced by another, as for an upgrade; what it holds goes on. */
+void fleet_node_restart(struct fleet_node *n);
 enum agent_state fleet_node_state(const struct fleet_node *n);
 const char *fleet_node_error(const struct fleet_node *n);
 
+/* In the place of the connection that it has, whose programs are freed before. */
 int fleet_user_connect(struct fleet_user *u, struct hw_err *err);
 /* Gets a new certificate, and connects with it. */
 void fleet_user_renew(struct fleet_user *u);
@@ -73,6 +82,7 @@ struct fleet_program {
 	struct remote *remote;
 	char session[128];
 	struct buf out[STREAMS];
+	bool held; /* by its connection: not ended */
 	bool over;
 	struct remote_exit exit;
 	char why[512]; /* exit.message */
@@ -82,9 +92,39 @@ int fleet_start(struct fleet_program **ret, struct fleet_user *u, const struct f
 struct fleet_program *fleet_shell(struct fleet_user *u, const struct fleet_node *n);
 struct fleet_program *fleet_exec(struct fleet_user *u, const struct fleet_node *n,
 	const char *command);
+/* Lets go of it: it ends, if it still runs, and what it showed can be looked at. */
+void fleet_program_end(struct fleet_program *p);
 void fleet_program_free(struct fleet_program *p); /* ends it, if it still runs */
 void fleet_type(struct fleet_program *p, const char *text);
 const char *fleet_shown(struct fleet_program *p, int stream);
+
+/* A session's recording, what was rewound left out. Bytes that the recording does not show are
+ * zeros, and all that there ever were are counted. */
+struct fleet_record {
+	struct buf bytes[STREAMS];
+	size_t hidden, rewinds;
+	int cols, rows; /* the last size that it notes */
+	bool complete;
+};
+struct fleet_record fleet_record_read(struct fleet_user *u, const char *session);
+void fleet_record_fini(struct fleet_record *r);
+
+/* A forward between two Unix sockets: of the machine of the user, and of the node's. */
+struct fleet_forward {
+	struct fleet_user *user;
+	struct forwarder *forwarder;
+	char dir[64], near[96];
+	int far; /* listens */
+	bool over;
+	char why[512]; /* of the end that nobody asked for */
+	int failed;    /* connections that came to nothing, or broke */
+	char failure[512];
+	int waiting; /* the code of on_waiting; 0 when it is not */
+};
+struct fleet_forward *fleet_forward_new(struct fleet_user *u, const struct fleet_node *n);
+void fleet_forward_free(struct fleet_forward *f);
+/* One connection through it; both ends are the caller's, non-blocking. */
+void fleet_forward_connect(int *near, int *far, struct fleet_forward *f);
 
 /* Waits up to `usec`, and says how long it took until *done; fails the test if it did not come. */
 int64_t fleet_wait(struct world *w, bool (*done)(const void *of), const void *of, int64_t usec);

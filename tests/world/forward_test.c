@@ -6,12 +6,14 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 
+#include "relay/core/forward.h"
 #include "tests/world/world.h"
 
 #define POLICY(statements) "{\"Version\":\"2012-10-17\",\"Statement\":[" statements "]}"
 #define ALLOW_ALL	   "{\"Effect\":\"Allow\",\"Action\":\"ssm:*\",\"Resource\":\"*\"}"
 #define SOCKS		   "Hawser-StartSocksSession"
 #define REMOTE		   "AWS-StartPortForwardingSessionToRemoteHost"
+#define OPENS		   4095 /* as many as a link carries beside a forward */
 
 struct stage {
 	struct world *w;
@@ -197,7 +199,65 @@ Test(forward, credit_is_the_receivers_and_nobody_raises_it)
 	cr_assert(eq(u64, channel_limit(far->ch, STREAM_OUT), 256 * 1024));
 	channel_credit(c->ch, STREAM_OUT, 0, UINT64_C(1) << 62, ECHO_UNKNOWN);
 	world_settle(s.w);
-	cr_assert(eq(u64, channel_limit(far->ch, STREAM_OUT), 1024 * 1024), "the relay's cap");
+	cr_assert(eq(u64, channel_limit(far->ch, STREAM_OUT), WINDOW_FIRST), "the relay's window");
+	stage_free(&s);
+}
+
+/* Writes what is allowed, until nothing more is. */
+static size_t
+write_all(struct stage *s, struct channel *ch, size_t most)
+{
+	static const uint8_t bytes[64 * 1024];
+	size_t done = 0, n;
+
+	do {
+		n = channel_write(ch, STREAM_OUT, bytes,
+			most - done < sizeof(bytes) ? most - done : sizeof(bytes));
+		done += n;
+		world_settle(s->w);
+	} while (n > 0 && done < most);
+	return done;
+}
+
+Test(forward, who_grants_all_and_reads_nothing_costs_a_window)
+{
+	enum { N = 20 };
+	struct stage s = stage_new(POLICY(ALLOW_ALL));
+	struct world_channel *f = forward(&s, REMOTE, "db", "1"), *far[N];
+
+	for (int i = 0; i < N; i++) {
+		struct world_channel *c = connect_to(&s, f, NULL, 0);
+		c->hold = true;
+		far[i] = s.node->opened;
+		channel_credit(c->ch, STREAM_OUT, 0, UINT64_C(1) << 62, ECHO_UNKNOWN);
+	}
+	world_settle(s.w);
+	pair_pause(s.ann->pair, PAIR_A, true);
+	for (int i = 0; i < N; i++)
+		cr_assert(eq(sz, write_all(&s, far[i]->ch, 8 << 20), WINDOW_FIRST));
+	cr_assert(eq(sz, (size_t)world_metric(s.w, "queued_bytes"), N * WINDOW_FIRST));
+	pair_pause(s.ann->pair, PAIR_A, false);
+	world_settle(s.w);
+	cr_assert(eq(sz, (size_t)world_metric(s.w, "queued_bytes"), 0));
+	/* What the link has taken is not the relay's any more, whoever has consumed it; and nobody
+	 * has said a word since. */
+	for (int i = 0; i < N; i++)
+		cr_assert(gt(sz, write_all(&s, far[i]->ch, 1 << 20), 0));
+	stage_free(&s);
+}
+
+Test(forward, the_window_of_who_reads_grows)
+{
+	struct stage s = stage_new(POLICY(ALLOW_ALL));
+	struct world_channel *c = connect_to(&s, forward(&s, REMOTE, "db", "1"), NULL, 0);
+	struct channel *far = s.node->opened->ch;
+	uint64_t ahead;
+
+	cr_assert(eq(sz, write_all(&s, far, 12 << 20), 12 << 20));
+	cr_assert(eq(sz, c->got[STREAM_OUT].len, 12 << 20));
+	ahead = channel_limit(far, STREAM_OUT) - channel_sent(far, STREAM_OUT);
+	cr_assert(gt(u64, ahead, 1 << 20));
+	cr_assert(le(u64, ahead, WINDOW_MAX));
 	stage_free(&s);
 }
 
@@ -238,7 +298,8 @@ Test(forward, its_end_ends_its_connections)
 	stage_free(&s);
 }
 
-Test(forward, a_lost_node_ends_it_with_the_reason)
+/* A connection without a number cannot be resumed. */
+Test(forward, a_lost_node_ends_its_connections_and_later_itself)
 {
 	struct stage s = stage_new(POLICY(ALLOW_ALL));
 	struct world_channel *f = forward(&s, REMOTE, "db", "5432");
@@ -248,12 +309,18 @@ Test(forward, a_lost_node_ends_it_with_the_reason)
 	world_settle(s.w);
 	cr_assert(c->closed && f->closed);
 	cr_assert_str_eq(c->message, "the node's link was lost");
-	cr_assert(eq(int, f->code, HW_EUNAVAILABLE));
+	cr_assert(eq(int, f->code, HW_EINTERRUPTED));
 	cr_assert(eq(sz, ends(&s, OUTCOME_FAILED), 1));
+	cr_assert(eq(dbl, world_metric(s.w, "sessions"), 1));
+	world_advance(s.w, 58 * USEC_PER_SEC);
+	cr_assert(eq(dbl, world_metric(s.w, "sessions"), 1));
+	world_advance(s.w, 4 * USEC_PER_SEC);
+	cr_assert(eq(dbl, world_metric(s.w, "sessions"), 0));
+	cr_assert(eq(sz, world_entries(s.w, "session.end", NULL, OUTCOME_FAILED), 1));
 	stage_free(&s);
 }
 
-Test(forward, a_lost_user_ends_it_too)
+Test(forward, so_does_a_lost_user)
 {
 	struct stage s = stage_new(POLICY(ALLOW_ALL));
 	struct world_channel *f = forward(&s, REMOTE, "db", "5432"), *far;
@@ -263,8 +330,11 @@ Test(forward, a_lost_user_ends_it_too)
 	world_drop(s.ann);
 	world_settle(s.w);
 	cr_assert(far->closed);
-	cr_assert(eq(dbl, world_metric(s.w, "sessions"), 0.0));
 	cr_assert(eq(sz, world_entries(s.w, "connection.end", NULL, 0), 1));
+	cr_assert(eq(dbl, world_metric(s.w, "sessions"), 1));
+	world_advance(s.w, 62 * USEC_PER_SEC);
+	cr_assert(eq(dbl, world_metric(s.w, "sessions"), 0));
+	cr_assert(eq(sz, world_entries(s.w, "session.end", NULL, OUTCOME_FAILED), 1));
 	stage_free(&s);
 }
 
@@ -483,5 +553,74 @@ Test(forward, more_than_a_hundred_ends_a_second_share_entries)
 	cr_assert(eq(sz, world_entries_with(s.w, "\"Connections\":30"), 1));
 	connect_to(&s, f, NULL, 0);
 	cr_assert(eq(sz, world_entries(s.w, "connection.end", NULL, 0), 102));
+	stage_free(&s);
+}
+
+/* --- floods ----------------------------------------------------------------------------------- */
+
+static struct world_channel *
+crowd(struct stage *s, struct world_channel *f, int n)
+{
+	struct world_channel *last = NULL;
+
+	for (int i = 0; i < n; i++)
+		last = begin_connection(s->ann, f->session, NULL, 0);
+	world_settle(s->w);
+	cr_assert(last->accepted, "%s", last->message);
+	return last;
+}
+
+Test(forward, one_carries_a_thousand_connections_and_no_more)
+{
+	struct stage s = stage_new(POLICY(ALLOW_ALL));
+	struct world_channel *f = forward(&s, REMOTE, "db", "5432"), *last, *more;
+
+	last = crowd(&s, f, FORWARD_CONNECTIONS_MAX);
+	more = connect_to(&s, f, NULL, 0);
+	cr_assert(eq(int, more->code, HW_ELIMIT));
+	cr_assert_str_eq(more->message,
+		"the forward has 1000 connections, and no more are allowed");
+	channel_abort(last->ch, HW_ECLOSED, "");
+	last->ch = NULL;
+	world_settle(s.w);
+	cr_assert(connect_to(&s, f, NULL, 0)->accepted, "one that ends makes room");
+	stage_free(&s);
+}
+
+Test(forward, crowds_on_a_nodes_link_leave_room_for_shells)
+{
+	struct stage s = stage_new(POLICY(ALLOW_ALL));
+	struct world_channel *f[4], *more;
+	int left = FORWARD_CHANNELS_MAX - 4;
+
+	for (size_t i = 0; i < 4; i++)
+		f[i] = forward(&s, REMOTE, "db", "5432");
+	for (size_t i = 0; left > 0; i++) {
+		int n = left < FORWARD_CONNECTIONS_MAX ? left : FORWARD_CONNECTIONS_MAX;
+		crowd(&s, f[i], n);
+		left -= n;
+	}
+	more = connect_to(&s, f[3], NULL, 0);
+	cr_assert(eq(int, more->code, HW_ELIMIT));
+	cr_assert_str_eq(more->message,
+		"the node's link carries 3072 channels: no more connections are allowed");
+	cr_assert(world_shell(s.admin, s.node)->accepted);
+	stage_free(&s);
+}
+
+Test(forward, a_flood_of_opens_is_refused_one_by_one_and_its_link_lives)
+{
+	struct stage s = stage_new(POLICY(ALLOW_ALL));
+	struct world_channel *f = forward(&s, REMOTE, "db", "5432");
+	size_t refused = 0;
+
+	for (int i = 0; i < OPENS; i++)
+		begin_connection(s.ann, f->session, NULL, 0);
+	world_settle(s.w);
+	for (size_t i = 0; i < s.ann->n_channels; i++)
+		refused += s.ann->channels[i]->code == HW_ELIMIT;
+	cr_assert(eq(sz, refused, OPENS - FORWARD_CONNECTIONS_MAX));
+	cr_assert(s.ann->up);
+	cr_assert(not(f->closed));
 	stage_free(&s);
 }

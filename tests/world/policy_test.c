@@ -115,7 +115,7 @@ Test(policy, a_policy_that_is_taken_away_ends_what_it_allowed)
 
 	cr_assert(c->accepted);
 	struct world_channel *seen = s.node->opened;
-	s.node->opened = &s.node->channels[0];
+	s.node->opened = s.node->channels[0];
 	call(s.admin, OP_detach_policy,
 		&(struct msg_attach_policy_request){
 			.policy_name = "developer", .user_name = "ann"});

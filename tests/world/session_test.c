@@ -227,54 +227,81 @@ Test(session, an_exec_s_reader_sets_the_pace_of_its_program)
 	stage_free(&s);
 }
 
-Test(session, a_stalled_terminal_does_not_stop_its_shell)
+static void
+shell_writes(struct world *w, struct channel *ch, int blocks, size_t *sent)
 {
 	static uint8_t block[64 * 1024];
+
+	for (int i = 0; i < blocks; i++) {
+		*sent += channel_write(ch, STREAM_OUT, block, sizeof(block));
+		world_settle(w);
+	}
+}
+
+Test(session, a_stalled_terminal_does_not_stop_its_shell)
+{
 	struct stage s = stage_new(NULL);
+	size_t sent = 0;
+	char said[64];
+
+	s.admin->keeps = true;
 	struct world_channel *c = world_shell(s.admin, s.node);
 	struct channel *ch = s.node->opened->ch;
-	size_t sent = 0;
-
 	c->hold = true;
-	for (int i = 0; i < 40; i++) {
-		size_t n = channel_write(ch, STREAM_OUT, block, sizeof(block));
-		sent += n;
-		world_settle(s.w);
-	}
-	cr_assert(lt(sz, sent, 40 * sizeof(block)), "a slow terminal slows its shell");
+	shell_writes(s.w, ch, 40, &sent);
+	cr_assert(lt(sz, sent, 40 * 65536), "a slow terminal slows its shell");
 	world_advance(s.w, 8 * USEC_PER_SEC);
-	for (int i = 0; i < 40; i++) {
-		cr_assert(eq(sz, channel_write(ch, STREAM_OUT, block, sizeof(block)),
-			sizeof(block)));
-		world_settle(s.w);
-	}
+	size_t before = sent;
+	shell_writes(s.w, ch, 40, &sent);
+	cr_assert(eq(sz, sent - before, 40 * 65536), "one that takes nothing does not");
+	size_t shown = c->got[STREAM_OUT].len;
+	cr_assert(eq(sz, shown, 256 * 1024));
 	c->hold = false;
-	channel_consume(c->ch, STREAM_OUT, c->got[STREAM_OUT].len, ECHO_UNKNOWN);
+	channel_consume(c->ch, STREAM_OUT, shown, ECHO_UNKNOWN);
 	world_settle(s.w);
-	cr_assert(ne(ptr, strstr(c->notice, "not shown"), NULL));
+	cr_assert(eq(int, c->park_code, HW_EINTERRUPTED));
+	world_resume(c, s.admin);
+	cr_assert(c->resumed, "%s", c->message);
+	cr_assert(eq(u64, c->jumped, sent - shown));
+	snprintf(said, sizeof(said), "%zu bytes of output were not shown", sent - shown);
+	cr_assert(ne(ptr, strstr(c->notice, said), NULL), "%s", c->notice);
+	cr_assert(eq(sz, channel_write(ch, STREAM_OUT, "\r\n$ ", 4), 4));
+	world_settle(s.w);
+	cr_assert(eq(sz, c->got[STREAM_OUT].len, shown + 4), "what comes now is shown");
 	stage_free(&s);
 }
 
-Test(session, a_node_that_goes_ends_it_with_that_reason)
+/* A client that cannot resume sees its channel closed; the session waits all the same. */
+Test(session, a_node_that_goes_for_good_ends_it_with_that_reason)
 {
-	struct stage s = stage_new(NULL);
+	struct stage s = stage_new("detached_seconds = 20\n");
 	struct world_channel *c = world_shell(s.admin, s.node);
 
 	world_drop(s.node);
 	cr_assert(c->closed);
-	cr_assert(eq(int, c->code, HW_EUNAVAILABLE));
+	cr_assert(eq(int, c->code, HW_EINTERRUPTED));
 	cr_assert(ne(ptr, strstr(c->message, "node's link"), NULL));
+	world_advance(s.w, 18 * USEC_PER_SEC);
+	cr_assert(eq(sz, world_entries(s.w, "session.end", NULL, 0), 0));
+	world_advance(s.w, 4 * USEC_PER_SEC);
+	cr_assert(eq(sz, world_entries(s.w, "session.end", NULL, OUTCOME_FAILED), 1));
+	cr_assert(eq(sz, world_entries_with(s.w, "the node's link was lost"), 1));
 	stage_free(&s);
 }
 
-Test(session, a_user_that_goes_hangs_up_its_program)
+Test(session, a_user_that_goes_for_good_hangs_up_its_program)
 {
-	struct stage s = stage_new(NULL);
+	struct stage s = stage_new("detached_seconds = 20\n");
 
 	world_shell(s.admin, s.node);
 	world_drop(s.admin);
+	world_advance(s.w, 18 * USEC_PER_SEC);
+	cr_assert(not(s.node->opened->closed));
+	world_advance(s.w, 4 * USEC_PER_SEC);
 	cr_assert(s.node->opened->closed);
-	cr_assert(eq(sz, world_entries(s.w, "session.end", NULL, 0), 1));
+	cr_assert(eq(int, s.node->opened->code, HW_EUNAVAILABLE));
+	cr_assert(eq(sz, world_entries(s.w, "session.end", NULL, OUTCOME_FAILED), 1));
+	cr_assert(eq(sz, world_entries_with(s.w, "the user's link was lost"), 1));
 	stage_free(&s);
 }
 
@@ -391,20 +418,77 @@ Test(session, a_resize_reaches_the_node)
 	stage_free(&s);
 }
 
-Test(session, those_that_a_stopped_relay_left_open_are_ended_at_its_start)
+static struct msg_session *
+only_past(struct stage *s)
 {
-	struct stage s = stage_new(NULL);
-	struct hw_err err = HW_ERR_INIT;
 	struct msg_describe_sessions_request req = {.state = SESSION_STATE_HISTORY};
 	struct msg_describe_sessions_reply *rep;
 
+	cr_assert(eq(int, world_call(s->admin, OP_describe_sessions, &req, &rep, NULL), 0));
+	cr_assert(le(sz, rep->sessions.n, 1));
+	return rep->sessions.n > 0 ? &rep->sessions.v[0] : NULL;
+}
+
+static void
+restart(struct stage *s)
+{
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(eq(int, world_restart(s->w, &err), 0), "%s", err.text);
+	cr_assert(eq(int, world_connect(s->admin, &err), 0), "%s", err.text);
+}
+
+Test(session, one_that_a_stopped_relay_left_open_ends_when_nobody_comes_for_it)
+{
+	struct stage s = stage_new("detached_seconds = 20\n");
+
 	world_shell(s.admin, s.node);
-	cr_assert(eq(int, world_restart(s.w, &err), 0), "%s", err.text);
-	cr_assert(eq(int, world_connect(s.admin, &err), 0), "%s", err.text);
-	cr_assert(eq(int, world_call(s.admin, OP_describe_sessions, &req, &rep, NULL), 0));
-	cr_assert(eq(sz, rep->sessions.n, 1));
-	cr_assert(rep->sessions.v[0].status == SESSION_STATUS_FAILED ||
-		rep->sessions.v[0].status == SESSION_STATUS_TERMINATED);
+	restart(&s);
+	cr_assert(eq(ptr, only_past(&s), NULL));
+	cr_assert(eq(dbl, world_metric(s.w, "sessions"), 1));
+	world_advance(s.w, 18 * USEC_PER_SEC);
+	cr_assert(eq(dbl, world_metric(s.w, "sessions"), 1));
+	world_advance(s.w, 4 * USEC_PER_SEC);
+	cr_assert(eq(dbl, world_metric(s.w, "sessions"), 0));
+	cr_assert(eq(int, only_past(&s)->status, SESSION_STATUS_FAILED));
+	cr_assert(eq(sz, world_entries(s.w, "session.end", NULL, OUTCOME_FAILED), 1));
+	stage_free(&s);
+}
+
+/* Its ticket was taken, and its node had not answered. */
+Test(session, one_that_was_not_accepted_when_its_relay_stopped_does_not_go_on)
+{
+	struct stage s = stage_new(NULL);
+
+	s.node->silent = true;
+	world_shell(s.admin, s.node);
+	restart(&s);
+	cr_assert(eq(dbl, world_metric(s.w, "sessions"), 0));
+	struct msg_session *row = only_past(&s);
+	cr_assert(ne(ptr, row, NULL));
+	cr_assert(row->status == SESSION_STATUS_FAILED || row->status == SESSION_STATUS_TERMINATED);
+	stage_free(&s);
+}
+
+/* Its end could not be written, so the next start does it. */
+Test(session, one_that_could_not_be_recorded_to_its_end_is_ended_at_the_next_start)
+{
+	struct stage s = stage_new("grace_seconds = 5\n");
+	struct world_channel *c = world_shell(s.admin, s.node);
+
+	s.w->fail_writes = ENOSPC;
+	type(c, "x");
+	world_settle(s.w);
+	world_advance(s.w, 8 * USEC_PER_SEC);
+	cr_assert(eq(int, c->code, HW_ERECORD));
+	s.w->fail_writes = 0;
+	restart(&s);
+	cr_assert(eq(dbl, world_metric(s.w, "sessions"), 0));
+	struct msg_session *row = only_past(&s);
+	cr_assert(ne(ptr, row, NULL));
+	cr_assert(eq(int, row->status, SESSION_STATUS_TERMINATED));
+	cr_assert_str_eq(row->details, "the relay could not record any more while it was open");
+	cr_assert(eq(sz, world_entries(s.w, "session.end", NULL, OUTCOME_FAILED), 1));
 	stage_free(&s);
 }
 

@@ -309,6 +309,28 @@ world_admin(struct world *w)
 
 /* --- channels, from either end ---------------------------------------------------------------- */
 
+void
+world_forget(struct world_channel *c)
+{
+	struct world_peer *p = c->peer;
+	size_t i = 0;
+
+	cr_assert(eq(ptr, c->ch, NULL), "it is not over");
+	while (p->channels[i] != c)
+		i++;
+	memmove(p->channels + i, p->channels + i + 1,
+		(--p->n_channels - i) * sizeof(p->channels[0]));
+	for (int k = 0; k < STREAMS; k++)
+		buf_fini(&c->got[k]);
+	free(c);
+}
+
+static const char *
+keep(struct world *w, const char *text)
+{
+	return text != NULL ? arena_strdup(w->arena, text) : NULL;
+}
+
 static void
 note_end(struct world_channel *c, int code, const char *message)
 {
@@ -322,8 +344,10 @@ on_accept(void *arg, struct channel *ch, const struct msg_accept *accept)
 {
 	struct world_channel *c = arg;
 
-	(void)ch, (void)accept;
+	(void)ch;
 	c->accepted = true;
+	c->resume_seconds = accept->resume_seconds;
+	snprintf(c->token, sizeof(c->token), "%s", accept->token != NULL ? accept->token : "");
 }
 
 static void
@@ -341,7 +365,7 @@ on_data(void *arg, struct channel *ch, int stream, uint64_t offset, const uint8_
 {
 	struct world_channel *c = arg;
 
-	cr_assert(eq(u64, offset, c->got[stream].len));
+	cr_assert(eq(u64, offset, c->from[stream] + c->got[stream].len));
 	buf_append(&c->got[stream], p, n);
 	if (c->peer->echoes)
 		cr_assert(eq(sz, channel_write(ch, STREAM_OUT, p, n), n));
@@ -377,10 +401,13 @@ on_control(void *arg, struct channel *ch, const struct msg_control *control)
 	struct world_channel *c = arg;
 
 	(void)ch;
-	if (control->type == CONTROL_NOTICE)
+	if (control->type == CONTROL_NOTICE) {
 		snprintf(c->notice, sizeof(c->notice), "%s", control->text);
-	else
-		c->control = *control;
+		return;
+	}
+	c->control = *control;
+	c->control.signal = keep(c->peer->world, control->signal);
+	c->exit_seen = c->exit_seen || control->type == CONTROL_EXIT;
 }
 
 static void
@@ -395,6 +422,32 @@ on_close(void *arg, struct channel *ch, int code, const struct msg_close *close)
 	note_end(c, code, close != NULL ? close->message : NULL);
 }
 
+static void
+on_park(void *arg, struct channel *ch, int code, const char *why)
+{
+	struct world_channel *c = arg;
+
+	(void)ch;
+	c->parked = true;
+	c->park_code = code;
+	snprintf(c->park_why, sizeof(c->park_why), "%s", why);
+}
+
+static void
+on_channel_resume(void *arg, struct channel *ch, const struct msg_resume *answer)
+{
+	struct world_channel *c = arg;
+
+	c->resumed = true;
+	c->parked = false;
+	c->resume_seconds = answer->resume_seconds;
+	for (int i = STREAM_OUT; i < STREAMS; i++) {
+		uint64_t jumped = channel_received(ch, i) - c->from[i] - c->got[i].len;
+		c->jumped += jumped;
+		c->from[i] += jumped;
+	}
+}
+
 static const struct channel_events channel_events = {
 	.on_accept = on_accept,
 	.on_reject = on_reject,
@@ -404,23 +457,20 @@ static const struct channel_events channel_events = {
 	.on_drained = on_drained,
 	.on_control = on_control,
 	.on_close = on_close,
+	.on_park = on_park,
+	.on_resume = on_channel_resume,
 };
 
 static struct world_channel *
 channel_slot(struct world_peer *p)
 {
 	cr_assert(p->n_channels < sizeof(p->channels) / sizeof(p->channels[0]));
-	struct world_channel *c = &p->channels[p->n_channels++];
-	*c = (struct world_channel){.peer = p};
+	struct world_channel *c = p->channels[p->n_channels++] = calloc(1, sizeof(*c));
+	cr_assert(c != NULL);
+	c->peer = p;
 	for (int i = 0; i < STREAMS; i++)
 		buf_init(&c->got[i], WORLD_STREAM_MAX);
 	return c;
-}
-
-static const char *
-keep(struct world *w, const char *text)
-{
-	return text != NULL ? arena_strdup(w->arena, text) : NULL;
 }
 
 static void
@@ -432,6 +482,8 @@ on_open(void *arg, struct link *l, struct channel *ch, const struct msg_open *op
 
 	(void)l;
 	c->ch = ch;
+	c->type = open->type;
+	c->connection = open->connection;
 	c->open = *open;
 	c->open.run_as = keep(p->world, open->run_as);
 	c->open.command = keep(p->world, open->command);
@@ -441,6 +493,8 @@ on_open(void *arg, struct link *l, struct channel *ch, const struct msg_open *op
 	snprintf(c->session, sizeof(c->session), "%s", open->session_id);
 	p->opened = c;
 	channel_attach(ch, &channel_events, c);
+	if (p->keeps)
+		channel_keep(ch);
 	if (p->silent)
 		return;
 	if (p->refuses) {
@@ -452,6 +506,136 @@ on_open(void *arg, struct link *l, struct channel *ch, const struct msg_open *op
 		accept.node_local = p->local;
 		channel_accept(ch, &accept);
 	}
+}
+
+/* --- resuming --------------------------------------------------------------------------------- */
+
+static struct world_channel *
+find_kept(struct world_peer *p, const struct msg_resume *resume)
+{
+	for (size_t i = 0; i < p->n_channels; i++) {
+		struct world_channel *c = p->channels[i];
+		if (c->ch != NULL && c->type == (int)resume->type &&
+			c->connection == resume->connection &&
+			strcmp(c->session, resume->session_id) == 0)
+			return c;
+	}
+	return NULL;
+}
+
+/* As a node that lies does it: on a channel of its own. */
+static void
+claim(struct world_peer *p, struct channel *offered, const struct msg_resume *resume)
+{
+	struct world_channel *c = channel_slot(p);
+	const struct msg_resume who = {.type = resume->type,
+		.session_id = p->claim->session != NULL ? p->claim->session : resume->session_id,
+		.connection = resume->connection};
+
+	c->ch = offered;
+	snprintf(c->session, sizeof(c->session), "%s", resume->session_id);
+	for (int i = 0; i < STREAMS; i++)
+		c->from[i] = p->claim->stands[i].received;
+	p->opened = c;
+	channel_attach(offered, &channel_events, c);
+	channel_accept_resumed(offered, &who, p->claim->stands);
+}
+
+static void
+on_resume(void *arg, struct link *l, struct channel *offered, const struct msg_resume *resume)
+{
+	struct world_peer *p = arg;
+	struct world_channel *c = p->forgets ? NULL : find_kept(p, resume);
+	struct hw_err err = HW_ERR_INIT;
+
+	(void)l;
+	if (p->silent) {
+		channel_attach(offered, &channel_events, channel_slot(p));
+		return;
+	}
+	if (p->claim != NULL) {
+		claim(p, offered, resume);
+		return;
+	}
+	struct msg_resume who = {.type = resume->type,
+		.session_id = resume->session_id,
+		.connection = resume->connection,
+		.run_as = "hawser"};
+	if (c != NULL && resume->type == CHANNEL_TYPE_CONNECTION) {
+		who.remote_host = c->open.remote_host;
+		who.remote_port = c->open.remote_port;
+		who.remote_address = "10.0.0.9:5432";
+		who.node_local = p->local;
+	}
+	int r = c != NULL ? channel_rejoin(c->ch, offered, &who, &err)
+			  : hw_err_set(&err, HW_ENOSESSION, "there is no such session here");
+	if (r < 0)
+		channel_reject(offered, r, hw_err_text(&err));
+	else
+		c->parked = false, c->resumed = true;
+}
+
+/* Sessions, not their connections. */
+static struct msg_strs
+held_sessions(struct world_peer *p)
+{
+	const char **ids = arena_alloc(p->world->arena, (p->n_channels + 1) * sizeof(*ids));
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n_channels && !p->forgets; i++)
+		if (p->channels[i]->parked && p->channels[i]->ch != NULL &&
+			p->channels[i]->type != CHANNEL_TYPE_CONNECTION)
+			ids[n++] = p->channels[i]->session;
+	if (p->lists != NULL)
+		ids[n++] = p->lists;
+	return (struct msg_strs){ids, n};
+}
+
+void
+world_resume(struct world_channel *c, struct world_peer *on)
+{
+	struct hw_err err = HW_ERR_INIT;
+	const struct msg_resume who = {.type = c->type,
+		.session_id = c->session,
+		.token = c->token,
+		.connection = c->connection,
+		.cols = 100,
+		.rows = 40};
+
+	c->resumed = c->parked = false;
+	cr_assert(eq(int, channel_resume(c->ch, on->link, &who, &err), 0), "%s", err.text);
+	world_settle(on->world);
+}
+
+struct world_channel *
+world_resume_as(struct world_peer *user, const struct msg_resume *who,
+	const struct channel_stand ours[STREAMS])
+{
+	struct world_channel *c = channel_slot(user);
+	struct hw_err err = HW_ERR_INIT;
+
+	snprintf(c->session, sizeof(c->session), "%s", who->session_id);
+	for (int i = 0; i < STREAMS; i++)
+		c->from[i] = ours[i].received;
+	cr_assert(eq(int,
+			  channel_open_resumed(&c->ch, user->link, who, ours, &channel_events, c,
+				  &err),
+			  0),
+		"%s", err.text);
+	world_settle(user->world);
+	return c;
+}
+
+void
+world_exit(struct world_channel *c, int status, const char *signal)
+{
+	const struct msg_control exit = {
+		.type = CONTROL_EXIT, .exit_status = status, .signal = signal};
+
+	channel_control(c->ch, &exit);
+	channel_end(c->ch, STREAM_OUT);
+	channel_end(c->ch, STREAM_ERR);
+	world_settle(c->peer->world);
 }
 
 /* --- links ------------------------------------------------------------------------------------ */
@@ -470,7 +654,8 @@ on_down(void *arg, struct link *l, int code, const char *why)
 {
 	struct world_peer *p = arg;
 
-	(void)l;
+	if (l != p->link)
+		return; /* there is a newer one */
 	p->link = NULL;
 	p->up = false;
 	p->down_code = code;
@@ -484,11 +669,24 @@ on_request(void *arg, struct link *l, uint64_t id, const char *op, const void *b
 	cr_fatal("a relay asks nothing");
 }
 
+static void
+on_word(void *arg, struct link *l, const struct msg_control *control)
+{
+	struct world_peer *p = arg;
+
+	(void)l;
+	cr_assert(eq(int, control->type, CONTROL_END));
+	cr_assert(lt(sz, p->n_ends, sizeof(p->ends) / sizeof(p->ends[0])));
+	snprintf(p->ends[p->n_ends++], sizeof(p->ends[0]), "%s", control->session_id);
+}
+
 static const struct link_events node_events = {
 	.on_up = on_up,
 	.on_down = on_down,
 	.on_request = on_request,
 	.on_open = on_open,
+	.on_resume = on_resume,
+	.on_control = on_word,
 };
 static const struct link_events user_events = {
 	.on_up = on_up,
@@ -507,6 +705,7 @@ world_connect(struct world_peer *p, struct hw_err *err)
 		return r;
 	if (p->pair != NULL)
 		pair_free(p->pair);
+	p->up = false;
 	p->pair = pair_new(w->loop);
 	struct link *theirs =
 		relay_link(w->relay, &p->who, false, p->source, pair_transport(p->pair, PAIR_A));
@@ -523,6 +722,7 @@ world_connect(struct world_peer *p, struct hw_err *err)
 			  .role = p->who.role,
 			  .id = p->who.id,
 			  .software = "world/0",
+			  .sessions = held_sessions(p),
 			  .frame_max = FRAME_MESSAGE_MAX},
 		.peer_role = ROLE_RELAY,
 		.opens = !node,
@@ -532,6 +732,30 @@ world_connect(struct world_peer *p, struct hw_err *err)
 	pair_attach(p->pair, PAIR_B, p->link);
 	world_settle(w);
 	return p->up ? 0 : hw_err_set(err, HW_EUNAVAILABLE, "%s", p->down_why);
+}
+
+int
+world_dial_anew(struct world_peer *p, struct hw_err *err)
+{
+	cr_assert(eq(ptr, p->before, NULL));
+	p->before = p->pair;
+	p->pair = NULL;
+	for (size_t i = 0; i < p->n_channels; i++) /* as its agent knows before the relay does */
+		p->channels[i]->parked = p->keeps && p->channels[i]->ch != NULL;
+	return world_connect(p, err);
+}
+
+struct world_peer *
+world_twin(const struct world_peer *p)
+{
+	struct world_peer *twin = calloc(1, sizeof(*twin));
+
+	cr_assert(twin != NULL);
+	twin->world = p->world;
+	twin->who = p->who;
+	twin->source = p->source;
+	twin->echo = p->echo;
+	return twin;
 }
 
 void
@@ -549,10 +773,18 @@ world_peer_free(struct world_peer *p)
 	world_settle(p->world);
 	if (p->pair != NULL)
 		pair_free(p->pair);
+	if (p->before != NULL)
+		pair_free(p->before);
 	world_settle(p->world);
 	for (size_t i = 0; i < p->n_channels; i++)
+		if (p->channels[i]->parked && p->channels[i]->ch != NULL &&
+			channel_is_parked(p->channels[i]->ch))
+			channel_abort(p->channels[i]->ch, HW_ECLOSED, "done");
+	for (size_t i = 0; i < p->n_channels; i++) {
 		for (int s = 0; s < STREAMS; s++)
-			buf_fini(&p->channels[i].got[s]);
+			buf_fini(&p->channels[i]->got[s]);
+		free(p->channels[i]);
+	}
 	free(p);
 }
 
@@ -606,8 +838,12 @@ world_open_raw(struct world_peer *user, const struct msg_open *open, struct hw_e
 	struct world_channel *c = channel_slot(user);
 
 	snprintf(c->session, sizeof(c->session), "%s", open->session_id);
+	c->type = open->type;
+	c->connection = open->connection;
 	cr_assert(eq(int, channel_open(&c->ch, user->link, open, &channel_events, c, err), 0), "%s",
 		err->text);
+	if (user->keeps)
+		channel_keep(c->ch);
 	return c;
 }
 

@@ -8,11 +8,13 @@
 
 #include "audit/journal.h"
 #include "proto/base/arena.h"
+#include "proto/trust/secret.h"
 #include "proto/wire/channel.h"
 #include "relay/core/relay.h"
 #include "tests/world/pair.h"
 
-#define WORLD_STREAM_MAX (64 * 1024 * 1024)
+#define WORLD_STREAM_MAX   (64 * 1024 * 1024)
+#define WORLD_CHANNELS_MAX 4200
 
 struct world {
 	char dir[64];
@@ -47,6 +49,24 @@ struct world_channel {
 	struct msg_open open;	    /* a node's: what it was asked; texts in the world's arena */
 	struct msg_control control; /* the last one that is no notice */
 	bool hold;		    /* does not consume what comes in */
+	int type;
+	int64_t connection;	   /* its number in its forward */
+	char token[TOKEN_LEN + 1]; /* that ACCEPT gave it */
+	int64_t resume_seconds;
+	bool parked, resumed; /* since it was asked to resume */
+	int park_code;
+	char park_why[512];
+	bool exit_seen;		/* by CONTROL */
+	/* Where got begins: not at 0 for who claims that it stands elsewhere. Behind a jump it is
+	 * moved by as much. */
+	uint64_t from[STREAMS];
+	uint64_t jumped; /* output that RESUME passed by, in all */
+};
+
+/* What a peer that lies says of its streams. */
+struct world_claim {
+	struct channel_stand stands[STREAMS];
+	const char *session; /* NULL: the true one */
 };
 
 struct world_peer {
@@ -60,13 +80,21 @@ struct world_peer {
 	const char *source; /* the address that it dials from */
 	/* A node's: what it does with an OPEN. */
 	bool refuses;
-	bool silent;		      /* never answers */
-	bool echoes;		      /* sends input back as output, and credits it as shown */
-	int echo;		      /* enum frame_echo of its credits */
-	bool stopped;		      /* does not consume input */
-	bool local;		      /* says that a connection reached the node itself */
-	struct world_channel *opened; /* the last channel that was opened to it */
-	struct world_channel channels[160];
+	bool silent;			 /* never answers */
+	bool echoes;			 /* sends input back as output, and credits it as shown */
+	int echo;			 /* enum frame_echo of its credits */
+	bool stopped;			 /* does not consume input */
+	bool local;			 /* says that a connection reached the node itself */
+	bool forgets;			 /* lists no session in HELLO, and knows none */
+	const char *lists;		 /* one more, that it lists */
+	const struct world_claim *claim; /* how it answers RESUME; NULL: truly */
+	struct world_channel *opened;	 /* the last channel that was opened to it */
+	char ends[8][128];		 /* sessions that CONTROL End named */
+	size_t n_ends;
+	/* Its channels outlive its link. */
+	bool keeps;
+	struct pair *before; /* of a link that it gave up for a newer one */
+	struct world_channel *channels[WORLD_CHANNELS_MAX];
 	size_t n_channels;
 };
 
@@ -98,6 +126,17 @@ struct msg_bin world_csr(struct world *w); /* of a new key */
 /* Dials; the link is up when it returns 0. */
 int world_connect(struct world_peer *p, struct hw_err *err);
 void world_drop(struct world_peer *p);
+/* Dials while the old link is still there. */
+int world_dial_anew(struct world_peer *p, struct hw_err *err);
+/* Another program of the same user, on a link of its own. */
+struct world_peer *world_twin(const struct world_peer *p);
+/* RESUME of a parked channel on a peer's link. Settles. */
+void world_resume(struct world_channel *c, struct world_peer *on);
+/* And by somebody who says where he stands; the channel is new, and not kept. Settles. */
+struct world_channel *world_resume_as(struct world_peer *user, const struct msg_resume *who,
+	const struct channel_stand ours[STREAMS]);
+/* A node tells how its program ended, and its streams end. Settles. */
+void world_exit(struct world_channel *c, int status, const char *signal);
 
 /* One operation over the link: its code, and the reply in the arena. */
 int world_call(struct world_peer *p, enum op_id op, const void *request, void *reply_ptr,
@@ -111,6 +150,9 @@ struct world_channel *world_open_raw(struct world_peer *user, const struct msg_o
 	struct hw_err *err); /* no settling */
 struct world_channel *world_open(struct world_peer *user, int type, const char *session,
 	const char *token);
+
+/* Of one that is over, when there are many. */
+void world_forget(struct world_channel *c);
 
 /* A value of the relay's metrics. */
 double world_metric(struct world *w, const char *name);
