@@ -71,9 +71,9 @@ def wait_until(what, seconds, is_so):
         time.sleep(0.05)
 
 
-def answers(port):
+def answers(port, host="127.0.0.1"):
     try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
+        socket.create_connection((host, port), 1).close()
         return True
     except OSError:
         return False
@@ -93,12 +93,15 @@ class Daemons:
         self.started.append((name, process))
         return process
 
+    def said(self, name, most=2000):
+        """The end of its log."""
+        with open(os.path.join(self.folder, name + ".log"), errors="replace") as log:
+            return log.read()[-most:]
+
     def check(self):
         for name, process in self.started:
             if process.poll() is not None:
-                with open(os.path.join(self.folder, name + ".log"), errors="replace") as log:
-                    said = log.read()[-2000:]
-                raise Failure(f"{name} ended with {process.returncode}:\n{said}")
+                raise Failure(f"{name} ended with {process.returncode}:\n{self.said(name)}")
 
     def stop(self, process):
         # Shells outlive an agent, so its holders have to be known before it goes.
@@ -138,10 +141,15 @@ def folder():
 
 
 class Fleet:
-    """A relay of its own with `nodes` nodes named n1, n2, ... and an admin who is logged in."""
+    """A relay of its own with `nodes` nodes named n1, n2, ... and an admin who is logged in.
 
-    def __init__(self, daemons, name="fleet", nodes=1, rootless=True, **settings):
+    It listens on `host`; what starts with `node_prefix` are the nodes."""
+
+    def __init__(self, daemons, name="fleet", nodes=1, rootless=True, host="127.0.0.1",
+                 node_prefix=(), **settings):
         self.daemons = daemons
+        self.host = host
+        self.node_prefix = list(node_prefix)
         self.dir = os.path.join(daemons.folder, name)
         self.name = name
         self.rootless = rootless
@@ -153,10 +161,14 @@ class Fleet:
         self.start_relay()
         run(self.hawser("login", self.url, self.invite))
         if nodes:
-            activation = self.activation(nodes)
-            for i in range(1, nodes + 1):
-                self._join(f"n{i}", activation)
-            self._wait_online()
+            self.add_nodes(nodes)
+
+    def add_nodes(self, count, url=None):
+        """`url` is how they reach the relay, when not as everybody does."""
+        activation = self.activation(count)
+        for i in range(1, count + 1):
+            self._join(f"n{i}", activation, url or self.url)
+        self._wait_online()
 
     def path(self, name):
         return os.path.join(self.dir, name)
@@ -169,7 +181,7 @@ class Fleet:
 
     def _init(self, settings):
         said = run([self.program("hawser-relay"), "init", "--dir", self.path("relay"),
-                    "--listen", f"127.0.0.1:{self.port}"])
+                    "--listen", f"{self.host}:{self.port}"])
         self.url, self.invite = said.splitlines()[-1].split()
         self._configure(metrics_port=0, **settings)
 
@@ -182,7 +194,7 @@ class Fleet:
         self.relay = self.daemons.start(f"{self.name}-relay", [
             self.program("hawser-relay"), "run", "--dir", self.path("relay"),
             *(["--allow-root"] if os.geteuid() == 0 else [])])
-        wait_until("the relay", 20, lambda: self.daemons.check() or answers(self.port))
+        wait_until("the relay", 20, lambda: self.daemons.check() or answers(self.port, self.host))
 
     def restart_relay(self):
         self.daemons.stop(self.relay)
@@ -193,10 +205,10 @@ class Fleet:
                                           "-o", "json")))
         return f"{made['ActivationId']}:{made['ActivationCode']}"
 
-    def _join(self, node, activation):
-        program = self.program("hawser-node")
-        run([program, "join", self.url, activation, "--dir", self.path(node), "--name", node])
-        argv = [program, "run", "--dir", self.path(node)]
+    def _join(self, node, activation, url):
+        program = [*self.node_prefix, self.program("hawser-node")]
+        run([*program, "join", url, activation, "--dir", self.path(node), "--name", node])
+        argv = [*program, "run", "--dir", self.path(node)]
         self.nodes[node] = self.daemons.start(
             f"{self.name}-{node}", argv + (["--rootless"] if self.rootless else []))
 
@@ -221,6 +233,7 @@ class Ssh:
         self.daemons = daemons
         self.dir = os.path.join(daemons.folder, "ssh")
         self.config = os.path.join(self.dir, "config")
+        self.sshd = {}
         os.mkdir(self.dir, 0o700)
         if os.geteuid() == 0:
             os.makedirs("/run/sshd", 0o755, exist_ok=True)  # sshd insists
@@ -255,7 +268,7 @@ class Ssh:
             PrintLastLog no
             LogLevel ERROR
             """)
-        self.daemons.start(f"sshd-{name}", [
+        self.sshd[name] = self.daemons.start(f"sshd-{name}", [
             system_tool("sshd"), "-D", "-e", "-f", self._path(name + ".conf")])
 
     def _write_config(self):
@@ -277,6 +290,11 @@ class Ssh:
         for name, port in self.ports.items():
             text += f"\nHost {name}\nPort {port}\n"
         write_file(self.config, text)
+
+    def add_host(self, name, port):
+        """Another way to one of the two."""
+        with open(self.config, "a", encoding="utf-8") as f:
+            f.write(f"\nHost {name}\nPort {port}\n")
 
     def ssh(self, *args):
         return [system_tool("ssh"), "-F", self.config, *args]

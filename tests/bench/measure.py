@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 TICK = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Failure(Exception):
@@ -55,6 +56,12 @@ def memory(pid):
     with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
         rows = [line.split() for line in f][1:]
     return {row[0].rstrip(":"): int(row[1]) for row in rows}
+
+
+def resident(pid):
+    """Bytes; cheaper than all of memory(), for looking often."""
+    with open(f"/proc/{pid}/statm", encoding="ascii") as f:
+        return int(f.read().split()[1]) * PAGE
 
 
 def switches(pid):
@@ -154,12 +161,14 @@ def progress(text):
 
 
 def main(title, bench, options=None):
-    """Runs bench(args), which returns figures. Its exit status says whether everything worked."""
+    """Runs bench(args), which returns figures. Its exit status says whether everything worked; what
+    did not, and let the rest go on, is in args.failures."""
     parser = argparse.ArgumentParser(description=title)
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     if options:
         options(parser)
     args = parser.parse_args()
+    args.failures = []
     begin = time.monotonic()
     try:
         figures = bench(args)
@@ -169,11 +178,14 @@ def main(title, bench, options=None):
     if args.json:
         json.dump({"bench": title, "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                    "seconds": round(time.monotonic() - begin, 1), "cores": os.cpu_count(),
-                   "figures": [f.as_dict() for f in figures]}, sys.stdout, indent=2)
+                   "figures": [f.as_dict() for f in figures],
+                   "failures": args.failures}, sys.stdout, indent=2)
         print()
     else:
         print_figures(title, figures)
-    return 0
+    for failure in args.failures:
+        print(f"{os.path.basename(sys.argv[0])}: {failure}", file=sys.stderr)
+    return 1 if args.failures else 0
 
 
 median = statistics.median
