@@ -9,6 +9,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from support.fleet import Client, Node  # noqa: E402
+from support.forwards import Forward, Server, echo  # noqa: E402
 from support.relay import Relay  # noqa: E402
 
 
@@ -34,10 +35,15 @@ def relays(tmp_path):
             relay.stop()
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "relay(**settings): of the relay that runs for the test")
+
+
 @pytest.fixture
-def relay(relays):
-    """A relay that runs."""
-    return relays()
+def relay(relays, request):
+    """A relay that runs; @pytest.mark.relay(resume_seconds=1) sets it up."""
+    mark = request.node.get_closest_marker("relay")
+    return relays(**(mark.kwargs if mark else {}))
 
 
 @pytest.fixture
@@ -82,3 +88,37 @@ def agents(tmp_path, client):
 def agent(agents):
     """A node that is online."""
     return agents()
+
+
+@pytest.fixture
+def servers():
+    made = []
+
+    def make(serve=echo, **kwargs):
+        made.append(Server(serve, **kwargs))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.close()
+
+
+@pytest.fixture
+def forwards_of(client):
+    """Forwards by way of whatever is web-01; those that still run are killed at the test's end."""
+    made = []
+
+    def make(*args, who=client):
+        made.append(Forward(who, "web-01", *args))
+        return made[-1]
+
+    yield make
+    for forward in made:
+        if forward.child.poll() is None:
+            forward.child.kill()
+        forward.child.communicate()
+
+
+@pytest.fixture
+def forwards(agent, forwards_of):
+    return forwards_of

@@ -53,7 +53,11 @@ def test_words_are_joined_as_ssh_joins_them(client, agent):
     assert client.ok("exec", "web-01", "--", "echo", "a  b", "$((1+1))") == "a b 2\n"
 
 
-def test_nothing_of_a_command_stays_when_its_client_is_killed(client, agent):
+def test_nothing_of_a_command_stays_when_its_client_is_killed(client, agent, relay):
+    relay.stop()
+    relay.set(resume_seconds=1)
+    relay.start()
+    agent.wait_online()
     mark = 300000 + os.getpid()  # a number of this run's own
     child = client.popen("exec", "web-01", "--", f"sleep {mark}", stdin=subprocess.DEVNULL)
     sleeping = lambda: subprocess.run(["pgrep", "-f", f"^sleep {mark}"], stdout=subprocess.PIPE).stdout.split()

@@ -103,34 +103,33 @@ def test_a_killed_relay_has_recorded_all_that_anyone_got(client, agent, relay, t
         wait_until(lambda: size_of(shown) > 200_000 and size_of(typed) > 200_000, "a flow both ways")
         input_ = next(iter(set(s["SessionId"] for s in client.json("sessions", "ls", "--live")["Sessions"]) - {output}))
         relay.kill9()
-        for process in (reader, writer):
-            assert process.wait(PATIENCE) == 255
-            assert "relay" in process.stderr.read()
+        assert audit.stream(relay.dir, output, 1).startswith(shown.read_bytes())
+        assert audit.stream(relay.dir, input_, 0).startswith(typed.read_bytes())
+        relay.start()
+        before = size_of(shown), size_of(typed)
+        wait_until(lambda: size_of(shown) > before[0] + 200_000 and size_of(typed) > before[1] + 200_000, "the flow going on")
+        assert reader.poll() is None and writer.poll() is None
     finally:
         for process in (reader, writer, count):
             process.kill()
             process.wait()
         for process in (reader, writer):
             process.stderr.close()
+    lines = shown.read_bytes().split(b"\r\n")[:-1]
+    assert lines == [b"%d" % i for i in range(1, len(lines) + 1)]
+    lines = typed.read_bytes().split(b"\n")[:-1]
+    assert lines == [b"%d" % i for i in range(int(lines[0]), int(lines[0]) + len(lines))]
+    for session in (output, input_):
+        client.ok("sessions", "kill", session)
     wait_until(lambda: not running(f"seq 1 {SO_MANY}") and not running(f"cat > {typed}"), "the end of both programs")
-    got = typed.read_bytes()
-    assert audit.stream(relay.dir, output, 1).startswith(shown.read_bytes())
-    assert audit.stream(relay.dir, input_, 0).startswith(got)
-
-    relay.start()
-    agent.wait_online()
-    exported = client.run("audit", "export", output, "--format", "raw", text=False).stdout
-    assert exported.startswith(shown.read_bytes())
-    credited = client.run("audit", "export", input_, "--format", "raw", "--typed", text=False).stdout
-    assert len(credited) > 100_000 and (got + credited[len(got):]).startswith(credited)
-    for ended in (output, input_):
-        assert sessions(client)[ended]["Status"] in ("Failed", "Terminated")
-        assert "the relay stopped" in client.ok("audit", "export", ended, "--format", "json")
+    for session in (output, input_):
+        assert "the relay was started anew" in client.ok("audit", "export", session, "--format", "json")
     entries = audit.ledger(relay.dir)
     assert {e["SessionId"] for e in entries if e["Kind"] == "session.end"} == {output, input_}
     assert client.ok("exec", "web-01", "--", "echo back") == "back\n"
 
 
+@pytest.mark.relay(resume_seconds=2)
 def test_ten_kills_leave_no_gap(client, agent, relay):
     for i in range(10):
         child = client.popen("exec", "web-01", "--", f"echo {i}", stdin=subprocess.DEVNULL,
@@ -144,12 +143,12 @@ def test_ten_kills_leave_no_gap(client, agent, relay):
         relay.start()
     agent.wait_online()
     assert client.ok("exec", "web-01", "--", "echo whole") == "whole\n"
+    def of(kind):
+        return sorted(e["SessionId"] for e in audit.ledger(relay.dir) if e["Kind"] == kind)
+    wait_until(lambda: of("session.start") == of("session.end"), "the end of those whose user was killed")
     entries = audit.ledger(relay.dir)
     assert [e["Sequence"] for e in entries] == list(range(len(entries)))
     assert [e["Kind"] for e in entries].count("relay.start") == 11
-    started = [e["SessionId"] for e in entries if e["Kind"] == "session.start"]
-    ended = [e["SessionId"] for e in entries if e["Kind"] == "session.end"]
-    assert sorted(started) == sorted(ended)
 
 
 # --- the agent dies --------------------------------------------------------------------------------
@@ -166,7 +165,7 @@ def uplink_of(agent):
     return None
 
 
-def test_a_killed_uplink_is_told_replaced_and_leaves_nothing(client, agents):
+def test_a_killed_uplink_is_replaced_and_its_shell_goes_on(client, agents):
     agent = agents(start=False)
     agent.start("--grace", "1")
     child = client.spawn("shell", "web-01", "--", f"sleep 5432{RUN} & (setsid sleep 5433{RUN} &) ; exec sleep 5431{RUN}")
@@ -174,13 +173,14 @@ def test_a_killed_uplink_is_told_replaced_and_leaves_nothing(client, agents):
     wait_until(lambda: len(running(f"sleep 543[123]{RUN}")) == 3, "what the session started")
     uplink = uplink_of(agent)
     os.kill(uplink, signal.SIGKILL)
-    child.expect("hawser: .*node")
-    child.expect(pexpect.EOF)
-    child.close()
-    assert child.exitstatus == 255
     wait_until(lambda: (uplink_of(agent) or uplink) != uplink, "another uplink")
     agent.wait_online()
     assert client.ok("exec", "web-01", "--", "echo again") == "again\n"
+    assert len(running(f"sleep 543[123]{RUN}")) == 3
+    child.send("\r~.")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 255
     try:
         wait_until(lambda: not running(f"sleep 543[12]{RUN}"), "the end of what the session started")
     finally:
@@ -202,6 +202,7 @@ def test_a_killed_monitor_takes_its_uplink_along(client, agent):
 # --- the client dies, or stops ------------------------------------------------------------------------
 
 
+@pytest.mark.relay(detached_seconds=1)
 def test_a_killed_client_ends_its_shell_and_it_is_told_why(client, agent):
     child = client.spawn("shell", "web-01", "--", f"sleep 6543{RUN} & exec sleep 6544{RUN}")
     child.expect("recorded")

@@ -14,124 +14,8 @@ import threading
 
 import pytest
 
-from support import audit
+from support.forwards import entries, fds, read_all, reset, to, uplinks
 from support.relay import PATIENCE, wait_until
-
-
-class Server:
-    """A TCP (or Unix) server on this machine whose connections a function serves, each on a thread."""
-
-    def __init__(self, serve, address=("127.0.0.1", 0), family=socket.AF_INET):
-        self.serve = serve
-        self.failures = []
-        self.listener = socket.socket(family, socket.SOCK_STREAM)
-        self.listener.bind(address)
-        self.listener.listen(1024)
-        self.port = self.listener.getsockname()[1] if family != socket.AF_UNIX else None
-        self.served = 0
-        threading.Thread(target=self.run, daemon=True).start()
-
-    def run(self):
-        while True:
-            try:
-                conn, _ = self.listener.accept()
-            except OSError:
-                return
-            self.served += 1
-            threading.Thread(target=self.one, args=(conn,), daemon=True).start()
-
-    def one(self, conn):
-        with conn:
-            try:
-                self.serve(conn)
-            except OSError as e:
-                self.failures.append(e)
-
-    def close(self):
-        with contextlib.suppress(OSError):
-            self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-
-
-def echo(conn):
-    while data := conn.recv(65536):
-        conn.sendall(data)
-
-
-@pytest.fixture
-def servers():
-    made = []
-
-    def make(serve=echo, **kwargs):
-        made.append(Server(serve, **kwargs))
-        return made[-1]
-
-    yield make
-    for server in made:
-        server.close()
-
-
-class Forward:
-    """A `hawser forward` that is ready."""
-
-    def __init__(self, client, *args):
-        self.child = client.popen("forward", *args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                  stderr=subprocess.PIPE, text=True)
-        self.ports = []
-        self.said = []
-        wanted = max(1, sum(a in ("-L", "-D") for a in args))
-        for _ in range(wanted):
-            line = self.child.stdout.readline()
-            if not line:
-                raise AssertionError(f"exit {self.child.wait()}: {self.child.stderr.read()}")
-            self.said.append(line.rstrip("\n"))
-            if found := re.match(r"\S*:(\d+) +-> ", line):
-                self.ports.append(int(found[1]))
-        self.port = self.ports[0] if self.ports else None
-
-    def connect(self, port=None):
-        return socket.create_connection(("127.0.0.1", port or self.port), timeout=PATIENCE)
-
-    def ended(self):
-        """Waits for an end that nobody asked the program for."""
-        err = self.child.communicate(timeout=PATIENCE)[1]
-        return self.child.returncode, err
-
-    def stop(self, signo=signal.SIGTERM):
-        if self.child.poll() is None:
-            self.child.send_signal(signo)
-        return self.ended()
-
-
-@pytest.fixture
-def forwards(client, agent):
-    made = []
-
-    def make(*args, who=client):
-        made.append(Forward(who, "web-01", *args))
-        return made[-1]
-
-    yield make
-    for forward in made:
-        if forward.child.poll() is None:
-            forward.child.kill()
-        forward.child.communicate()
-
-
-def read_all(conn):
-    got = bytearray()
-    while data := conn.recv(65536):
-        got += data
-    return bytes(got)
-
-
-def reset(conn):
-    conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    conn.close()
-
-
-def to(server):
-    return f"0:127.0.0.1:{server.port}"
 
 
 # --- TCP as it is ---------------------------------------------------------------------------------
@@ -289,14 +173,6 @@ def test_two_hundred_megabytes_each_way_are_the_same_bytes(servers, forwards):
         assert (back, got) == ([wanted], [wanted])
 
 
-def fds(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
-
-
-def uplinks(agent):
-    return [p for p in agent.processes() if "--monitor-fd" in open(f"/proc/{p}/cmdline", encoding="utf-8").read()]
-
-
 def test_a_hundred_connections_at_once_leave_nothing_behind(client, relay, agent, servers, forwards):
     forward = forwards("-L", to(server := servers()))
     with forward.connect() as conn:  # whatever is made once
@@ -326,10 +202,6 @@ def test_a_hundred_connections_at_once_leave_nothing_behind(client, relay, agent
 
 
 # --- the ledger -----------------------------------------------------------------------------------
-
-
-def entries(relay, kind):
-    return [e for e in audit.ledger(relay.dir) if e["Kind"] == kind]
 
 
 def test_a_forward_and_its_connection_are_in_the_ledger(client, relay, agent, servers, forwards):
@@ -549,7 +421,11 @@ def test_a_permission_that_is_taken_away_ends_the_forward(client, tmp_path, agen
 # --- who is killed --------------------------------------------------------------------------------
 
 
-def test_a_client_that_is_killed_resets_the_far_end(client, agent, servers, forwards):
+def test_a_client_that_is_killed_resets_both_ends(client, relay, agent, servers, forwards):
+    relay.stop()
+    relay.set(resume_seconds=1)
+    relay.start()
+    agent.wait_online()
     server = servers()
     forward = forwards("-L", to(server))
     conn = forward.connect()
@@ -558,12 +434,14 @@ def test_a_client_that_is_killed_resets_the_far_end(client, agent, servers, forw
     forward.child.kill()
     wait_until(lambda: server.failures, "the far end's error")
     assert isinstance(server.failures[0], ConnectionResetError)
+    with pytest.raises(ConnectionResetError):
+        conn.recv(1)
     conn.close()
     wait_until(lambda: not client.json("sessions", "ls", "--live")["Sessions"], "the session's end")
 
 
 def test_a_node_that_is_killed_ends_the_forward_with_the_reason(relay, agent, servers, forwards):
-    forward = forwards("-L", to(servers()))
+    forward = forwards("-L", to(server := servers()))
     with forward.connect() as conn:
         conn.sendall(b"x")
         assert conn.recv(1) == b"x"
@@ -572,10 +450,12 @@ def test_a_node_that_is_killed_ends_the_forward_with_the_reason(relay, agent, se
         with pytest.raises(ConnectionResetError):
             while conn.recv(1):
                 pass
+    wait_until(lambda: server.failures, "the far end's error")
+    assert isinstance(server.failures[0], ConnectionResetError)
     code, err = forward.child.wait(PATIENCE), forward.child.stderr.read()
-    assert code == 1 and "the node's link was lost" in err, err
+    assert code == 1 and "its agent was started anew" in err, err
     (end,) = wait_until(lambda: entries(relay, "connection.end"), "the entry")
-    assert end["Outcome"] == "failed" and "link was lost" in end["Reason"]
+    assert end["Outcome"] == "failed" and "its agent was started anew" in end["Reason"]
 
 
 def test_a_session_that_is_killed_ends_its_forward(client, agent, servers, forwards):

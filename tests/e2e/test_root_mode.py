@@ -102,6 +102,30 @@ def test_what_the_confined_network_process_says_of_the_machine(client, agent):
     assert facts["KernelVersion"] == os.uname().release
 
 
+def test_the_next_agent_has_what_the_last_one_started(client, agent):
+    """Another user's, over sockets that are the network process's alone, through its sandbox."""
+    child = client.popen("exec", "web-01", "--", "id -un; read x; sudo -n true; echo $x; exit 8",
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "hawser\n"
+    holder = holder_of(agent)
+    note, = os.listdir(os.path.join(agent.dir, "sessions"))
+    kept = os.stat(os.path.join(agent.dir, "sessions", note))
+    assert (kept.st_uid, kept.st_mode & 0o777) == (accounts.NODE, 0o600)
+    os.kill(uplink_of(agent), signal.SIGKILL)
+    wait_until(lambda: "session.adopted" in agent.log, "the next network process")
+    first = uplink_of(agent)
+    agent.process.kill()
+    agent.process.wait()
+    wait_until(lambda: not os.path.exists(f"/proc/{first}"), "the end of the network process")
+    agent.start()
+    out, err = child.communicate("word\n", timeout=PATIENCE)
+    assert (out, child.returncode) == ("word\n", 8), err
+    run = os.path.join(agent.dir, "run")
+    wait_until(lambda: not os.path.exists(f"/proc/{holder}"), "the end of the holder")
+    wait_until(lambda: not os.listdir(run), "the end of its socket, which a user cannot remove")
+    assert os.listdir(os.path.join(agent.dir, "sessions")) == []
+
+
 def test_files_belong_to_the_network_process_and_sockets_are_its_alone(client, agent):
     sleeper = client.popen("exec", "web-01", "--", f"exec sleep 8643{RUN}", stdin=subprocess.DEVNULL)
     try:
@@ -229,6 +253,7 @@ def test_who_kills_the_own_holder_ends_the_own_session(client, agent):
     assert uids(agent.process.pid) == {"0"}
 
 
+@pytest.mark.relay(resume_seconds=1)
 def test_what_su_started_ends_with_its_session(client, agent):
     """Another user's program, started by a program that the holder may not signal."""
     child = client.popen("exec", "root@web-01", "--", f"su ann --session-command 'sleep 8647{RUN}'",

@@ -177,11 +177,16 @@ def test_a_terminated_session_says_by_whom(client, agent, tmp_path):
     assert child.exitstatus == 255
 
 
-def test_a_node_that_goes_is_told_on_the_terminal(client, agent):
+def test_a_node_that_goes_is_waited_for_and_then_told_on_the_terminal(client, agent, relay):
+    relay.stop()
+    relay.set(resume_seconds=3, detached_seconds=3)
+    relay.start()
+    agent.wait_online()
     child = shell(client, "web-01")
     for pid in agent.processes():
         os.kill(pid, signal.SIGKILL)
-    child.expect("hawser: .* node")
+    child.expect("hawser: the link to node web-01 was lost, waiting")
+    child.expect("\nhawser: .* node")
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 255

@@ -210,7 +210,7 @@ class WebSocket:
 
 # --- links -----------------------------------------------------------------------------------------
 
-HELLO, REQUEST, RESPONSE, CONTROL = 0, 1, 2, 11
+HELLO, REQUEST, RESPONSE, OPEN, ACCEPT, REJECT, DATA, CREDIT, END, CHANNEL_CLOSE, CONTROL = range(11)
 
 
 class Failed(Exception):
