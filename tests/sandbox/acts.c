@@ -632,7 +632,7 @@ ground_make(struct ground *g)
 	make_file(g->secret);
 	make_file(g->own);
 	hw_assert(symlink(g->secret, g->link) == 0);
-	snprintf(g->abstract, sizeof(g->abstract), "hawser-sandbox-%d", (int)getpid());
+	snprintf(g->abstract, sizeof(g->abstract), "%s", strrchr(g->base, '/') + 1);
 	g->listening = listen_at_loopback(&g->port);
 	close(listen_at_loopback(&g->free));
 	g->abstract_fd = listen_in_the_abstract(g->abstract);
