@@ -313,6 +313,10 @@ consume_until(struct channel *ch, int stream, uint64_t consumed, int echo)
 
 	if (consumed == in->consumed)
 		return;
+	if (in->run_echo != echo) {
+		in->run_echo = echo;
+		in->run_from = in->consumed;
+	}
 	if (ch->state != CHANNEL_OPEN) {
 		count_consumed(in, consumed, echo);
 	} else {
@@ -638,6 +642,12 @@ channel_control(struct channel *ch, const struct msg_control *control)
 		link_send_control(ch->link, ch->id, control);
 	else if (ch->state == CHANNEL_OPENING)
 		frame_encode_msg(&ch->later, FRAME_CONTROL, ch->id, MSG_ROW(control), control);
+}
+
+size_t
+channel_control_room(const struct channel *ch)
+{
+	return ch->state == CHANNEL_OPEN ? WRITER_CONTROL_MAX - ch->link->writer.control_bytes : 0;
 }
 
 static void

@@ -84,6 +84,8 @@ void channel_end(struct channel *ch, int stream);
  * it after that. Of one that is kept, what was given is not sent again either: close it. */
 void channel_discard(struct channel *ch, int stream);
 void channel_control(struct channel *ch, const struct msg_control *control);
+/* Bytes of control frames that its link takes before it breaks; 0 when there is none. */
+size_t channel_control_room(const struct channel *ch);
 
 uint64_t channel_sent(const struct channel *ch, int stream); /* offset after the last queued byte */
 uint64_t channel_acked(const struct channel *ch, int stream); /* the peer's consumed */
@@ -126,6 +128,8 @@ struct channel_stand {
 	uint64_t received, consumed, limit;
 	uint64_t kept_from, sent;
 	bool end_received;
+	int echo; /* enum frame_echo, of all bytes from echo_from to consumed */
+	uint64_t echo_from;
 };
 
 /* From now on it is kept; before anything is written to it, best at once after channel_open() or in
@@ -164,6 +168,11 @@ int channel_rejoin(struct channel *ch, struct channel *offered, const struct msg
 int channel_open_resumed(struct channel **ret, struct link *l, const struct msg_resume *who,
 	const struct channel_stand ours[STREAMS], const struct channel_events *events, void *arg,
 	struct hw_err *err);
+/* A client's, towards a relay: RESUME of a session that another channel of some client's had. It is
+ * kept. Both directions begin where the answer says, and what comes then is as after
+ * channel_resume(). `window` is that of the streams that it receives. */
+int channel_open_taking_over(struct channel **ret, struct link *l, const struct msg_resume *who,
+	int64_t window, const struct channel_events *events, void *arg, struct hw_err *err);
 /* And towards a client: answers what was offered. One that is kept sends from where the peer
  * stands, or from ours' kept_from when that is further. */
 void channel_accept_resumed(struct channel *ch, const struct msg_resume *who,

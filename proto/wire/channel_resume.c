@@ -124,6 +124,8 @@ own_stand(struct channel_stand ret[STREAMS], const struct channel *ch)
 			.end_received = in->ended,
 			.kept_from = out->kept_from,
 			.sent = out->sent,
+			.echo = in->run_echo,
+			.echo_from = in->run_from,
 		};
 	}
 }
@@ -140,6 +142,8 @@ write_stand(struct msg_resume_stream to[STREAMS], const struct channel_stand fro
 			.end_received = from[i].end_received,
 			.kept_from = (int64_t)from[i].kept_from,
 			.sent = (int64_t)from[i].sent,
+			.echo = from[i].echo,
+			.echo_from = (int64_t)from[i].echo_from,
 		};
 }
 
@@ -171,7 +175,8 @@ is_sane(const struct msg_resume_stream *s)
 {
 	return s->stream < STREAMS && s->consumed <= s->received && s->kept_from <= s->sent &&
 		s->received <= (int64_t)OFFSET_MAX && s->limit <= (int64_t)OFFSET_MAX &&
-		s->sent <= (int64_t)OFFSET_MAX && s->limit >= s->received;
+		s->sent <= (int64_t)OFFSET_MAX && s->limit >= s->received &&
+		s->echo_from <= s->consumed;
 }
 
 /* A stream that is not there stands at 0. */
@@ -198,6 +203,8 @@ read_stand(struct channel_stand ret[STREAMS], const struct msg_resume *r, struct
 			.end_received = s->end_received,
 			.kept_from = (uint64_t)s->kept_from,
 			.sent = (uint64_t)s->sent,
+			.echo = (int)s->echo,
+			.echo_from = (uint64_t)s->echo_from,
 		};
 	}
 	return 0;
@@ -405,6 +412,38 @@ channel_open_resumed(struct channel **ret, struct link *l, const struct msg_resu
 	return 0;
 }
 
+int
+channel_open_taking_over(struct channel **ret, struct link *l, const struct msg_resume *who,
+	int64_t window, const struct channel_events *events, void *arg, struct hw_err *err)
+{
+	const struct channel_stand nowhere[STREAMS] = {0};
+	int r = channel_open_resumed(ret, l, who, nowhere, events, arg, err);
+
+	if (r < 0)
+		return r;
+	(*ret)->window = (uint32_t)window;
+	(*ret)->taking_over = true;
+	channel_keep(*ret);
+	return 0;
+}
+
+/* As if it had been there all the time. The peer was told of no room yet. */
+static void
+begin_where_answered(struct channel *ch, const struct channel_stand theirs[STREAMS])
+{
+	ch->taking_over = false;
+	for (int i = 0; i < STREAMS; i++) {
+		struct inflow *in = &ch->in[i];
+		struct outflow *out = &ch->out[i].flow;
+		out->kept_from = out->given = out->sent = theirs[i].received;
+		ch->out[i].ended = theirs[i].end_received;
+		in->received = in->consumed = theirs[i].kept_from;
+		in->limit = in->received < OFFSET_MAX - ch->window ? in->received + ch->window
+								   : OFFSET_MAX;
+		in->owes = true;
+	}
+}
+
 /* A peer that cannot be gone on with is told, and so is the owner. */
 static void
 give_up(struct channel *ch, int code, const char *why)
@@ -427,6 +466,8 @@ take_answer(struct channel *ch, const struct msg_resume *answer)
 	struct hw_err why = HW_ERR_INIT;
 	int r = keep_stand(ch, answer, &why);
 
+	if (r == 0 && ch->taking_over)
+		begin_where_answered(ch, ch->peer);
 	if (r == 0 && ch->keeps)
 		r = check_fit(ch, ch->peer, &why);
 	if (r < 0) {
@@ -491,6 +532,8 @@ channel_new_parked(struct channel **ret, struct loop *loop, int type, int64_t wi
 	take_stand(ch, ours);
 	for (uint8_t i = 0; i < STREAMS; i++) {
 		struct sender *s = &ch->out[i];
+		ch->in[i].run_echo = ours[i].echo;
+		ch->in[i].run_from = ours[i].echo_from;
 		outflow_init(&s->flow, 0, i, ch->interactive);
 		s->flow.keeps = true;
 		s->flow.kept_from = s->acked = ours[i].kept_from;

@@ -437,6 +437,21 @@ take_hello(struct link *l, const struct frame *f, struct hw_err *err)
 	return r;
 }
 
+/* Only the last of several pings is answered. */
+static void
+take_pong(struct link *l, const struct msg_control *control)
+{
+	int64_t since = l->probed;
+
+	if (l->events->on_peer_time != NULL)
+		l->events->on_peer_time(l->arg, control->time);
+	if (since == 0 || control->nonce < l->probe_nonce)
+		return;
+	l->probed = 0;
+	if (l->events->on_probed != NULL)
+		l->events->on_probed(l->arg, now(l) - since);
+}
+
 static void
 take_word(struct link *l, const struct msg_control *control)
 {
@@ -447,8 +462,7 @@ take_word(struct link *l, const struct msg_control *control)
 		link_want_write(l);
 		break;
 	case CONTROL_PONG:
-		if (l->events->on_peer_time != NULL)
-			l->events->on_peer_time(l->arg, control->time);
+		take_pong(l, control);
 		break;
 	default:
 		if (l->events->on_control != NULL)
@@ -632,6 +646,12 @@ link_peer_id(const struct link *l)
 }
 
 size_t
+link_words_queued(const struct link *l)
+{
+	return l->writer.control_bytes;
+}
+
+size_t
 link_channels(const struct link *l)
 {
 	return l->channels.count;
@@ -681,6 +701,19 @@ ping(struct link *l)
 
 	l->pinged = now(l);
 	link_send_control(l, 0, &control);
+}
+
+int64_t
+link_probe(struct link *l)
+{
+	if (l->probed != 0)
+		return now(l) - l->probed;
+	if (l->state != LINK_UP)
+		return 0;
+	ping(l);
+	l->probe_nonce = l->ping_nonce;
+	l->probed = l->pinged;
+	return 0;
 }
 
 /* Silence alone proves nothing: this process may have been stopped. A ping must have gone

@@ -70,6 +70,8 @@ struct link_events {
 		const struct msg_resume *resume);
 	/* The relay's clock, from HELLO and pongs (microseconds since 1970). May be NULL. */
 	void (*on_peer_time)(void *arg, int64_t wall);
+	/* The answer to link_probe() came, so many microseconds after it was asked. May be NULL. */
+	void (*on_probed)(void *arg, int64_t usec);
 	/* CONTROL on channel 0 that is neither ping nor pong. May be NULL. */
 	void (*on_control)(void *arg, struct link *l, const struct msg_control *control);
 };
@@ -124,6 +126,9 @@ const char *link_peer_id(const struct link *l); /* NULL before HELLO */
 size_t link_channels(const struct link *l);	/* that are open or opening; 4,096 at most */
 bool link_is_interactive(const struct link *l); /* one of them is somebody's terminal */
 int link_version(const struct link *l);
+/* Bytes of control frames that the transport has not got yet. Too many break the link: who has
+ * much to say that nobody waits for looks here before. */
+size_t link_words_queued(const struct link *l);
 /* What the windows of streams that end at this link take from; for a program that passes credit
  * on. Good until the link's channels have had on_close. */
 struct window_pool *link_windows(struct link *l);
@@ -134,6 +139,10 @@ void link_set_arg(struct link *l, void *arg);
  * for each link. It sends the ping that is due; the link of a dead peer goes down at the end of the
  * turn. */
 void link_sweep(struct link *l);
+
+/* Measures the way there and back, ahead of all bulk that waits here: on_probed follows. One that
+ * is under way goes on; returns how long it has been, 0 for a new one. */
+int64_t link_probe(struct link *l);
 
 /* --- requests
  * -------------------------------------------------------------------------------------------- */

@@ -57,6 +57,7 @@ struct link {
 	int64_t heard, pinged; /* monotonic */
 	int64_t ping_nonce, pong_nonce;
 	bool pong_due;
+	int64_t probe_nonce, probed; /* of the ping that measures the way, and when; 0: none is out */
 
 	struct loop_task turn_end;
 	struct loop_timer timer; /* HELLO's deadline, later that of the last words */
@@ -126,8 +127,10 @@ enum channel_state {
 /* A stream that we receive. */
 struct inflow {
 	uint64_t received, consumed, limit;
-	uint64_t told;	      /* the consumed that the peer knows */
-	int echo;	      /* of the bytes from there to consumed */
+	uint64_t told; /* the consumed that the peer knows */
+	int echo;      /* of the bytes from there to consumed */
+	int run_echo;  /* of the last ones that were consumed, those from run_from on */
+	uint64_t run_from;
 	struct window window; /* where it may grow */
 	bool ended;
 	bool owes; /* a CREDIT is due */
@@ -160,6 +163,7 @@ struct channel {
 	bool elsewhere; /* what it keeps is with its owner, until it is on a link */
 	size_t kept_max;
 	bool resuming;		    /* OPENING or OFFERED by RESUME */
+	bool taking_over;	    /* and stands wherever the answer says */
 	struct channel_stand *peer; /* what its last RESUME said; NULL before one came */
 	struct buf later; /* encoded frames: CONTROL that waits for ACCEPT or RESUME, CLOSE that
 			     waits for bytes */

@@ -877,6 +877,69 @@ Test(resume, one_that_is_taken_up_and_kept_jumps_when_its_owner_has_no_more)
 	duo_free(d);
 }
 
+/* Another program of the same user presents its ticket: what the first one kept is not its own. */
+static void
+take_over(struct duo *d, int64_t window)
+{
+	const struct msg_resume who = {.type = CHANNEL_TYPE_PTY, .session_id = "s"};
+
+	duo_close_parked(&d->relay);
+	duo_again(d);
+	d->node.hold = true;
+	cr_assert(channel_open_taking_over(&d->relay.ch, d->relay.link, &who, window,
+			  &d->relay.channel_events, &d->relay, NULL) == 0);
+	duo_run(d);
+}
+
+Test(resume, who_takes_over_begins_where_the_answer_says)
+{
+	struct duo *d = duo_kept(CHANNEL_TYPE_PTY, 1000);
+
+	duo_say(&d->relay, STREAM_IN, 20);
+	duo_say(&d->node, STREAM_OUT, 40);
+	duo_cut(d);
+	duo_close_parked(&d->node);
+	take_over(d, 500);
+	accept_kept(d, 60, 60);
+	cr_assert(eq(u64, channel_received(d->relay.ch, STREAM_OUT), 60));
+	cr_assert(eq(u64, channel_sent(d->relay.ch, STREAM_IN), 20));
+	cr_assert(eq(u64, channel_limit(d->node.ch, STREAM_OUT), 560));
+	duo_say(&d->relay, STREAM_IN, 5);
+	duo_say(&d->node, STREAM_OUT, 7);
+	has(d->node.seen, "data:1.0@20+5");
+	has(d->relay.seen, "data:1.1@60+7");
+	duo_free(d);
+}
+
+Test(resume, who_took_over_keeps_what_it_sends)
+{
+	struct duo *d = duo_kept(CHANNEL_TYPE_PTY, 1000);
+
+	duo_say(&d->relay, STREAM_IN, 20);
+	duo_cut(d);
+	duo_close_parked(&d->node);
+	take_over(d, 500);
+	accept_kept(d, 0, 0);
+	pair_detach(d->pair, NODE);
+	duo_say(&d->relay, STREAM_IN, 9);
+	resume_again(d);
+	has(d->node.seen, "data:1.0@20+9");
+	duo_free(d);
+}
+
+Test(resume, who_takes_over_survives_the_largest_offset)
+{
+	struct duo *d = duo_kept(CHANNEL_TYPE_PTY, 1000);
+
+	duo_cut(d);
+	duo_close_parked(&d->node);
+	take_over(d, 500);
+	accept_kept(d, OFFSET_MAX, OFFSET_MAX);
+	cr_assert(link_is_up(d->relay.link) && link_is_up(d->node.link));
+	cr_assert(eq(u64, channel_received(d->relay.ch, STREAM_OUT), OFFSET_MAX));
+	duo_free(d);
+}
+
 Test(resume, what_is_received_may_be_set_back)
 {
 	struct duo *d = duo_kept(CHANNEL_TYPE_PTY, 1000);
