@@ -240,10 +240,7 @@ take(struct archiver *a, const struct journal_record *rec, jpos end, struct hw_e
 	jpos begin = end - FRAME_LEN(rec->len);
 	jpos segment = journal_reader_segment(a->reader);
 
-	if (segment != a->segment) {
-		a->before = a->segment;
-		a->segment = segment;
-	}
+	a->segment = segment;
 	return rec->type == JOURNAL_LEDGER ? take_ledger(a, rec, begin, err)
 					   : take_session(a, rec, begin, end, err);
 }
@@ -285,11 +282,12 @@ seal_late(struct archiver *a, struct hw_err *err)
 	return r;
 }
 
-/* Old segments shall go: puts on disk what keeps them. Input that is still unknown when its segment
- * is not even the last but one any more will stay so. */
+/* Old segments shall go: puts on disk what keeps them. Input that is still unknown when so much has
+ * come after it will stay so; how many segments that is says nothing, as each start makes one. */
 static int
 release_segments(struct archiver *a, struct hw_err *err)
 {
+	jpos long_ago = 2 * journal_segment_size(a->config.journal);
 	struct live *l;
 	int r = 0;
 
@@ -298,7 +296,7 @@ release_segments(struct archiver *a, struct hw_err *err)
 			jpos waiting = builder_waiting(l->builder);
 			if (waiting >= a->segment)
 				continue;
-			if ((r = builder_flush(l->builder, waiting < a->before, err)) < 0)
+			if ((r = builder_flush(l->builder, a->at - waiting > long_ago, err)) < 0)
 				return r;
 			count_held(a, l);
 		}

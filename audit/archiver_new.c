@@ -110,7 +110,7 @@ take_up(struct archiver *a, const struct archiver_config *config, struct hw_err 
 			0 ||
 		(r = open_ledger(a, config, err)) < 0)
 		return r;
-	a->at = a->segment = a->before = a->dropped = journal_reader_segment(a->reader);
+	a->at = a->segment = a->dropped = journal_reader_segment(a->reader);
 	a->replay_until = journal_synced(config->journal);
 	if ((r = resume_all(a, a->at, err)) < 0)
 		return r;

@@ -33,12 +33,12 @@ struct archiver {
 	pthread_mutex_t lock; /* of all that follows */
 	pthread_cond_t wake;
 	struct live_head sessions[ARCHIVER_BUCKETS];
-	size_t held, late;    /* bytes of all builders; sessions that are late */
-	jpos at;	      /* read so far */
-	jpos segment, before; /* first positions of the segment being read, and of the one before */
-	jpos dropped;	      /* nothing is left below */
-	jpos replay_until;    /* what was synced when it started */
-	jpos ledger_waiting;  /* the first entry that is not on disk in the ledger's files */
+	size_t held, late;   /* bytes of all builders; sessions that are late */
+	jpos at;	     /* read so far */
+	jpos segment;	     /* first position of the segment being read */
+	jpos dropped;	     /* nothing is left below */
+	jpos replay_until;   /* what was synced when it started */
+	jpos ledger_waiting; /* the first entry that is not on disk in the ledger's files */
 	bool failed, stopping;
 
 	_Atomic int waiting; /* threads in archiver_flush() */

@@ -37,7 +37,8 @@ struct item {
 	uint8_t bytes[];
 };
 
-/* Readable bytes in the block. */
+/* Readable bytes in the block. Screens are a text of their own. */
+#define SPAN_SCREEN 255
 struct span {
 	uint8_t stream;
 	size_t at, len;
@@ -48,6 +49,7 @@ struct builder {
 	struct recording_writer *file;
 	int64_t start;
 	uint64_t session;
+	bool no_echo;	  /* pipes: what goes into them is readable */
 	jpos start_begin; /* where the session's first record lies, until the file is made */
 
 	TAILQ_HEAD(, item) items;
@@ -100,9 +102,9 @@ builder_free(struct builder *b)
 	free(b);
 }
 
-/* The session's id, into `id`, and when it began. */
+/* The session's id, into `id`, when it began, and what it is. */
 static int
-read_meta(char id[RECORDING_ID_MAX + 1], int64_t *start, const void *p, size_t n,
+read_meta(char id[RECORDING_ID_MAX + 1], struct builder *b, const void *p, size_t n,
 	struct hw_err *err)
 {
 	struct arena *a = arena_new(2 * RECORDING_META_MAX);
@@ -115,7 +117,8 @@ read_meta(char id[RECORDING_ID_MAX + 1], int64_t *start, const void *p, size_t n
 		const struct msg_recording_meta *meta = msg;
 		if (recording_id_valid(meta->session_id)) {
 			strcpy(id, meta->session_id);
-			*start = meta->start;
+			b->start = meta->start;
+			b->no_echo = meta->type == CHANNEL_TYPE_EXEC;
 		} else {
 			r = hw_err_set(err, HW_EVALIDATION, "a session has an impossible id");
 		}
@@ -131,14 +134,14 @@ builder_new(struct builder **ret, struct builder_env *env, const struct journal_
 	const struct recording_head head = {rec->session, end};
 	char id[RECORDING_ID_MAX + 1];
 	struct builder *b;
-	int64_t start;
 	int r;
 
-	if ((r = read_meta(id, &start, rec->bytes, rec->len, err)) < 0)
-		return r;
 	if ((b = allocate(env)) == NULL)
 		return hw_err_set(err, HW_ENOMEM, "no memory for a recording");
-	b->start = start;
+	if ((r = read_meta(id, b, rec->bytes, rec->len, err)) < 0) {
+		builder_free(b);
+		return r;
+	}
 	b->session = rec->session;
 	b->start_begin = begin;
 	b->to = end;
@@ -164,7 +167,7 @@ builder_resume(struct builder **ret, struct builder_env *env, const char *id, jp
 	buf_init(&meta, RECORDING_META_MAX);
 	r = recording_writer_resume(&b->file, &env->store, id, kept_from, &meta, err);
 	if (r == 0)
-		r = read_meta(said, &b->start, buf_data(&meta), meta.len, err);
+		r = read_meta(said, b, buf_data(&meta), meta.len, err);
 	if (r == 0 && strcmp(said, id) != 0)
 		r = hw_err_set(err, HW_ECORRUPT, "%s.part is the recording of %s", id, said);
 	buf_fini(&meta);
@@ -202,9 +205,11 @@ encode(struct builder *b, const struct event *ev, struct hw_err *err)
 
 	if (r < 0)
 		return hw_err_set(err, r, "an event does not fit in its block");
-	if (ev->type != EVENT_DATA || b->env->masks == NULL || ev->len == 0)
+	bool readable = ev->type == EVENT_DATA || ev->type == EVENT_SCREEN;
+	if (!readable || b->env->masks == NULL || ev->len == 0)
 		return 0;
-	return add_span(b, ev->stream, b->block.len - ev->len, ev->len, err);
+	uint8_t text = ev->type == EVENT_SCREEN ? SPAN_SCREEN : ev->stream;
+	return add_span(b, text, b->block.len - ev->len, ev->len, err);
 }
 
 /* Makes one event of the hidden input so far. */
@@ -346,6 +351,16 @@ add_hidden(struct builder *b, const struct item *it, struct hw_err *err)
 	return 0;
 }
 
+/* Of a screen the offset is that of the output, and the parts are counted down. */
+static void
+place(struct event *ev, const struct item *it, size_t done)
+{
+	bool screen = it->type == EVENT_SCREEN;
+
+	ev->offset = screen ? it->offset : it->offset + done;
+	ev->hidden = screen ? (uint32_t)(it->len - done - ev->len) : 0;
+}
+
 static int
 add_plain(struct builder *b, const struct item *it, struct hw_err *err)
 {
@@ -364,7 +379,7 @@ add_plain(struct builder *b, const struct item *it, struct hw_err *err)
 	do {
 		ev.bytes = it->bytes + done;
 		ev.len = it->len - done < PIECE_MAX ? it->len - done : PIECE_MAX;
-		ev.offset = it->offset + done;
+		place(&ev, it, done);
 		if ((r = encode(b, &ev, err)) < 0)
 			return r;
 		done += ev.len;
@@ -515,7 +530,7 @@ enqueue(struct builder *b, enum event_type type, const struct journal_record *re
 		return hw_err_set(err, HW_ENOMEM, "no memory for a recording");
 	it->type = type;
 	it->state = ITEM_PLAIN;
-	if (type == EVENT_DATA && rec->stream == STREAM_IN && rec->len > 0)
+	if (type == EVENT_DATA && rec->stream == STREAM_IN && rec->len > 0 && !b->no_echo)
 		it->state = rec->offset < OFFSET_MAX ? ITEM_UNKNOWN : ITEM_HIDDEN;
 	if (type == EVENT_RESIZE) {
 		it->cols = (uint16_t)(rec->offset >> 32);
@@ -581,6 +596,12 @@ builder_take(struct builder *b, const struct journal_record *rec, jpos begin, jp
 	case JOURNAL_NOTE:
 		r = enqueue(b, EVENT_NOTE, rec, begin, end, err);
 		break;
+	case JOURNAL_AUTHOR:
+		r = enqueue(b, EVENT_AUTHOR, rec, begin, end, err);
+		break;
+	case JOURNAL_SCREEN:
+		r = enqueue(b, EVENT_SCREEN, rec, begin, end, err);
+		break;
 	}
 	if (r == 0 && b->queued > UNKNOWN_MAX)
 		r = give_up(b, err);
@@ -598,7 +619,7 @@ builder_flush(struct builder *b, bool force, struct hw_err *err)
 		return 0;
 	if (force && ((r = give_up(b, err)) < 0 || (r = drain(b, err)) < 0))
 		return r;
-	if ((r = close_block(b, false, err)) < 0)
+	if ((r = close_block(b, false, err)) < 0 || b->unsynced == UINT64_MAX)
 		return r;
 	return sync_file(b, err);
 }

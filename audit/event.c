@@ -104,7 +104,7 @@ event_decode(struct event *ev, const void *p, size_t n, size_t *used)
 	const uint8_t *at = p;
 	struct event got = {0};
 
-	if (n < 3 || at[0] < EVENT_DATA || at[0] > EVENT_CLOSE || (at[1] & ~HAS_ALL) != 0)
+	if (n < 3 || at[0] < EVENT_DATA || at[0] > EVENT_SCREEN || (at[1] & ~HAS_ALL) != 0)
 		return HW_ECORRUPT;
 	struct cursor c = {at + 2, at + n, false};
 	uint8_t has = at[1];

@@ -137,6 +137,24 @@ put_close(const struct event *ev, struct buf *out)
 	arena_free(a);
 }
 
+/* What is last in an ARN. */
+void
+export_author(const struct event *ev, struct buf *out)
+{
+	struct arena *a = arena_new(65536);
+	const char *name = "?";
+	void *msg;
+
+	if (a != NULL &&
+		msg_decode(&msg, a, MSG_ROW(recording_author), ev->bytes, ev->len, NULL) == 0) {
+		const char *arn = ((const struct msg_recording_author *)msg)->principal;
+		const char *slash = strrchr(arn, '/');
+		name = slash != NULL ? slash + 1 : arn;
+	}
+	buf_append_str(out, name);
+	arena_free(a);
+}
+
 static void
 cast_marker(const struct export *e, const struct event *ev, struct buf *out)
 {
@@ -150,6 +168,11 @@ cast_marker(const struct export *e, const struct event *ev, struct buf *out)
 			ev->stream == STREAM_IN ? "input" : "output", ev->offset);
 	} else if (ev->type == EVENT_NOTE) {
 		buf_append(&text, ev->bytes, ev->len);
+	} else if (ev->type == EVENT_AUTHOR) {
+		export_author(ev, &text);
+		buf_append_str(&text, " types");
+	} else if (ev->type == EVENT_SCREEN) {
+		buf_append_str(&text, "the screen was shown to who came");
 	} else {
 		buf_append_str(&text, "end ");
 		put_close(ev, &text);
@@ -172,6 +195,11 @@ cast_event(struct export *e, const struct event *ev, struct buf *out)
 		break;
 	case EVENT_END_STREAM:
 		break;
+	case EVENT_SCREEN:
+		if (ev->hidden == 0)
+			cast_marker(e, ev, out);
+		break;
+	case EVENT_AUTHOR:
 	case EVENT_HIDDEN:
 	case EVENT_REWIND:
 	case EVENT_NOTE:
@@ -208,11 +236,32 @@ put_base64(struct buf *out, const char *name, const uint8_t *p, size_t n)
 	return buf_append_byte(out, '"');
 }
 
+static void
+json_author(const struct event *ev, struct buf *out)
+{
+	struct arena *a = arena_new(65536);
+	void *msg;
+
+	buf_append_str(out, ", \"who\": ");
+	if (a == NULL ||
+		msg_decode(&msg, a, MSG_ROW(recording_author), ev->bytes, ev->len, NULL) < 0 ||
+		msg_to_json(out, MSG_ROW(recording_author), msg, 0) < 0)
+		buf_append_str(out, "{}");
+	arena_free(a);
+}
+
+static void
+json_screen(const struct event *ev, struct buf *out)
+{
+	put_base64(out, "bytes", ev->bytes, ev->len);
+	buf_printf(out, ", \"more\": %" PRIu32, ev->hidden);
+}
+
 static int
 json_event(const struct event *ev, struct buf *out)
 {
-	static const char *const types[] = {
-		"", "data", "hidden", "resize", "end", "rewind", "note", "close"};
+	static const char *const types[] = {"", "data", "hidden", "resize", "end", "rewind", "note",
+		"close", "author", "screen"};
 	static const char *const streams[STREAMS] = {"in", "out", "err"};
 
 	buf_printf(out, "{\"time\": %" PRId64 ".%06" PRId64 ", \"type\": \"%s\"",
@@ -220,9 +269,9 @@ json_event(const struct event *ev, struct buf *out)
 	if (ev->type <= EVENT_HIDDEN || ev->type == EVENT_END_STREAM || ev->type == EVENT_REWIND)
 		buf_printf(out, ", \"stream\": \"%s\"",
 			ev->stream < STREAMS ? streams[ev->stream] : "other");
-	if (ev->type == EVENT_DATA || ev->type == EVENT_HIDDEN)
+	if (ev->type <= EVENT_HIDDEN || ev->type == EVENT_AUTHOR)
 		buf_printf(out, ", \"author\": %" PRIu32, ev->author);
-	if (ev->type <= EVENT_HIDDEN || ev->type == EVENT_END_STREAM || ev->type == EVENT_REWIND)
+	if (ev->type != EVENT_RESIZE && ev->type != EVENT_NOTE && ev->type != EVENT_CLOSE)
 		buf_printf(out, ", \"offset\": %" PRIu64, ev->offset);
 	if (ev->type == EVENT_DATA)
 		put_base64(out, "bytes", ev->bytes, ev->len);
@@ -240,6 +289,10 @@ json_event(const struct event *ev, struct buf *out)
 		buf_append_str(out, ", \"close\": ");
 		put_close(ev, out);
 	}
+	if (ev->type == EVENT_AUTHOR)
+		json_author(ev, out);
+	if (ev->type == EVENT_SCREEN)
+		json_screen(ev, out);
 	buf_append_str(out, "}\n");
 	return result(out);
 }
@@ -255,10 +308,28 @@ json_head(const struct msg_recording_meta *meta, struct buf *out)
 
 /* --- text and raw bytes ---------------------------------------------------------------------- */
 
+/* Whose the line is from here on. */
+static int
+text_author(struct export *e, const struct event *ev, struct buf *out)
+{
+	struct buf name;
+
+	buf_init(&name, 1024);
+	buf_append_byte(&name, '[');
+	export_author(ev, &name);
+	buf_append_str(&name, "] ");
+	int r = text_line_feed(&e->line, buf_data(&name), name.len, out);
+	buf_fini(&name);
+	return r;
+}
+
 static int
 text_event(struct export *e, const struct event *ev, struct buf *out)
 {
 	char note[40];
+
+	if (e->typed && ev->type == EVENT_AUTHOR)
+		return text_author(e, ev, out);
 
 	if (e->typed && ev->type == EVENT_HIDDEN) {
 		snprintf(note, sizeof(note), "[%" PRIu32 " not shown]", ev->hidden);

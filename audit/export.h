@@ -19,16 +19,19 @@ struct export *export_new(enum export_format format, const struct msg_recording_
 	bool typed, struct buf *out);
 /*
  * One event. HW_ELIMIT when it does not fit; consume `out` between calls.
- * CAST: output and error as "o", shown input as "i", resizing as "r"; hidden input, notes, rewinds
- *       and the end as markers "m". UTF-8 that is cut at a chunk's end waits for the stream's next;
- *       invalid bytes become U+FFFD. Times never go back.
- * TEXT: lines as they looked when they were left: escape sequences removed, CR LF as LF,
- *       backspaces, CR and erasing applied within a line; a program that moves about the screen
- *       leaves what it wrote in the order in which it did. Hidden input shows as "[6 not shown]".
- * RAW:  exactly the output bytes, of both streams; those that were sent again after a rewind,
- * twice. JSON: one object a line, the meta first; bytes as base64.
+ * CAST: output and error as "o", shown input as "i", resizing as "r"; hidden input, notes, rewinds,
+ *       who types from there on, screens and the end as markers "m". UTF-8 that is cut at a chunk's
+ * end waits for the stream's next; invalid bytes become U+FFFD. Times never go back. TEXT: lines as
+ * they looked when they were left: escape sequences removed, CR LF as LF, backspaces, CR and
+ * erasing applied within a line; a program that moves about the screen leaves what it wrote in the
+ * order in which it did. Hidden input shows as "[6 not shown]", and where another author goes on,
+ * "[bob] " stands before what he typed. RAW:  exactly the output bytes, of both streams; those that
+ * were sent again after a rewind, twice. JSON: one object a line, the meta first; bytes as base64.
+ * `author` is a number; the object "author" before says whose it is, and 0 is the owner.
  */
 int export_event(struct export *e, const struct event *ev, struct buf *out);
+/* The name of who types from an EVENT_AUTHOR on, as it stands there; "?" when it cannot be read. */
+void export_author(const struct event *ev, struct buf *out);
 int export_end(struct export *e, struct buf *out); /* what still waits */
 void export_free(struct export *e);		   /* NULL is fine */
 

@@ -81,7 +81,7 @@ int
 journal_append(struct journal *j, const struct journal_record *r, jpos *end)
 {
 	hw_assert(r->len <= JOURNAL_RECORD_MAX);
-	hw_assert(r->type > JOURNAL_LEDGER && r->type <= JOURNAL_SESSION_END);
+	hw_assert(r->type > JOURNAL_LEDGER && r->type <= JOURNAL_SCREEN);
 	pthread_mutex_lock(&j->lock);
 	int code = append_locked(j, r, end);
 	pthread_mutex_unlock(&j->lock);
@@ -178,6 +178,12 @@ jpos
 journal_synced(const struct journal *j)
 {
 	return atomic_load(&j->synced);
+}
+
+size_t
+journal_segment_size(const struct journal *j)
+{
+	return j->config.segment_size;
 }
 
 uint64_t

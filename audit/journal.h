@@ -37,6 +37,10 @@ enum journal_type {
 	JOURNAL_STREAM_END,    /* the stream ended at offset */
 	JOURNAL_NOTE,	       /* bytes: a line for the recording: attach, detach, frozen, gap */
 	JOURNAL_SESSION_END,   /* bytes: one encoded close; nothing more of this session */
+	JOURNAL_AUTHOR,	       /* input from offset on is of this author; bytes: one encoded
+				* recording_author */
+	JOURNAL_SCREEN, /* bytes: what some terminals were shown of the screen, as output up to
+			 * offset had left it */
 };
 
 struct journal_record {
@@ -110,6 +114,7 @@ int journal_wait(struct journal *j, jpos pos);
 
 jpos journal_written(const struct journal *j);
 jpos journal_synced(const struct journal *j);
+size_t journal_segment_size(const struct journal *j);
 bool journal_failed(const struct journal *j);
 #define JOURNAL_WHY_MAX 256
 void journal_why(struct journal *j, char out[JOURNAL_WHY_MAX]); /* a sentence; once it has failed */

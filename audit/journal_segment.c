@@ -183,7 +183,7 @@ length_fits(uint32_t len)
 static bool
 record_parse(struct journal_record *ret, const uint8_t *p, size_t n)
 {
-	if (p[0] < JOURNAL_LEDGER || p[0] > JOURNAL_SESSION_END || p[3] != 0)
+	if (p[0] < JOURNAL_LEDGER || p[0] > JOURNAL_SCREEN || p[3] != 0)
 		return false;
 	*ret = (struct journal_record){
 		.type = p[0],

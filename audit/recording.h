@@ -26,6 +26,10 @@ enum event_type {
 	EVENT_REWIND,	  /* offset: of the stream, what is from there on was not delivered */
 	EVENT_NOTE,	  /* bytes: text */
 	EVENT_CLOSE,	  /* bytes: an encoded msg_close */
+	EVENT_AUTHOR,	  /* input from offset on is of this author; bytes: an encoded
+			   * msg_recording_author */
+	EVENT_SCREEN,	  /* bytes: of what some terminals were shown of the screen, as output up to
+			   * offset had left it; `hidden`: so many bytes of it come in the next ones */
 };
 
 struct event {

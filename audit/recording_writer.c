@@ -115,8 +115,9 @@ set_aside(struct recording_store *store, const char *name, bool damaged, struct 
 	return hw_err_set(err, HW_ENOTFOUND, "%s: the head was not wholly written", name);
 }
 
+/* *torn: the file ends within a block. */
 static int
-read_blocks(struct recording_writer *w, int fd)
+read_blocks(struct recording_writer *w, int fd, uint64_t size, bool *torn)
 {
 	struct recording_block block;
 	struct buf packed;
@@ -130,14 +131,23 @@ read_blocks(struct recording_writer *w, int fd)
 		buf_reset(&packed);
 	}
 	buf_fini(&packed);
+	*torn = r == 0 && !w->complete && size > w->chain.at;
 	return r == HW_ENOMEM ? r : 0;
 }
 
+/* A block that is not wholly there was never synced, so the journal has what was in it, wherever
+ * the block before it ends: its session may have said nothing for many segments. One that is there
+ * and does not verify may have been synced. */
 static int
 cut_tail(struct recording_writer *w, int fd, const char *name, uint64_t size, jpos kept_from,
 	struct hw_err *err)
 {
-	if (size > w->chain.at && w->covered < kept_from)
+	bool torn;
+	int r;
+
+	if ((r = read_blocks(w, fd, size, &torn)) < 0)
+		return r;
+	if (size > w->chain.at && !torn && w->covered < kept_from)
 		return hw_err_set(err, HW_ECORRUPT,
 			"%s: block %" PRIu64
 			" does not verify, and the journal does not have it any more",
@@ -168,7 +178,7 @@ recording_writer_resume(struct recording_writer **ret, struct recording_store *s
 	r = recording_head_read(&w->head, &w->chain, meta, fd, &store->wrap);
 	if (r == HW_ECORRUPT || r == HW_ENOTFOUND)
 		r = set_aside(store, name, r == HW_ECORRUPT, err);
-	else if (r == 0 && (r = read_blocks(w, fd)) == 0)
+	else if (r == 0)
 		r = cut_tail(w, fd, name, (uint64_t)st.st_size, kept_from, err);
 	if (r == HW_ENOMEM)
 		hw_err_set(err, r, "no memory to read %s", name);

@@ -130,10 +130,10 @@ append(struct side *side, const struct journal_record *r)
 }
 
 static void
-start(struct side *side, uint64_t session, const char *id)
+start_type(struct side *side, uint64_t session, const char *id, int type)
 {
 	struct msg_recording_meta meta = {.session_id = id,
-		.type = CHANNEL_TYPE_PTY,
+		.type = type,
 		.target = "mi-1",
 		.start = clock_wall(&s.clock.clock),
 		.cols = 80,
@@ -149,6 +149,12 @@ start(struct side *side, uint64_t session, const char *id)
 			.bytes = buf_data(&b),
 			.len = b.len});
 	buf_fini(&b);
+}
+
+static void
+start(struct side *side, uint64_t session, const char *id)
+{
+	start_type(side, session, id, CHANNEL_TYPE_PTY);
 }
 
 static void
@@ -234,6 +240,12 @@ describe(struct buf *out, const struct event *ev, const uint8_t *auditor)
 	case EVENT_CLOSE:
 		buf_printf(out, "%s(%.*s) ", ev->type == EVENT_NOTE ? "note" : "close",
 			(int)ev->len, (const char *)ev->bytes);
+		break;
+	case EVENT_AUTHOR:
+		buf_printf(out, "author%u@%" PRIu64 " ", ev->author, ev->offset);
+		break;
+	case EVENT_SCREEN:
+		buf_printf(out, "screen%" PRIu64 "-%u:%zu ", ev->offset, ev->hidden, ev->len);
 		break;
 	}
 }
@@ -480,6 +492,54 @@ Test(archiver, masks_go_over_events_and_not_over_streams)
 	side_close(side);
 }
 
+Test(archiver, authors_and_screens_keep_their_place)
+{
+	static char large[150000];
+	struct side *side = open_side(0);
+
+	memset(large, 's', sizeof(large) - 1);
+	start(side, 1, "alice-1");
+	data(side, 1, STREAM_OUT, 0, "$ ");
+	append(side, &(struct journal_record){.type = JOURNAL_AUTHOR, .session = 1, .author = 2});
+	append(side,
+		&(struct journal_record){
+			.type = JOURNAL_DATA, .session = 1, .author = 2, .bytes = "ls", .len = 2});
+	simple(side, 1, JOURNAL_SCREEN, 2, large);
+	mark(side, 1, 2, ECHO_SHOWN);
+	simple(side, 1, JOURNAL_SESSION_END, 0, "");
+	run(side);
+	expect(side, "alice-1",
+		"o0:$  author2@0 i0:ls screen2-84463:65536 screen2-18927:65536"
+		" screen2-0:18927 close() ");
+	side_close(side);
+}
+
+/* A screen shows again what was masked where it was written. */
+Test(archiver, masks_go_over_screens)
+{
+	FILE *f = fopen(masks_file, "w");
+	char path[300];
+	struct recording *r;
+	const uint8_t *p;
+	size_t n;
+
+	fputs("token=[a-z]+\n", f);
+	fclose(f);
+	struct side *side = open_side(0);
+	start(side, 1, "alice-1");
+	data(side, 1, STREAM_OUT, 0, "token=secret\r\n");
+	simple(side, 1, JOURNAL_SCREEN, 14, "\033[Htoken=secret\r\n$ ");
+	simple(side, 1, JOURNAL_SESSION_END, 0, "");
+	run(side);
+	snprintf(path, sizeof(path), "%s", side->recordings_dir);
+	cr_assert(eq(int, recording_open(&r, path, "alice-1", &s.master, NULL), 0));
+	cr_assert(eq(int, recording_next(r, &p, &n, NULL), 1));
+	cr_assert(memmem(p, n, "secret", 6) == NULL);
+	cr_assert(memmem(p, n, "\r\n$ ", 4) != NULL);
+	recording_close(r);
+	side_close(side);
+}
+
 Test(archiver, sessions_with_impossible_ids_are_refused_alone)
 {
 	struct side *side = open_side(0);
@@ -565,6 +625,78 @@ Test(archiver, an_idle_session_does_not_keep_the_journal)
 	simple(side, 1, JOURNAL_SESSION_END, 0, "");
 	run(side);
 	expect(side, "idle-1", "o0:idle h0:12 o4:! close() ");
+	side_close(side);
+}
+
+/* A full disk, or a power cut: the journal has no record of it that is older than the segment in
+ * which it spoke again. */
+Test(archiver, a_block_that_is_torn_after_a_long_silence_is_made_again)
+{
+	static const uint8_t torn[] = {'H', 'W', 'B', 'K', 200, 0, 0, 0, 9, 9};
+	static const size_t lengths[] = {1, 10};
+	char name[40], path[300];
+
+	for (size_t i = 0; i < 2; i++) {
+		struct side *side = open_side(4096);
+		snprintf(name, sizeof(name), "idle-%zu", i);
+		start(side, 10 + i, name);
+		data(side, 10 + i, STREAM_OUT, 0, "before");
+		start(side, 20 + i, i == 0 ? "busy-0" : "busy-1");
+		for (uint64_t k = 0; k < 500; k++) {
+			data(side, 20 + i, STREAM_OUT, 2 * k, "xy");
+			run(side);
+		}
+		data(side, 10 + i, STREAM_OUT, 6, "after");
+		side_close(side);
+		snprintf(path, sizeof(path), "%s/%s.part", side->recordings_dir, name);
+		FILE *f = fopen(path, "ab");
+		cr_assert(eq(sz, fwrite(torn, 1, lengths[i], f), lengths[i]));
+		fclose(f);
+		side = open_side(4096);
+		simple(side, 10 + i, JOURNAL_SESSION_END, 0, "");
+		run(side);
+		expect(side, name, "o0:before o6:after close() ");
+		side_close(side);
+	}
+}
+
+/* However often the relay starts before the node is heard of again. */
+Test(archiver, input_stays_unknown_over_many_starts_until_it_is_marked)
+{
+	struct side *side = open_side(0);
+
+	start(side, 1, "alice-1");
+	data(side, 1, STREAM_IN, 0, "ls\rsecret\r");
+	for (int i = 0; i < 5; i++) {
+		run(side);
+		side_close(side);
+		side = open_side(0);
+		data(side, 1, STREAM_OUT, (uint64_t)i, ".");
+	}
+	mark(side, 1, 3, ECHO_SHOWN);
+	mark(side, 1, 10, ECHO_HIDDEN);
+	simple(side, 1, JOURNAL_SESSION_END, 0, "");
+	run(side);
+	expect(side, "alice-1", "i0:ls\r h3:7 o0:. o1:. o2:. o3:. o4:. close() ");
+	side_close(side);
+}
+
+Test(archiver, what_goes_into_a_pipe_needs_no_mark)
+{
+	struct side *side = open_side(0);
+
+	start_type(side, 1, "alice-1", CHANNEL_TYPE_EXEC);
+	data(side, 1, STREAM_IN, 0, "one");
+	append(side,
+		&(struct journal_record){
+			.type = JOURNAL_REWIND, .session = 1, .stream = STREAM_IN, .offset = 1});
+	run(side);
+	side_close(side);
+	side = open_side(0);
+	data(side, 1, STREAM_IN, 1, "ther");
+	simple(side, 1, JOURNAL_SESSION_END, 0, "");
+	run(side);
+	expect(side, "alice-1", "i0:one rewind1 i1:ther close() ");
 	side_close(side);
 }
 

@@ -14,7 +14,7 @@ same(const struct event *a, const struct event *b)
 }
 
 static const struct event samples[] = {
-	{.type = EVENT_DATA  },
+	{.type = EVENT_DATA		   },
 	{		  .type = EVENT_DATA,
 		.time = 1,
 		.stream = 255,
@@ -22,9 +22,16 @@ static const struct event samples[] = {
 		.offset = UINT64_MAX,
 		.bytes = (const uint8_t *)"abc",
 		.len = 3},
-	{		    .type = EVENT_HIDDEN,						   .time = INT64_MAX,																	   .hidden = UINT32_MAX, .offset = 127},
-	{.type = EVENT_RESIZE,.time = 128,.cols = 65535, .rows = 0},
-	{			  .type = EVENT_CLOSE,												       .time = 16384,																																				       .bytes = (const uint8_t *)"\0", .len = 1},
+	{				  .type = EVENT_HIDDEN,									       .time = INT64_MAX,.hidden = UINT32_MAX, .offset = 127},
+	{.type = EVENT_AUTHOR,.author = 3,.offset = 9, .bytes = (const uint8_t *)"who", .len = 3},
+	{					.type = EVENT_SCREEN,
+		.stream = 1,
+		.offset = 70000,
+		.hidden = 12,
+		.bytes = (const uint8_t *)"screen",
+		.len = 6},
+	{.type = EVENT_RESIZE,												   .time = 128,.cols = 65535, .rows = 0},
+	{					      .type = EVENT_CLOSE,												    .time = 16384,.bytes = (const uint8_t *)"\0", .len = 1},
 };
 #define SAMPLES (sizeof(samples) / sizeof(samples[0]))
 
@@ -53,7 +60,7 @@ Test(event, has_one_encoding)
 		size_t n;
 	} bad[] = {
 		{"\0\0\0",					 3 }, /* no such type */
-		{"\x08\0\0",				       3 },
+		{"\x0a\0\0",				       3 },
 		 {"\x01\x40\0",					3 }, /* no such field */
 		{"\x01\0\x80\0",				   4 }, /* a number with a zero group at its end */
 		{"\x01\x01\0\0",				   4 }, /* a stream of zero is left out */

@@ -181,6 +181,86 @@ Test(export, json_has_everything)
 	buf_fini(&b);
 }
 
+/* --- others that typed, and screens ----------------------------------------------------------- */
+
+static struct event
+author(struct buf *b, uint32_t index, const char *principal)
+{
+	const struct msg_recording_author who = {
+		.principal = principal, .source = "192.0.2.1", .base = 2};
+
+	buf_init(b, 1000);
+	cr_assert(eq(int, msg_encode(b, MSG_ROW(recording_author), &who, NULL), 0));
+	return (struct event){.type = EVENT_AUTHOR,
+		.author = index,
+		.offset = 2,
+		.bytes = buf_data(b),
+		.len = b->len};
+}
+
+static struct event
+screen(const char *bytes, uint32_t more)
+{
+	struct event ev = text(EVENT_SCREEN, 0, STREAM_OUT, bytes);
+
+	ev.offset = 9;
+	ev.hidden = more;
+	return ev;
+}
+
+#define IN(bytes) text(EVENT_DATA, 0, STREAM_IN, bytes)
+
+Test(export, typed_text_says_whose_it_is)
+{
+	struct buf bob, ann;
+	struct event a = author(&bob, 1, "arn:aws:iam::000000000000:user/bob");
+	struct event b = author(&ann, 0, "arn:aws:iam::000000000000:user/ann");
+
+	same(RUN(EXPORT_TEXT, true, IN("l"), a, IN("s\rid"), b, IN(" -u\r")),
+		"l[bob] s\nid[ann]  -u\n");
+	same(RUN(EXPORT_TEXT, false, a, out("shown\n"), screen("\033[Hshown", 0)), "shown\n");
+	same(RUN(EXPORT_RAW, false, a, out("a"), screen("screen", 0)), "a");
+	same(RUN(EXPORT_RAW, true, a, IN("a"), screen("screen", 0)), "a");
+	buf_fini(&bob);
+	buf_fini(&ann);
+}
+
+Test(export, an_author_that_cannot_be_read_is_nobody)
+{
+	const struct event bad = text(EVENT_AUTHOR, 0, STREAM_IN, "\xc1");
+
+	same(RUN(EXPORT_TEXT, true, bad, IN("x\r")), "[?] x\n");
+	same(RUN(EXPORT_CAST, false, bad), HEAD "[0.000000, \"m\", \"? types\"]\n");
+}
+
+Test(export, a_name_drives_no_terminal)
+{
+	struct buf b;
+	struct event a = author(&b, 1, "user/\033[2Jbob");
+
+	same(RUN(EXPORT_TEXT, true, a, IN("x\r")), "[bob] x\n");
+	buf_fini(&b);
+}
+
+Test(export, cast_and_json_have_authors_and_screens)
+{
+	struct buf b;
+	struct event a = author(&b, 1, "arn:aws:iam::000000000000:user/bob");
+
+	same(RUN(EXPORT_CAST, false, a, screen("scr", 3), screen("een", 0)),
+		HEAD "[0.000000, \"m\", \"bob types\"]\n"
+		     "[0.000000, \"m\", \"the screen was shown to who came\"]\n");
+	same(strchr(RUN(EXPORT_JSON, false, a, screen("scr", 3), screen("een", 0)), '\n') + 1,
+		"{\"time\": 0.000000, \"type\": \"author\", \"author\": 1, \"offset\": 2, "
+		"\"who\": {\"Principal\":\"arn:aws:iam::000000000000:user/bob\","
+		"\"SourceAddress\":\"192.0.2.1\",\"Base\":2}}\n"
+		"{\"time\": 0.000000, \"type\": \"screen\", \"offset\": 9, \"bytes\": \"c2Ny\", "
+		"\"more\": 3}\n"
+		"{\"time\": 0.000000, \"type\": \"screen\", \"offset\": 9, \"bytes\": \"ZWVu\", "
+		"\"more\": 0}\n");
+	buf_fini(&b);
+}
+
 Test(export, asciinema_plays_a_cast)
 {
 	char path[] = "/tmp/hawser-cast-XXXXXX", command[200], shown[200];

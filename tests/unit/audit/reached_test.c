@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "audit/ledger.h"
 #include "audit/reached.h"
 #include "audit/recording.h"
 #include "proto/base/enc.h"
@@ -36,6 +37,8 @@ start(uint64_t session, const char *id)
 	struct msg_recording_meta meta = {.session_id = id,
 		.type = CHANNEL_TYPE_PTY,
 		.target = "mi-1",
+		.cols = 90,
+		.rows = 33,
 		.start = clock_wall(&s.clock.clock)};
 	struct buf b;
 
@@ -245,6 +248,119 @@ Test(reached, a_rewind_in_the_journal_sets_back_what_is_in_a_recording)
 	expect(0, 4, 0, 0);
 }
 
+/* --- who typed, and how large it is ----------------------------------------------------------- */
+
+static void
+turn(uint32_t author, uint64_t offset, int64_t base)
+{
+	const struct msg_recording_author who = {
+		.principal = "arn:aws:iam::0:user/bob", .source = "192.0.2.1", .base = base};
+	struct buf b;
+
+	buf_init(&b, 65536);
+	cr_assert(eq(int, msg_encode(&b, MSG_ROW(recording_author), &who, NULL), 0));
+	append(&(struct journal_record){.type = JOURNAL_AUTHOR,
+		.author = author,
+		.offset = offset,
+		.bytes = buf_data(&b),
+		.len = b.len});
+	buf_fini(&b);
+}
+
+static void
+expect_turn(uint32_t author, uint32_t authors, uint64_t from, uint64_t base)
+{
+	const struct reached_streams at = find(SESSION, ID);
+
+	cr_assert(eq(u32, at.author, author));
+	cr_assert(eq(u32, at.authors, authors));
+	cr_assert(eq(u64, at.author_from, from));
+	cr_assert(eq(u64, at.author_base, base));
+}
+
+static void
+turns(void)
+{
+	start(SESSION, ID);
+	data(STREAM_IN, 0, "ab");
+	turn(1, 2, 2);
+	data(STREAM_IN, 2, "XYZ");
+	turn(0, 5, 2);
+	data(STREAM_IN, 5, "cd");
+}
+
+Test(reached, nobody_but_its_owner_typed)
+{
+	start(SESSION, ID);
+	data(STREAM_IN, 0, "ab");
+	expect_turn(0, 0, 0, 0);
+}
+
+Test(reached, turns_are_in_the_journal)
+{
+	turns();
+	expect_turn(0, 1, 5, 2);
+	turn(2, 7, 4);
+	expect_turn(2, 2, 7, 4);
+}
+
+Test(reached, turns_are_in_a_recording)
+{
+	turns();
+	mark(JOURNAL_ECHO, STREAM_IN, 7);
+	archive();
+	forget_journal();
+	expect_turn(0, 1, 5, 2);
+}
+
+Test(reached, turns_in_the_journal_are_newer)
+{
+	turns();
+	mark(JOURNAL_ECHO, STREAM_IN, 7);
+	archive();
+	forget_journal();
+	turn(1, 7, 4);
+	expect_turn(1, 1, 7, 4);
+}
+
+/* What cannot be read is not taken for anybody's. */
+Test(reached, a_turn_that_cannot_be_read_begins_at_its_offset)
+{
+	turns();
+	append(&(struct journal_record){
+		.type = JOURNAL_AUTHOR, .author = 3, .offset = 7, .bytes = "\xc1", .len = 1});
+	expect_turn(3, 3, 7, 7);
+}
+
+static void
+resize(uint64_t cols, uint64_t rows)
+{
+	append(&(struct journal_record){.type = JOURNAL_RESIZE, .offset = cols << 32 | rows});
+}
+
+static void
+expect_size(int cols, int rows)
+{
+	const struct reached_streams at = find(SESSION, ID);
+
+	cr_assert(eq(int, at.cols, cols));
+	cr_assert(eq(int, at.rows, rows));
+}
+
+Test(reached, its_size_is_the_last_that_was_recorded)
+{
+	start(SESSION, ID);
+	expect_size(90, 33);
+	resize(100, 40);
+	expect_size(100, 40);
+	archive();
+	expect_size(100, 40);
+	forget_journal();
+	expect_size(100, 40);
+	resize(120, 50);
+	expect_size(120, 50);
+}
+
 Test(reached, sessions_are_told_apart)
 {
 	start(SESSION, ID);
@@ -268,6 +384,72 @@ Test(reached, one_that_nothing_is_recorded_of_is_not_known)
 	for (int i = 0; i < STREAMS; i++)
 		cr_assert(eq(u64, at.offset[i], 0));
 	cr_assert(eq(u64, at.echoed, 0));
+}
+
+static struct reached_end
+find_end(const char *id, bool *ended)
+{
+	struct reached_end end;
+	struct reached *r = NULL;
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(eq(int, journal_write(journal), 0));
+	cr_assert(eq(int, reached_new(&r, s.journal, &s.master, &err), 0), "%s", err.text);
+	*ended = reached_ended(&end, r, SESSION, id);
+	reached_free(r);
+	return end;
+}
+
+static void
+append_message(enum journal_type type, uint64_t session, const struct msg_row *row, const void *msg)
+{
+	struct buf b;
+
+	buf_init(&b, 65536);
+	cr_assert(eq(int, msg_encode(&b, row, msg, NULL), 0));
+	append(&(struct journal_record){
+		.type = type, .session = session, .bytes = buf_data(&b), .len = b.len});
+	buf_fini(&b);
+}
+
+/* What a relay that was killed before its store knew had written down. */
+Test(reached, how_a_session_ended_is_known)
+{
+	struct msg_close close = {.exited = true, .exit_status = 7};
+	bool ended;
+
+	start(SESSION, ID);
+	find_end(ID, &ended);
+	cr_assert(not(ended));
+	append_message(JOURNAL_SESSION_END, SESSION, MSG_ROW(close), &close);
+	struct reached_end end = find_end(ID, &ended);
+	cr_assert(ended && end.recorded && end.well && end.exited && !end.noted);
+	cr_assert(eq(int, end.exit_status, 7));
+	cr_assert(strcmp(end.why, "") == 0);
+}
+
+Test(reached, how_the_ledger_says_that_a_session_ended_is_known)
+{
+	struct msg_close close = {.code = "ServiceUnavailable"};
+	bool ended;
+
+	start(SESSION, ID);
+	append_message(JOURNAL_SESSION_END, SESSION, MSG_ROW(close), &close);
+	struct reached_end end = find_end(ID, &ended);
+	cr_assert(ended && end.recorded && !end.well && !end.exited);
+	struct ledger *ledger = ledger_new(journal, "relay-1", &s.clock.clock);
+	struct msg_ledger_entry e = {.principal = "alice",
+		.session_id = ID,
+		.outcome = OUTCOME_FAILED,
+		.reason = "its agent was started anew"};
+	cr_assert(eq(int, ledger_commit(ledger, ENTRY_SESSION_END, &e), 0));
+	e.session_id = "bob-0123456789abcdef0";
+	e.reason = "another's";
+	cr_assert(eq(int, ledger_commit(ledger, ENTRY_SESSION_END, &e), 0));
+	end = find_end(ID, &ended);
+	cr_assert(ended && end.noted && !end.well);
+	cr_assert(strcmp(end.why, "its agent was started anew") == 0);
+	ledger_free(ledger);
 }
 
 Test(reached, a_journal_that_is_damaged_is_said_to_be)
