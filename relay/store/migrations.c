@@ -169,7 +169,14 @@ static const char *const version_4[] = {
 	NULL,
 };
 
-static const char *const *const versions[] = {version_1, version_2, version_3, version_4};
+/* Since when a live session is without its user. */
+static const char *const version_5[] = {
+	"ALTER TABLE session ADD COLUMN away BIGINT NOT NULL DEFAULT 0",
+	NULL,
+};
+
+static const char *const *const versions[] = {
+	version_1, version_2, version_3, version_4, version_5};
 
 int
 migrations_newest(void)

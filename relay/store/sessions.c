@@ -6,8 +6,8 @@
 #define COLUMNS                                                                                 \
 	"id, type, principal, owner_arn, node_id, node_name, run_as, document, reason, status," \
 	" started, ended, details, bytes_in, bytes_out, exited, exit_status, document_named,"   \
-	" remote_host, remote_port"
-#define N_COLUMNS 20
+	" remote_host, remote_port, away"
+#define N_COLUMNS 21
 
 #define TAIL 6
 
@@ -38,14 +38,14 @@ session_insert(struct db *db, const struct session_row *row, const char *token_h
 	return db_run(db, NULL, err,
 		"INSERT INTO session (" COLUMNS ", command, tail, live, token_hash, token_expires,"
 		" token_used) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,"
-		" $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, 0)",
-		"ssssssssssiisiiiiisissisi", row->id, enum_text(&enum_CHANNEL_TYPE, row->type),
+		" $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, 0)",
+		"ssssssssssiisiiiiisiissisi", row->id, enum_text(&enum_CHANNEL_TYPE, row->type),
 		row->principal, row->owner_arn, row->node_id, row->node_name, row->run_as,
 		row->document, row->reason, enum_text(&enum_SESSION_STATUS, row->status),
 		row->start, row->end, row->details, row->bytes_in, row->bytes_out,
 		(int64_t)row->exited, (int64_t)row->exit_status, (int64_t)row->document_named,
-		row->remote_host, (int64_t)row->remote_port, row->command, tail_of(row->id),
-		(int64_t)!is_end(row->status), token_hash, token_expires);
+		row->remote_host, (int64_t)row->remote_port, row->away, row->command,
+		tail_of(row->id), (int64_t)!is_end(row->status), token_hash, token_expires);
 }
 
 int
@@ -79,6 +79,7 @@ session_next(struct query *q, struct session_row *ret, struct hw_err *err)
 	ret->document_named = query_int(q, 17) != 0;
 	query_copy(q, 18, ret->remote_host, sizeof(ret->remote_host));
 	ret->remote_port = (int)query_int(q, 19);
+	ret->away = query_int(q, 20);
 	return 1;
 }
 
@@ -228,20 +229,61 @@ session_exists(struct db *db, const char *id, struct hw_err *err)
 	return r < 0 ? r : 0;
 }
 
+/* After an update of a live one that met n. */
+static int
+check_live(struct db *db, const char *id, int64_t n, struct hw_err *err)
+{
+	int r;
+
+	if (n > 0)
+		return 0;
+	if ((r = session_exists(db, id, err)) < 0)
+		return r;
+	return hw_err_set(err, HW_ETERMINATED, "session %s has ended", id);
+}
+
 int
 session_set_status(struct db *db, const char *id, int status, struct hw_err *err)
 {
 	int64_t n = 0;
-	int r;
 
 	hw_assert(status != SESSION_STATUS_NONE && !is_end(status));
-	if ((r = db_run(db, &n, err, "UPDATE session SET status = $2 WHERE id = $1 AND live = 1",
-		     "ss", id, enum_text(&enum_SESSION_STATUS, status))) < 0 ||
-		n > 0)
-		return r;
-	if ((r = session_exists(db, id, err)) < 0)
-		return r;
-	return hw_err_set(err, HW_ETERMINATED, "session %s has ended", id);
+	int r = db_run(db, &n, err, "UPDATE session SET status = $2 WHERE id = $1 AND live = 1",
+		"ss", id, enum_text(&enum_SESSION_STATUS, status));
+	return r == 0 ? check_live(db, id, n, err) : r;
+}
+
+int
+session_set_opener(struct db *db, const char *id, const struct session_opener *who,
+	struct hw_err *err)
+{
+	int64_t n = 0;
+
+	int r = db_run(db, &n, err,
+		"UPDATE session SET resume_hash = $2, source = $3, not_before = $4"
+		" WHERE id = $1 AND live = 1",
+		"sssi", id, who->resume_hash, who->source, who->not_before);
+	return r == 0 ? check_live(db, id, n, err) : r;
+}
+
+int
+session_set_away(struct db *db, const char *id, int64_t since, struct hw_err *err)
+{
+	int status = since != 0 ? SESSION_STATUS_DISCONNECTED : SESSION_STATUS_CONNECTED;
+
+	return db_run(db, NULL, err,
+		"UPDATE session SET status = $2, away = $3 WHERE id = $1 AND live = 1"
+		" AND status IN ('Connected', 'Disconnected')",
+		"ssi", id, enum_text(&enum_SESSION_STATUS, status), since);
+}
+
+int
+session_set_all_away(struct db *db, int64_t since, struct hw_err *err)
+{
+	return db_run(db, NULL, err,
+		"UPDATE session SET status = 'Disconnected', away = $1"
+		" WHERE live = 1 AND status = 'Connected'",
+		"i", since);
 }
 
 int
@@ -252,7 +294,7 @@ session_finish(struct db *db, const struct session_row *row, struct hw_err *err)
 	hw_assert(is_end(row->status));
 	int r = db_run(db, &n, err,
 		"UPDATE session SET status = $2, live = 0, ended = $3, details = $4, bytes_in = $5,"
-		" bytes_out = $6, exited = $7, exit_status = $8, run_as = $9"
+		" bytes_out = $6, exited = $7, exit_status = $8, run_as = $9, away = 0"
 		" WHERE id = $1 AND live = 1",
 		"ssisiiiis", row->id, enum_text(&enum_SESSION_STATUS, row->status), row->end,
 		row->details, row->bytes_in, row->bytes_out, (int64_t)row->exited,

@@ -31,7 +31,8 @@ struct session_row {
 	int64_t start, end;
 	char details[1025]; /* how it ended */
 	int64_t bytes_in, bytes_out;
-	bool exited; /* whether exit_status is known */
+	int64_t away;	/* of a live one: since when its user is; 0: it is there */
+	bool exited;	/* whether exit_status is known */
 	int exit_status;
 };
 
@@ -55,8 +56,19 @@ int session_redeem(struct db *db, struct arena *arena, const char *token_hash,
 	const struct session_opener *who, int64_t now, struct session_row **ret,
 	struct hw_err *err);
 
+/* Who has it from now on, and what RESUME will present. HW_ENOSESSION; HW_ETERMINATED when it has
+ * ended. */
+int session_set_opener(struct db *db, const char *id, const struct session_opener *who,
+	struct hw_err *err);
+
 /* HW_ENOSESSION; HW_ETERMINATED when it has ended. The status is a live one. */
 int session_set_status(struct db *db, const char *id, int status, struct hw_err *err);
+
+/* The user of a live session has been away since then: Disconnected; 0: it is there: Connected. One
+ * that is neither stays as it is. */
+int session_set_away(struct db *db, const char *id, int64_t since, struct hw_err *err);
+/* The same of all that are Connected: nobody is there yet when a relay starts. */
+int session_set_all_away(struct db *db, int64_t since, struct hw_err *err);
 
 /* Ends it: status (Terminated or Failed), end, details, bytes, exit status, run_as of the row. One
  * that has ended stays as it is. HW_ENOSESSION. */

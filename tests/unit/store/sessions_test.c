@@ -173,6 +173,48 @@ SESSION_TEST(the_first_end_counts)
 		HW_ENOSESSION));
 }
 
+static void
+check_presence(struct scratch *s, struct db *db, const char *id, int status, int64_t away)
+{
+	struct session_row *out;
+
+	cr_assert(eq(int, session_get(db, s->arena, id, &out, NULL), 0));
+	cr_assert(eq(int, out->status, status), "%s", id);
+	cr_assert(eq(i64, out->away, away), "%s", id);
+}
+
+SESSION_TEST(whether_its_user_is_there_is_told_of_one_that_is_open)
+{
+	static const char *const ids[] = {"a-1", "b-2", "c-3", "d-4"};
+	struct session_row ended = session("d-4", NOON);
+
+	for (size_t i = 0; i < 4; i++)
+		insert(db, ids[i], NOON, NULL);
+	cr_assert(eq(int, session_set_status(db, "a-1", SESSION_STATUS_CONNECTED, err), 0));
+	cr_assert(eq(int, session_set_status(db, "b-2", SESSION_STATUS_TERMINATING, err), 0));
+	ended.status = SESSION_STATUS_TERMINATED;
+	cr_assert(eq(int, session_finish(db, &ended, err), 0));
+	for (size_t i = 0; i < 4; i++)
+		cr_assert(eq(int, session_set_away(db, ids[i], NOON + 5, err), 0));
+	check_presence(s, db, "a-1", SESSION_STATUS_DISCONNECTED, NOON + 5);
+	check_presence(s, db, "b-2", SESSION_STATUS_TERMINATING, 0);
+	check_presence(s, db, "c-3", SESSION_STATUS_CONNECTING, 0);
+	check_presence(s, db, "d-4", SESSION_STATUS_TERMINATED, 0);
+	cr_assert(eq(int, session_set_all_away(db, NOON + 9, err), 0));
+	check_presence(s, db, "a-1", SESSION_STATUS_DISCONNECTED, NOON + 5);
+	cr_assert(eq(int, session_set_away(db, "a-1", 0, err), 0));
+	check_presence(s, db, "a-1", SESSION_STATUS_CONNECTED, 0);
+	cr_assert(eq(int, session_set_all_away(db, NOON + 9, err), 0));
+	check_presence(s, db, "a-1", SESSION_STATUS_DISCONNECTED, NOON + 9);
+	check_presence(s, db, "c-3", SESSION_STATUS_CONNECTING, 0);
+	cr_assert(eq(int, session_set_away(db, "e-5", 0, err), 0), "no such session");
+	cr_assert(eq(int, session_set_away(db, "a-1", NOON + 11, err), 0));
+	ended = session("a-1", NOON);
+	ended.status = SESSION_STATUS_TERMINATED;
+	cr_assert(eq(int, session_finish(db, &ended, err), 0));
+	check_presence(s, db, "a-1", SESSION_STATUS_TERMINATED, 0);
+}
+
 SESSION_TEST(a_prefix_or_the_last_digits_find_one)
 {
 	struct session_row *out;
