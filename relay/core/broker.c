@@ -16,6 +16,7 @@
 #include "relay/core/principals.h"
 #include "relay/core/registry.h"
 #include "relay/core/past.h"
+#include "relay/core/presence.h"
 #include "relay/core/seen.h"
 #include "relay/core/session.h"
 #include "relay/core/session_private.h"
@@ -251,6 +252,7 @@ broker_unlist_session(struct broker *b, struct session *s)
 {
 	broker_leave_node(b, s);
 	broker_leave_user(b, s);
+	presence_forget(b->presence, s);
 	if (s->waits)
 		TAILQ_REMOVE(&b->waiting, s, waiting);
 	if (s->due)
@@ -359,6 +361,48 @@ broker_end_session(struct broker *b, const char *session_id, int code, const cha
 	fit_text(job->why, sizeof(job->why), why);
 	loop_post(b->loop, on_end_job, job);
 	return live != NULL;
+}
+
+struct ticket_job {
+	struct broker *broker;
+	char session[ID_SESSION_MAX + 1];
+	struct session_ticket ticket;
+};
+
+static void
+on_ticket_job(void *arg)
+{
+	struct ticket_job *job = arg;
+	struct session *s;
+
+	HASH_FIND_STR(job->broker->sessions, job->session, s);
+	if (s != NULL)
+		session_give_ticket(s, &job->ticket);
+	free(job);
+}
+
+/* Posted before the reply that tells it is. */
+bool
+broker_give_ticket(struct broker *b, const char *session_id, enum session_access access,
+	const char *user, const char *hash, int64_t usec)
+{
+	struct session *live;
+
+	pthread_mutex_lock(&b->lock);
+	HASH_FIND_STR(b->sessions, session_id, live);
+	pthread_mutex_unlock(&b->lock);
+	struct ticket_job *job = live != NULL ? calloc(1, sizeof(*job)) : NULL;
+	if (job == NULL)
+		return false;
+	*job = (struct ticket_job){
+		.broker = b,
+		.ticket = {.access = access, .expires = clock_mono(loop_clock(b->loop)) + usec}
+	       };
+	fit_text(job->session, sizeof(job->session), session_id);
+	fit_text(job->ticket.principal, sizeof(job->ticket.principal), user);
+	fit_text(job->ticket.hash, sizeof(job->ticket.hash), hash);
+	loop_post(b->loop, on_ticket_job, job);
+	return true;
 }
 
 /* --- the journal ------------------------------------------------------------------------------ */
@@ -521,7 +565,7 @@ on_decide(void *arg)
 void
 broker_decide_soon(struct broker *b, struct session *s)
 {
-	if (s->due || b->stopping)
+	if (s->due || b->stopping || s->state == SESSION_OVER)
 		return;
 	if (TAILQ_EMPTY(&b->due))
 		loop_timer_start(b->loop, &b->decide, 0);
@@ -591,7 +635,8 @@ broker_new(const struct broker_options *options)
 	pthread_mutex_init(&b->lock, NULL);
 	b->seen = seen_new(b->workers, b->env->store, &b->log);
 	b->past = past_new();
-	if (b->seen == NULL || b->past == NULL) {
+	b->presence = presence_new(b->loop, b->workers, b->env->store, &b->log);
+	if (b->seen == NULL || b->past == NULL || b->presence == NULL) {
 		broker_free(b);
 		return NULL;
 	}
@@ -624,6 +669,7 @@ broker_free(struct broker *b)
 	loop_undefer(b->loop, &b->flush);
 	seen_free(b->seen);
 	past_free(b->past);
+	presence_free(b->presence);
 	pthread_mutex_destroy(&b->lock);
 	free(b);
 }

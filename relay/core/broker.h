@@ -22,4 +22,12 @@ int broker_sessions(struct broker *b);
  * live; one whose ticket is just being redeemed is not yet, and is ended all the same. */
 bool broker_end_session(struct broker *b, const char *session_id, int code, const char *why);
 
+/* What somebody may do with a live shell: have it, see it, or see it and type into it. */
+enum session_access { ACCESS_OWNER, ACCESS_WATCH, ACCESS_JOIN };
+
+/* A ticket for it, that counts once within the time, for this user; what a RESUME presents is known
+ * by its hash, in hex. False when the session is not live. */
+bool broker_give_ticket(struct broker *b, const char *session_id, enum session_access access,
+	const char *user, const char *hash, int64_t usec);
+
 #endif

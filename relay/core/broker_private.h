@@ -13,6 +13,7 @@
 #include "relay/core/workers.h"
 
 struct past;
+struct presence;
 struct seen;
 struct session;
 
@@ -26,6 +27,7 @@ struct broker {
 	struct ledger *ledger;
 	struct seen *seen;
 	struct past *past;
+	struct presence *presence;
 	struct link_limits limits;
 	struct loop_timer sweep;
 	struct loop_task flush; /* writes the journal at the end of the turn */

@@ -24,6 +24,7 @@ struct relay_config {
 	int user_certificate_hours;
 	int grace_seconds;		      /* frozen sessions end after it */
 	int resume_seconds, detached_seconds; /* a lost side is waited for: of a shell the latter */
+	int idle_seconds, max_session_seconds; /* 0: no limit */
 	int max_unauthenticated,
 		max_handshakes; /* admission: connections, and TLS handshakes a turn */
 	int header_timeout_seconds;

@@ -6,6 +6,12 @@
 #include "relay/core/fit.h"
 #include "relay/core/forward_private.h"
 
+static uint64_t
+smaller(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 static void
 note_connection(struct connection *c, int code, const char *why)
 {
@@ -31,13 +37,6 @@ reap(void *arg)
 	lane_fini(&c->in.lane);
 	lane_fini(&c->out.lane);
 	free(c);
-}
-
-static void
-count_held(struct connection *c, size_t now)
-{
-	c->session->broker->forward_held += now - c->held;
-	c->held = now;
 }
 
 static void
@@ -67,6 +66,7 @@ close_window(struct way *w)
 	if (w->pool != NULL)
 		window_close(&w->window, w->pool);
 	w->pool = NULL;
+	paced_close(&w->paced);
 }
 
 /* Once it returns the connection is no more. */
@@ -80,7 +80,7 @@ connection_end(struct connection *c, int code, const char *why)
 	c->over = true;
 	tell_channels(c, code, why);
 	note_connection(c, code, why);
-	count_held(c, 0);
+	connection_count_held(c, 0);
 	close_window(&c->in);
 	close_window(&c->out);
 	LIST_REMOVE(c, entry);
@@ -89,122 +89,8 @@ connection_end(struct connection *c, int code, const char *why)
 	loop_defer(s->broker->loop, &c->reap);
 }
 
-/* --- bytes on their way ----------------------------------------------------------------------- */
-
-static void
-measure_held(struct connection *c)
-{
-	count_held(c, c->in.lane.hold.len + c->out.lane.hold.len);
-}
-
-/* Mostly nothing is held. Where links are so full that much is, who does not read loses. */
-static void
-put(struct connection *c, struct way *w, struct channel *to, const uint8_t *p, size_t n)
-{
-	size_t moved;
-	int r = lane_put(&w->lane, to, p, n, 0, &moved);
-
-	measure_held(c);
-	if (r == 0 && moved < n &&
-		c->session->broker->forward_held > c->session->broker->limits.all)
-		r = HW_ELIMIT;
-	if (r < 0)
-		connection_end(c, r, "the relay has no room for more of what is not read");
-}
-
-static void
-pump(struct connection *c, struct way *w, struct channel *to)
-{
-	if (to == NULL)
-		return;
-	lane_pump(&w->lane, to);
-	measure_held(c);
-	if (c->draining && c->out.lane.hold.len == 0)
-		connection_end(c, 0, "ended");
-}
-
-/* The sender hears what the receiver has consumed, and may go as far as that allows, but no further
- * than the relay holds for who does not read: beyond what has left it there is only the window. */
-static void
-pass_credit(struct connection *c, struct way *w, struct channel *to, struct channel *from)
-{
-	int stream = w->lane.stream;
-	uint64_t waiting = channel_queued(to, stream), left = channel_sent(to, stream) - waiting;
-	uint64_t limit = window_move(&w->window, w->pool, left, waiting + w->lane.hold.len,
-		session_now(c->session));
-
-	if (limit > channel_limit(to, stream))
-		limit = channel_limit(to, stream);
-	channel_credit(from, stream, channel_acked(to, stream), limit, ECHO_UNKNOWN);
-}
-
-/* A receiver that has allowed more than the relay did need not say so again. What waits here is
- * looked at once more when it has left: nobody may be there to say anything then. */
-static void
-pass_more_credit(struct connection *c, struct way *w, struct channel *to, struct channel *from)
-{
-	uint64_t come = channel_received(from, w->lane.stream);
-
-	if (channel_limit(to, w->lane.stream) <= w->window.limit ||
-		w->window.limit - come >= w->window.size / 2)
-		return;
-	pass_credit(c, w, to, from);
-	if (channel_queued(to, w->lane.stream) > 0)
-		channel_ask_drained(to, w->lane.stream);
-}
-
-static void
-on_user_data(void *arg, struct channel *ch, int stream, uint64_t offset, const uint8_t *p, size_t n)
-{
-	struct connection *c = arg;
-
-	(void)offset;
-	if (stream != STREAM_IN || c->to_node == NULL)
-		return;
-	c->bytes_in += n;
-	c->session->bytes_in += n;
-	put(c, &c->in, c->to_node, p, n);
-	if (c->to_node != NULL)
-		pass_more_credit(c, &c->in, c->to_node, ch);
-}
-
-static void
-on_user_end(void *arg, struct channel *ch, int stream, uint64_t offset)
-{
-	struct connection *c = arg;
-
-	(void)ch, (void)offset;
-	if (stream != STREAM_IN)
-		return;
-	c->in.lane.ends = true;
-	pump(c, &c->in, c->to_node);
-}
-
-static void
-on_user_credit(void *arg, struct channel *ch, int stream, uint64_t consumed, uint64_t limit,
-	int echo)
-{
-	struct connection *c = arg;
-
-	(void)consumed, (void)limit, (void)echo;
-	if (stream != STREAM_OUT)
-		return;
-	if (c->to_node != NULL)
-		pass_credit(c, &c->out, ch, c->to_node);
-	pump(c, &c->out, c->to_user);
-}
-
-static void
-on_user_drained(void *arg, struct channel *ch, int stream)
-{
-	struct connection *c = arg;
-
-	if (stream != STREAM_OUT)
-		return;
-	pump(c, &c->out, c->to_user);
-	if (c->to_user == ch && c->to_node != NULL && c->live)
-		pass_more_credit(c, &c->out, ch, c->to_node);
-}
+/* --- the two sides -----------------------------------------------------------------------------
+ */
 
 static void
 on_user_close(void *arg, struct channel *ch, int code, const struct msg_close *close)
@@ -229,7 +115,7 @@ on_node_accept(void *arg, struct channel *ch, const struct msg_accept *a)
 {
 	struct connection *c = arg;
 	struct msg_accept accept = {
-		.window = a->window < WINDOW_FIRST ? a->window : WINDOW_FIRST,
+		.window = (int64_t)smaller((uint64_t)a->window, c->first),
 		.remote_address = c->reached,
 		.node_local = a->node_local,
 	};
@@ -239,7 +125,7 @@ on_node_accept(void *arg, struct channel *ch, const struct msg_accept *a)
 	c->live = true;
 	c->local = a->node_local;
 	channel_accept(c->to_user, &accept);
-	pump(c, &c->in, c->to_node);
+	connection_pump(c, &c->in, c->to_node);
 }
 
 static void
@@ -252,59 +138,6 @@ on_node_reject(void *arg, struct channel *ch, int code, const char *message)
 	connection_end(c, code, message);
 }
 
-static void
-on_node_data(void *arg, struct channel *ch, int stream, uint64_t offset, const uint8_t *p, size_t n)
-{
-	struct connection *c = arg;
-
-	(void)offset;
-	if (stream != STREAM_OUT || c->to_user == NULL)
-		return;
-	c->bytes_out += n;
-	c->session->bytes_out += n;
-	put(c, &c->out, c->to_user, p, n);
-	if (c->to_user != NULL)
-		pass_more_credit(c, &c->out, c->to_user, ch);
-}
-
-static void
-on_node_end(void *arg, struct channel *ch, int stream, uint64_t offset)
-{
-	struct connection *c = arg;
-
-	(void)ch, (void)offset;
-	if (stream != STREAM_OUT)
-		return;
-	c->out.lane.ends = true;
-	pump(c, &c->out, c->to_user);
-}
-
-static void
-on_node_credit(void *arg, struct channel *ch, int stream, uint64_t consumed, uint64_t limit,
-	int echo)
-{
-	struct connection *c = arg;
-
-	(void)consumed, (void)limit, (void)echo;
-	if (stream != STREAM_IN)
-		return;
-	if (c->to_user != NULL)
-		pass_credit(c, &c->in, ch, c->to_user);
-	pump(c, &c->in, c->to_node);
-}
-
-static void
-on_node_drained(void *arg, struct channel *ch, int stream)
-{
-	struct connection *c = arg;
-
-	if (stream != STREAM_IN)
-		return;
-	pump(c, &c->in, c->to_node);
-	if (c->to_node == ch && c->to_user != NULL && c->live)
-		pass_more_credit(c, &c->in, ch, c->to_user);
-}
-
 /* In order: what came before is still the user's. */
 static void
 on_node_close(void *arg, struct channel *ch, int code, const struct msg_close *close)
@@ -313,6 +146,7 @@ on_node_close(void *arg, struct channel *ch, int code, const struct msg_close *c
 
 	c->to_node = NULL;
 	close_window(&c->in);
+	paced_close(&c->out.paced);
 	if (channel_is_cut(ch))
 		connection_lose_node(c);
 	else if (code != 0)
@@ -322,7 +156,7 @@ on_node_close(void *arg, struct channel *ch, int code, const struct msg_close *c
 				: hw_code_meaning(code));
 	else {
 		c->draining = true;
-		pump(c, &c->out, c->to_user);
+		connection_pump(c, &c->out, c->to_user);
 	}
 }
 
@@ -348,7 +182,7 @@ drop_lanes(struct connection *c)
 {
 	drop_way(&c->in);
 	drop_way(&c->out);
-	count_held(c, 0);
+	connection_count_held(c, 0);
 }
 
 static void
@@ -402,12 +236,17 @@ connection_lose_node(struct connection *c)
 
 /* Its window begins anew where the receiver stands. */
 static void
-open_way(struct way *w, struct link *to, const struct channel_stand *at, int64_t now)
+open_way(struct connection *c, struct way *w, struct link *to, const struct channel_stand *at)
 {
-	window_init(&w->window, WINDOW_FIRST, now);
+	window_init(&w->window, WINDOW_FIRST, mono(c));
 	w->window.mark = at->received;
 	w->window.limit = at->limit;
 	w->pool = link_windows(to);
+	w->consumed = at->consumed;
+	w->paced.again = connection_credit_again;
+	w->paced.arg = c;
+	paced_open(&w->paced, &c->session->node->pacer, w == &c->in ? PACE_TO_NODE : PACE_FROM_NODE,
+		at->limit);
 }
 
 static void
@@ -436,12 +275,6 @@ connection_resume(struct connection *c, struct channel *offer)
 	connection_join(c);
 }
 
-static uint64_t
-smaller(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 /* Our caps, and never below what is there already. */
 static uint64_t
 cap(uint64_t received, uint64_t consumed, uint64_t limit)
@@ -465,7 +298,7 @@ connection_join(struct connection *c)
 	memcpy(ours, channel_stand(c->offer), sizeof(ours));
 	for (int i = 0; i < STREAMS; i++)
 		ours[i].limit = cap(ours[i].received, ours[i].consumed, ours[i].limit);
-	open_way(&c->out, channel_link(c->offer), &ours[STREAM_OUT], mono(c));
+	open_way(c, &c->out, channel_link(c->offer), &ours[STREAM_OUT]);
 	int r = channel_open_resumed(&c->to_node, s->node->link, &who, ours,
 		&connection_node_events, c, &err);
 	if (r < 0)
@@ -524,7 +357,7 @@ on_node_resume(void *arg, struct channel *ch, const struct msg_resume *answer)
 	c->to_user = c->offer;
 	c->offer = NULL;
 	channel_attach(c->to_user, &connection_user_events, c);
-	open_way(&c->in, channel_link(ch), &ours[STREAM_IN], mono(c));
+	open_way(c, &c->in, channel_link(ch), &ours[STREAM_IN]);
 	channel_accept_resumed(c->to_user, &who, ours);
 	const struct channel_stand *user = channel_stand(c->to_user);
 	c->in.lane.ended = ours[STREAM_IN].end_received;
@@ -540,9 +373,8 @@ connection_sweep(struct connection *c)
 	if (c->lost != 0 && mono(c) - c->lost >= config->resume_seconds * USEC_PER_SEC) {
 		connection_end(c, HW_EUNAVAILABLE,
 			"a link was lost, and it was not resumed in time");
-	} else if (c->to_user != NULL && c->to_node != NULL && c->live) {
-		pass_more_credit(c, &c->in, c->to_node, c->to_user);
-		pass_more_credit(c, &c->out, c->to_user, c->to_node);
+	} else {
+		connection_pass_credit(c);
 	}
 }
 
@@ -560,6 +392,7 @@ connection_new(struct session *s, const struct destination *to, uint32_t number,
 	c->to = *to;
 	c->number = number;
 	c->to_user = to_user;
+	c->first = s->node != NULL ? pacer_first(&s->node->pacer, WINDOW_FIRST) : WINDOW_FIRST;
 	c->start = clock_wall(loop_clock(s->broker->loop));
 	lane_init(&c->in.lane, STREAM_IN);
 	lane_init(&c->out.lane, STREAM_OUT);
@@ -571,10 +404,10 @@ connection_new(struct session *s, const struct destination *to, uint32_t number,
 void
 connection_open_ways(struct connection *c)
 {
-	static const struct channel_stand begin = {.limit = WINDOW_FIRST};
+	const struct channel_stand begin = {.limit = c->first};
 
-	open_way(&c->in, channel_link(c->to_node), &begin, mono(c));
-	open_way(&c->out, channel_link(c->to_user), &begin, mono(c));
+	open_way(c, &c->in, channel_link(c->to_node), &begin);
+	open_way(c, &c->out, channel_link(c->to_user), &begin);
 }
 
 void
@@ -594,25 +427,25 @@ connection_abandon(struct connection *c)
 		tell_channels(c, HW_EUNAVAILABLE, "the relay is stopping");
 	if (c->offer != NULL)
 		channel_reject(c->offer, HW_EUNAVAILABLE, "the relay is stopping");
-	count_held(c, 0);
+	connection_count_held(c, 0);
 	connection_drop(c);
 }
 
 const struct channel_events connection_user_events = {
-	.on_data = on_user_data,
-	.on_end = on_user_end,
-	.on_credit = on_user_credit,
-	.on_drained = on_user_drained,
+	.on_data = connection_on_user_data,
+	.on_end = connection_on_user_end,
+	.on_credit = connection_on_user_credit,
+	.on_drained = connection_on_user_drained,
 	.on_close = on_user_close,
 };
 
 const struct channel_events connection_node_events = {
 	.on_accept = on_node_accept,
 	.on_reject = on_node_reject,
-	.on_data = on_node_data,
-	.on_end = on_node_end,
-	.on_credit = on_node_credit,
-	.on_drained = on_node_drained,
+	.on_data = connection_on_node_data,
+	.on_end = connection_on_node_end,
+	.on_credit = connection_on_node_credit,
+	.on_drained = connection_on_node_drained,
 	.on_resume = on_node_resume,
 	.on_close = on_node_close,
 };

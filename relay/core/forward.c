@@ -181,7 +181,7 @@ ask_node(struct connection *c, const struct reach *reach, const struct msg_open 
 		.node_local = reach->local,
 		.beyond = reach->beyond,
 		.named = reach->named,
-		.window = asked->window < WINDOW_FIRST ? asked->window : WINDOW_FIRST,
+		.window = (uint64_t)asked->window < c->first ? asked->window : (int64_t)c->first,
 	};
 
 	return channel_open(&c->to_node, s->node->link, &open, &connection_node_events, c, err);

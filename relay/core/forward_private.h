@@ -3,6 +3,7 @@
 #ifndef HAWSER_CORE_FORWARD_PRIVATE_H
 #define HAWSER_CORE_FORWARD_PRIVATE_H
 
+#include "relay/core/pacer.h"
 #include "relay/core/session_private.h"
 
 /* One direction: what waits here for its receiver, and how far its sender may go. */
@@ -10,6 +11,8 @@ struct way {
 	struct lane lane;
 	struct window window;
 	struct window_pool *pool; /* of the link that it leaves by; NULL once that is not in use */
+	struct paced paced;
+	uint64_t consumed; /* by its receiver, as its node was last seen to say */
 };
 
 struct connection {
@@ -20,7 +23,8 @@ struct connection {
 	struct channel *offer;		   /* its user's RESUME, which waits for the node */
 	int64_t lost;			   /* monotonic, when a side was last; 0: both are there */
 	struct way in, out;
-	size_t held; /* by the lanes, as the broker counts it */
+	size_t held;	/* by the lanes, as the broker counts it */
+	uint64_t first; /* how far each sender may go before its receiver has said anything */
 	uint64_t bytes_in, bytes_out;
 	int64_t start;
 	bool restored; /* its node says where it goes: an earlier process had it */
@@ -58,6 +62,31 @@ void forward_note(struct forward *f, const struct msg_connection_end *what, int 
 /* Where a connection of an earlier process goes, as its node says; whether it still may.
  * HW_EDENIED, HW_EVALIDATION. */
 int forward_admit(struct connection *c, const struct msg_resume *answer, struct hw_err *err);
+
+/* --- connection_splice.c ---------------------------------------------------------------------- */
+
+void connection_on_user_data(void *arg, struct channel *ch, int stream, uint64_t offset,
+	const uint8_t *p, size_t n);
+void connection_on_user_end(void *arg, struct channel *ch, int stream, uint64_t offset);
+void connection_on_user_credit(void *arg, struct channel *ch, int stream, uint64_t consumed,
+	uint64_t limit, int echo);
+void connection_on_user_drained(void *arg, struct channel *ch, int stream);
+
+void connection_on_node_data(void *arg, struct channel *ch, int stream, uint64_t offset,
+	const uint8_t *p, size_t n);
+void connection_on_node_end(void *arg, struct channel *ch, int stream, uint64_t offset);
+void connection_on_node_credit(void *arg, struct channel *ch, int stream, uint64_t consumed,
+	uint64_t limit, int echo);
+void connection_on_node_drained(void *arg, struct channel *ch, int stream);
+
+/* Hands on what waits. May end it, when that was the last. */
+void connection_pump(struct connection *c, struct way *w, struct channel *to);
+/* Lets the senders go as far as they may by now. */
+void connection_pass_credit(struct connection *c);
+/* For a way's paced. */
+void connection_credit_again(void *arg, struct paced *d);
+/* Bytes that the broker counts as held for it. */
+void connection_count_held(struct connection *c, size_t now);
 
 /* --- connection.c ----------------------------------------------------------------------------- */
 

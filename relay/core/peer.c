@@ -215,7 +215,10 @@ on_up(void *arg, struct link *l, const struct msg_hello *hello)
 	note_seen(p, first_shown(p));
 	p->up = true;
 	broker_peer_up(p->broker, p);
-	if (p->who.role == ROLE_NODE && !p->cert_expired)
+	if (p->who.role != ROLE_NODE)
+		return;
+	pacer_init(&p->pacer, p->broker->loop, l);
+	if (!p->cert_expired)
 		session_reconcile(p->broker, p, hello);
 }
 
@@ -227,6 +230,7 @@ detach(struct peer *p, const char *why)
 		note_link(p, ENTRY_LINK_DOWN, why);
 		note_seen(p, NULL);
 	}
+	pacer_fini(&p->pacer);
 	broker_unlist_peer(p->broker, p);
 	p->link = NULL;
 }
@@ -316,6 +320,14 @@ peer_close(struct peer *p, int code, const char *why)
 	free_if_done(p);
 }
 
+static void
+on_probed(void *arg, int64_t usec)
+{
+	struct peer *p = arg;
+
+	pacer_measured(&p->pacer, usec);
+}
+
 /* Nodes never open channels, so on their links an OPEN is a protocol error. */
 static const struct link_events user_events = {
 	.on_up = on_up,
@@ -328,6 +340,7 @@ static const struct link_events node_events = {
 	.on_up = on_up,
 	.on_down = on_down,
 	.on_request = on_request,
+	.on_probed = on_probed,
 };
 
 struct peer *

@@ -12,6 +12,7 @@
 #include "proto/base/log.h"
 #include "proto/trust/cert.h"
 #include "proto/wire/link.h"
+#include "relay/core/pacer.h"
 
 struct broker;
 struct session;
@@ -26,10 +27,11 @@ struct peer {
 	char source[64];
 	int holds; /* operations and tickets that workers have: the struct stays until they are back
 		    */
-	size_t call_bytes; /* of the requests that workers have */
-	int64_t used;	   /* a user's last request that was noted; wall clock */
-	int refused;	   /* its RESUMEs that were denied: each is an entry of the ledger */
-	int sessions;	   /* on this node, or of this user's link; the broker's lock guards it */
+	size_t call_bytes;  /* of the requests that workers have */
+	int64_t used;	    /* a user's last request that was noted; wall clock */
+	struct pacer pacer; /* of bulk through a node that is up */
+	int refused;	    /* its RESUMEs that were denied: each is an entry of the ledger */
+	int sessions;	    /* on this node, or of this user's link; the broker's lock guards it */
 	LIST_HEAD(, session) list; /* and these they are */
 	TAILQ_ENTRY(peer) entry;   /* all that have a link */
 	struct peer *older;	   /* an older link of the same user, or of a node before HELLO */

@@ -165,21 +165,45 @@ reaches_node(const struct session_scope *what)
 	return what->to != NULL && (what->to->host.traits & HOST_LOCAL) != 0;
 }
 
+/* Another user than the default must be named, and root as it is. */
+static void
+add_run_as(struct scope *s, const char **value, const char *run_as)
+{
+	bool named = run_as != NULL && run_as[0] != '\0' && strcmp(run_as, RUN_AS_DEFAULT) != 0;
+
+	*value = named ? run_as : RUN_AS_DEFAULT;
+	scope_key(s, "hawser:runas", value);
+	if (named) {
+		s->named_key = "hawser:runas";
+		s->literal = strcmp(run_as, "root") == 0;
+	}
+}
+
+int
+scope_terminal(struct scope *s, struct terminal_scope *what, const struct op_env *env)
+{
+	char arn[ARN_MAX];
+
+	arn_write_session(arn, env->config, what->session);
+	struct scope_target *t = scope_add(s, keep(s->arena, arn));
+	if (t == NULL)
+		return HW_ENOMEM;
+	t->owner = what->owner;
+	t->as_user = what->run_as != NULL;
+	scope_node_tags(t, env->registry, what->node);
+	if (what->run_as != NULL)
+		add_run_as(s, &what->value, what->run_as);
+	return 0;
+}
+
 int
 scope_session(struct scope *s, struct session_scope *what, const struct op_env *env)
 {
 	bool with_document = what->document != NULL && what->document[0] != '\0';
-	bool with_user = what->run_as != NULL && what->run_as[0] != '\0' &&
-		strcmp(what->run_as, RUN_AS_DEFAULT) != 0;
 
-	what->values[0] = with_user ? what->run_as : RUN_AS_DEFAULT;
+	add_run_as(s, &what->values[0], what->run_as);
 	what->values[1] = with_document ? "true" : "false";
-	scope_key(s, "hawser:runas", &what->values[0]);
 	scope_key(s, "ssm:sessiondocumentaccesscheck", &what->values[1]);
-	if (with_user) {
-		s->named_key = "hawser:runas";
-		s->literal = strcmp(what->run_as, "root") == 0;
-	}
 	if (what->to != NULL && !destination_is_empty(what->to))
 		add_destination(s, what);
 	int r = add_node(s, env, what->node);

@@ -72,4 +72,14 @@ struct session_scope {
  * long as the scope. */
 int scope_session(struct scope *s, struct session_scope *what, const struct op_env *env);
 
+/* Another terminal of a live one: as an operation on the session has it. Who types there is the
+ * user that it runs as, and must be allowed to become it. */
+struct terminal_scope {
+	const char *session, *owner, *node;
+	const char *run_as; /* NULL: this one does not type */
+	const char *value;  /* of a key; filled in */
+};
+/* HW_ENOMEM. `what` lives as long as the scope. */
+int scope_terminal(struct scope *s, struct terminal_scope *what, const struct op_env *env);
+
 #endif

@@ -127,6 +127,7 @@ session_freeze(struct session *s, const char *why)
 	s->frozen = true;
 	s->frozen_at = session_now(s);
 	session_discard(s);
+	session_screen_forget(s);
 	if (s->state != SESSION_LIVE)
 		return;
 	fit_text(reason, sizeof(reason), why);
@@ -134,6 +135,7 @@ session_freeze(struct session *s, const char *why)
 		"this session cannot be recorded any more (%s): it is frozen, and ends in %d seconds",
 		reason, s->broker->config->grace_seconds);
 	session_notice(s, text);
+	session_viewers_drop(s, HW_ERECORD, text);
 }
 
 bool
@@ -159,7 +161,9 @@ session_sweep(struct session *s, int64_t now)
 	if (now - s->decided >= DECIDE_EVERY)
 		broker_decide_soon(s->broker, s);
 	session_sweep_lost(s, now);
-	if (s->state == SESSION_OVER)
+	session_viewers_sweep(s, now);
+	session_screen_sweep(s);
+	if (s->state == SESSION_OVER || session_idle_sweep(s, now))
 		return;
 	if (s->frozen && now - s->frozen_at >= grace)
 		session_conclude(s, HW_ERECORD,

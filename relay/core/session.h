@@ -39,6 +39,10 @@ struct reached_streams;
 struct session_open;
 int session_restore(struct broker *b, const struct session_open *open,
 	const struct reached_streams *at, struct hw_err *err);
+/* One that it had ended, and could not tell the store so any more. HW_ENOMEM. */
+struct reached_end;
+int session_restore_ended(struct broker *b, const struct session_open *open,
+	const struct reached_streams *at, const struct reached_end *end, struct hw_err *err);
 /* The peer's link is lost, or is given up for a newer one: for who has no channel on it now. */
 void session_lose(struct session *s, const struct peer *p);
 

@@ -84,6 +84,9 @@ session_free(struct session *s)
 {
 	for (int i = 0; i < STREAMS; i++)
 		lane_fini(&s->lanes[i]);
+	session_typists_fini(s);
+	session_screen_fini(s);
+	explicit_bzero(s->resume_token, sizeof(s->resume_token));
 	arena_free(s->arena);
 	free(s);
 }
@@ -158,6 +161,7 @@ tell_channels(struct session *s, bool accepted)
 	else if (s->to_user != NULL)
 		channel_reject(s->to_user, code, s->details);
 	s->to_node = s->to_user = s->offer = NULL;
+	session_viewers_close(s, &s->ending, true);
 }
 
 static bool
@@ -200,7 +204,8 @@ session_conclude(struct session *s, int code, const char *why)
 	keep_reason(s, code, why);
 	/* An orderly end sends what is queued, when this session is no more and a journal that
 	 * fails can take nothing back: it must be written before. */
-	if (code == 0 && s->to_user != NULL && !broker_before_write(b))
+	bool shown = s->to_user != NULL || s->viewers.count > 0;
+	if (code == 0 && shown && !broker_before_write(b))
 		keep_reason(s, HW_ERECORD, "how the session ended could not be recorded");
 	if (s->end_code != 0 && !has_text(s->ending.code)) {
 		s->ending.code = hw_code_name(s->end_code);
@@ -208,6 +213,7 @@ session_conclude(struct session *s, int code, const char *why)
 	}
 	forward_end(s->forward, s->end_code, s->details);
 	session_to(s, SESSION_OVER);
+	session_screen_forget(s);
 	if (accepted)
 		remember(s);
 	tell_channels(s, accepted);

@@ -340,8 +340,13 @@ session_new(struct broker *b, struct peer *user, struct channel *ch, const struc
 	s->number = session_number(s->id);
 	token_hash(s->ticket, open->token != NULL ? open->token : "");
 	log_ctx_child(&s->log, &user->log, "session", s->id);
+	s->cols = (int)open->cols;
+	s->rows = (int)open->rows;
 	for (int i = 0; i < STREAMS; i++)
 		lane_init(&s->lanes[i], i);
+	session_viewers_init(s);
+	session_typists_init(s);
+	session_screen_init(s);
 	return s;
 }
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "relay/core/arn.h"
 #include "relay/core/authorise.h"
 #include "relay/core/fit.h"
 #include "relay/core/session_private.h"
@@ -19,10 +20,12 @@ session_destination(struct destination *ret, const struct session_row *row)
 		*ret = (struct destination){.port = 0};
 }
 
+typedef int scope_fill(struct scope *scope, const struct session *s, void *what);
+
 static int
-ask(struct verdict *ret, char resource[512], const struct session *s, struct session_scope *what)
+put(struct verdict *ret, char resource[512], const struct session *s,
+	const struct session_owner *user, const char *action, scope_fill *fill, void *what)
 {
-	const struct session_owner *user = &s->owner;
 	struct arena *arena = arena_new(ARENA_MAX);
 	struct asker asker;
 	struct scope scope;
@@ -32,9 +35,9 @@ ask(struct verdict *ret, char resource[512], const struct session *s, struct ses
 	scope_init(&scope, arena);
 	asker_init(&asker, s->broker->env, user->name, user->not_before, user->source,
 		clock_wall(loop_clock(s->broker->loop)));
-	int r = scope_session(&scope, what, s->broker->env);
+	int r = fill(&scope, s, what);
 	if (r == 0) {
-		authorise(ret, &asker, ACTION, &scope);
+		authorise(ret, &asker, action, &scope);
 		fit_text(resource, 512,
 			ret->target != NULL ? ret->target->resource : scope.targets[0].resource);
 		ret->target = NULL;
@@ -45,9 +48,41 @@ ask(struct verdict *ret, char resource[512], const struct session *s, struct ses
 	return r;
 }
 
+static int
+fill_session(struct scope *scope, const struct session *s, void *what)
+{
+	return scope_session(scope, what, s->broker->env);
+}
+
+static int
+ask(struct verdict *ret, char resource[512], const struct session *s, struct session_scope *what)
+{
+	return put(ret, resource, s, &s->owner, ACTION, fill_session, what);
+}
+
+static int
+fill_terminal(struct scope *scope, const struct session *s, void *what)
+{
+	return scope_terminal(scope, what, s->broker->env);
+}
+
 int
-session_authorise(struct verdict *ret, char resource[512], const struct session *s,
-	const struct session_row *row, const char *run_as)
+session_authorise_terminal(struct verdict *ret, char resource[512], const struct session *s,
+	const struct session_owner *who, enum session_access access)
+{
+	struct terminal_scope what = {
+		.session = s->id,
+		.owner = s->owner.name,
+		.node = s->row->node_id,
+		.run_as = access == ACCESS_JOIN ? s->run_as : NULL,
+	};
+
+	return put(ret, resource, s, who, access_row(access)->action, fill_terminal, &what);
+}
+
+static int
+authorise_as(struct verdict *ret, char resource[512], const struct session *s,
+	const struct session_owner *who, const struct session_row *row, const char *run_as)
 {
 	struct destination to;
 	struct session_scope what = {
@@ -58,7 +93,21 @@ session_authorise(struct verdict *ret, char resource[512], const struct session 
 	};
 
 	session_destination(&to, row);
-	return ask(ret, resource, s, &what);
+	return put(ret, resource, s, who, ACTION, fill_session, &what);
+}
+
+int
+session_authorise(struct verdict *ret, char resource[512], const struct session *s,
+	const struct session_row *row, const char *run_as)
+{
+	return authorise_as(ret, resource, s, &s->owner, row, run_as);
+}
+
+int
+session_authorise_from(struct verdict *ret, char resource[512], const struct session *s,
+	const struct session_owner *who)
+{
+	return authorise_as(ret, resource, s, who, s->row, s->run_as);
 }
 
 /* --- forwards --------------------------------------------------------------------------------- */
@@ -107,18 +156,19 @@ session_reach(struct reach *ret, const struct session *s, const struct destinati
 	return 0;
 }
 
-static void
-note_denied(struct session *s, const char *resource, const char *why)
+void
+session_note_denied(struct session *s, const struct session_owner *who, const char *action,
+	const char *resource, const char *why)
 {
 	const struct msg_ledger_entry e = {
-		.action = ACTION,
+		.action = action,
 		.resource = resource,
 		.outcome = OUTCOME_DENIED,
 		.reason = why,
 		.session_id = s->id,
 	};
 
-	broker_note_user(s->broker, ENTRY_DECISION, s->owner.name, s->owner.source, &e, NULL);
+	broker_note_user(s->broker, ENTRY_DECISION, who->name, who->source, &e, NULL);
 }
 
 /* Without memory for the question there is no answer, and nobody is let go on without one. */
@@ -135,11 +185,12 @@ session_decide(struct session *s)
 	if (r == 0 && v.allow) {
 		if (s->forward != NULL)
 			forward_decide(s->forward);
+		session_viewers_decide(s);
 		return;
 	}
 	if (r < 0)
 		snprintf(v.why, sizeof(v.why), "%s", hw_code_meaning(r));
-	note_denied(s, resource, v.why);
+	session_note_denied(s, &s->owner, ACTION, resource, v.why);
 	snprintf(why, sizeof(why), "%s may not %s on %.400s any more", s->owner.name, ACTION,
 		resource);
 	session_end(s, HW_EREVOKED, why);

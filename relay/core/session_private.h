@@ -2,7 +2,9 @@
  * A session's struct, and what its files share: session_open.c (ticket, node, both ends joined),
  * session_splice.c (bytes on their way), session_resume.c (a side that is lost, and comes back),
  * session_end.c, and session.c (states, recording, the
- * sweep). And the broker's lists.
+ * sweep). Other terminals of a shell than its own: session_attach.c (tickets, and who presents
+ * one), session_viewers.c, session_typists.c (whose turn it is to type), session_screen.c (what
+ * they are shown first). And the broker's lists.
  */
 #ifndef HAWSER_CORE_SESSION_PRIVATE_H
 #define HAWSER_CORE_SESSION_PRIVATE_H
@@ -18,6 +20,11 @@
 #include "relay/core/forward.h"
 #include "relay/core/lane.h"
 #include "relay/core/session.h"
+#include "relay/core/session_attach.h"
+#include "relay/core/session_idle.h"
+#include "relay/core/session_screen.h"
+#include "relay/core/session_viewers.h"
+#include "relay/core/session_typists.h"
 #include "relay/store/sessions.h"
 
 #define SESSION_WINDOW (1024 * 1024) /* what the relay lets a stream have under way */
@@ -28,13 +35,6 @@ enum session_state {
 	SESSION_LIVE,
 	SESSION_DRAINING, /* the program ended; its user still gets what it wrote */
 	SESSION_OVER,	  /* waits for the end of the turn */
-};
-
-/* Who a session is of, as its last link had it. */
-struct session_owner {
-	char name[CERT_ID_MAX];
-	int64_t not_before; /* of the certificate */
-	char source[64];
 };
 
 struct session {
@@ -58,6 +58,11 @@ struct session {
 	bool node_asked;	      /* the node was asked to resume, and has not answered */
 	int64_t user_lost, node_lost; /* monotonic; 0: not lost */
 	char resume_token[TOKEN_LEN + 1], resume_hash[2 * SHA256_LEN + 1];
+	struct session_tickets tickets;
+	struct session_viewers viewers;
+	struct session_typists typists; /* of its input */
+	struct session_screen screen;
+	bool taken_over;	    /* the offer begins anew, whatever was shown before */
 	struct lane lanes[STREAMS]; /* STREAM_IN towards the node, the others towards the user */
 	int64_t since;		    /* the node was asked, to open or to resume */
 	int64_t decided;	    /* that it may be; monotonic */
@@ -68,6 +73,7 @@ struct session {
 	uint64_t reached[STREAMS];  /* recorded so far */
 	uint64_t taken;		    /* input that the node has consumed, by its own word */
 	struct msg_control size;    /* of the terminal that took it up again */
+	int cols, rows;		    /* of the program's; 0: not known */
 	uint64_t bytes_in, bytes_out;
 	int words;	  /* CONTROLs of the user since the last sweep */
 	uint64_t skipped; /* output that a stalled terminal was not shown */
@@ -76,9 +82,13 @@ struct session {
 	bool started;	  /* its session.start is in the ledger */
 	bool recorded;	  /* and its start in the journal */
 	bool skipping, frozen;
+	int64_t away;	    /* wall clock, since when its user is not there */
+	bool let_go;	    /* that was not a lost link */
 	bool listed, waits; /* by the broker; among those that wait for the disk */
+	bool is_noted;	    /* by presence.h */
 	bool due;	    /* among those that are to be decided anew */
 	int64_t frozen_at;
+	struct session_idle idle;
 	int64_t exited_at;	 /* its node told how the program ended; 0: not yet */
 	int64_t told_at;	 /* and its user was; 0: it was not there */
 	struct msg_close ending; /* how the program ended; texts in the arena */
@@ -86,7 +96,7 @@ struct session {
 	char details[1025];
 	struct loop_task reap;
 	UT_hash_handle hh; /* the broker's sessions, by id */
-	TAILQ_ENTRY(session) redeeming, waiting, deciding;
+	TAILQ_ENTRY(session) redeeming, waiting, deciding, noted;
 	LIST_ENTRY(session) of_user, of_node;
 };
 
@@ -113,6 +123,9 @@ extern const struct channel_events session_user_events, session_node_events;
 
 /* A side that is lost is waited for. */
 void session_lose_user(struct session *s, const char *why);
+/* A shell's terminals are closed (HW_EDETACHED), those of viewers too, and it goes on without any.
+ */
+void session_detach(struct session *s, const char *why);
 void session_lose_node(struct session *s);
 /* Goes on, as far as both sides are there. */
 void session_join(struct session *s);
@@ -122,11 +135,27 @@ void session_on_node_refusal(struct session *s, int code, const char *why);
 void session_on_node_resume(void *arg, struct channel *ch, const struct msg_resume *answer);
 /* Seconds that a lost side is waited for. */
 int session_grace(const struct session *s);
-/* Its node was asked to resume, and does not. */
+/* Its user comes, at this link: with a RESUME that is looked into already. What is there of other
+ * offers is told why it is none any more. */
+void session_take_over(struct session *s, struct peer *user, struct channel *ch, int code,
+	const char *why);
+/* The size of the terminal that comes; 0 for none. */
+void session_resize(struct session *s, int64_t cols, int64_t rows);
+/* Its user waits, and has to be shown the screen before anything else. */
+bool session_needs_screen(const struct session *s);
+/* What the screen is, or NULL when nobody can tell, for the user who waits for that. */
+void session_accept_shown(struct session *s, const struct session_shown *shown);
+/* Somebody asked for what he may not have, which the ledger keeps; a link that goes on with that is
+ * closed. The sentence is the same for all reasons. */
+void session_refuse_resume(struct peer *user, struct channel *ch, const struct msg_resume *resume,
+	const char *why);
+/* One more was refused, which is an entry of the ledger. May close the link, and end sessions. */
+void session_count_refusal(struct peer *user);
 
 /* A terminal that was passed by has room again: it goes on with what comes now. */
 void session_catch_up(struct session *s);
-/* What its user is told of the program's end. */
+/* What is told of the program's end; and tells its user. */
+struct msg_control session_exit(const struct session *s);
 void session_tell_exit(struct session *s);
 
 /* --- session_restore.c ------------------------------------------------------------------------ */
@@ -145,6 +174,13 @@ int session_authorise(struct verdict *ret, char resource[512], const struct sess
 /* Where the row's session goes; empty for one that goes nowhere, or leaves it open. */
 void session_destination(struct destination *ret, const struct session_row *row);
 
+/* The same for its user, at another address or with another certificate. Loop thread. */
+int session_authorise_from(struct verdict *ret, char resource[512], const struct session *s,
+	const struct session_owner *who);
+/* Whether somebody may have a terminal of it. Loop thread. */
+int session_authorise_terminal(struct verdict *ret, char resource[512], const struct session *s,
+	const struct session_owner *who, enum session_access access);
+
 /* The same for a connection of a forward, which goes there. Loop thread. */
 int session_authorise_to(struct verdict *ret, char resource[512], const struct session *s,
 	const struct destination *to);
@@ -159,7 +195,12 @@ struct reach {
 /* HW_ENOMEM. */
 int session_reach(struct reach *ret, const struct session *s, const struct destination *to);
 
-/* Decides a live session anew: one that is denied now ends. */
+/* An entry of the ledger. */
+void session_note_denied(struct session *s, const struct session_owner *who, const char *action,
+	const char *resource, const char *why);
+
+/* Decides a live session anew: one that is denied now ends, and so does each other terminal of it
+ * under its own action. */
 void session_decide(struct session *s);
 
 /* --- session_splice.c ------------------------------------------------------------------------- */
@@ -180,9 +221,17 @@ void session_on_node_credit(void *arg, struct channel *ch, int stream, uint64_t 
 void session_on_node_drained(void *arg, struct channel *ch, int stream);
 void session_on_node_control(void *arg, struct channel *ch, const struct msg_control *c);
 
+/* The terminal's echo of input up to there, from the last mark on. */
+int session_mark_echo(struct session *s, uint64_t consumed, int echo);
+
 /* Its user says one more thing that no credit bounds. False when those were too many: the session
  * is over. */
 bool session_allows_word(struct session *s);
+
+/* Its node is there, and takes input and words. */
+bool session_takes_input(const struct session *s);
+/* A peer broke a bound, or there is no memory: it ends. */
+void session_close_broken(struct session *s, int code, const char *what);
 
 /* Offset up to which a terminal's output went on to it, or past it. */
 uint64_t session_passed(const struct session *s, int stream);

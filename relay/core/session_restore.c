@@ -34,6 +34,9 @@ keep_owner(struct session *s, const struct session_opener *who)
 static void
 take_up(struct session *s, const struct reached_streams *at)
 {
+	session_viewers_init(s);
+	session_typists_init(s);
+	session_screen_init(s);
 	for (int i = 0; i < STREAMS; i++) {
 		lane_init(&s->lanes[i], i);
 		s->reached[i] = at->offset[i];
@@ -42,7 +45,10 @@ take_up(struct session *s, const struct reached_streams *at)
 			s->bytes_out += at->offset[i];
 	}
 	s->bytes_in = at->offset[STREAM_IN];
-	s->echoed = s->taken = at->echoed;
+	s->echoed = at->echoed;
+	s->cols = at->cols;
+	s->rows = at->rows;
+	session_typists_restore(s, at);
 	s->recorded = s->kind->recorded && at->known;
 	s->started = true;
 	s->state = SESSION_LIVE;
@@ -93,6 +99,26 @@ session_restore(struct broker *b, const struct session_open *open, const struct 
 	return 0;
 }
 
+/* Nothing is written twice, and who asks for it once more hears how it ended. */
+int
+session_restore_ended(struct broker *b, const struct session_open *open,
+	const struct reached_streams *at, const struct reached_end *end, struct hw_err *err)
+{
+	struct session *s = make(b, open);
+	const char *why = end->why[0] != '\0' ? end->why : "it ended as the relay stopped";
+
+	if (s == NULL)
+		return hw_err_set(err, HW_ENOMEM, "no memory for the sessions that were left open");
+	take_up(s, at);
+	broker_relist_session(b, s);
+	s->recorded = s->recorded && !end->recorded;
+	s->started = !end->noted;
+	s->ending.exited = end->exited;
+	s->ending.exit_status = end->exit_status;
+	session_conclude(s, end->well ? 0 : HW_EUNAVAILABLE, why);
+	return 0;
+}
+
 /* --- letting go ------------------------------------------------------------------------------- */
 
 static void
@@ -114,6 +140,8 @@ reap(void *arg)
 void
 session_abandon(struct session *s)
 {
+	const struct msg_close gone = {
+		.code = hw_code_name(HW_EUNAVAILABLE), .message = "the relay is stopping"};
 	bool keeps = session_has_recorder(s);
 	struct channel *terminal = keeps ? s->to_user : NULL;
 
@@ -130,7 +158,9 @@ session_abandon(struct session *s)
 	if (s->offer != NULL)
 		channel_reject(s->offer, HW_EUNAVAILABLE, "the relay is stopping");
 	s->offer = NULL;
+	session_screen_forget(s);
 	session_to(s, SESSION_OVER);
+	session_viewers_close(s, &gone, false);
 	broker_unlist_session(s->broker, s);
 	s->reap = (struct loop_task){.fn = reap, .arg = s};
 	loop_defer(s->broker->loop, &s->reap);

@@ -9,9 +9,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "relay/core/arn.h"
 #include "relay/core/authorise.h"
 #include "relay/core/fit.h"
 #include "relay/core/past.h"
+#include "relay/core/presence.h"
 #include "relay/core/session_private.h"
 
 #include <openssl/crypto.h>
@@ -19,6 +21,7 @@
 /* How long a terminal's user may take to come back to a relay that was started anew, before the
  * shell goes on without it: until then its node keeps what the user has not got. */
 #define ALONE_AFTER   (5 * USEC_PER_SEC)
+#define RESUME_WORDS  20 /* that a RESUME counts for: the ledger may have an entry of each */
 #define CLOSE_WITHIN  (10 * USEC_PER_SEC) /* for its user, once it was told of its program's end */
 #define ANSWER_WITHIN (30 * USEC_PER_SEC) /* for its node, once it was asked to resume */
 
@@ -95,6 +98,22 @@ interrupt_user(struct session *s)
 	s->user_lost = session_now(s);
 }
 
+static void
+note_detached(struct session *s, const char *why)
+{
+	char node[ARN_MAX];
+	const struct msg_ledger_entry e = {
+		.action = "ssm:StartSession",
+		.resource = node,
+		.outcome = OUTCOME_OK,
+		.reason = why,
+		.session_id = s->id,
+	};
+
+	arn_write_node(node, s->broker->config, s->row->node_id);
+	broker_note_user(s->broker, ENTRY_SESSION_DETACH, s->owner.name, s->owner.source, &e, NULL);
+}
+
 void
 session_lose_user(struct session *s, const char *why)
 {
@@ -104,7 +123,12 @@ session_lose_user(struct session *s, const char *why)
 	}
 	if (!session_has_recorder(s))
 		s->to_user = NULL;
-	broker_leave_user(s->broker, s);
+	if (s->user != NULL) {
+		s->away = clock_wall(loop_clock(s->broker->loop));
+		broker_leave_user(s->broker, s);
+		presence_note(s->broker->presence, s);
+		note_detached(s, why);
+	}
 	s->user_lost = session_now(s);
 	note(s, why);
 	if (!session_has_recorder(s))
@@ -112,11 +136,32 @@ session_lose_user(struct session *s, const char *why)
 }
 
 void
+session_detach(struct session *s, const char *why)
+{
+	bool has_terminal = s->to_user != NULL && !channel_is_parked(s->to_user);
+
+	if (has_terminal)
+		channel_abort(s->to_user, HW_EDETACHED, why);
+	if (has_terminal)
+		s->to_user = NULL;
+	if (s->offer != NULL)
+		channel_reject(s->offer, HW_EDETACHED, why);
+	s->offer = NULL;
+	session_viewers_drop(s, HW_EDETACHED, why);
+	if (s->user == NULL)
+		return;
+	s->let_go = true;
+	session_lose_user(s, why);
+}
+
+void
 session_on_user_park(void *arg, struct channel *ch, int code, const char *why)
 {
 	(void)ch, (void)why;
-	session_lose_user(arg,
-		code == HW_EINTERRUPTED ? "the user let go of it" : "the user's link was lost");
+	struct session *s = arg;
+
+	s->let_go = code == HW_EINTERRUPTED;
+	session_lose_user(s, s->let_go ? "the user let go of it" : "the user's link was lost");
 }
 
 void
@@ -128,6 +173,9 @@ session_lose_node(struct session *s)
 	s->node_lost = session_now(s);
 	note(s, "the node's link was lost");
 	drop_lanes(s, session_has_recorder(s));
+	session_screen_forget(s);
+	session_typists_drop(s);
+	session_viewers_lose_node(s);
 	interrupt_user(s);
 }
 
@@ -152,12 +200,18 @@ session_lose(struct session *s, const struct peer *p)
 
 /* --- both are there --------------------------------------------------------------------------- */
 
+struct msg_control
+session_exit(const struct session *s)
+{
+	return (struct msg_control){.type = CONTROL_EXIT,
+		.exit_status = s->ending.exit_status,
+		.signal = s->ending.signal};
+}
+
 void
 session_tell_exit(struct session *s)
 {
-	const struct msg_control exit = {.type = CONTROL_EXIT,
-		.exit_status = s->ending.exit_status,
-		.signal = s->ending.signal};
+	const struct msg_control exit = session_exit(s);
 
 	if (s->to_user == NULL || channel_is_parked(s->to_user))
 		return;
@@ -169,7 +223,7 @@ session_tell_exit(struct session *s)
 static bool
 shows_again(const struct session *s)
 {
-	return s->to_user == NULL && s->offer != NULL && !s->passed_by;
+	return s->to_user == NULL && s->offer != NULL && !s->passed_by && !s->taken_over;
 }
 
 /* What the node is told of where the streams stand here. Those of a forward stay at 0. */
@@ -194,6 +248,9 @@ stand_towards_node(struct channel_stand ret[STREAMS], const struct session *s)
 			*to = user[i];
 			to->limit = larger(to->received,
 				smaller(to->limit, to->consumed + SESSION_WINDOW));
+			/* Its user may have the end, but this process has not. */
+			if (session_has_recorder(s))
+				to->end_received = false;
 		}
 	}
 }
@@ -241,6 +298,8 @@ stand_towards_user(struct channel_stand ret[STREAMS], const struct session *s)
 	if (!s->kind->recorded)
 		return;
 	memcpy(ret, channel_stand(s->to_node), STREAMS * sizeof(*ret));
+	ret[STREAM_IN].echo = ECHO_UNKNOWN;
+	ret[STREAM_IN].echo_from = 0;
 	ret[STREAM_IN].limit = larger(ret[STREAM_IN].received,
 		smaller(ret[STREAM_IN].limit, ret[STREAM_IN].consumed + SESSION_WINDOW));
 }
@@ -288,15 +347,25 @@ rejoin_user(struct session *s, const struct msg_resume *who)
 	return r == 0;
 }
 
-/* One that the process before this one had. What it has not got, and nobody has any more, is
- * passed by. */
+static uint64_t
+node_limit(const struct session *s)
+{
+	return s->to_node != NULL ? channel_limit(s->to_node, STREAM_IN) : 0;
+}
+
+/* One that the process before this one had, or another program of its user. What it has not got,
+ * and nobody has any more, is passed by. */
 static void
 begin_terminal(struct session *s, const struct msg_resume *who)
 {
-	struct channel_stand ours[STREAMS];
+	struct typist_stand in = typist_stand(s, &s->typists.owner, node_limit(s));
+	struct channel_stand ours[STREAMS] = {
+		[STREAM_IN] = {
+			       .received = in.received, .consumed = in.consumed, .limit = in.limit}
+	    };
 
-	stand_towards_user(ours, s);
-	ours[STREAM_IN].received = s->reached[STREAM_IN];
+	if (s->taken_over)
+		s->skipped = 0;
 	for (int i = STREAM_OUT; i < STREAMS; i++) {
 		uint64_t theirs = channel_stand(s->offer)[i].received, from = session_passed(s, i);
 		ours[i] = (struct channel_stand){.kept_from = from, .sent = s->reached[i]};
@@ -316,19 +385,55 @@ note_resumed(struct session *s)
 {
 	char text[128];
 
-	snprintf(text, sizeof(text), "resumed from %s", s->owner.source);
+	snprintf(text, sizeof(text), "%s from %s", s->taken_over ? "attached" : "resumed",
+		s->owner.source);
 	note(s, text);
 }
 
+/* Its output goes on behind the screen, which has all that was not shown. */
 static void
-accept_user(struct session *s)
+go_on_behind(struct session *s, const struct session_shown *shown)
+{
+	struct lane *lane = &s->lanes[STREAM_OUT];
+	size_t moved;
+
+	lane_drop(lane);
+	if (lane_put(lane, NULL, buf_data(shown->tail), shown->tail->len, 0, &moved) < 0)
+		s->skipped += shown->tail->len;
+}
+
+/* The client has all of the session by now, whatever had it before. */
+static void
+settle_user(struct session *s, const struct session_shown *shown)
+{
+	s->offer = NULL;
+	if (shown != NULL) {
+		session_shown_tell(shown, s->to_user);
+		s->skipping = false;
+		s->skipped = 0;
+	}
+	session_end_skipping(s);
+	note_resumed(s);
+	if (s->taken_over)
+		session_typists_take_over(s);
+	s->taken_over = false;
+	explicit_bzero(s->resume_token, sizeof(s->resume_token));
+	if (session_has_recorder(s))
+		session_viewers_announce(s);
+}
+
+static void
+accept_user(struct session *s, const struct session_shown *shown)
 {
 	const struct msg_resume who = {.type = s->kind->type,
 		.session_id = s->id,
+		.token = s->taken_over ? s->resume_token : NULL,
 		.run_as = s->row->run_as,
 		.resume_seconds = session_grace(s)};
 	struct channel_stand ours[STREAMS];
 
+	if (shown != NULL)
+		go_on_behind(s, shown);
 	if (s->to_user != NULL) {
 		if (!rejoin_user(s, &who))
 			return;
@@ -342,13 +447,37 @@ accept_user(struct session *s)
 			s->lanes[i].ended = channel_stand(s->to_user)[i].end_received;
 	}
 	channel_attach(s->to_user, &session_user_events, s);
-	s->offer = NULL;
-	session_end_skipping(s);
-	note_resumed(s);
+	settle_user(s, shown);
 	for (int i = STREAM_OUT; i < STREAMS; i++)
 		session_on_user_drained(s, s->to_user, i);
 	if (s->exited_at != 0 && s->to_user != NULL)
 		session_tell_exit(s);
+}
+
+bool
+session_needs_screen(const struct session *s)
+{
+	if (s->offer == NULL || !session_has_recorder(s))
+		return false;
+	uint64_t theirs = channel_stand(s->offer)[STREAM_OUT].received;
+	return s->skipping || (s->to_user == NULL && theirs < session_passed(s, STREAM_OUT));
+}
+
+static bool
+may_accept(const struct session *s)
+{
+	bool node = s->to_node != NULL && !s->node_asked;
+
+	return s->offer != NULL && (node || (session_has_recorder(s) && s->exited_at != 0));
+}
+
+void
+session_accept_shown(struct session *s, const struct session_shown *shown)
+{
+	if (!may_accept(s) || !session_needs_screen(s) || s->frozen)
+		return;
+	if (session_shown_fits(shown, s->offer))
+		accept_user(s, shown);
 }
 
 void
@@ -361,11 +490,12 @@ session_join(struct session *s)
 		return;
 	if (s->to_node == NULL && s->node != NULL && (alone || s->offer != NULL))
 		ask_node(s);
-	if (s->state != SESSION_LIVE || s->offer == NULL)
+	if (s->state != SESSION_LIVE || !may_accept(s))
 		return;
-	if ((s->to_node != NULL && !s->node_asked) ||
-		(session_has_recorder(s) && s->exited_at != 0))
-		accept_user(s);
+	if (session_needs_screen(s))
+		session_screen_want(s);
+	else
+		accept_user(s, NULL);
 }
 
 /* Only what a power cut took is missing, and only where nothing had to be on disk first. */
@@ -407,15 +537,23 @@ rewind_record(struct session *s, const struct channel_stand *node)
 	return r;
 }
 
+/* The credits that told it may have gone with the link. */
+static int
+mark_echo(struct session *s, const struct channel_stand *in)
+{
+	int r = session_mark_echo(s, in->echo_from, ECHO_UNKNOWN);
+
+	return r == 0 ? session_mark_echo(s, in->consumed, in->echo) : r;
+}
+
 /* A terminal's user sends again what the node has not got, wherever it stood with us. */
 static void
 set_back_user(struct session *s, const struct channel_stand *node)
 {
-	const struct channel_stand *in = &node[STREAM_IN];
+	struct typist_stand in = typist_stand(s, &s->typists.owner, node[STREAM_IN].limit);
 
 	if (s->to_user != NULL && channel_is_parked(s->to_user))
-		channel_set_received(s->to_user, STREAM_IN, in->received, in->consumed,
-			larger(in->received, smaller(in->limit, in->consumed + SESSION_WINDOW)));
+		channel_set_received(s->to_user, STREAM_IN, in.received, in.consumed, in.limit);
 }
 
 /* That of the terminal it was taken up on. */
@@ -438,7 +576,7 @@ objection(const struct session *s, const struct msg_resume *answer, const struct
 		return "the node resumed another session";
 	if (s->kind->recorded && s->restored == 0 && in->received > s->reached[STREAM_IN])
 		return "the node says that it has input which was never sent to it";
-	if (s->kind->recorded && in->received < s->taken)
+	if (s->kind->recorded && (in->received < s->taken || in->received < s->typists.from))
 		return "the node says that it has not got input which it has taken before";
 	return NULL;
 }
@@ -455,13 +593,17 @@ session_on_node_resume(void *arg, struct channel *ch, const struct msg_resume *a
 		session_conclude(s, HW_EPROTO, why);
 		return;
 	}
-	if (s->kind->recorded && rewind_record(s, node) < 0)
+	if (s->kind->recorded && (rewind_record(s, node) < 0 || mark_echo(s, &node[STREAM_IN]) < 0))
 		return; /* it is frozen */
+	s->taken = larger(s->taken, node[STREAM_IN].consumed);
+	session_typists_rewound(s);
 	s->lanes[STREAM_IN].ended = node[STREAM_IN].end_received;
 	if (session_has_recorder(s))
 		set_back_user(s, node);
 	tell_size(s);
 	session_join(s);
+	if (s->state == SESSION_LIVE && session_viewers_wait(s))
+		session_screen_want(s);
 }
 
 /* --- the user comes back ---------------------------------------------------------------------- */
@@ -471,10 +613,13 @@ on_offer_close(void *arg, struct channel *ch, int code, const struct msg_close *
 {
 	struct session *s = arg;
 
-	(void)code, (void)close;
+	(void)close;
 	s->offer = NULL;
+	s->let_go = s->taken_over || code == HW_EINTERRUPTED;
 	if (channel_is_cut(ch))
 		session_lose_user(s, "the user's link was lost");
+	else if (s->let_go)
+		session_lose_user(s, "the user let go of it");
 	else
 		session_end(s, 0, "closed by its user");
 }
@@ -512,10 +657,20 @@ note_refusal(struct peer *user, const struct msg_resume *resume, const char *why
 	broker_note(user->broker, ENTRY_DECISION, user, &e, NULL);
 }
 
+/* Each is an entry of the ledger. */
+void
+session_count_refusal(struct peer *user)
+{
+	if (++user->refused >= PEER_REFUSED_MAX)
+		peer_close(user, HW_ELIMIT,
+			"too many sessions were asked for that cannot be resumed");
+}
+
 /* Nobody learns from it whether a session is there, nor whose it is. Who goes on asking loses the
  * link. */
-static void
-refuse(struct peer *user, struct channel *ch, const struct msg_resume *resume, const char *why)
+void
+session_refuse_resume(struct peer *user, struct channel *ch, const struct msg_resume *resume,
+	const char *why)
 {
 	struct hw_err err = HW_ERR_INIT;
 
@@ -523,9 +678,7 @@ refuse(struct peer *user, struct channel *ch, const struct msg_resume *resume, c
 	hw_err_set(&err, HW_ENOSESSION, "no live session of %s can be resumed by that id and token",
 		user->who.id);
 	channel_reject(ch, HW_ENOSESSION, hw_err_text(&err));
-	if (++user->refused >= PEER_REFUSED_MAX)
-		peer_close(user, HW_ELIMIT,
-			"too many sessions were asked for that cannot be resumed");
+	session_count_refusal(user);
 }
 
 /* Whether it ended while its user was away, who then hears how. */
@@ -557,43 +710,77 @@ claims_too_much(const struct session *s, const struct channel_stand *user)
 
 /* The node may have been asked on behalf of one who stood elsewhere. */
 static void
-drop_offer(struct session *s)
+drop_offer(struct session *s, int code, const char *why)
 {
 	if (s->offer == NULL)
 		return;
-	channel_reject(s->offer, HW_ECLOSED, "the session was resumed once more");
+	channel_reject(s->offer, code, why);
 	s->offer = NULL;
 	if (!session_has_recorder(s))
 		interrupt_node(s);
 }
 
 /* Where it comes from now is what policies see. */
-static void
-take_over(struct session *s, struct peer *user, struct channel *ch)
+void
+session_take_over(struct session *s, struct peer *user, struct channel *ch, int code,
+	const char *why)
 {
-	drop_offer(s);
+	drop_offer(s, code, why);
 	forward_lose_user(s->forward);
 	if (s->to_user != NULL && !channel_is_parked(s->to_user)) {
 		channel_interrupt(s->to_user, "the session was resumed elsewhere");
-		session_lose_user(s, "the user resumed it elsewhere");
+		if (session_has_recorder(s)) /* nobody is away: the next one is there */
+			note(s, "the user resumed it elsewhere");
+		else
+			session_lose_user(s, "the user resumed it elsewhere");
 	}
 	broker_leave_user(s->broker, s);
 	broker_join_user(s->broker, s, user);
+	presence_note(s->broker->presence, s);
+	session_idle_touch(s);
 	fit_text(s->owner.source, sizeof(s->owner.source), user->source);
 	s->owner.not_before = user->who.not_before;
 	s->user_lost = s->told_at = 0;
+	s->let_go = false;
 	s->offer = ch;
 	channel_attach(ch, &offer_events, s);
 }
 
-static void
-resize(struct session *s, const struct msg_resume *resume)
+void
+session_resize(struct session *s, int64_t cols, int64_t rows)
 {
-	if (!session_has_recorder(s) || resume->cols == 0 || resume->rows == 0)
+	if (!session_has_recorder(s) || cols == 0 || rows == 0)
 		return;
-	s->size = (struct msg_control){
-		.type = CONTROL_RESIZE, .cols = resume->cols, .rows = resume->rows};
+	s->size = (struct msg_control){.type = CONTROL_RESIZE, .cols = cols, .rows = rows};
 	tell_size(s);
+}
+
+static bool
+is_frozen(const struct session *s, struct channel *ch)
+{
+	if (!s->frozen && !s->broker->frozen)
+		return false;
+	channel_reject(ch, HW_ERECORD, "sessions cannot be recorded now, so none is resumed");
+	return true;
+}
+
+/* With a ticket, or on another terminal than its own. */
+static bool
+resume_other(struct session *s, struct peer *user, struct channel *ch,
+	const struct msg_resume *resume)
+{
+	char hash[2 * SHA256_LEN + 1];
+
+	token_hash(hash, resume->token != NULL ? resume->token : "");
+	struct session_ticket *ticket = session_find_ticket(s, hash);
+	struct viewer *viewer = session_viewer_by_hash(s, hash);
+	if ((ticket == NULL && viewer == NULL) || is_frozen(s, ch))
+		return ticket != NULL || viewer != NULL;
+	if (ticket != NULL)
+		session_attach(s, user, ch, resume, ticket);
+	else
+		viewer_resume(viewer, user, ch, resume);
+	return true;
 }
 
 void
@@ -603,16 +790,13 @@ session_resume(struct broker *b, struct peer *user, struct channel *ch,
 	struct session *s;
 
 	HASH_FIND_STR(b->sessions, resume->session_id, s);
+	if (s != NULL && resume_other(s, user, ch, resume))
+		return;
 	const char *why = refusal(s, user, resume);
 	if (why != NULL && tell_past(b, user, ch, resume))
 		return;
 	if (why != NULL) {
-		refuse(user, ch, resume, why);
-		return;
-	}
-	if (s->frozen || b->frozen) {
-		channel_reject(ch, HW_ERECORD,
-			"sessions cannot be recorded now, so none is resumed");
+		session_refuse_resume(user, ch, resume, why);
 		return;
 	}
 	if (claims_too_much(s, channel_stand(ch))) {
@@ -620,13 +804,17 @@ session_resume(struct broker *b, struct peer *user, struct channel *ch,
 			"Streams: there is not as much output as was received");
 		return;
 	}
+	s->words += RESUME_WORDS - 1;
 	if (!session_allows_word(s))
 		return; /* the offer has no owner, so it is rejected */
-	take_over(s, user, ch);
+	session_take_over(s, user, ch, HW_ECLOSED, "the session was resumed once more");
+	/* It waits: for the next process of this relay, or to be told of the end. */
+	if (s->frozen)
+		return;
 	session_decide(s);
 	if (s->state != SESSION_LIVE)
 		return; /* and the offer was rejected with the reason */
-	resize(s, resume);
+	session_resize(s, resume->cols, resume->rows);
 	session_join(s);
 }
 
@@ -706,6 +894,20 @@ give_up(struct session *s, const char *who)
 	session_conclude(s, HW_EUNAVAILABLE, why);
 }
 
+static void
+give_up_user(struct session *s)
+{
+	char why[128];
+
+	if (!s->let_go) {
+		give_up(s, "user");
+		return;
+	}
+	snprintf(why, sizeof(why), "it was detached, and nobody attached to it within %d seconds",
+		session_grace(s));
+	session_conclude(s, HW_ETERMINATED, why);
+}
+
 void
 session_sweep_lost(struct session *s, int64_t now)
 {
@@ -723,7 +925,7 @@ session_sweep_lost(struct session *s, int64_t now)
 	else if (is_given_up(s, s->node_lost, now))
 		give_up(s, "node");
 	else if (gone)
-		give_up(s, "user");
+		give_up_user(s);
 	else if (s->node_asked && now - s->since >= ANSWER_WITHIN)
 		session_conclude(s, HW_ETIMEOUT,
 			"the node did not take it up again within 30 seconds");

@@ -16,8 +16,8 @@
  * journal and into the node's own queue, which others share. */
 #define WORDS_MAX 1000
 
-static void
-close_broken(struct session *s, int code, const char *what)
+void
+session_close_broken(struct session *s, int code, const char *what)
 {
 	log_warn(s, "session.overrun", "code=%s stream=%s", hw_code_name(code), what);
 	session_conclude(s, code,
@@ -35,6 +35,7 @@ smaller(uint64_t a, uint64_t b)
 void
 session_discard(struct session *s)
 {
+	session_typists_drop(s);
 	for (int i = 0; i < STREAMS; i++) {
 		struct channel *to = i == STREAM_IN ? s->to_node : s->to_user;
 		lane_drop(&s->lanes[i]);
@@ -48,8 +49,8 @@ session_discard(struct session *s)
 
 /* Where its node stands is not known until it has answered. Nobody types then, but at a program
  * that has ended. */
-static bool
-takes_input(const struct session *s)
+bool
+session_takes_input(const struct session *s)
 {
 	return s->to_node != NULL && !s->node_asked;
 }
@@ -59,38 +60,18 @@ session_on_user_data(void *arg, struct channel *ch, int stream, uint64_t offset,
 	size_t n)
 {
 	struct session *s = arg;
-	bool sync = s->broker->config->durability == DURABILITY_SYNC;
-	jpos end = 0;
-	size_t moved;
 
-	(void)ch;
-	if (!takes_input(s) || stream != STREAM_IN)
-		return;
-	const struct journal_record rec = {
-		.type = JOURNAL_DATA, .stream = STREAM_IN, .offset = offset, .bytes = p, .len = n};
-	if (session_record(s, &rec, &end) < 0)
-		return;
-	s->bytes_in += n;
-	s->reached[STREAM_IN] = offset + n;
-	if (sync)
-		broker_wait_session(s->broker, s);
-	int r = lane_put(&s->lanes[stream], s->to_node, p, n, sync ? end : 0, &moved);
-	if (r < 0)
-		close_broken(s, r, "input");
+	(void)ch, (void)offset;
+	if (stream == STREAM_IN)
+		session_write(s, &s->typists.owner, p, n);
 }
 
 void
 session_on_user_end(void *arg, struct channel *ch, int stream, uint64_t offset)
 {
-	struct session *s = arg;
-	const struct journal_record rec = {
-		.type = JOURNAL_STREAM_END, .stream = STREAM_IN, .offset = offset};
-
-	(void)ch;
-	if (!takes_input(s) || stream != STREAM_IN || session_record(s, &rec, NULL) < 0)
-		return;
-	s->lanes[stream].ends = true;
-	lane_pump(&s->lanes[stream], s->to_node);
+	(void)ch, (void)offset;
+	if (stream == STREAM_IN)
+		session_write_end(arg);
 }
 
 static int
@@ -114,8 +95,20 @@ session_allows_word(struct session *s)
 {
 	if (++s->words <= WORDS_MAX)
 		return true;
-	close_broken(s, HW_ELIMIT, "control");
+	session_close_broken(s, HW_ELIMIT, "control");
 	return false;
+}
+
+/* Its other terminals show it as it is, whatever their own size. */
+static void
+note_size(struct session *s, int cols, int rows)
+{
+	const struct msg_control size = {.type = CONTROL_RESIZE, .cols = cols, .rows = rows};
+
+	s->cols = cols;
+	s->rows = rows;
+	session_viewers_tell(s, &size);
+	session_screen_resized(s);
 }
 
 /* Nothing but sizes and signals is for a program. */
@@ -127,17 +120,24 @@ session_on_user_control(void *arg, struct channel *ch, const struct msg_control 
 		(c->type == CONTROL_RESIZE || (c->type == CONTROL_SIGNAL && c->signal != NULL));
 
 	(void)ch;
-	if (session_allows_word(s) && takes_input(s) && passes && record_control(s, c) == 0)
-		channel_control(s->to_node, c);
+	if (!session_allows_word(s) || !session_takes_input(s) || !passes ||
+		record_control(s, c) < 0)
+		return;
+	channel_control(s->to_node, c);
+	if (c->type == CONTROL_RESIZE)
+		note_size(s, (int)c->cols, (int)c->rows);
 }
 
-static int
-record_echo(struct session *s, uint64_t consumed, int echo)
+/* Whatever is not known to have been shown stays hidden: a later mark must not speak for it. */
+int
+session_mark_echo(struct session *s, uint64_t consumed, int echo)
 {
 	if (s->kind->type == CHANNEL_TYPE_EXEC)
-		echo = ECHO_SHOWN; /* pipes have no echo: what goes into them is readable */
-	if (consumed <= s->echoed || echo == ECHO_UNKNOWN)
+		return 0; /* pipes have no echo: what goes into them is readable */
+	if (consumed <= s->echoed)
 		return 0;
+	if (echo == ECHO_UNKNOWN)
+		echo = ECHO_HIDDEN;
 	s->echoed = consumed;
 	const struct journal_record mark = {.type = JOURNAL_ECHO,
 		.stream = STREAM_IN,
@@ -156,12 +156,10 @@ session_on_node_credit(void *arg, struct channel *ch, int stream, uint64_t consu
 	(void)ch;
 	if (stream == STREAM_IN && consumed > s->taken)
 		s->taken = consumed;
-	if (stream != STREAM_IN || !s->kind->recorded || s->to_user == NULL || s->frozen ||
-		record_echo(s, consumed, echo) < 0)
+	if (stream != STREAM_IN || !s->kind->recorded || s->frozen ||
+		session_mark_echo(s, consumed, echo) < 0)
 		return;
-	channel_credit(s->to_user, STREAM_IN, consumed, smaller(limit, consumed + SESSION_WINDOW),
-		ECHO_UNKNOWN);
-	lane_pump(&s->lanes[STREAM_IN], s->to_node);
+	session_typists_consumed(s, limit);
 }
 
 void
@@ -229,13 +227,30 @@ output_moved(struct session *s, int stream)
 	credit_output(s, stream);
 }
 
+static void
+show_user(struct session *s, int stream, const uint8_t *p, size_t n)
+{
+	struct lane *lane = &s->lanes[stream];
+	size_t moved;
+
+	if (s->skipping) {
+		s->skipped += n;
+		output_moved(s, stream);
+		return;
+	}
+	bool was_empty = lane->hold.len == 0;
+	int r = lane_put(lane, s->to_user, p, n, 0, &moved);
+	if (r < 0)
+		session_close_broken(s, r, "output");
+	else if (moved > 0 || was_empty)
+		output_moved(s, stream);
+}
+
 void
 session_on_node_data(void *arg, struct channel *ch, int stream, uint64_t offset, const uint8_t *p,
 	size_t n)
 {
 	struct session *s = arg;
-	struct lane *lane = &s->lanes[stream];
-	size_t moved;
 
 	(void)ch;
 	const struct journal_record rec = {.type = JOURNAL_DATA,
@@ -247,17 +262,12 @@ session_on_node_data(void *arg, struct channel *ch, int stream, uint64_t offset,
 		return;
 	s->bytes_out += n;
 	s->reached[stream] = offset + n;
-	if (s->skipping) {
-		s->skipped += n;
-		output_moved(s, stream);
+	show_user(s, stream, p, n);
+	if (s->state == SESSION_OVER)
 		return;
-	}
-	bool was_empty = lane->hold.len == 0;
-	int r = lane_put(lane, s->to_user, p, n, 0, &moved);
-	if (r < 0)
-		close_broken(s, r, "output");
-	else if (moved > 0 || was_empty)
-		output_moved(s, stream);
+	session_viewers_feed(s, stream, p, n);
+	if (stream == STREAM_OUT)
+		session_screen_output(s, offset, p, n);
 }
 
 void
@@ -272,6 +282,7 @@ session_on_node_end(void *arg, struct channel *ch, int stream, uint64_t offset)
 		return;
 	s->lanes[stream].ends = true;
 	lane_pump(&s->lanes[stream], s->to_user);
+	session_viewers_end_stream(s);
 }
 
 /* How the program ended. What it wrote may still be on its way, and its user says when it has all
@@ -282,6 +293,8 @@ session_on_node_control(void *arg, struct channel *ch, const struct msg_control 
 	struct session *s = arg;
 
 	(void)ch;
+	if (c->type == CONTROL_SCREEN)
+		session_screen_take(s, c);
 	if (c->type != CONTROL_EXIT || !s->kind->recorded || s->exited_at != 0)
 		return;
 	s->exited_at = session_now(s);
@@ -289,6 +302,7 @@ session_on_node_control(void *arg, struct channel *ch, const struct msg_control 
 		.exit_status = c->exit_status,
 		.signal = c->signal != NULL ? arena_strdup(s->arena, c->signal) : NULL};
 	session_tell_exit(s);
+	session_viewers_exited(s);
 }
 
 void

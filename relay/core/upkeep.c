@@ -88,15 +88,20 @@ end_unrecorded(struct relay *r, struct arena *arena, struct hw_err *err)
 
 struct open_list {
 	struct arena *arena;
+	int64_t now;
 	struct session_open *all;
 	size_t n;
 };
 
+/* Nobody is there yet. */
 static int
-read_open(void *arg, struct db *db, struct hw_err *err)
+take_open(void *arg, struct db *db, struct hw_err *err)
 {
 	struct open_list *list = arg;
+	int r = session_set_all_away(db, list->now, err);
 
+	if (r < 0)
+		return r;
 	return session_list_open(db, list->arena, &list->all, &list->n, err);
 }
 
@@ -104,21 +109,25 @@ static int
 restore_one(struct relay *r, const struct session_open *open, struct hw_err *err)
 {
 	struct reached_streams at = {.known = false};
+	uint64_t number = session_number(open->row->id);
+	struct reached_end end;
 	char recordings[2048];
 	int rc = 0;
 
 	snprintf(recordings, sizeof(recordings), "%s/recordings", r->path);
 	if (channel_row(open->row->type)->recorded)
-		rc = reached_find(&at, r->reached, session_number(open->row->id), recordings,
-			open->row->id, &r->master, err);
+		rc = reached_find(&at, r->reached, number, recordings, open->row->id, &r->master,
+			err);
+	if (rc == 0 && reached_ended(&end, r->reached, number, open->row->id))
+		return session_restore_ended(r->broker, open, &at, &end, err);
 	return rc == 0 ? session_restore(r->broker, open, &at, err) : rc;
 }
 
 static int
 restore(struct relay *r, struct arena *arena, struct hw_err *err)
 {
-	struct open_list list = {.arena = arena};
-	int rc = store_read(r->store, read_open, &list, err);
+	struct open_list list = {.arena = arena, .now = clock_wall(r->clock)};
+	int rc = store_write(r->store, take_open, &list, err);
 
 	for (size_t i = 0; rc == 0 && i < list.n; i++)
 		rc = restore_one(r, &list.all[i], err);

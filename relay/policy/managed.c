@@ -15,7 +15,8 @@ const struct managed_policy managed_policies[] = {
 	 "Everything, as any user of a node, root included.",
 	 POLICY(
 	 "    {\"Sid\": \"Everything\", \"Effect\": \"Allow\", \"Action\": \"*\", \"Resource\": \"*\"},\n"
-	 "    {\"Sid\": \"AsAnyUser\", \"Effect\": \"Allow\", \"Action\": \"ssm:StartSession\", \"Resource\": \"*\",\n"
+	 "    {\"Sid\": \"AsAnyUser\", \"Effect\": \"Allow\", \"Action\": [\"ssm:StartSession\", \"hawser:JoinSession\"],\n"
+	 "     \"Resource\": \"*\",\n"
 	 "     \"Condition\": {\"StringLike\": {\"hawser:RunAs\": [\"root\", \"*\"]}}}")},
 	{"fleet-administrator",
 	 "Nodes, activations, tags and sessions; neither reads recordings nor changes who may do what.",
@@ -25,14 +26,14 @@ const struct managed_policy managed_policies[] = {
 	 "     \"Condition\": {\"StringLike\": {\"hawser:RunAs\": [\"root\", \"*\"]}}},\n"
 	 "    {\"Sid\": \"NotTheAuditorToo\", \"Effect\": \"Deny\", \"Action\": \"hawser:GetRecording\", \"Resource\": \"*\"}")},
 	{"operator",
-	 "Sessions on every node as its default user, and the end of anybody's; reads its own recordings.",
+	 "Sessions on every node as its default user, and the end of anybody's; attaches to its own and reads their recordings.",
 	 POLICY(
 	 "    {\"Sid\": \"Look\", \"Effect\": \"Allow\",\n"
 	 "     \"Action\": [\"ssm:DescribeInstanceInformation\", \"ssm:GetConnectionStatus\", \"ssm:ListTagsForResource\",\n"
 	 "                \"ssm:DescribeSessions\"],\n"
 	 "     \"Resource\": \"*\"},\n"
 	 "    {\"Sid\": \"Sessions\", \"Effect\": \"Allow\", \"Action\": [\"ssm:StartSession\", \"ssm:TerminateSession\"], \"Resource\": \"*\"},\n"
-	 "    {\"Sid\": \"OwnRecordings\", \"Effect\": \"Allow\", \"Action\": \"hawser:GetRecording\",\n"
+	 "    {\"Sid\": \"OwnSessions\", \"Effect\": \"Allow\", \"Action\": [\"ssm:ResumeSession\", \"hawser:GetRecording\"],\n"
 	 "     \"Resource\": \"arn:aws:ssm:*:*:session/${aws:username}-*\"}")},
 	{"developer",
 	 "Sessions of one's own on nodes whose tag Team is that of the user; forwards to those nodes, not beyond.",
@@ -48,18 +49,20 @@ const struct managed_policy managed_policies[] = {
 	 "                  \"arn:aws:ssm:*:*:document/AWS-StartNonInteractiveCommand\",\n"
 	 "                  \"arn:aws:ssm:*:*:document/AWS-StartPortForwardingSession\"]},\n"
 	 "    {\"Sid\": \"OwnSessions\", \"Effect\": \"Allow\",\n"
-	 "     \"Action\": [\"ssm:DescribeSessions\", \"ssm:TerminateSession\", \"hawser:GetRecording\"],\n"
+	 "     \"Action\": [\"ssm:DescribeSessions\", \"ssm:ResumeSession\", \"ssm:TerminateSession\", \"hawser:GetRecording\"],\n"
 	 "     \"Resource\": \"arn:aws:ssm:*:*:session/${aws:username}-*\"}")},
 	{"auditor",
-	 "Reads recordings, sessions, users and policies; opens and changes nothing.",
+	 "Reads recordings, sessions, users and policies, and watches shells; opens and changes nothing.",
 	 POLICY(
 	 "    {\"Sid\": \"Read\", \"Effect\": \"Allow\",\n"
-	 "     \"Action\": [\"hawser:GetRecording\", \"ssm:DescribeSessions\", \"ssm:DescribeInstanceInformation\",\n"
+	 "     \"Action\": [\"hawser:GetRecording\", \"hawser:WatchSession\", \"ssm:DescribeSessions\",\n"
+	 "                \"ssm:DescribeInstanceInformation\",\n"
 	 "                \"ssm:ListTagsForResource\", \"ssm:DescribeActivations\", \"iam:Get*\", \"iam:List*\",\n"
 	 "                \"iam:SimulatePrincipalPolicy\"],\n"
 	 "     \"Resource\": \"*\"},\n"
 	 "    {\"Sid\": \"OpensNothing\", \"Effect\": \"Deny\",\n"
-	 "     \"Action\": [\"ssm:StartSession\", \"ssm:SendCommand\"], \"Resource\": \"*\"}")},
+	 "     \"Action\": [\"ssm:StartSession\", \"ssm:ResumeSession\", \"ssm:SendCommand\", \"hawser:JoinSession\"],\n"
+	 "     \"Resource\": \"*\"}")},
 	{"node-owner",
 	 "Sessions on nodes whose tag Owner is the user's name, and the end of any there; forwards to them, not beyond.",
 	 POLICY(
@@ -74,7 +77,7 @@ const struct managed_policy managed_policies[] = {
 	 "                  \"arn:aws:ssm:*:*:document/AWS-StartNonInteractiveCommand\",\n"
 	 "                  \"arn:aws:ssm:*:*:document/AWS-StartPortForwardingSession\"]},\n"
 	 "    {\"Sid\": \"OwnSessions\", \"Effect\": \"Allow\",\n"
-	 "     \"Action\": [\"ssm:DescribeSessions\", \"ssm:TerminateSession\", \"hawser:GetRecording\"],\n"
+	 "     \"Action\": [\"ssm:DescribeSessions\", \"ssm:ResumeSession\", \"ssm:TerminateSession\", \"hawser:GetRecording\"],\n"
 	 "     \"Resource\": \"arn:aws:ssm:*:*:session/${aws:username}-*\"}")},
 };
 /* clang-format on */

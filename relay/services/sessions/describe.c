@@ -112,6 +112,7 @@ describe(struct msg_session *ret, struct op *op, const struct session_row *row)
 	ret->end_date = row->end;
 	ret->bytes_in = row->bytes_in;
 	ret->bytes_out = row->bytes_out;
+	ret->away = row->away;
 	ret->exited = row->exited;
 	ret->exit_status = row->exit_status;
 	return 0;

@@ -81,6 +81,9 @@ static const char *const expected[OP_COUNT][ROLES] = {
 	[OP_start_session] = {ALL, ALL,	ALL,   "i",	  NONE, "i",   NONE},
 	[OP_describe_sessions] = {ALL, ALL,  ALL,	 "s",   ALL,  "sx",	 NONE},
 	[OP_terminate_session] = {ALL, ALL,  ALL,	 OWN_S, NONE, "smx", NONE},
+	[OP_resume_session] = {ALL, ALL, OWN_S, OWN_S, NONE, OWN_S, NONE},
+	[OP_watch_session] = {ALL, NONE, NONE, NONE, ALL, NONE, NONE},
+	[OP_join_session] = {ALL, NONE, NONE, NONE, NONE, NONE, NONE},
 	[OP_get_recording] = {ALL, NONE, OWN_S, OWN_S, ALL,  OWN_S, NONE},
 };
 

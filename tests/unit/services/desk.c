@@ -64,6 +64,19 @@ broker_end_session(struct broker *b, const char *session_id, int code, const cha
 	return true;
 }
 
+bool
+broker_give_ticket(struct broker *b, const char *session_id, enum session_access access,
+	const char *user, const char *hash, int64_t usec)
+{
+	if (strcmp(b->live, session_id) != 0)
+		return false;
+	b->given = access;
+	snprintf(b->given_to, sizeof(b->given_to), "%s", user);
+	snprintf(b->given_hash, sizeof(b->given_hash), "%s", hash);
+	cr_assert(usec > 0);
+	return true;
+}
+
 int fake_ledger_entries, fake_ledger_result;
 
 int

@@ -20,6 +20,8 @@ struct broker {
 	int sessions;  /* on each node */
 	char live[97]; /* the one session that is live */
 	char ended[97], why[256];
+	int given; /* the last ticket: for what, whom, and its hash */
+	char given_to[65], given_hash[65];
 };
 
 /* What recording_open() finds: blocks of encoded events. */

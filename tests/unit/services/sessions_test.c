@@ -306,6 +306,44 @@ Test(terminate, a_live_one_is_ended_by_the_broker)
 	desk_free(d);
 }
 
+/* --- tickets of one that is live -------------------------------------------------------------- */
+
+Test(resume, a_live_shell_has_tickets)
+{
+	struct desk *d = desk_new(false);
+	struct msg_resume_session_request req;
+	struct msg_resume_session_reply rep;
+	struct msg_start_session_reply s;
+	char hash[2 * SHA256_LEN + 1];
+
+	CHECK_OK(d, start(d, online_node(d), &s));
+	req.session_id = s.session_id;
+	cr_assert(eq(int, CALL(d, resume_session, &req, &rep), HW_EUNAVAILABLE));
+	snprintf(d->broker.live, sizeof(d->broker.live), "%s", s.session_id);
+	CHECK_OK(d, CALL(d, resume_session, &req, &rep));
+	cr_assert_str_eq(rep.session_id, s.session_id);
+	cr_assert(strncmp(rep.stream_url, "wss://", 6) == 0);
+	token_hash(hash, rep.token_value);
+	cr_assert_str_eq(d->broker.given_hash, hash);
+	cr_assert_str_eq(d->broker.given_to, "alice");
+	cr_assert(eq(int, d->broker.given, ACCESS_OWNER));
+	CHECK_OK(d, CALL(d, watch_session, &req, &rep));
+	cr_assert(eq(int, d->broker.given, ACCESS_WATCH));
+	desk_free(d);
+}
+
+Test(resume, one_that_there_is_not_has_none)
+{
+	struct desk *d = desk_new(false);
+	struct msg_resume_session_request req = {.session_id = "alice-00000000000000000"};
+	struct msg_resume_session_reply rep;
+
+	cr_assert(eq(int, CALL(d, resume_session, &req, &rep), HW_ENOSESSION));
+	cr_assert(eq(int, CALL(d, watch_session, &req, &rep), HW_ENOSESSION));
+	cr_assert(eq(int, CALL(d, join_session, &req, &rep), HW_ENOSESSION));
+	desk_free(d);
+}
+
 Test(terminate, one_that_was_not_opened_cannot_be_any_more)
 {
 	struct desk *d = desk_new(false);
