@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "node/programs.h"
+#include "node/screens.h"
 #include "proto/base/log.h"
 #include "proto/base/loop.h"
 #include "proto/schema/schema.h"
@@ -40,6 +41,7 @@ struct bridge {
 	struct program_exit exit;
 	int lost; /* nobody knows how it ended: a code, and what the relay is to be told */
 	char why[256];
+	struct screens screens;
 	bool parked;
 	int64_t waits_since; /* for a link, or, exited, for the relay to close it; monotonic */
 };
@@ -129,7 +131,9 @@ make_channel(struct bridge *s, const struct program_state *state, struct hw_err 
 	struct channel_stand stand[STREAMS] = {
 		[STREAM_IN] = {.received = state->received,
 			       .consumed = state->consumed,
-			       .limit = state->consumed + INPUT_WINDOW},
+			       .limit = state->consumed + INPUT_WINDOW,
+			       .echo = state->echo,
+			       .echo_from = state->echo_from},
 	};
 
 	for (int stream = STREAM_OUT; stream < STREAMS; stream++) {
@@ -267,6 +271,22 @@ on_exit_of_program(void *arg, int code, const char *why, const struct program_ex
 	say_exit(s);
 }
 
+static void
+ask_for_screen(struct bridge *s)
+{
+	if (!ops(s)->repaint(s->job))
+		screens_refuse(&s->screens, s->ch, channel_sent(s->ch, STREAM_OUT));
+}
+
+static void
+on_screen(void *arg, uint64_t offset, const uint8_t *p, size_t n, bool more)
+{
+	struct bridge *s = bridge_from(arg);
+
+	if (screens_pass(&s->screens, s->ch, offset, p, n, more))
+		ask_for_screen(s);
+}
+
 static const struct program_events program_events = {
 	.on_started = on_started,
 	.on_adopted = on_adopted,
@@ -274,6 +294,7 @@ static const struct program_events program_events = {
 	.on_output = on_output,
 	.on_output_end = on_output_end,
 	.on_consumed = on_consumed,
+	.on_screen = on_screen,
 	.on_exit = on_exit_of_program,
 };
 
@@ -345,6 +366,8 @@ on_control(void *arg, struct channel *ch, const struct msg_control *control)
 	int signo;
 
 	(void)ch;
+	if (control->type == CONTROL_REPAINT && screens_ask(&s->screens, control->nonce))
+		ask_for_screen(s);
 	if (s->exited)
 		return;
 	if (control->type == CONTROL_RESIZE)

@@ -5,6 +5,7 @@
 #ifndef HAWSER_NODE_PROGRAMS_H
 #define HAWSER_NODE_PROGRAMS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,7 +31,9 @@ struct program_exit {
 /* Where one stands that an earlier agent started, by stream. */
 struct program_state {
 	uint64_t received, consumed; /* of its input */
-	uint64_t start[3], end[3];   /* of its output: what it has said, and nobody has consumed */
+	int echo;		     /* enum frame_echo, of what it consumed from echo_from on */
+	uint64_t echo_from;
+	uint64_t start[3], end[3]; /* of its output: what it has said, and nobody has consumed */
 };
 
 struct program_events {
@@ -46,8 +49,11 @@ struct program_events {
 	void (*on_output_end)(void *arg, int stream);
 	/* The next n bytes of input were written to the program; echo is enum frame_echo. */
 	void (*on_consumed)(void *arg, size_t n, int echo);
-	/* After all output; the last. With a code it is lost: nobody knows how it ended. What the
-	 * job keeps of its output and its end it keeps until close(). */
+	/* A part of what draws its screen as its output up to `offset` made it; with `more` another
+	 * follows. One part that is empty: no screen is kept. Also after on_exit. */
+	void (*on_screen)(void *arg, uint64_t offset, const uint8_t *p, size_t n, bool more);
+	/* After all output; the last but for screens. With a code it is lost: nobody knows how it
+	 * ended. What the job keeps of its output and its end it keeps until close(). */
 	void (*on_exit)(void *arg, int code, const char *why, const struct program_exit *exit);
 };
 
@@ -66,6 +72,9 @@ struct programs_ops {
 	void (*more)(struct job *j);
 	void (*resize)(struct job *j, int cols, int rows);
 	void (*signal)(struct job *j, int signo);
+	/* Asks for its screen, also after on_exit. What is asked again before the first part of the
+	 * answer is answered once. False: nobody can answer. */
+	bool (*repaint)(struct job *j);
 	/* At any time, also after the last event, and once: ends the program and all of its
 	 * session. No event is called any more; j is dead. */
 	void (*close)(struct job *j);

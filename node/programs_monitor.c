@@ -61,6 +61,7 @@ struct job {
 	size_t in_len;
 	size_t taken; /* of the body of the message at in */
 	bool paused;
+	bool paints;	       /* its holder can be asked for its screen */
 	struct loop_task work; /* goes on after a pause, or frees */
 };
 
@@ -197,6 +198,15 @@ monitor_signal(struct job *j, int signo)
 	tell(j, (struct holder_head){.type = HOLDER_SIGNAL, .flags = (uint16_t)signo}, NULL);
 }
 
+static bool
+monitor_repaint(struct job *j)
+{
+	if (!j->paints || j->fd < 0)
+		return false;
+	tell(j, (struct holder_head){.type = HOLDER_REPAINT}, NULL);
+	return true;
+}
+
 /* --- from the holder ------------------------------------------------------------------------ */
 
 /* Returns false when not all of it was taken. */
@@ -237,12 +247,19 @@ take_exit(struct job *j, const struct holder_msg *m)
 	j->events->on_exit(j->arg, HW_OK, NULL, &exit);
 }
 
+static void
+take_abilities(struct job *j, const struct holder_msg *m)
+{
+	j->paints = (m->head.flags & HOLDER_CAN_REPAINT) != 0;
+}
+
 /* It is the word of a process of the user's. */
 static bool
 state_ok(const struct holder_state *st)
 {
 	bool ok = st->consumed <= st->received && st->received <= (uint64_t)OFFSET_MAX &&
-		st->received - st->consumed <= HOLDER_INPUT_MAX;
+		st->received - st->consumed <= HOLDER_INPUT_MAX && st->echo_from <= st->consumed &&
+		st->echo <= HOLDER_ECHO_HIDDEN;
 
 	for (int s = HOLDER_OUT; s < HOLDER_STREAMS; s++)
 		ok = ok && st->start[s] <= st->end[s] && st->end[s] <= (uint64_t)OFFSET_MAX &&
@@ -254,24 +271,34 @@ static void
 take_state(struct job *j, const struct holder_msg *m)
 {
 	struct program_state state = {0};
-	bool is_state = m->head.type == HOLDER_STATE && m->head.len == sizeof(struct holder_state);
-	struct holder_state st;
+	bool is_state = m->head.type == HOLDER_STATE && m->head.len > 0;
+	struct holder_state st = {0}; /* what an older holder does not say is unknown */
 
 	if (is_state)
-		memcpy(&st, m->body, sizeof(st));
+		memcpy(&st, m->body, m->head.len);
 	if (!is_state || !state_ok(&st)) {
 		lose(j, "the process that held this session on the node does not answer");
 		return;
 	}
 	loop_timer_stop(j->owner->loop, &j->deadline);
 	j->state = RUNNING;
+	take_abilities(j, m);
 	j->written = state.received = st.received;
 	j->consumed = state.consumed = st.consumed;
+	state.echo = (int)st.echo;
+	state.echo_from = st.echo_from;
 	for (int s = HOLDER_OUT; s < HOLDER_STREAMS; s++) {
 		state.start[s] = st.start[s];
 		state.end[s] = st.end[s];
 	}
 	j->events->on_adopted(j->arg, &state);
+}
+
+static void
+take_screen(struct job *j, const struct holder_msg *m)
+{
+	j->events->on_screen(j->arg, m->head.offset, m->body, m->head.len,
+		(m->head.flags & HOLDER_MORE) != 0);
 }
 
 /* Returns false when the message stays where it is for now. */
@@ -280,6 +307,8 @@ take_msg(struct job *j, const struct holder_msg *m)
 {
 	if (j->state == ADOPTING)
 		return take_state(j, m), true;
+	if (m->head.type == HOLDER_SCREEN)
+		return take_screen(j, m), true;
 	if (j->state == OVER)
 		return true; /* the holder stays until it is closed, and may still have a word */
 	switch (m->head.type) {
@@ -293,6 +322,9 @@ take_msg(struct job *j, const struct holder_msg *m)
 		return true;
 	case HOLDER_EXIT:
 		take_exit(j, m);
+		return true;
+	case HOLDER_STATE:
+		take_abilities(j, m);
 		return true;
 	default:
 		return true;
@@ -678,6 +710,7 @@ static const struct programs_ops monitor_ops = {
 	.more = monitor_more,
 	.resize = monitor_resize,
 	.signal = monitor_signal,
+	.repaint = monitor_repaint,
 	.close = monitor_close,
 	.leave = monitor_leave,
 };

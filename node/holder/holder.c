@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "node/holder/account.h"
+#include "node/holder/screen.h"
 #include "node/holder/serve.h"
 #include "node/monitor/local_policy.h"
 #include "node/monitor/request.h"
@@ -223,6 +224,9 @@ holder_run(const struct holder_start *given)
 	close(st.given.answer_fd);
 	if (st.reply.code == 0) {
 		close(st.theirs);
+		if (st.holder.program.pty)
+			st.holder.screen = screen_new(given->request->cols, given->request->rows);
+		st.holder.state_due = true; /* it says what it understands */
 		if (!answered)
 			holder_end(&st.holder);
 		holder_serve(&st.holder);

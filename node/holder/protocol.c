@@ -17,14 +17,22 @@ static const struct {
 	[HOLDER_STATE] = {0,			     sizeof(struct holder_state)},
 	[HOLDER_EXIT] = {sizeof(struct holder_exit), sizeof(struct holder_exit) },
 	[HOLDER_CLOSE] = {0,			     0			      },
+	[HOLDER_REPAINT] = {0,			       0				},
+	[HOLDER_SCREEN] = {0,			      HOLDER_PART_MAX	     },
 };
+
+static bool
+state_len_ok(uint32_t len)
+{
+	return len == 0 || len == HOLDER_STATE_OLD || len == sizeof(struct holder_state);
+}
 
 static bool
 head_ok(const struct holder_head *h)
 {
 	if (h->type == 0 || h->type >= HOLDER_TYPES || h->stream >= HOLDER_STREAMS)
 		return false;
-	if (h->type == HOLDER_STATE && h->len != 0 && h->len != sizeof(struct holder_state))
+	if (h->type == HOLDER_STATE && !state_len_ok(h->len))
 		return false;
 	return h->len >= body_len[h->type].min && h->len <= body_len[h->type].max &&
 		h->offset <= UINT64_MAX / 2;

@@ -11,6 +11,8 @@
 #define HOLDER_DATA_MAX	 (64 * 1024)
 #define HOLDER_INPUT_MAX (1024 * 1024) /* input that a holder keeps; more ends the connection */
 #define HOLDER_RING_MAX	 (1024 * 1024) /* output not yet consumed, a stream */
+#define HOLDER_PART_MAX	 (32 * 1024)   /* of a screen, in one message */
+#define HOLDER_PAINT_MAX (256 * 1024)  /* a whole screen */
 
 enum holder_stream { HOLDER_IN, HOLDER_OUT, HOLDER_ERR, HOLDER_STREAMS };
 
@@ -21,20 +23,31 @@ enum holder_type {
 	HOLDER_RESIZE,	 /* to the holder */
 	HOLDER_SIGNAL,	 /* to the holder: flags is the signal's number */
 	HOLDER_STATE,	 /* to the holder, first on a connection of its socket: adopts it; and the
-			    answer */
+			    answer; from it also when its program has started */
 	HOLDER_EXIT,	 /* from it, after all output: how the program ended */
 	HOLDER_CLOSE,	 /* to the holder: end the program and all of its session, and go */
+	HOLDER_REPAINT,	 /* to a holder that can: asks for its screen; asked again before the answer
+			    began, it is answered once */
+	HOLDER_SCREEN, /* from it: a part of what draws the screen; none in it: no screen is kept */
 	HOLDER_TYPES
 };
 
 /* Whether the terminal showed bytes of input. The wire's enum frame_echo has the same numbers. */
 enum holder_echo { HOLDER_ECHO_UNKNOWN, HOLDER_ECHO_SHOWN, HOLDER_ECHO_HIDDEN };
 
+/* Flags of STATE from a holder: what it understands. It ends a connection that says what it does
+ * not, and one may live for longer than the agent that started it. */
+#define HOLDER_CAN_REPAINT 1
+
+/* Flags of SCREEN. */
+#define HOLDER_MORE 1 /* parts follow */
+
 struct holder_head {
 	uint8_t type, stream;
 	uint16_t flags;	 /* CREDIT from the holder: enum holder_echo; SIGNAL: its number */
 	uint32_t len;	 /* of the body */
-	uint64_t offset; /* DATA, END: of the stream; CREDIT: consumed */
+	uint64_t offset; /* DATA, END: of the stream; CREDIT: consumed; SCREEN: of the output that
+			    it shows the effect of */
 };
 
 struct holder_size {
@@ -53,10 +66,16 @@ struct holder_state {
 	uint64_t end[HOLDER_STREAMS];	/* of output: read from the program */
 	int32_t pid, exited;
 	struct holder_exit exit; /* when exited */
+	uint64_t echo_from;	 /* of input: that from here to consumed all had `echo` */
+	uint32_t echo, unused;	 /* enum holder_echo */
 };
 
+/* An older holder's state ends before its input's echo, which is unknown then. */
+#define HOLDER_STATE_OLD offsetof(struct holder_state, echo_from)
+
 _Static_assert(sizeof(struct holder_head) == 16, "fixed layout");
-_Static_assert(sizeof(struct holder_state) == 80, "fixed layout");
+_Static_assert(sizeof(struct holder_state) == 96, "fixed layout");
+_Static_assert(HOLDER_STATE_OLD == 80, "fixed layout");
 
 /* A message, its body inside of the bytes that it was read from. */
 struct holder_msg {

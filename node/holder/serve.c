@@ -11,20 +11,24 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "node/holder/outgoing.h"
+#include "node/holder/screen.h"
 #include "node/holder/sweep.h"
 
 #define HANGUP_GRACE_MS	 2000 /* from SIGHUP to SIGKILL */
 #define KILL_GRACE_MS	 500 /* from SIGKILL until what is not ours to kill is left to the monitor */
 #define LOOK_EVERY_MS	 30
 #define CREDIT_WITHIN_MS 5
-#define TYPED_MAX	 64 /* bytes that may be keys, which are answered by what they do */
+#define TYPED_MAX	 64   /* bytes that may be keys, which are answered by what they do */
 #define PACE_MS		 10   /* what a line editor may take for a line */
 #define PACED_MAX	 1024 /* input that comes line by line; more is a paste */
 #define END_EVERY_MS	 500
-#define NEVER		 INT64_MAX
+#define SETTLE_AFTER_MS \
+	200 /* of silence; a flood is looked at where it stops, or fills what waits */
+#define NEVER INT64_MAX
 
-static int64_t
-now_ms(void)
+int64_t
+holder_now(void)
 {
 	struct timespec t;
 
@@ -42,14 +46,14 @@ sweep_begin(struct holder *h)
 	h->sweeping = true;
 	sweep_session(h->program.pid, SIGHUP, UINT64_MAX);
 	sweep_session(h->program.pid, SIGCONT, UINT64_MAX);
-	h->kill_at = now_ms() + HANGUP_GRACE_MS;
-	h->look_at = now_ms();
+	h->kill_at = holder_now() + HANGUP_GRACE_MS;
+	h->look_at = holder_now();
 }
 
 static void
 sweep_step(struct holder *h)
 {
-	int64_t now = now_ms();
+	int64_t now = holder_now();
 
 	if (!h->sweeping || h->swept || now < h->look_at)
 		return;
@@ -58,8 +62,8 @@ sweep_step(struct holder *h)
 	h->swept = left == 0 || now >= h->kill_at + KILL_GRACE_MS;
 }
 
-static bool
-output_over(const struct holder *h)
+bool
+holder_output_over(const struct holder *h)
 {
 	return h->out[HOLDER_OUT].eof && h->out[HOLDER_ERR].eof;
 }
@@ -110,138 +114,8 @@ drop_conn(struct holder *h)
 		close(h->conn);
 	h->conn = -1;
 	h->in_len = 0;
-	h->msg.pos = h->msg.len = h->msg.left = 0;
-	h->state_due = false;
-	h->orphan_until = now_ms() + h->grace_ms;
-}
-
-static void
-add_msg(struct holder *h, struct holder_head head, const void *body)
-{
-	uint8_t *to = h->msg.small + h->msg.len;
-
-	memcpy(to, &head, sizeof(head));
-	if (body != NULL)
-		memcpy(to + sizeof(head), body, head.len);
-	h->msg.len += sizeof(head) + (body != NULL ? head.len : 0);
-}
-
-static void
-put_msg(struct holder *h, struct holder_head head, const void *body)
-{
-	h->msg.pos = h->msg.len = h->msg.left = 0;
-	add_msg(h, head, body);
-}
-
-static void
-put_state(struct holder *h)
-{
-	struct holder_state st = {
-		.received = h->input.end,
-		.consumed = h->input.start,
-		.pid = h->program.pid,
-		.exited = h->exited,
-		.exit = h->exit,
-	};
-
-	for (int s = HOLDER_OUT; s < HOLDER_STREAMS; s++) {
-		st.start[s] = h->out[s].ring.start;
-		st.end[s] = h->out[s].ring.end;
-	}
-	put_msg(h, (struct holder_head){.type = HOLDER_STATE, .len = sizeof(st)}, &st);
-	h->state_due = false;
-}
-
-static void
-add_credit(struct holder *h)
-{
-	uint64_t limit = h->input.start + HOLDER_INPUT_MAX;
-
-	add_msg(h,
-		(struct holder_head){.type = HOLDER_CREDIT,
-			.stream = HOLDER_IN,
-			.flags = (uint16_t)h->credit.echo,
-			.len = sizeof(limit),
-			.offset = h->input.start},
-		&limit);
-	h->credit.due = false;
-}
-
-/* Starts a message: what is typed is credited along with what that shows, where it shows
- * something soon. Each message of its own wakes four processes on its way. */
-static void
-begin_msg(struct holder *h)
-{
-	h->msg.pos = h->msg.len = h->msg.left = 0;
-	if (h->credit.due)
-		add_credit(h);
-}
-
-static bool
-credit_waits(const struct holder *h)
-{
-	return !h->exited && !output_over(h) && now_ms() < h->credit.by;
-}
-
-/* The next piece of a stream's output, or its end. */
-static bool
-put_output(struct holder *h, int s)
-{
-	struct output *o = &h->out[s];
-	uint64_t until = o->limit < o->ring.end ? o->limit : o->ring.end;
-
-	if (o->sent < until) {
-		size_t n = until - o->sent < HOLDER_DATA_MAX ? (size_t)(until - o->sent)
-							     : HOLDER_DATA_MAX;
-		begin_msg(h);
-		add_msg(h,
-			(struct holder_head){.type = HOLDER_DATA,
-				.stream = (uint8_t)s,
-				.len = (uint32_t)n,
-				.offset = o->sent},
-			NULL);
-		h->msg.stream = h->last_sent = s;
-		h->msg.left = n;
-		return true;
-	}
-	if (!o->eof || o->end_sent || o->sent < o->ring.end)
-		return false;
-	begin_msg(h);
-	add_msg(h,
-		(struct holder_head){.type = HOLDER_END, .stream = (uint8_t)s, .offset = o->sent},
-		NULL);
-	o->end_sent = true;
-	return true;
-}
-
-static bool
-next_msg(struct holder *h)
-{
-	int first = h->last_sent == HOLDER_OUT ? HOLDER_ERR : HOLDER_OUT;
-
-	if (h->state_due)
-		return put_state(h), true;
-	if (h->credit.due && !credit_waits(h))
-		return begin_msg(h), true;
-	if (put_output(h, first) || put_output(h, HOLDER_OUT + HOLDER_ERR - first))
-		return true;
-	if (!h->exited || h->exit_sent || !h->out[HOLDER_OUT].end_sent ||
-		!h->out[HOLDER_ERR].end_sent)
-		return false;
-	put_msg(h, (struct holder_head){.type = HOLDER_EXIT, .len = sizeof(h->exit)}, &h->exit);
-	h->exit_sent = true;
-	return true;
-}
-
-static void
-sent(struct holder *h, size_t n)
-{
-	size_t head = h->msg.len - h->msg.pos;
-
-	head = n < head ? n : head;
-	h->msg.pos += head;
-	h->msg.left -= n - head;
-	h->out[h->msg.stream].sent += n - head;
+	outgoing_drop(h);
+	h->orphan_until = holder_now() + h->grace_ms;
 }
 
 static void on_conn(struct holder *h);
@@ -260,23 +134,11 @@ hear_out(struct holder *h)
 static bool
 send_all(struct holder *h)
 {
-	while (h->conn >= 0 && (h->msg.pos < h->msg.len || h->msg.left > 0 || next_msg(h))) {
-		struct iovec iov[3] = {
-			{.iov_base = h->msg.small + h->msg.pos,
-				.iov_len = h->msg.len - h->msg.pos}
-		   };
-		struct msghdr m = {.msg_iov = iov, .msg_iovlen = h->msg.left > 0 ? 3 : 1};
-		struct output *o = &h->out[h->msg.stream];
-
-		if (h->msg.left > 0)
-			ring_peek(&o->ring, iov + 1, o->sent, h->msg.left);
-		ssize_t n = sendmsg(h->conn, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n < 0 && errno == EAGAIN)
-			return true;
-		if (n < 0)
-			hear_out(h);
-		else
-			sent(h, (size_t)n);
+	while (h->conn >= 0) {
+		enum outgoing_end end = outgoing_send(h);
+		if (end != OUTGOING_GONE)
+			return end == OUTGOING_BLOCKED;
+		hear_out(h);
 	}
 	return false;
 }
@@ -309,11 +171,15 @@ take_input(struct holder *h, const struct holder_msg *m)
 static void
 consumed_input(struct holder *h, size_t n, int echo)
 {
+	if (h->echo.now != echo) {
+		h->echo.now = echo;
+		h->echo.from = h->input.start;
+	}
 	ring_consume(&h->input, h->input.start + n);
 	if (n > TYPED_MAX)
 		h->credit.by = 0;
 	else if (!h->credit.due)
-		h->credit.by = now_ms() + CREDIT_WITHIN_MS;
+		h->credit.by = holder_now() + CREDIT_WITHIN_MS;
 	h->credit.due = true;
 	h->credit.echo = echo;
 }
@@ -329,7 +195,7 @@ type_end(struct holder *h)
 	if (byte >= 0 && write(h->program.in, &eof, 1) < 0 && errno != EAGAIN)
 		h->end_at = NEVER;
 	else
-		h->end_at = now_ms() + END_EVERY_MS;
+		h->end_at = holder_now() + END_EVERY_MS;
 }
 
 static void
@@ -354,7 +220,7 @@ is_paced(const struct holder *h)
 static bool
 input_waits(const struct holder *h)
 {
-	return is_paced(h) && !h->exited && now_ms() < h->next_line_at;
+	return is_paced(h) && !h->exited && holder_now() < h->next_line_at;
 }
 
 /* Cuts iov after its first line. */
@@ -408,7 +274,7 @@ write_input(struct holder *h)
 		if (w < 0)
 			h->input_gone = true;
 		if (keys && w > 0 && ends_line(iov, (size_t)w))
-			h->next_line_at = now_ms() + PACE_MS;
+			h->next_line_at = holder_now() + PACE_MS;
 		if (w >= 0)
 			consumed_input(h, (size_t)w, echo);
 	}
@@ -435,10 +301,22 @@ on_no_output(struct holder *h, int s, ssize_t n)
 
 	if (h->program.pty && !h->exited) {
 		if (!empty)
-			h->retry_read = now_ms() + LOOK_EVERY_MS;
+			h->retry_read = holder_now() + LOOK_EVERY_MS;
 	} else if (!empty || (h->program.pty && errno == EAGAIN)) {
 		end_output(h, s);
 	}
+}
+
+static void
+show_output(struct holder *h, const struct iovec iov[2], size_t n)
+{
+	size_t first = n < iov[0].iov_len ? n : iov[0].iov_len;
+
+	if (h->screen == NULL)
+		return;
+	screen_feed(h->screen, iov[0].iov_base, first);
+	screen_feed(h->screen, iov[1].iov_base, n - first);
+	h->settle_at = holder_now() + SETTLE_AFTER_MS;
 }
 
 /* In big gulps: each read of a terminal gives 4 KiB at most. */
@@ -459,6 +337,7 @@ read_output(struct holder *h, int s)
 		}
 		ring_commit(&o->ring, (size_t)n);
 		total += (size_t)n;
+		show_output(h, iov, (size_t)n);
 		if (h->ending)
 			discard_output(h);
 	}
@@ -482,11 +361,20 @@ take_credit(struct holder *h, const struct holder_msg *m)
 	return true;
 }
 
-static bool
-take_msg(struct holder *h, const struct holder_msg *m)
+static void
+take_resize(struct holder *h, const struct holder_msg *m)
 {
 	struct holder_size size;
 
+	memcpy(&size, m->body, sizeof(size));
+	program_resize(&h->program, size.cols, size.rows);
+	if (h->screen != NULL)
+		screen_resize(h->screen, size.cols, size.rows);
+}
+
+static bool
+take_msg(struct holder *h, const struct holder_msg *m)
+{
 	switch (m->head.type) {
 	case HOLDER_DATA:
 		return take_input(h, m);
@@ -496,8 +384,10 @@ take_msg(struct holder *h, const struct holder_msg *m)
 		h->input_end = m->head.stream == HOLDER_IN && m->head.offset == h->input.end;
 		return h->input_end;
 	case HOLDER_RESIZE:
-		memcpy(&size, m->body, sizeof(size));
-		program_resize(&h->program, size.cols, size.rows);
+		take_resize(h, m);
+		return true;
+	case HOLDER_REPAINT:
+		h->paint.due = true;
 		return true;
 	case HOLDER_SIGNAL:
 		if (!h->exited)
@@ -621,10 +511,16 @@ set_polls(const struct holder *h, struct pollfd *p, bool send_blocked)
 			(struct pollfd){wants_output(h, s) ? h->program.out[s] : -1, POLLIN, 0};
 }
 
+static bool
+screen_is_due(const struct holder *h)
+{
+	return h->screen != NULL && screen_waits(h->screen);
+}
+
 static int
 poll_timeout(const struct holder *h)
 {
-	int64_t until = NEVER, now = now_ms();
+	int64_t until = NEVER, now = holder_now();
 
 	if (h->conn < 0 && h->orphan_until < until)
 		until = h->orphan_until;
@@ -638,13 +534,17 @@ poll_timeout(const struct holder *h)
 		until = h->look_at;
 	if (!h->exited && h->end_at < until)
 		until = h->end_at;
+	if (screen_is_due(h) && h->settle_at < until)
+		until = h->settle_at;
+	if (h->paint.due && h->paint.not_before > now && h->paint.not_before < until)
+		until = h->paint.not_before;
 	return until == NEVER ? -1 : until <= now ? 0 : (int)(until - now);
 }
 
 static void
 on_time(struct holder *h)
 {
-	int64_t now = now_ms();
+	int64_t now = holder_now();
 
 	if (h->conn < 0 && now >= h->orphan_until && !h->ending)
 		holder_end(h);
@@ -652,6 +552,8 @@ on_time(struct holder *h)
 		h->retry_read = 0;
 	if (!h->exited && now >= h->end_at)
 		type_end(h);
+	if (screen_is_due(h) && now >= h->settle_at)
+		screen_settle(h->screen);
 	sweep_step(h);
 }
 
@@ -677,7 +579,7 @@ turn(struct holder *h)
 			(h->program.pty && h->exited))
 			read_output(h, s);
 	write_input(h);
-	if (h->exited && output_over(h))
+	if (h->exited && holder_output_over(h))
 		sweep_begin(h);
 	on_time(h);
 }

@@ -21,9 +21,12 @@ struct output {
 	bool eof, end_sent;
 };
 
+struct screen;
+
 struct holder {
 	struct program program;
-	uid_t agent_uid; /* who may adopt it */
+	struct screen *screen; /* of a terminal; NULL: none is kept */
+	uid_t agent_uid;       /* who may adopt it */
 	int listening;
 	int grace_ms;
 
@@ -34,15 +37,31 @@ struct holder {
 	uint8_t *inbuf;
 	size_t in_len;
 
-	/* The message under way: its head and small body, then `left` bytes of a ring. */
+	/* The message under way: its head and small body, then `left` bytes of a ring, or of the
+	 * screen. */
 	struct {
 		uint8_t small[sizeof(struct holder_head) + sizeof(struct holder_state)];
 		size_t pos, len, left;
 		int stream;
+		bool of_paint;
 	} msg;
+
+	struct {
+		bool due; /* the uplink asks for it */
+		bool under_way;
+		int64_t not_before; /* drawn seldom, however often it is asked for */
+		uint8_t *bytes;
+		size_t len, sent;
+		uint64_t offset;
+	} paint;
+	int64_t settle_at; /* the screen has time for what it was fed */
 
 	struct ring input;
 	bool input_end, input_gone; /* the uplink ended it; nobody reads it any more */
+	struct {
+		int now;
+		uint64_t from;
+	} echo; /* of the input that was consumed last, and where it began to be so */
 	struct {
 		bool due;
 		int echo;
@@ -70,5 +89,11 @@ void holder_serve(struct holder *h);
 
 /* Begins to end it, as CLOSE does. */
 void holder_end(struct holder *h);
+
+/* Milliseconds of a clock that goes on while the machine sleeps. */
+int64_t holder_now(void);
+
+/* Whether nothing of its output is to be read any more. */
+bool holder_output_over(const struct holder *h);
 
 #endif

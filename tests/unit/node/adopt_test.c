@@ -39,6 +39,9 @@ struct bench {
 	uint64_t from; /* where out begins in the stream */
 	uint64_t consumed;
 	struct program_exit exit;
+	struct buf screen;
+	uint64_t screen_offset;
+	int screens;
 	const char *until; /* the loop stops when it is shown */
 	struct loop_timer patience;
 };
@@ -122,6 +125,19 @@ on_exit_of_program(void *arg, int code, const char *why, const struct program_ex
 	loop_stop(b->loop);
 }
 
+static void
+on_screen(void *arg, uint64_t offset, const uint8_t *p, size_t n, bool more)
+{
+	struct bench *b = bench_from(arg);
+
+	b->screen_offset = offset;
+	cr_assert_eq(buf_append(&b->screen, p, n), 0);
+	if (more)
+		return;
+	b->screens++;
+	loop_stop(b->loop);
+}
+
 static const struct program_events events = {
 	.on_started = on_started,
 	.on_adopted = on_adopted,
@@ -129,6 +145,7 @@ static const struct program_events events = {
 	.on_output = on_output,
 	.on_output_end = on_output_end,
 	.on_consumed = on_consumed,
+	.on_screen = on_screen,
 	.on_exit = on_exit_of_program,
 };
 
@@ -172,6 +189,7 @@ bench_new(void)
 	cr_assert_eq(loop_new(&b->loop, NULL), 0);
 	log_ctx_init(&b->log, NULL);
 	buf_init(&b->out, 64 << 20);
+	buf_init(&b->screen, HOLDER_PAINT_MAX);
 	b->patience = (struct loop_timer){.fn = on_patience, .arg = b};
 	new_agent(b);
 	return b;
@@ -193,6 +211,7 @@ bench_free(struct bench *b)
 	programs_monitor_free(b->programs);
 	loop_free(b->loop);
 	buf_fini(&b->out);
+	buf_fini(&b->screen);
 	close(b->dir);
 	rig_until_no_socket(b->rig);
 	rig_free(b->rig);
@@ -255,9 +274,8 @@ until_shown(struct bench *b, const char *text)
 static void
 until_exit(struct bench *b)
 {
-	if (!b->exited)
+	while (!b->exited)
 		run(b);
-	cr_assert(b->exited);
 }
 
 static void
@@ -395,6 +413,9 @@ Test(adopt, a_state_that_cannot_be_is_not_believed)
 	lie(b, &m, sizeof(m.head) + m.head.len);
 	m.head = (struct holder_head){.type = HOLDER_STATE};
 	lie(b, &m, sizeof(m.head));
+	m.state = (struct holder_state){.received = 3, .consumed = 4};
+	m.head.len = HOLDER_STATE_OLD;
+	lie(b, &m, sizeof(m.head) + HOLDER_STATE_OLD);
 	lie(b, "x", 1);
 	lie(b, "", 0);
 	bench_free(b);
@@ -495,4 +516,121 @@ Test(roster, what_is_no_line_is_removed_and_no_name_leads_out)
 	close(dir);
 	snprintf(command, sizeof(command), "rm -r %s", path);
 	cr_assert_eq(system(command), 0);
+}
+
+/* --- screens -----------------------------------------------------------------------------------
+ */
+
+static void
+repaint(struct bench *b, const char *text)
+{
+	int before = b->screens;
+
+	buf_reset(&b->screen);
+	cr_assert(b->programs->ops->repaint(b->job));
+	while (b->screens == before)
+		run(b);
+	cr_assert_not_null(memmem(buf_data(&b->screen), b->screen.len, text, strlen(text)));
+	cr_assert_eq(b->screen_offset, b->from + b->out.len);
+}
+
+Test(adopt, a_screen_outlives_the_agent_and_the_program)
+{
+	struct bench *b = bench_new();
+
+	start(b, CHANNEL_TYPE_PTY, "alice-4", "printf '\\033[7mhere'; read x; printf again");
+	until_shown(b, "here");
+	repaint(b, "\033[0;7mhere");
+	credit(b, strlen("\033[7m"));
+	replace_agent(b);
+	adopt(b, "alice-4");
+	credit(b, b->from);
+	until_shown(b, "here");
+	repaint(b, "\033[0;7mhere");
+	type(b, "\n");
+	until_exit(b);
+	repaint(b, "again");
+	replace_agent(b);
+	adopt(b, "alice-4");
+	b->exited = false;
+	credit(b, b->from);
+	until_exit(b);
+	repaint(b, "again");
+	bench_free(b);
+}
+
+/* A holder of an older version, which ends a connection that says what it does not know. */
+struct old_holder {
+	struct loop *loop;
+	int listening, fd;
+	struct loop_fd *on_listening, *on_conn;
+	int unknown;
+};
+
+static void
+on_word(void *arg, int what)
+{
+	struct old_holder *o = arg;
+	struct holder_state st = {
+		.received = 5, .consumed = 4, .end = {0, 7},
+			     .pid = 1
+	     };
+	struct holder_head head, answer = {.type = HOLDER_STATE, .len = HOLDER_STATE_OLD};
+
+	(void)what;
+	if (recv(o->fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head)) {
+		loop_fd_want(o->on_conn, 0);
+		return;
+	}
+	o->unknown += head.type > HOLDER_CLOSE;
+	if (head.type != HOLDER_STATE)
+		return;
+	cr_assert_eq(send(o->fd, &answer, sizeof(answer), 0), (ssize_t)sizeof(answer));
+	cr_assert_eq(send(o->fd, &st, HOLDER_STATE_OLD, 0), (ssize_t)HOLDER_STATE_OLD);
+}
+
+static void
+on_caller(void *arg, int what)
+{
+	struct old_holder *o = arg;
+
+	(void)what;
+	loop_fd_want(o->on_listening, 0);
+	o->fd = accept(o->listening, NULL, NULL);
+	cr_assert_eq(loop_fd_new(&o->on_conn, o->loop, o->fd, on_word, o), 0);
+	loop_fd_want(o->on_conn, LOOP_READ);
+}
+
+Test(adopt, an_older_holder_is_taken_over_and_not_asked_for_its_screen)
+{
+	struct bench *b = bench_new();
+	struct old_holder o = {.loop = b->loop, .fd = -1};
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+
+	start(b, CHANNEL_TYPE_EXEC, "alice-6",
+		"true"); /* the monitor is there then, and its folder */
+	until_exit(b);
+	close_job(b);
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/run/alice-5.sock", b->rig->dir);
+	o.listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	cr_assert_eq(bind(o.listening, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	cr_assert_eq(listen(o.listening, 1), 0);
+	cr_assert_eq(loop_fd_new(&o.on_listening, b->loop, o.listening, on_caller, &o), 0);
+	loop_fd_want(o.on_listening, LOOP_READ);
+	adopt(b, "alice-5");
+	cr_assert(b->adopted);
+	cr_assert_eq(b->state.received, 5);
+	cr_assert_eq(b->state.consumed, 4);
+	cr_assert_eq(b->state.end[HOLDER_OUT], 7);
+	cr_assert_eq(b->state.echo, HOLDER_ECHO_UNKNOWN);
+	cr_assert_eq(b->state.echo_from, 0);
+	cr_assert_not(b->programs->ops->repaint(b->job));
+	cr_assert_eq(o.unknown, 0);
+	close_job(b);
+	loop_fd_free(o.on_conn);
+	loop_fd_free(o.on_listening);
+	close(o.fd);
+	close(o.listening);
+	unlink(sun.sun_path);
+	bench_free(b);
 }

@@ -53,6 +53,12 @@ struct port {
 	uint64_t consumed;
 	int exits;
 
+	/* Of its screens. */
+	struct buf screen;
+	int64_t nonce, ask_amid; /* the last one's; what is asked when its first part is there */
+	uint64_t screen_offset;
+	int screens, parts;
+
 	/* Of the node's HELLO. */
 	size_t n_held;
 	char held[4][100];
@@ -189,11 +195,38 @@ ch_drained(void *arg, struct channel *ch, int stream)
 }
 
 static void
+ask_screen(struct port *p, int64_t nonce)
+{
+	const struct msg_control control = {.type = CONTROL_REPAINT, .nonce = nonce};
+
+	channel_control(p->ch, &control);
+}
+
+static void
+take_screen(struct port *p, const struct msg_control *control)
+{
+	if (p->parts++ == 0 || p->nonce != control->nonce)
+		buf_reset(&p->screen);
+	p->nonce = control->nonce;
+	p->screen_offset = (uint64_t)control->offset;
+	cr_assert_eq(buf_append(&p->screen, control->bytes.p, control->bytes.n), 0);
+	if (p->ask_amid != 0)
+		ask_screen(p, p->ask_amid);
+	p->ask_amid = 0;
+	if (control->more)
+		return;
+	p->screens++;
+	p->parts = 0;
+}
+
+static void
 ch_control(void *arg, struct channel *ch, const struct msg_control *control)
 {
 	struct port *p = arg;
 
 	(void)ch;
+	if (control->type == CONTROL_SCREEN)
+		take_screen(p, control);
 	if (control->type != CONTROL_EXIT)
 		return;
 	p->exits++;
@@ -358,6 +391,7 @@ port_new_with(bool roster)
 	for (int s = 0; s < STREAMS; s++)
 		buf_init(&p->out[s], 32 << 20);
 	buf_init(&p->typed, 32 << 20);
+	buf_init(&p->screen, 256 << 10);
 	if (roster)
 		open_roster(p);
 	new_agent(p);
@@ -390,6 +424,7 @@ port_free(struct port *p)
 	for (int s = 0; s < STREAMS; s++)
 		buf_fini(&p->out[s]);
 	buf_fini(&p->typed);
+	buf_fini(&p->screen);
 	free(p);
 }
 
@@ -1479,5 +1514,215 @@ Test(adoption, an_agent_that_is_stopped_leaves_nothing)
 	loop_settle(p->loop);
 	cr_assert(p->closed);
 	cr_assert_eq(live(p), 0);
+	port_free(p);
+}
+
+/* --- screens ---------------------------------------------------------------------------------- */
+
+static int
+repaints(const struct port *p)
+{
+	return fake_programs_count(p->programs)->repaints;
+}
+
+/* The one screen that was asked for is that of all output so far. */
+static void
+check_screen(struct port *p, int64_t nonce)
+{
+	size_t n = p->out[STREAM_OUT].len < 1000 ? p->out[STREAM_OUT].len : 1000;
+
+	cr_assert_eq(p->nonce, nonce);
+	cr_assert_eq(p->screen_offset, p->out[STREAM_OUT].len);
+	cr_assert_eq(p->screen.len, n + 2);
+	cr_assert_eq(memcmp(buf_data(&p->screen), "\033c", 2), 0);
+	cr_assert_eq(memcmp(buf_data(&p->screen) + 2,
+			     buf_data(&p->out[STREAM_OUT]) + p->out[STREAM_OUT].len - n, n),
+		0);
+}
+
+static void
+see(struct port *p, int64_t nonce)
+{
+	int before = p->screens;
+
+	ask_screen(p, nonce);
+	loop_settle(p->loop);
+	cr_assert_eq(p->screens, before + 1);
+	check_screen(p, nonce);
+}
+
+Test(screens, show_what_a_program_wrote)
+{
+	struct port *p = port_new();
+
+	open_channel(p, CHANNEL_TYPE_PTY, NULL);
+	see(p, 7);
+	type(p, "ls\n");
+	see(p, INT64_MAX);
+	type(p, "exit 0\n");
+	cr_assert(p->exited);
+	see(p, 0);
+	close_well(p);
+	port_free(p);
+}
+
+Test(screens, come_in_parts)
+{
+	struct port *p = port_new();
+
+	open_channel(p, CHANNEL_TYPE_PTY, "print 5000");
+	cr_assert(p->exited);
+	see(p, 1);
+	cr_assert_eq(repaints(p), 1);
+	close_well(p);
+	port_free(p);
+}
+
+Test(screens, many_requests_are_answered_once)
+{
+	struct port *p = port_new();
+
+	open_channel(p, CHANNEL_TYPE_PTY, NULL);
+	for (int i = 1; i <= 100; i++)
+		ask_screen(p, i);
+	loop_settle(p->loop);
+	cr_assert_eq(p->screens, 1);
+	cr_assert_eq(repaints(p), 1);
+	check_screen(p, 100);
+	port_free(p);
+}
+
+Test(screens, who_asks_amid_one_gets_another)
+{
+	struct port *p = port_new();
+
+	open_channel(p, CHANNEL_TYPE_PTY, "print 5000");
+	p->ask_amid = 2;
+	ask_screen(p, 1);
+	loop_settle(p->loop);
+	cr_assert_eq(p->screens, 2);
+	cr_assert_eq(repaints(p), 2);
+	check_screen(p, 2);
+	close_well(p);
+	port_free(p);
+}
+
+Test(screens, a_program_that_does_not_answer_is_asked_once)
+{
+	struct port *p = port_new();
+
+	open_channel(p, CHANNEL_TYPE_PTY, "stall");
+	for (int i = 1; i <= 100; i++) {
+		ask_screen(p, i);
+		loop_settle(p->loop);
+	}
+	cr_assert_eq(p->screens, 0);
+	cr_assert_eq(repaints(p), 1);
+	port_free(p);
+}
+
+Test(screens, are_there_after_lost_links_and_agents)
+{
+	struct port *p = port_new_with(true);
+
+	open_channel(p, CHANNEL_TYPE_PTY, NULL);
+	type(p, "ls\n");
+	for (int i = 0; i < 3; i++) {
+		ask_screen(p, 1); /* its answer finds no link */
+		cut(p);
+		reconnect(p);
+		p->parts = 0;
+		resume(p, CHANNEL_TYPE_PTY);
+		see(p, 10 + i);
+		restart(p);
+		resume(p, CHANNEL_TYPE_PTY);
+		see(p, 20 + i);
+	}
+	port_free(p);
+}
+
+Test(screens, where_there_are_none_the_relay_hears_it)
+{
+	struct port *p = port_new_with(true);
+
+	open_channel(p, CHANNEL_TYPE_PTY, NULL);
+	type(p, "ls\n");
+	fake_programs_grow_old(p->programs);
+	restart(p);
+	resume(p, CHANNEL_TYPE_PTY);
+	for (int i = 1; i <= 3; i++) {
+		ask_screen(p, i);
+		loop_settle(p->loop);
+		cr_assert_eq(p->screens, i);
+		cr_assert_eq(p->nonce, i);
+		cr_assert_eq(p->screen.len, 0);
+		cr_assert_eq(p->screen_offset, p->out[STREAM_OUT].len);
+	}
+	cr_assert_eq(repaints(p), 0);
+	port_free(p);
+}
+
+Test(screens, do_not_break_a_link_that_takes_nothing)
+{
+	struct port *p = port_new();
+
+	open_channel(p, CHANNEL_TYPE_PTY, "print 5000");
+	pair_pause(p->pair, PAIR_B, true);
+	for (int i = 1; i <= 6000; i++) {
+		ask_screen(p, i);
+		loop_settle(p->loop);
+	}
+	cr_assert(link_is_up(p->relay));
+	pair_pause(p->pair, PAIR_B, false);
+	loop_settle(p->loop);
+	cr_assert(link_is_up(p->relay));
+	cr_assert(p->screens > 0 && p->screens < 6000);
+	p->parts = 0;
+	see(p, 6001);
+	close_well(p);
+	port_free(p);
+}
+
+Test(screens, one_that_is_too_long_is_cut_and_has_no_end)
+{
+	struct port *p = port_new();
+
+	open_channel(p, CHANNEL_TYPE_PTY, "paint 262142");
+	ask_screen(p, 1);
+	loop_settle(p->loop);
+	cr_assert_eq(p->screens, 1);
+	cr_assert_eq(p->screen.len, 256 << 10);
+	close_well(p);
+	open_channel(p, CHANNEL_TYPE_PTY, "paint 262143");
+	for (int i = 1; i <= 2; i++) {
+		p->parts = 0;
+		ask_screen(p, i);
+		loop_settle(p->loop);
+		cr_assert_eq(p->screens, 1);
+		cr_assert_gt(p->parts, 2000);
+		cr_assert_eq(repaints(p), 1 + i);
+	}
+	port_free(p);
+}
+
+Test(screens, parts_with_nothing_in_them_do_not_pass)
+{
+	struct port *p = port_new();
+
+	open_channel(p, CHANNEL_TYPE_PTY, "blank 3000");
+	for (int i = 1; i <= 2; i++) {
+		ask_screen(p, i);
+		loop_settle(p->loop);
+		cr_assert_eq(p->screens, 0);
+		cr_assert_eq(p->parts, 0);
+		cr_assert_eq(repaints(p), i);
+	}
+	close_well(p);
+	open_channel(p, CHANNEL_TYPE_PTY, "blank 1"); /* none is kept */
+	ask_screen(p, 3);
+	loop_settle(p->loop);
+	cr_assert_eq(p->screens, 1);
+	cr_assert_eq(p->screen.len, 0);
+	close_well(p);
 	port_free(p);
 }

@@ -140,6 +140,98 @@ Test(holder, a_resize_is_seen)
 	rig_free(r);
 }
 
+/* --- its screen ------------------------------------------------------------------------------ */
+
+static bool
+paints(const struct rig *r, const char *text)
+{
+	return memmem(buf_data(&r->screen), r->screen.len, text, strlen(text)) != NULL;
+}
+
+Test(holder, a_terminal_has_a_screen)
+{
+	struct rig *r = rig_new();
+
+	cr_assert_eq(rig_start(r, REQUEST_PTY,
+			     "printf '\\033[31mred\\033[m'; read x; clear; echo $x"),
+		0);
+	rig_until_shown(r, "red\033[m");
+	cr_assert_eq(r->abilities, HOLDER_CAN_REPAINT);
+	for (int i = 0; i < 2; i++) {
+		rig_repaint(r);
+		cr_assert(paints(r, "\033[31mred"));
+		cr_assert_eq(r->screen_offset, r->out[HOLDER_OUT].len);
+	}
+	rig_type(r, "\033[32mgreen\n");
+	cr_assert_eq(rig_until_exit(r), 0);
+	rig_repaint(r);
+	cr_assert(paints(r, "green") && !paints(r, "red"));
+	cr_assert_eq(r->screen_offset, r->out[HOLDER_OUT].len);
+	rig_free(r);
+}
+
+Test(holder, its_screen_is_of_its_size)
+{
+	struct rig *r = rig_new();
+	struct holder_size size = {.cols = 20, .rows = 5}, huge = {.cols = 1000, .rows = 1000};
+
+	cr_assert_eq(rig_start(r, REQUEST_PTY, "read x; seq 9; read x"), 0);
+	rig_send(r, HOLDER_RESIZE, 0, 0, 0, &size, sizeof(size));
+	rig_type(r, "\n");
+	rig_until_shown(r, "9\r\n");
+	rig_repaint(r);
+	cr_assert(paints(r, "\033[1;1H6\033[2;1H7\033[3;1H8\033[4;1H9\033[0m"));
+	cr_assert(paints(r, "\033[17G") && !paints(r, "\033[25G"));
+	rig_send(r, HOLDER_RESIZE, 0, 0, 0, &huge, sizeof(huge));
+	rig_repaint(r);
+	cr_assert_eq(r->screen.len, 0);
+	rig_free(r);
+}
+
+Test(holder, a_large_screen_comes_in_parts)
+{
+	struct rig *r = rig_new();
+	struct holder_size size = {.cols = 400, .rows = 200};
+
+	cr_assert_eq(
+		rig_start(r, REQUEST_PTY,
+			"read x; head -c 300000 /dev/zero | tr '\\0' x; echo; echo end; read x"),
+		0);
+	rig_send(r, HOLDER_RESIZE, 0, 0, 0, &size, sizeof(size));
+	rig_type(r, "\n");
+	rig_until_shown(r, "end\r\n");
+	rig_repaint(r);
+	cr_assert_gt(r->screen.len, 75000);
+	cr_assert(paints(r, "end"));
+	rig_free(r);
+}
+
+Test(holder, who_asks_often_is_answered_seldom)
+{
+	struct rig *r = rig_new();
+
+	cr_assert_eq(rig_start(r, REQUEST_PTY, "echo begin; read x; echo end; read x"), 0);
+	rig_until_shown(r, "begin");
+	for (int i = 0; i < 200; i++)
+		rig_send(r, HOLDER_REPAINT, 0, 0, 0, NULL, 0);
+	rig_until_screens(r, 2);
+	rig_type(r, "\n");
+	rig_until_shown(r, "end");
+	cr_assert_lt(r->screens, 10);
+	rig_free(r);
+}
+
+Test(holder, pipes_have_no_screen)
+{
+	struct rig *r = rig_new();
+
+	cr_assert_eq(rig_start(r, REQUEST_EXEC, "echo out; read x"), 0);
+	rig_until_shown(r, "out");
+	rig_repaint(r);
+	cr_assert_eq(r->screen.len, 0);
+	rig_free(r);
+}
+
 Test(holder, what_the_terminal_hides_is_said)
 {
 	struct rig *r = rig_new();
@@ -170,8 +262,8 @@ Test(holder, what_the_terminal_hides_is_said)
 Test(holder, what_is_typed_ahead_of_a_hidden_prompt_is_hidden)
 {
 	static const char *const pieces[][2] = {
-		{"read -s x; echo [$x]\r",	    "secret\n"},
-		{"read -s x; echo [$x]\rsecret\n", ""	      },
+		{"read -s x; echo [$x]\r",	   "secret\n"},
+		{"read -s x; echo [$x]\rsecret\n", ""	     },
 	};
 	struct rig *r = rig_new();
 
@@ -195,8 +287,7 @@ Test(holder, a_control_character_interrupts)
 {
 	struct rig *r = rig_new();
 
-	cr_assert_eq(rig_start(r, REQUEST_PTY,
-			     "trap 'echo caught; exit 3' INT; echo on; read x"),
+	cr_assert_eq(rig_start(r, REQUEST_PTY, "trap 'echo caught; exit 3' INT; echo on; read x"),
 		0);
 	rig_until_shown(r, "on\r\n");
 	rig_type(r, "\003");
@@ -338,6 +429,8 @@ Test(holder, a_new_uplink_adopts_it)
 	cr_assert_eq(got.head.type, HOLDER_STATE);
 	cr_assert_eq(state.received, 4);
 	cr_assert_eq(state.consumed, 4);
+	cr_assert_eq(state.echo, HOLDER_ECHO_SHOWN);
+	cr_assert_eq(state.echo_from, 0);
 	cr_assert_eq(state.pid, (int)r->reply.pid);
 	cr_assert_eq(state.exited, 0);
 	cr_assert_eq(state.end[HOLDER_OUT], strlen("one\r\ngot one\r\n"));

@@ -133,18 +133,21 @@ Test(holder_protocol, lengths_that_a_type_does_not_have_are_refused)
 		uint8_t type;
 		uint32_t len;
 	} bad[] = {
-		{0,		    0		     },
-		{HOLDER_TYPES,  0			},
-		   {255,		 0		  },
-		     {HOLDER_DATA,   0		    },
-		{HOLDER_DATA,   HOLDER_DATA_MAX + 1},
-		    {HOLDER_DATA,	  UINT32_MAX	    },
-		       {HOLDER_CREDIT, 7			},
-		{HOLDER_END,    1		      },
-		 {HOLDER_RESIZE, 8		  },
-		     {HOLDER_STATE,  1		     },
-		{HOLDER_EXIT,   0		       },
-		{HOLDER_CLOSE,  1			}
+		{0,		    0			      },
+		{HOLDER_TYPES,  0				},
+		   {255,		 0				  },
+		     {HOLDER_DATA,   0				    },
+		{HOLDER_DATA,   HOLDER_DATA_MAX + 1		 },
+		    {HOLDER_DATA,	  UINT32_MAX			    },
+		       {HOLDER_CREDIT, 7				},
+		{HOLDER_END,    1			      },
+		 {HOLDER_RESIZE, 8				  },
+		     {HOLDER_STATE,  1				     },
+		{HOLDER_STATE,  HOLDER_STATE_OLD - 1	   },
+		      {HOLDER_STATE,  HOLDER_STATE_OLD + 1		 },
+		{HOLDER_STATE,  sizeof(struct holder_state) + 1},
+		 {HOLDER_EXIT,   0				},
+		{HOLDER_CLOSE,  1				}
 	 };
 	struct holder_msg m;
 	size_t used;

@@ -93,6 +93,7 @@ rig_new_with(struct rig_options options)
 	r->in = malloc(MESSAGE_MAX);
 	for (int s = 0; s < HOLDER_STREAMS; s++)
 		buf_init(&r->out[s], 64 << 20);
+	buf_init(&r->screen, HOLDER_PAINT_MAX);
 	return r;
 }
 
@@ -158,6 +159,8 @@ rig_start_document(struct rig *r, enum request_kind kind, const char *command, c
 	r->in_len = 0;
 	r->typed = r->consumed = 0;
 	r->exited = false;
+	r->abilities = -1;
+	r->screens = r->parts = 0;
 	for (int s = 0; s < HOLDER_STREAMS; s++) {
 		buf_reset(&r->out[s]);
 		r->ended[s] = false;
@@ -184,6 +187,21 @@ rig_start(struct rig *r, enum request_kind kind, const char *command)
 /* --- what is said --------------------------------------------------------------------------- */
 
 static void
+take_screen(struct rig *r, const struct holder_msg *m)
+{
+	if (r->parts++ == 0) {
+		buf_reset(&r->screen);
+		r->screen_offset = m->head.offset;
+	}
+	cr_assert_eq(r->screen_offset, m->head.offset);
+	cr_assert_eq(buf_append(&r->screen, m->body, m->head.len), 0);
+	if ((m->head.flags & HOLDER_MORE) != 0)
+		return;
+	r->screens++;
+	r->parts = 0;
+}
+
+static void
 take(struct rig *r, const struct holder_msg *m)
 {
 	int s = m->head.stream;
@@ -205,6 +223,12 @@ take(struct rig *r, const struct holder_msg *m)
 	case HOLDER_EXIT:
 		memcpy(&r->exit, m->body, sizeof(r->exit));
 		r->exited = true;
+		break;
+	case HOLDER_STATE:
+		r->abilities = m->head.flags;
+		break;
+	case HOLDER_SCREEN:
+		take_screen(r, m);
 		break;
 	default:
 		cr_assert_fail("a holder said %d", m->head.type);
@@ -311,6 +335,20 @@ rig_until_consumed(struct rig *r, uint64_t n)
 		cr_assert(receive(r));
 }
 
+void
+rig_until_screens(struct rig *r, int n)
+{
+	while (r->screens < n)
+		cr_assert(receive(r));
+}
+
+void
+rig_repaint(struct rig *r)
+{
+	rig_send(r, HOLDER_REPAINT, 0, 0, 0, NULL, 0);
+	rig_until_screens(r, r->screens + 1);
+}
+
 int
 rig_until_exit(struct rig *r)
 {
@@ -411,6 +449,7 @@ rig_free(struct rig *r)
 	rmdir(r->dir);
 	for (int s = 0; s < HOLDER_STREAMS; s++)
 		buf_fini(&r->out[s]);
+	buf_fini(&r->screen);
 	free(r->in);
 	free(r);
 }

@@ -37,6 +37,10 @@ struct rig {
 	int echo; /* of the last credit */
 	bool exited;
 	struct holder_exit exit;
+	int abilities; /* flags of its STATE */
+	struct buf screen;
+	uint64_t screen_offset;
+	int screens, parts; /* whole ones, and parts in all */
 };
 
 #define rig_new(...) rig_new_with((struct rig_options){__VA_ARGS__})
@@ -69,6 +73,9 @@ void rig_credit(struct rig *r, int stream, uint64_t consumed, uint64_t limit);
 void rig_until_shown(struct rig *r, const char *text);
 void rig_until_consumed(struct rig *r, uint64_t n);
 int rig_until_exit(struct rig *r);
+/* Asks for the screen, and waits for all of it. */
+void rig_repaint(struct rig *r);
+void rig_until_screens(struct rig *r, int n);
 const char *rig_text(struct rig *r, int stream);
 
 /* Says CLOSE, and waits until the holder is gone. */
