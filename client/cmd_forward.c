@@ -248,12 +248,23 @@ make_outage(struct forward_run *run, const struct input *in, struct hw_err *err)
 	return outage_new(&run->outage, &config, err);
 }
 
+static void
+on_notice(void *arg, const struct forward_spec *spec, const char *text)
+{
+	struct forward_run *run = arg;
+	char far[FORWARD_SHOWN_MAX];
+
+	forward_spec_far(far, spec);
+	client_say(run->client, "the forward to %s: %s", far, text);
+}
+
 static const struct forwarder_events forwarder_events = {
 	.on_failed = on_failed,
 	.on_end = on_end,
 	.on_stdio_over = on_stdio_over,
 	.on_waiting = on_waiting,
 	.on_back = on_back,
+	.on_notice = on_notice,
 };
 
 static void
@@ -461,10 +472,9 @@ const struct command cmd_forward = {
 	.name = "forward",
 	.operands = "NODE [PORT]",
 	.summary = "Reach what a node reaches: its ports, and those behind it.",
-	.about =
-		"  It runs until Ctrl-C. PORT alone is -L PORT:localhost:PORT. Without BIND only\n"
-		"  this machine may connect; port 0 takes a free one and prints it. A socket's\n"
-		"  path may stand for [BIND:]PORT, and unix:/path for HOST:HOSTPORT. While\n"
+	.about = "  It runs until Ctrl-C. PORT alone is -L PORT:localhost:PORT. Without BIND only\n"
+		 "  this machine may connect; port 0 takes a free one and prints it. A socket's\n"
+		 "  path may stand for [BIND:]PORT, and unix:/path for HOST:HOSTPORT. While\n"
 		 "  a link is lost connections stay open, and go on when it is back.",
 	.examples = {"hawser forward web-01 -L 15432:10.0.0.9:5432 -D 1080",
 		     "ssh -o ProxyCommand='hawser forward web-01 --stdio %h:%p' db.internal"},

@@ -31,17 +31,26 @@ cell_node(struct client *c, const void *item)
 	return s->target_name != NULL && s->target_name[0] != '\0' ? s->target_name : s->target;
 }
 
+/* "Disconnected 4m ago" */
 static const char *
 cell_status(struct client *c, const void *item)
 {
-	(void)c;
-	return enum_text(&enum_SESSION_STATUS, ((const struct msg_session *)item)->status);
+	const struct msg_session *s = item;
+	const char *word = enum_text(&enum_SESSION_STATUS, s->status);
+	char ago[DURATION_TEXT];
+
+	if (s->status != SESSION_STATUS_DISCONNECTED || s->away == 0)
+		return word;
+	duration_format(ago, clock_wall(&hw_clock_system) - s->away);
+	return strcmp(ago, "now") == 0 ? arena_printf(c->arena, "%s now", word)
+				       : arena_printf(c->arena, "%s %s ago", word, ago);
 }
 
 static bool
 is_live(const struct msg_session *s)
 {
-	return s->status == SESSION_STATUS_CONNECTED || s->status == SESSION_STATUS_CONNECTING;
+	return s->status == SESSION_STATUS_CONNECTED || s->status == SESSION_STATUS_CONNECTING ||
+		s->status == SESSION_STATUS_DISCONNECTED;
 }
 
 static enum table_style
@@ -172,7 +181,7 @@ newest_first(const void *a, const void *b)
 }
 
 static size_t
-read_filters(struct msg_session_filter filters[2], const struct input *in)
+read_filters(struct msg_session_filter filters[3], const struct input *in)
 {
 	size_t n = 0;
 
@@ -182,6 +191,9 @@ read_filters(struct msg_session_filter filters[2], const struct input *in)
 	if (input_has(in, "node"))
 		filters[n++] = (struct msg_session_filter){
 			.key = SESSION_FILTER_TARGET, .value = input_text(in, "node")};
+	if (input_has(in, "detached"))
+		filters[n++] = (struct msg_session_filter){
+			.key = SESSION_FILTER_STATUS, .value = "Disconnected"};
 	return n;
 }
 
@@ -189,7 +201,7 @@ static int
 run_ls(struct client *c, const struct input *in, struct hw_err *err)
 {
 	struct msg_describe_sessions_reply all = {0};
-	struct msg_session_filter filters[2];
+	struct msg_session_filter filters[3];
 	struct pages pages = {0};
 	int64_t limit = LIMIT_DEFAULT;
 	size_t n = read_filters(filters, in), live;
@@ -200,7 +212,7 @@ run_ls(struct client *c, const struct input *in, struct hw_err *err)
 		return r;
 	live = pages.n;
 	/* Those that live are always shown; the limit is for the past. */
-	if (!input_has(in, "live") &&
+	if (!input_has(in, "live") && !input_has(in, "detached") &&
 		(r = fetch(&pages, c, SESSION_STATE_HISTORY, filters, n,
 			 limit > 0 ? live + (size_t)limit : 0, err)) < 0)
 		return r;
@@ -217,11 +229,12 @@ run_ls(struct client *c, const struct input *in, struct hw_err *err)
 }
 
 static const struct option_row ls_options[] = {
-	{"live",	 'l', NULL, "only those that run now"},
-	{"user",		 'u', "USER", "of one user"},
-	{"node",		 'n', "ID", "on one node"},
-	{"limit",  0, "N", "of those that are over, the newest N (50); 0 is all"},
-	{0},
+	{"live",			   'l', NULL, "only those that run now"},
+	{"detached",			    'd', NULL, "only those whose user is away"},
+	{"user",				'u', "USER", "of one user"},
+	{"node",	 'n', "ID", "on one node"},
+	{"limit", 0, "N", "of those that are over, the newest N (50); 0 is all"},
+	{0			  },
 };
 
 const struct command cmd_sessions_ls = {

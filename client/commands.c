@@ -47,12 +47,14 @@ const struct command *const command_table[] = {
 	&cmd_policy_who_can,
 	&cmd_shell,
 	&cmd_exec,
+	&cmd_attach,
 	&cmd_forward,
 	&cmd_forwards_ls,
 	&cmd_forwards_kill,
 	&cmd_sessions_ls,
 	&cmd_sessions_show,
 	&cmd_sessions_kill,
+	&cmd_sessions_watch,
 	&cmd_replay,
 	&cmd_audit_export,
 	&cmd_api,
@@ -123,10 +125,10 @@ commands_help(struct buf *out)
 		"usage: hawser [--home DIR] COMMAND [OPTION...]\n\n"
 		"  login URL INVITE          log in with an invite; logout, status, version\n"
 		"  ls [SELECTOR...]          the nodes: names, globs, tag:Env=prod\n"
-		"  shell [USER@]NODE         a recorded shell\n"
+		"  shell [USER@]NODE         a recorded shell; attach [SESSION] comes back to it\n"
 		"  exec [USER@]NODE -- CMD   a command: clean streams, its exit status\n"
 		"  forward NODE -L SPEC      what a node reaches, on ports here; forwards ls\n"
-		"  sessions ls|show|kill     who did what, and does now\n"
+		"  sessions ls|watch|kill    who did what, and does now; sessions show\n"
 		"  replay SESSION            play a recording; audit export writes it to a file\n"
 		"  node show|tag|untag|rm    one node\n"
 		"  activation create|ls|rm   tokens with which nodes join\n"

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,9 @@
 /* Two sizes that come together would be one for the program: that which it has already. */
 #define REPAINT_AFTER (200 * USEC_PER_MSEC)
 
+#define CANCEL	       0x18
+#define RESTORE_WITHIN USEC_PER_SEC /* a terminal that takes nothing is left as it is */
+
 struct console {
 	struct console_config config;
 	struct client *client;
@@ -27,9 +31,11 @@ struct console {
 	char last_byte; /* of stdout */
 	struct outage *outage;
 	struct screen screen;
-	size_t ours;   /* bytes of the first outlet's queue that are no program's: its first ones */
-	size_t theirs; /* and those that are */
-	struct loop_timer repaint;
+	struct buf runs; /* struct run: whose the bytes of the first outlet's queue are */
+	size_t theirs;	 /* those of them that are the program's */
+	bool drawing;	 /* a screen has begun to come */
+	bool drawn;	 /* one has come before */
+	struct loop_timer repaint, uncork;
 	bool over; /* the program, or what we wanted of it */
 	bool done; /* and everything is out */
 	bool cut;  /* the program has not come to its end */
@@ -37,6 +43,13 @@ struct console {
 	int code; /* why, when not by itself; 0 */
 	char *why;
 };
+
+/* Bytes of the queue that lie together. The program's are credited to it, ours are nobody's. */
+struct run {
+	size_t n;
+	bool ours;
+};
+#define RUNS_MAX (1024 * sizeof(struct run)) /* screens that wait for our terminal: a few */
 
 static void
 check_done(struct console *con)
@@ -49,18 +62,48 @@ check_done(struct console *con)
 
 /* --- output ---------------------------------------------------------------------------------- */
 
+static struct run *
+last_run(struct console *con)
+{
+	size_t at = con->runs.head + con->runs.len - sizeof(struct run);
+
+	return con->runs.len > 0 ? (struct run *)(void *)(con->runs.mem + at) : NULL;
+}
+
+/* How many of the n bytes that are out were the program's. */
+static size_t
+take_runs(struct console *con, size_t n)
+{
+	struct run run;
+	size_t theirs = 0;
+
+	while (n > 0 && con->runs.len > 0) {
+		memcpy(&run, buf_data(&con->runs), sizeof(run));
+		size_t some = n < run.n ? n : run.n;
+		n -= some;
+		theirs += run.ours ? 0 : some;
+		run.n -= some;
+		if (run.n == 0)
+			buf_consume(&con->runs, sizeof(run));
+		else
+			memcpy(con->runs.mem + con->runs.head, &run, sizeof(run));
+	}
+	return theirs;
+}
+
 static void
 on_written(void *arg, int stream, size_t n)
 {
 	struct console *con = arg;
 
 	if (stream == STREAM_OUT) {
-		size_t ours = n < con->ours ? n : con->ours;
-		con->ours -= ours;
-		n -= ours;
+		n = take_runs(con, n);
 		con->theirs -= n;
+		if (outlet_is_empty(con->outlets[stream]))
+			screen_settle(&con->screen);
 	}
-	remote_consumed(con->remote, stream, n);
+	if (n > 0)
+		remote_consumed(con->remote, stream, n);
 	check_done(con);
 }
 
@@ -85,6 +128,24 @@ static const struct outlet_events console_outlet_events = {
 	.on_failed = on_write_failed,
 };
 
+/* To stdout, in the order of the calls. Some of it may be out when it returns. */
+static void
+put(struct console *con, const void *p, size_t n, bool ours)
+{
+	const struct run run = {.n = n, .ours = ours};
+	struct run *last = last_run(con);
+
+	if (last != NULL && last->ours == ours) {
+		last->n += n;
+	} else if (buf_append(&con->runs, &run, sizeof(run)) < 0) {
+		con->code = HW_ENOMEM;
+		console_stop(con, 255);
+		return;
+	}
+	con->theirs += ours ? 0 : n;
+	outlet_write(con->outlets[STREAM_OUT], p, n);
+}
+
 static void
 on_output(void *arg, int stream, const uint8_t *p, size_t n)
 {
@@ -94,13 +155,58 @@ on_output(void *arg, int stream, const uint8_t *p, size_t n)
 		return;
 	if (stream == STREAM_OUT) {
 		con->last_byte = (char)p[n - 1];
-		con->theirs += n;
 		screen_feed(&con->screen, p, n);
-	}
-	if (stream == STREAM_OUT || stream == STREAM_ERR)
+		put(con, p, n, false);
+	} else if (stream == STREAM_ERR) {
 		outlet_write(con->outlets[stream], p, n);
-	else
+	} else {
 		remote_consumed(con->remote, stream, n);
+	}
+}
+
+/* What stands on our terminal scrolls away, to where it can be looked at later. */
+static void
+make_room(struct console *con, struct buf *out)
+{
+	int cols, rows;
+
+	if (con->drawn || !isatty(STDOUT_FILENO) || !terminal_size(&cols, &rows))
+		return;
+	for (int i = 0; i < rows; i++)
+		buf_append_str(out, "\r\n");
+}
+
+static void
+begin_screen(struct console *con)
+{
+	struct buf out;
+
+	console_clear(con);
+	buf_init(&out, 1 << 20);
+	screen_cut(&con->screen, &out);
+	make_room(con, &out);
+	con->drawing = con->drawn = true;
+	if (out.len > 0)
+		put(con, buf_data(&out), out.len, true);
+	buf_fini(&out);
+}
+
+/* Where the cursor is then nobody here knows. */
+static void
+on_screen(void *arg, const uint8_t *p, size_t n, bool last)
+{
+	struct console *con = arg;
+
+	if (con->over)
+		return;
+	if (!con->drawing)
+		begin_screen(con);
+	con->drawing = !last;
+	if (n == 0 || con->over)
+		return;
+	screen_feed(&con->screen, p, n);
+	con->last_byte = '\0';
+	put(con, p, n, true);
 }
 
 /* To our own screen, after everything that the program has written. */
@@ -111,8 +217,7 @@ draw(void *arg, const void *p, size_t n)
 
 	if (con->theirs > 0)
 		return false;
-	con->ours += n;
-	outlet_write(con->outlets[STREAM_OUT], p, n);
+	put(con, p, n, true);
 	return true;
 }
 
@@ -169,6 +274,21 @@ static const struct feed_events console_feed_events = {
 	.on_action = on_action,
 	.on_end = on_input_end,
 	.on_held = on_held,
+};
+
+static void
+on_typed(void *arg, const uint8_t *p, size_t n)
+{
+	struct console *con = arg;
+
+	con->config.on_typed(con->config.arg, p, n);
+}
+
+static const struct feed_events console_mute_events = {
+	.on_action = on_action,
+	.on_end = on_input_end,
+	.on_held = on_held,
+	.on_typed = on_typed,
 };
 
 /* --- the remote's events --------------------------------------------------------------------- */
@@ -251,11 +371,22 @@ on_exit_of_remote(void *arg, const struct remote_exit *e)
 	check_done(con);
 }
 
+static void
+on_size(void *arg, int cols, int rows)
+{
+	struct console *con = arg;
+
+	if (con->config.on_size != NULL)
+		con->config.on_size(con->config.arg, cols, rows);
+}
+
 static const struct remote_events console_remote_events = {
 	.on_started = on_started,
 	.on_output = on_output,
 	.on_room = on_room,
 	.on_notice = tell,
+	.on_screen = on_screen,
+	.on_size = on_size,
 	.on_exit = on_exit_of_remote,
 	.on_waiting = on_waiting,
 	.on_back = on_back,
@@ -300,8 +431,12 @@ open_input(struct console *con, struct hw_err *err)
 		remote_end_input(con->remote);
 		return 0;
 	}
+	if (con->config.on_typed != NULL && !con->config.terminal)
+		return 0;
 	r = feed_new(&con->feed, conn_loop(con->client->conn), STDIN_FILENO, con->remote,
-		con->config.escape, &console_feed_events, con, err);
+		con->config.escape,
+		con->config.on_typed != NULL ? &console_mute_events : &console_feed_events, con,
+		err);
 	if (r == 0 && con->config.terminal && remote_is_waiting(con->remote))
 		feed_hold(con->feed);
 	return r;
@@ -319,6 +454,14 @@ open_outlets(struct console *con, struct loop *l, struct hw_err *err)
 		&console_outlet_events, con, err);
 }
 
+static void
+on_uncork(void *arg)
+{
+	struct console *con = arg;
+
+	outlet_uncork(con->outlets[STREAM_OUT]);
+}
+
 int
 console_new(struct console **ret, const struct console_config *config, struct hw_err *err)
 {
@@ -332,6 +475,8 @@ console_new(struct console **ret, const struct console_config *config, struct hw
 	con->client = c;
 	con->last_byte = '\n';
 	con->repaint = (struct loop_timer){.fn = on_repaint, .arg = con};
+	con->uncork = (struct loop_timer){.fn = on_uncork, .arg = con};
+	buf_init(&con->runs, RUNS_MAX);
 	*ret = con;
 	if ((r = open_outlets(con, conn_loop(c->conn), err)) < 0 ||
 		(r = make_outage(con, err)) < 0 ||
@@ -354,25 +499,34 @@ console_free(struct console *con)
 		return;
 	feed_free(con->feed);
 	loop_timer_stop(conn_loop(con->client->conn), &con->repaint);
+	loop_timer_stop(conn_loop(con->client->conn), &con->uncork);
 	remote_free(con->remote);
 	outage_free(con->outage);
 	for (size_t i = 0; i < STREAMS; i++)
 		outlet_free(con->outlets[i]);
+	buf_fini(&con->runs);
 	free(con->why);
 	free(con);
 }
 
-/* What the program would have put back itself, had it come to its end. */
+/* What the program would have put back itself, had it come to its end; and what a screen that was
+ * drawn has brought along. What is not out by now ends anywhere, in the middle of a sequence too.
+ */
 static void
 restore_modes(struct console *con)
 {
+	struct outlet *outlet = con->outlets[STREAM_OUT];
 	struct buf out;
+	int cols, rows;
 
 	if (!has_screen(&con->config))
 		return;
-	buf_init(&out, 4096);
-	screen_restore(&con->screen, &out);
-	draw(con, buf_data(&out), out.len);
+	terminal_size(&cols, &rows);
+	buf_init(&out, 1 << 16);
+	if (!outlet_is_empty(outlet))
+		buf_append_byte(&out, CANCEL);
+	screen_restore(&con->screen, cols, &out);
+	outlet_end(outlet, buf_data(&out), out.len, RESTORE_WITHIN);
 	buf_fini(&out);
 }
 
@@ -382,19 +536,59 @@ console_run(struct console *con)
 	conn_wait(con->client->conn, &con->done, -1);
 	feed_free(con->feed);
 	con->feed = NULL;
-	if (con->cut)
+	if (con->cut || con->drawn)
 		restore_modes(con);
 	return con->status;
+}
+
+int
+console_code(const struct console *con)
+{
+	return con->code;
+}
+
+const char *
+console_why(const struct console *con)
+{
+	if (con->code == 0)
+		return "";
+	return con->why != NULL ? con->why : hw_code_meaning(con->code);
+}
+
+bool
+console_is_cut(const struct console *con)
+{
+	return con->cut;
+}
+
+void
+console_say(const struct console *con, const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (isatty(STDERR_FILENO) && console_mid_line(con))
+		fputc('\n', stderr);
+	client_say(con->client, "%s", text);
 }
 
 void
 console_report(const struct console *con)
 {
-	if (con->code == 0)
+	if (con->code != 0)
+		console_say(con, "%s", console_why(con));
+}
+
+void
+console_hold(struct console *con, int64_t usec)
+{
+	if (!isatty(STDOUT_FILENO))
 		return;
-	if (isatty(STDERR_FILENO) && console_mid_line(con))
-		fputc('\n', stderr);
-	client_say(con->client, "%s", con->why != NULL ? con->why : hw_code_meaning(con->code));
+	outlet_cork(con->outlets[STREAM_OUT]);
+	loop_timer_start(conn_loop(con->client->conn), &con->uncork, usec);
 }
 
 void

@@ -25,6 +25,11 @@ struct console_config {
 	void (*on_action)(void *arg, enum escape_action action); /* with escapes only */
 	/* stdin ended. NULL: so does the program's. */
 	void (*on_input_end)(void *arg);
+	/* NULL, or nothing that is typed is sent: it comes here, and a stdin that is no terminal is
+	 * not read. */
+	void (*on_typed)(void *arg, const uint8_t *p, size_t n);
+	/* Of another's session: its terminal's size. May be NULL. */
+	void (*on_size)(void *arg, int cols, int rows);
 	void *arg;
 };
 
@@ -34,8 +39,18 @@ void console_free(struct console *con); /* NULL is fine */
 
 /* Runs until it has ended and everything it wrote is out: its status, or that of console_stop(). */
 int console_run(struct console *con);
+/* Afterwards: why it ended, 0 and "" when the program did so by itself. */
+int console_code(const struct console *con);
+const char *console_why(const struct console *con);
+/* Whether it may go on: the program did not end by itself. */
+bool console_is_cut(const struct console *con);
 /* Says on stderr why it ended, unless the program did so by itself. */
 void console_report(const struct console *con);
+/* A line on stderr, afterwards. */
+void console_say(const struct console *con, const char *fmt, ...) HW_PRINTF(2, 3);
+
+/* What the program writes is shown only after so long. */
+void console_hold(struct console *con, int64_t usec);
 
 /* Ends it with this status, at once: what is not written yet is lost. */
 void console_stop(struct console *con, int status);

@@ -6,12 +6,13 @@ static const struct {
 	char key;
 	enum escape_action action;
 	const char *shown, *doc;
+	const char *others; /* the same of another's session; NULL: there it is not */
 } escape_rows[] = {
-	{'.',	      ESCAPE_END,	  ".",  "end the session"				},
-	{'d',	      ESCAPE_DETACH,  "d",  "detach (not in this version)"		},
-	{'C',	      ESCAPE_FORWARD, "C",  "add a port forward (not in this version)"},
-	{'Z' - '@', ESCAPE_SUSPEND, "^Z", "suspend hawser"			  },
-	{'?',	      ESCAPE_HELP,	   "?",	"this help"				   },
+	{'.',	      ESCAPE_END,	  ".",  "end the session",			  "leave; the session goes on"},
+	{'d',	      ESCAPE_DETACH,  "d",  "detach; the session goes on",		 "leave; the session goes on"},
+	{'C',	      ESCAPE_FORWARD, "C",  "add a port forward (not in this version)", NULL			   },
+	{'Z' - '@', ESCAPE_SUSPEND, "^Z", "suspend hawser",			    "suspend hawser"	    },
+	{'?',	      ESCAPE_HELP,	   "?",	"this help",				     "this help"			},
 };
 #define ESCAPE_ROWS (sizeof(escape_rows) / sizeof(escape_rows[0]))
 
@@ -114,13 +115,16 @@ append_character(struct buf *out, int character)
 }
 
 void
-escape_help(struct buf *out, int character)
+escape_help(struct buf *out, int character, bool own)
 {
 	buf_append_str(out, "\r\nAt the start of a line:\r\n");
 	for (size_t i = 0; i < ESCAPE_ROWS; i++) {
+		const char *doc = own ? escape_rows[i].doc : escape_rows[i].others;
+		if (doc == NULL)
+			continue;
 		buf_append_str(out, "  ");
 		append_character(out, character);
-		buf_printf(out, "%-3s %s\r\n", escape_rows[i].shown, escape_rows[i].doc);
+		buf_printf(out, "%-3s %s\r\n", escape_rows[i].shown, doc);
 	}
 	buf_append_str(out, "  ");
 	append_character(out, character);

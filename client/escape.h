@@ -35,7 +35,7 @@ enum escape_action escape_feed(struct escape *e, struct buf *out, const void *p,
 /* "~", "^X", "none": the character, ESCAPE_OFF, or HW_EVALIDATION. */
 int escape_parse(int *character, const char *text);
 
-/* Lines for the person, each ended by CR LF. */
-void escape_help(struct buf *out, int character);
+/* Lines for the person, each ended by CR LF; of one's own session, or another's. */
+void escape_help(struct buf *out, int character, bool own);
 
 #endif

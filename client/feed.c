@@ -25,10 +25,24 @@ struct feed {
 	uint8_t chunk[FEED_CHUNK];
 };
 
+/* Nothing of it is sent: no room is needed, and it has no lines. */
+static bool
+is_mute(const struct feed *f)
+{
+	return f->events->on_typed != NULL;
+}
+
 /* Sends what was read; true when there is room for more. */
 static bool
 feed_flush(struct feed *f)
 {
+	if (is_mute(f)) {
+		if (f->typed.len > 0)
+			f->events->on_typed(f->arg, buf_data(&f->typed), f->typed.len);
+		buf_reset(&f->typed);
+		f->escape.line_start = true;
+		return true;
+	}
 	size_t sent = remote_send(f->remote, buf_data(&f->typed), f->typed.len);
 
 	buf_consume(&f->typed, sent);
@@ -73,8 +87,11 @@ feed_take(struct feed *f, const uint8_t *p, size_t n)
 
 		p += used;
 		n -= used;
-		if (action != ESCAPE_NONE)
-			f->events->on_action(f->arg, action);
+		if (action == ESCAPE_NONE)
+			continue;
+		if (!f->held)
+			feed_flush(f); /* it was typed before */
+		f->events->on_action(f->arg, action);
 	}
 	if (f->more.len > 0)
 		keep_or_drop(f);
@@ -89,7 +106,9 @@ on_readable(void *arg, int what)
 	ssize_t n;
 
 	(void)what;
-	if (f->held)
+	if (is_mute(f))
+		room = FEED_CHUNK;
+	else if (f->held)
 		room = FEED_HELD_MAX;
 	else if (f->typed.len > 0)
 		room = 0;
@@ -126,7 +145,7 @@ feed_go(struct feed *f)
 void
 feed_hold(struct feed *f)
 {
-	if (f->held)
+	if (f->held || is_mute(f))
 		return;
 	f->held = true;
 	f->room = FEED_HELD_MAX;

@@ -12,6 +12,8 @@ struct feed_events {
 	void (*on_action)(void *arg, enum escape_action action);
 	/* stdin has ended, and everything of it was sent; or it was held. */
 	void (*on_end)(void *arg);
+	/* What was typed, escapes taken out, instead of sending it. NULL: it is sent. */
+	void (*on_typed)(void *arg, const uint8_t *p, size_t n);
 	/* While it is held: so many keys were typed and kept, and so many more thrown away. */
 	void (*on_held)(void *arg, size_t kept, size_t dropped);
 };

@@ -398,12 +398,25 @@ on_route_resume(void *arg, struct channel *ch, const struct msg_resume *answer)
 	check_back(f);
 }
 
+static void
+on_route_control(void *arg, struct channel *ch, const struct msg_control *control)
+{
+	const struct route *r = arg;
+	const struct forwarder *f = r->owner;
+
+	(void)ch;
+	if (control->type == CONTROL_NOTICE && control->text != NULL &&
+		f->events->on_notice != NULL)
+		f->events->on_notice(f->arg, &r->spec, control->text);
+}
+
 static const struct channel_events route_channel_events = {
 	.on_accept = on_route_accept,
 	.on_reject = on_route_reject,
 	.on_close = on_route_close,
 	.on_park = on_route_park,
 	.on_resume = on_route_resume,
+	.on_control = on_route_control,
 };
 
 /* The node itself is asked for as such: that is another permission. */

@@ -25,6 +25,8 @@ struct forwarder_events {
 	 * (HW_EINTERRUPTED). Again when that changes. Then on_back, or on_end. */
 	void (*on_waiting)(void *arg, int code, const char *why);
 	void (*on_back)(void *arg);
+	/* The relay says something of a forward to a person. May be NULL. */
+	void (*on_notice)(void *arg, const struct forward_spec *spec, const char *text);
 };
 
 struct forwarder_count {

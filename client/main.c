@@ -11,6 +11,7 @@
  *   renew.c               a new certificate in good time
  *
  *   console.c             a remote program joined with our stdin, stdout and stderr
+ *   shell.c               and with a person at a terminal: shell, attach, sessions watch
  *   remote.c              the session behind it: ticket, channel, streams; no terminal
  *   feed.c outlet.c       stdin, stdout and stderr without ever waiting for them
  *   terminal.c escape.c   raw mode and back; ~. and the others

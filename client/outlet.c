@@ -18,12 +18,13 @@
 #define OUTLET_MAX (32u << 20) /* above every window that we grant */
 
 struct outlet {
+	struct loop *loop;
 	struct loop_fd *watch;
 	int fd;
 	int own_fd; /* -1, or our own opening of the same pipe or terminal */
 	enum { OUTLET_FILE, OUTLET_OWN, OUTLET_SOCKET, OUTLET_SMALL } kind;
 	int stream;
-	bool failed;
+	bool failed, corked;
 	struct buf queue;
 	const struct outlet_events *events;
 	void *arg;
@@ -138,7 +139,7 @@ outlet_new(struct outlet **ret, struct loop *l, int fd, int stream,
 
 	if (o == NULL)
 		return hw_err_set(err, HW_ENOMEM, "out of memory");
-	*o = (struct outlet){.fd = fd, .stream = stream, .events = events, .arg = arg};
+	*o = (struct outlet){.loop = l, .fd = fd, .stream = stream, .events = events, .arg = arg};
 	outlet_choose(o);
 	buf_init(&o->queue, OUTLET_MAX);
 	if (loop_fd_new(&o->watch, l, o->own_fd >= 0 ? o->own_fd : fd, on_writable, o) < 0) {
@@ -167,12 +168,12 @@ outlet_write(struct outlet *o, const void *p, size_t n)
 
 	if (o->failed)
 		return;
-	done = o->queue.len == 0 ? write_now(o, p, n) : 0;
+	done = o->queue.len == 0 && !o->corked ? write_now(o, p, n) : 0;
 	if (!o->failed && done < n) {
 		if (buf_append(&o->queue, (const uint8_t *)p + done, n - done) < 0) {
 			errno = ENOMEM;
 			o->failed = true;
-		} else {
+		} else if (!o->corked) {
 			loop_fd_want(o->watch, LOOP_WRITE);
 		}
 	}
@@ -180,6 +181,50 @@ outlet_write(struct outlet *o, const void *p, size_t n)
 		outlet_fail(o);
 	else if (done > 0)
 		o->events->on_written(o->arg, o->stream, done);
+}
+
+void
+outlet_cork(struct outlet *o)
+{
+	o->corked = true;
+	loop_fd_want(o->watch, 0);
+}
+
+void
+outlet_uncork(struct outlet *o)
+{
+	o->corked = false;
+	if (o->queue.len > 0)
+		loop_fd_want(o->watch, LOOP_WRITE);
+}
+
+/* False once the time is over. */
+static bool
+wait_for_room(const struct outlet *o, int64_t until)
+{
+	struct pollfd ready = {.fd = o->own_fd >= 0 ? o->own_fd : o->fd, .events = POLLOUT};
+	int64_t left = until - clock_mono(loop_clock(o->loop));
+
+	if (left <= 0)
+		return false;
+	int r = poll(&ready, 1, (int)((left + USEC_PER_MSEC - 1) / USEC_PER_MSEC));
+	return r > 0 || (r < 0 && errno == EINTR);
+}
+
+void
+outlet_end(struct outlet *o, const void *p, size_t n, int64_t usec)
+{
+	int64_t until = clock_mono(loop_clock(o->loop)) + usec;
+	size_t done = 0;
+
+	buf_reset(&o->queue);
+	loop_fd_want(o->watch, 0);
+	while (!o->failed && done < n) {
+		done += write_now(o, (const uint8_t *)p + done, n - done);
+		if (done < n && !wait_for_room(o, until))
+			break;
+	}
+	o->failed = true;
 }
 
 bool

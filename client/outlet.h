@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "proto/base/err.h"
 
@@ -27,6 +28,12 @@ void outlet_free(struct outlet *o); /* NULL is fine */
 
 /* Writes what goes at once and keeps the rest: as much as the caller lets in. */
 void outlet_write(struct outlet *o, const void *p, size_t n);
+/* While it is corked all is kept. */
+void outlet_cork(struct outlet *o);
+void outlet_uncork(struct outlet *o);
+/* The end: what is kept is thrown away, and these bytes go out instead, as far as there is room for
+ * them within so long. This alone waits. No event is called. */
+void outlet_end(struct outlet *o, const void *p, size_t n, int64_t usec);
 bool outlet_is_empty(const struct outlet *o);
 
 #endif

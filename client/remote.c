@@ -15,6 +15,8 @@
 
 #define EXIT_OURS 255
 
+#define LEAVE_WITHIN (2 * USEC_PER_SEC) /* for what was typed to arrive */
+
 /* Where it is interrupted again and again, which one that lasted for a while was not. */
 #define RESUME_EVERY (5 * USEC_PER_SEC)
 #define STEADY	     (5 * USEC_PER_SEC)
@@ -28,6 +30,7 @@ struct remote {
 	bool answered, accepted;
 	struct hw_err refusal;
 
+	enum remote_way way;
 	int type, cols, rows;
 	int told_cols, told_rows;
 	struct {
@@ -37,10 +40,14 @@ struct remote {
 	bool exited; /* the program; `exit` says how */
 	struct remote_exit exit;
 	bool closed; /* by us, in order */
+	bool leaving;
+	bool outlives; /* us, when we are freed */
+	struct loop_timer leave;
 
 	char *token;		 /* for RESUME; NULL: the session ends with its link */
 	struct conn_watch watch; /* kept from ACCEPT to the end */
 	bool parked;
+	bool stalled;	   /* and not resumed before what came is consumed */
 	int waiting;	   /* 0, or the code of on_waiting */
 	int64_t steady_at; /* when a next interruption is a first one */
 	struct backoff backoff;
@@ -54,6 +61,7 @@ remote_finish(struct remote *r, const struct remote_exit *e)
 {
 	r->channel = NULL;
 	loop_timer_stop(conn_loop(r->conn), &r->again);
+	loop_timer_stop(conn_loop(r->conn), &r->leave);
 	conn_release(r->conn, &r->watch);
 	conn_wake(r->conn);
 	r->events->on_exit(r->arg, e);
@@ -91,6 +99,67 @@ check_over(struct remote *r)
 	remote_finish(r, &e);
 }
 
+static void
+forget_token(struct remote *r)
+{
+	if (r->token != NULL)
+		explicit_bzero(r->token, strlen(r->token));
+	free(r->token);
+	r->token = NULL;
+}
+
+/* --- leaving ---------------------------------------------------------------------------------- */
+
+static bool
+is_viewer(const struct remote *r)
+{
+	return r->way == REMOTE_JOIN || r->way == REMOTE_WATCH;
+}
+
+/* A relay that is not there sees the link lost, which lets go of it just as well. A program that
+ * has ended is left by nobody. */
+static void
+leave_now(struct remote *r)
+{
+	static const struct msg_close well = {.code = NULL};
+	static const struct remote_exit left = {.status = 0};
+	const struct remote_exit e = r->exited ? r->exit : left;
+
+	if (!r->parked && !is_viewer(r) && !r->exited)
+		channel_interrupt(r->channel, "detached by its user");
+	channel_close(r->channel, &well);
+	r->closed = true;
+	remote_finish(r, &e);
+}
+
+/* The word that it is let go of would overtake what was typed. One that has ended meanwhile is over
+ * with its last output. */
+static void
+check_left(struct remote *r)
+{
+	if (r->channel != NULL && r->leaving && !r->exited &&
+		(r->waiting != 0 ||
+			channel_acked(r->channel, STREAM_IN) ==
+				channel_sent(r->channel, STREAM_IN)))
+		leave_now(r);
+}
+
+static void
+on_leave(void *arg)
+{
+	leave_now(arg);
+}
+
+void
+remote_leave(struct remote *r)
+{
+	if (r->channel == NULL || r->leaving)
+		return;
+	r->leaving = true;
+	loop_timer_start(conn_loop(r->conn), &r->leave, LEAVE_WITHIN);
+	check_left(r);
+}
+
 /* --- a link that is lost ---------------------------------------------------------------------- */
 
 static int64_t
@@ -107,6 +176,7 @@ remote_waits(struct remote *r, int code, const char *why)
 	r->waiting = code;
 	if (r->events->on_waiting != NULL)
 		r->events->on_waiting(r->arg, code, why);
+	check_left(r);
 }
 
 static int
@@ -121,6 +191,7 @@ take_up(struct remote *r, struct hw_err *err)
 	};
 	int rc;
 
+	r->stalled = false;
 	if (!r->parked || conn_link(r->conn) == NULL)
 		return 0;
 	if ((rc = channel_resume(r->channel, conn_link(r->conn), &who, err)) < 0)
@@ -147,6 +218,26 @@ static void
 on_again(void *arg)
 {
 	remote_resume(arg);
+}
+
+/* Who looks on and takes nothing is passed by. One that came back before it has seen what is here
+ * would only be passed by again, and each time a whole screen would be kept for it. */
+static void
+stall(struct remote *r)
+{
+	r->stalled = true;
+	if (r->way == REMOTE_JOIN) /* or its escapes would wait for room */
+		remote_waits(r, HW_EINTERRUPTED, "what came last is not shown yet");
+}
+
+static void
+check_stalled(struct remote *r)
+{
+	if (r->channel == NULL || !r->stalled || r->out[STREAM_OUT].held > 0)
+		return;
+	remote_resume(r);
+	if (r->channel != NULL)
+		remote_waits(r, HW_EINTERRUPTED, "the node has not taken the session up yet");
 }
 
 static void
@@ -187,12 +278,26 @@ static const struct conn_watch_events remote_watch_events = {
 };
 
 static void
+refuse(struct remote *r, int code, const char *why)
+{
+	r->channel = NULL;
+	r->answered = true;
+	hw_err_set(&r->refusal, code, "%s", why);
+	conn_wake(r->conn);
+}
+
+static void
 on_park(void *arg, struct channel *ch, int code, const char *why)
 {
 	struct remote *r = arg;
 	int64_t delay = 0;
 
 	r->parked = true;
+	if (!r->accepted) { /* its ticket is used up, perhaps */
+		channel_abort(ch, HW_EUNAVAILABLE, why);
+		refuse(r, HW_EUNAVAILABLE, why);
+		return;
+	}
 	if (r->token == NULL) {
 		struct hw_err err = HW_ERR_INIT;
 		hw_err_set(&err, HW_EUNAVAILABLE, "the link was lost: %s", why);
@@ -202,6 +307,10 @@ on_park(void *arg, struct channel *ch, int code, const char *why)
 	}
 	if (code != HW_EINTERRUPTED)
 		return; /* on_lost says so, or on_gone */
+	if (is_viewer(r) && r->out[STREAM_OUT].held > 0) {
+		stall(r);
+		return;
+	}
 	if (remote_now(r) < r->steady_at)
 		delay = backoff_below(&r->backoff, RESUME_EVERY, random_u64());
 	else
@@ -211,15 +320,49 @@ on_park(void *arg, struct channel *ch, int code, const char *why)
 	remote_waits(r, code, why);
 }
 
-static void
-on_resume(void *arg, struct channel *ch, const struct msg_resume *answer)
-{
-	struct remote *r = arg;
+/* --- the channel's events -------------------------------------------------------------------- */
 
+/* In the place of the one before, which is worth nothing from now on. Without one it ends with its
+ * link. */
+static bool
+keep_token(struct remote *r, const char *token)
+{
+	char *kept = token != NULL && token[0] != '\0' ? strdup(token) : NULL;
+
+	if (kept == NULL)
+		return false;
+	forget_token(r);
+	r->token = kept;
+	return true;
+}
+
+static void
+begin(struct remote *r, const char *token, int64_t resume_seconds)
+{
+	if (resume_seconds > 0 && keep_token(r, token)) {
+		r->watch = (struct conn_watch){.events = &remote_watch_events,
+			.arg = r,
+			.within = resume_seconds * USEC_PER_SEC};
+		conn_keep(r->conn, &r->watch);
+	}
+	r->answered = r->accepted = true;
+	conn_wake(r->conn);
+	r->events->on_started(r->arg, r->session_id);
+}
+
+static void
+on_accept(void *arg, struct channel *ch, const struct msg_accept *accept)
+{
 	(void)ch;
+	begin(arg, accept->token, accept->resume_seconds);
+}
+
+static void
+go_on(struct remote *r, const struct msg_resume *answer)
+{
 	if (answer->resume_seconds > 0)
 		r->watch.within = answer->resume_seconds * USEC_PER_SEC;
-	r->steady_at = remote_now(r) + STEADY;
+	keep_token(r, answer->token);
 	r->waiting = 0;
 	if (r->cols != r->told_cols || r->rows != r->told_rows)
 		remote_resize(r, r->cols, r->rows);
@@ -227,32 +370,18 @@ on_resume(void *arg, struct channel *ch, const struct msg_resume *answer)
 		r->events->on_back(r->arg);
 }
 
-/* --- the channel's events -------------------------------------------------------------------- */
-
+/* Of a RESUME that presented a ticket, or of a later one. */
 static void
-keep(struct remote *r, const struct msg_accept *accept)
-{
-	if (accept->resume_seconds == 0 || accept->token == NULL)
-		return;
-	r->token = strdup(accept->token);
-	if (r->token == NULL)
-		return; /* then it ends with its link */
-	r->watch = (struct conn_watch){.events = &remote_watch_events,
-		.arg = r,
-		.within = accept->resume_seconds * USEC_PER_SEC};
-	conn_keep(r->conn, &r->watch);
-}
-
-static void
-on_accept(void *arg, struct channel *ch, const struct msg_accept *accept)
+on_resume(void *arg, struct channel *ch, const struct msg_resume *answer)
 {
 	struct remote *r = arg;
 
 	(void)ch;
-	keep(r, accept);
-	r->answered = r->accepted = true;
-	conn_wake(r->conn);
-	r->events->on_started(r->arg, r->session_id);
+	r->steady_at = remote_now(r) + STEADY;
+	if (r->accepted)
+		go_on(r, answer);
+	else
+		begin(r, answer->token, answer->resume_seconds);
 }
 
 static void
@@ -268,10 +397,7 @@ on_reject(void *arg, struct channel *ch, int code, const char *message)
 		remote_fail(r, code, err.text);
 		return;
 	}
-	r->channel = NULL;
-	r->answered = true;
-	hw_err_set(&r->refusal, code, "%s", why);
-	conn_wake(r->conn);
+	refuse(r, code, why);
 }
 
 static void
@@ -307,6 +433,7 @@ on_credit(void *arg, struct channel *ch, int stream, uint64_t consumed, uint64_t
 	(void)limit;
 	(void)echo;
 	r->events->on_room(r->arg);
+	check_left(r);
 }
 
 static void
@@ -327,6 +454,10 @@ on_control(void *arg, struct channel *ch, const struct msg_control *control)
 	(void)ch;
 	if (control->type == CONTROL_NOTICE && control->text != NULL) {
 		r->events->on_notice(r->arg, control->text);
+	} else if (control->type == CONTROL_SCREEN && r->events->on_screen != NULL) {
+		r->events->on_screen(r->arg, control->bytes.p, control->bytes.n, !control->more);
+	} else if (control->type == CONTROL_RESIZE && r->events->on_size != NULL) {
+		r->events->on_size(r->arg, (int)control->cols, (int)control->rows);
 	} else if (control->type == CONTROL_EXIT) {
 		r->exit = (struct remote_exit){.status = (int)control->exit_status, .exited = true};
 		r->exited = true;
@@ -431,8 +562,69 @@ open_channel(struct remote *r, const struct remote_request *want,
 		     err)) < 0)
 		return rc;
 	channel_keep(r->channel);
+	return 0;
+}
+
+static int
+start_new(struct remote *r, const struct remote_request *req, struct arena *a, struct hw_err *err)
+{
+	const struct msg_start_session_reply *ticket;
+	int rc = start_session(&ticket, r->conn, req, a, err);
+
+	return rc < 0 ? rc : open_channel(r, req, ticket, err);
+}
+
+/* --- attaching ------------------------------------------------------------------------------- */
+
+static int
+ask_ticket(const struct msg_resume_session_reply **ret, struct conn *c,
+	const struct remote_request *want, struct arena *a, struct hw_err *err)
+{
+	static const enum op_id ops[] = {
+		[REMOTE_ATTACH] = OP_resume_session,
+		[REMOTE_JOIN] = OP_join_session,
+		[REMOTE_WATCH] = OP_watch_session,
+	};
+	const struct msg_resume_session_request req = {.session_id = want->session};
+	int r = conn_call(ret, c, ops[want->way], &req, a, err);
+
+	if (r == 0 && ((*ret)->token_value == NULL || (*ret)->token_value[0] == '\0'))
+		return hw_err_set(err, HW_ENOSESSION, "%s has ended", want->session);
+	return r;
+}
+
+static int
+attach(struct remote *r, const struct remote_request *req, struct arena *a, struct hw_err *err)
+{
+	const struct msg_resume_session_reply *ticket;
+	int rc = ask_ticket(&ticket, r->conn, req, a, err);
+
+	if (rc < 0)
+		return rc;
+	r->session_id = ticket->session_id;
+	r->type = CHANNEL_TYPE_PTY;
+	const struct msg_resume who = {
+		.type = r->type,
+		.session_id = r->session_id,
+		.token = ticket->token_value,
+		.cols = req->cols,
+		.rows = req->rows,
+	};
+	if (conn_link(r->conn) == NULL)
+		return hw_err_set(err, HW_EUNAVAILABLE, "the link to the relay was lost");
+	r->told_cols = r->cols;
+	r->told_rows = r->rows;
+	return channel_open_taking_over(&r->channel, conn_link(r->conn), &who, WINDOW_PTY,
+		&remote_channel_events, r, err);
+}
+
+static int
+await(struct remote *r, struct hw_err *err)
+{
 	if (!conn_wait(r->conn, &r->answered, conn_timeout(r->conn)))
-		return hw_err_set(err, HW_ETIMEOUT, "the node did not start %s in time",
+		return hw_err_set(err, HW_ETIMEOUT,
+			r->way == REMOTE_START ? "the node did not start %s in time"
+					       : "%s could not be attached in time",
 			r->session_id);
 	if (!r->accepted)
 		return hw_err_set(err, r->refusal.code, "%s", r->refusal.text);
@@ -443,55 +635,83 @@ int
 remote_start(struct remote **ret, struct conn *c, const struct remote_request *req, struct arena *a,
 	const struct remote_events *events, void *arg, struct hw_err *err)
 {
-	const struct msg_start_session_reply *ticket;
-	struct remote *r;
+	struct remote *r = calloc(1, sizeof(*r));
 	int rc;
 
-	if ((rc = start_session(&ticket, c, req, a, err)) < 0)
-		return rc;
-	if ((r = calloc(1, sizeof(*r))) == NULL)
+	if (r == NULL)
 		return hw_err_set(err, HW_ENOMEM, "out of memory");
 	*r = (struct remote){
 		.conn = c,
 		.events = events,
 		.arg = arg,
+		.way = req->way,
 		.type = req->type,
 		.cols = req->cols,
 		.rows = req->rows,
 		.again = {.fn = on_again, .arg = r},
+		.leave = {.fn = on_leave, .arg = r},
 	};
 	*ret = r; /* events may come before we return, and need it */
-	if ((rc = open_channel(r, req, ticket, err)) < 0) {
+	rc = req->way == REMOTE_START ? start_new(r, req, a, err) : attach(r, req, a, err);
+	if (rc == 0)
+		rc = await(r, err);
+	if (rc < 0) {
 		*ret = NULL;
 		remote_free(r);
 	}
 	return rc;
 }
 
+/* What was begun here ends here; a shell that ran before goes on where it could not be attached. */
+static void
+give_up(struct remote *r)
+{
+	static const struct msg_close well = {.code = NULL};
+
+	bool attaches = r->way == REMOTE_ATTACH && !r->accepted;
+
+	if (!is_viewer(r) && !attaches && !r->outlives) {
+		channel_abort(r->channel, HW_ETERMINATED, "its user ended it");
+		return;
+	}
+	if (!is_viewer(r) && !r->parked)
+		channel_interrupt(r->channel, "its user has gone");
+	channel_close(r->channel, &well);
+}
+
 void
 remote_free(struct remote *r)
 {
-	static const struct msg_close quit = {
-		.code = "SessionTerminated", .message = "its user ended it"};
-
 	if (r == NULL)
 		return;
 	if (r->channel != NULL) {
-		take_up(r, NULL); /* or a relay that is there would wait for us */
-		channel_close(r->channel, &quit);
+		if (!r->outlives)
+			take_up(r, NULL); /* or a relay that is there would wait for us */
+		give_up(r);
 		r->closed = true;
 	}
 	loop_timer_stop(conn_loop(r->conn), &r->again);
+	loop_timer_stop(conn_loop(r->conn), &r->leave);
 	conn_release(r->conn, &r->watch);
 	if (r->closed)
 		conn_flush(r->conn); /* or the relay would see but a lost link */
-	if (r->token != NULL)
-		explicit_bzero(r->token, strlen(r->token));
-	free(r->token);
+	forget_token(r);
 	free(r);
 }
 
 /* --- while it runs --------------------------------------------------------------------------- */
+
+void
+remote_outlive(struct remote *r, bool outlives)
+{
+	r->outlives = outlives;
+}
+
+const char *
+remote_session(const struct remote *r)
+{
+	return r->session_id;
+}
 
 bool
 remote_is_waiting(const struct remote *r)
@@ -502,19 +722,23 @@ remote_is_waiting(const struct remote *r)
 size_t
 remote_room(const struct remote *r)
 {
-	return r->channel != NULL && r->accepted ? channel_room(r->channel, STREAM_IN) : 0;
+	bool takes = r->channel != NULL && r->accepted && !r->leaving;
+
+	return takes ? channel_room(r->channel, STREAM_IN) : 0;
 }
 
 size_t
 remote_send(struct remote *r, const void *p, size_t n)
 {
-	return r->channel != NULL ? channel_write(r->channel, STREAM_IN, p, n) : 0;
+	bool takes = r->channel != NULL && !r->leaving;
+
+	return takes ? channel_write(r->channel, STREAM_IN, p, n) : 0;
 }
 
 void
 remote_end_input(struct remote *r)
 {
-	if (r->channel != NULL)
+	if (r->channel != NULL && !r->leaving)
 		channel_end(r->channel, STREAM_IN);
 }
 
@@ -526,6 +750,7 @@ remote_consumed(struct remote *r, int stream, size_t n)
 	r->out[stream].held -= n;
 	channel_consume(r->channel, stream, n, ECHO_UNKNOWN);
 	check_over(r);
+	check_stalled(r);
 }
 
 void
@@ -535,8 +760,8 @@ remote_resize(struct remote *r, int cols, int rows)
 
 	r->cols = cols;
 	r->rows = rows;
-	if (r->channel == NULL || !r->accepted || r->waiting != 0)
-		return; /* RESUME has it */
+	if (r->channel == NULL || !r->accepted || r->waiting != 0 || is_viewer(r))
+		return; /* RESUME has it; a viewer's is its own affair */
 	r->told_cols = cols;
 	r->told_rows = rows;
 	channel_control(r->channel, &control);

@@ -10,6 +10,13 @@
 
 #define SCREEN_TORN_MAX 32
 
+/* What is not as at the start. */
+struct screen_left {
+	unsigned modes; /* a bit for each row of the modes */
+	unsigned marks; /* likewise: attributes, scroll region, ... */
+	int kitty[2];	/* kitty's flags of keys, pushed and not popped: each screen has its own */
+};
+
 struct screen {
 	enum {
 		SCREEN_TEXT,
@@ -20,8 +27,9 @@ struct screen {
 	} state;
 	uint8_t torn[SCREEN_TORN_MAX]; /* the sequence so far */
 	size_t n_torn;
-	int utf8;	/* bytes that the last character lacks */
-	unsigned modes; /* a bit for each row of the modes, where it is not as at the start */
+	int utf8; /* bytes that the last character lacks */
+	struct screen_left now;
+	struct screen_left ever; /* since screen_settle() */
 };
 
 void screen_feed(struct screen *s, const void *p, size_t n);
@@ -34,7 +42,15 @@ bool screen_may_break(const struct screen *s);
 /* Appends the sequence that was begun: nothing most of the time. */
 void screen_torn(const struct screen *s, struct buf *out);
 
-/* Appends what puts back the modes that the program has set and left. */
-void screen_restore(const struct screen *s, struct buf *out);
+/* What comes next begins anew, in the middle of a sequence or not. Appends what ends that on the
+ * terminal. */
+void screen_cut(struct screen *s, struct buf *out);
+
+/* All that was fed is on the terminal by now. */
+void screen_settle(struct screen *s);
+
+/* Appends what puts back all that the program has set and left, on a terminal of so many columns;
+ * wherever in what was fed since screen_settle() the terminal stands. */
+void screen_restore(const struct screen *s, int cols, struct buf *out);
 
 #endif

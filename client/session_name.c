@@ -97,3 +97,16 @@ session_find_id(const char **ret, struct client *c, const char *name, struct hw_
 		*ret = s->session_id;
 	return r;
 }
+
+bool
+session_has_terminal(const struct msg_session *s)
+{
+	static const char *const documents[] = {
+		"SSM-SessionManagerRunShell", "AWS-StartInteractiveCommand"};
+	const char *document = s->document_name != NULL ? s->document_name : "";
+
+	for (size_t i = 0; i < sizeof(documents) / sizeof(documents[0]); i++)
+		if (strcmp(document, documents[i]) == 0)
+			return true;
+	return false;
+}

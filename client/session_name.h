@@ -2,6 +2,7 @@
 #ifndef HAWSER_CLIENT_SESSION_NAME_H
 #define HAWSER_CLIENT_SESSION_NAME_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "proto/base/err.h"
@@ -19,5 +20,8 @@ int session_find(const struct msg_session **ret, struct client *c, const char *n
 	struct hw_err *err);
 /* The id alone: nothing is asked when `name` is one. */
 int session_find_id(const char **ret, struct client *c, const char *name, struct hw_err *err);
+
+/* Whether it is a shell, or a command on a terminal. Pure. */
+bool session_has_terminal(const struct msg_session *s);
 
 #endif

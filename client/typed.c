@@ -1,21 +1,25 @@
 #include "client/typed.h"
 
+#include "audit/export.h"
 #include "proto/base/display.h"
 #include "client/duration.h"
 
 #define LINE_MAX_BYTES 65536
+#define NAME_MAX_BYTES 1024
 
 void
 typed_init(struct typed *t)
 {
 	*t = (struct typed){0};
 	buf_init(&t->line, LINE_MAX_BYTES);
+	buf_init(&t->who, NAME_MAX_BYTES);
 }
 
 void
 typed_fini(struct typed *t)
 {
 	buf_fini(&t->line);
+	buf_fini(&t->who);
 }
 
 static bool
@@ -43,12 +47,17 @@ append_keys(struct buf *out, const uint8_t *p, size_t n)
 }
 
 static void
-append_time(struct buf *out, int64_t time)
+begin_line(const struct typed *t, int64_t time, struct buf *out)
 {
 	char text[DURATION_TEXT];
 
 	duration_format_clock(text, time);
 	buf_printf(out, "%s  ", text);
+	if (t->who.len == 0)
+		return;
+	buf_append_byte(out, '[');
+	display_append(out, (const char *)buf_data(&t->who), t->who.len);
+	buf_append_str(out, "] ");
 }
 
 /* A hidden line's end is hidden with it, so what follows is a new line. */
@@ -56,12 +65,12 @@ static void
 flush(struct typed *t, struct buf *out)
 {
 	if (t->hidden > 0) {
-		append_time(out, t->time);
+		begin_line(t, t->time, out);
 		buf_printf(out, "[%llu hidden]\n", (unsigned long long)t->hidden);
 		t->hidden = 0;
 	}
 	if (t->line.len > 0) {
-		append_time(out, t->time);
+		begin_line(t, t->time, out);
 		append_keys(out, buf_data(&t->line), t->line.len);
 		buf_append_byte(out, '\n');
 		buf_reset(&t->line);
@@ -83,13 +92,25 @@ take_byte(struct typed *t, uint8_t c, int64_t time, struct buf *out)
 		flush(t, out);
 		return;
 	}
-	append_time(out, time); /* Return alone is a key, too */
+	begin_line(t, time, out); /* Return alone is a key, too */
 	buf_append_byte(out, '\n');
+}
+
+/* The owner is nobody by name: it is whose recording this is. */
+static void
+take_author(struct typed *t, const struct event *ev, struct buf *out)
+{
+	flush(t, out);
+	buf_reset(&t->who);
+	if (ev->author != 0)
+		export_author(ev, &t->who);
 }
 
 void
 typed_event(struct typed *t, const struct event *ev, struct buf *out)
 {
+	if (ev->type == EVENT_AUTHOR)
+		take_author(t, ev, out);
 	if (ev->stream != STREAM_IN)
 		return;
 	if (ev->type == EVENT_HIDDEN) {

@@ -8,13 +8,14 @@ struct typed {
 	struct buf line; /* bytes that are not printed yet */
 	int64_t time;	 /* of their first */
 	uint64_t hidden; /* bytes that the terminal did not show, just before */
+	struct buf who;	 /* whose they are, when not the owner's */
 };
 
 void typed_init(struct typed *t);
 void typed_fini(struct typed *t);
 
 /* Appends the lines that the event completes: "00:01:02  text", control keys as ^C, what the
- * terminal did not show as "[8 hidden]". */
+ * terminal did not show as "[8 hidden]", what others typed than its owner as "[bob] text". */
 void typed_event(struct typed *t, const struct event *ev, struct buf *out);
 void typed_end(struct typed *t, struct buf *out);
 

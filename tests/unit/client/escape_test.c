@@ -141,3 +141,20 @@ Test(escape, a_paste_without_escapes_arrives_whole)
 	type(&k, paste);
 	expect(&k, paste, ESCAPE_NONE, 0);
 }
+
+Test(escape, help_says_what_they_do_to_ones_own_session_or_anothers)
+{
+	struct buf own, others;
+
+	buf_init(&own, 4096);
+	buf_init(&others, 4096);
+	escape_help(&own, '~', true);
+	escape_help(&others, '~', false);
+	cr_assert(ne(ptr, strstr(buf_str(&own), "~.   end the session\r\n"), NULL));
+	cr_assert(ne(ptr, strstr(buf_str(&own), "~d   detach; the session goes on\r\n"), NULL));
+	cr_assert(ne(ptr, strstr(buf_str(&others), "~.   leave; the session goes on\r\n"), NULL));
+	cr_assert(eq(ptr, strstr(buf_str(&others), "end the session"), NULL));
+	cr_assert(eq(ptr, strstr(buf_str(&others), "~C"), NULL));
+	buf_fini(&own);
+	buf_fini(&others);
+}

@@ -18,9 +18,11 @@ struct person {
 	int keys; /* a pipe's end; -1: it has hung up */
 	int in;
 	bool waiting, ended;
+	bool leaves; /* at the first escape */
 	enum escape_action action;
 	size_t kept, dropped;
 	size_t want;
+	struct buf unsent;
 };
 
 static void
@@ -86,7 +88,11 @@ static const struct remote_events remote_events = {.on_started = on_started,
 static void
 on_action(void *arg, enum escape_action action)
 {
-	((struct person *)arg)->action = action;
+	struct person *p = arg;
+
+	p->action = action;
+	if (p->leaves)
+		remote_leave(p->remote);
 }
 
 static void
@@ -104,10 +110,25 @@ on_held(void *arg, size_t kept, size_t dropped)
 	p->dropped = dropped;
 }
 
-static const struct feed_events feed_events = {on_action, on_end, on_held};
+static const struct feed_events feed_events = {.on_action = on_action,
+	.on_end = on_end,
+	.on_held = on_held};
+
+static void
+on_typed(void *arg, const uint8_t *bytes, size_t n)
+{
+	struct person *p = arg;
+
+	buf_append(&p->unsent, bytes, n);
+}
+
+static const struct feed_events mute_events = {.on_action = on_action,
+	.on_end = on_end,
+	.on_held = on_held,
+	.on_typed = on_typed};
 
 static struct person *
-person_new(void)
+sit_down(const struct feed_events *events)
 {
 	const struct remote_request req = {
 		.type = CHANNEL_TYPE_PTY, .target = "mi-0123456789abcdef0", .command = "x"};
@@ -125,15 +146,23 @@ person_new(void)
 	cr_assert(eq(int, pipe2(ends, O_CLOEXEC), 0));
 	p->in = ends[0];
 	p->keys = ends[1];
-	cr_assert(eq(int,
-		feed_new(&p->feed, p->rig->loop, p->in, p->remote, '~', &feed_events, p, &err), 0));
+	cr_assert(eq(int, feed_new(&p->feed, p->rig->loop, p->in, p->remote, '~', events, p, &err),
+		0));
+	buf_init(&p->unsent, 1024);
 	return p;
+}
+
+static struct person *
+person_new(void)
+{
+	return sit_down(&feed_events);
 }
 
 static void
 person_free(struct person *p)
 {
 	feed_free(p->feed);
+	buf_fini(&p->unsent);
 	remote_free(p->remote);
 	rig_free(p->rig);
 	close(p->in);
@@ -285,5 +314,50 @@ Test(feed, a_terminal_that_hangs_up_meanwhile_is_told_at_once)
 	close(p->keys);
 	p->keys = -1;
 	rig_until(p->rig, has_ended, p);
+	person_free(p);
+}
+
+static bool
+has_said(void *arg)
+{
+	const struct person *p = arg;
+
+	return p->unsent.len >= p->want;
+}
+
+Test(feed, who_watches_sends_nothing_and_has_escapes_everywhere)
+{
+	struct person *p = sit_down(&mute_events);
+
+	type(p, "rm -rf", 6);
+	p->want = 6;
+	rig_until(p->rig, has_said, p);
+	cr_assert_str_eq(buf_str(&p->unsent), "rm -rf");
+	type(p, "~d", 2);
+	rig_until(p->rig, has_acted, p);
+	cr_assert(eq(int, (int)p->action, ESCAPE_DETACH));
+	lose_link(p);
+	p->action = ESCAPE_NONE;
+	type(p, "x", 1);
+	p->want = 7;
+	rig_until(p->rig, has_said, p);
+	type(p, "~.", 2);
+	rig_until(p->rig, has_acted, p);
+	cr_assert(eq(int, (int)p->action, ESCAPE_END));
+	bring_back(p);
+	cr_assert(eq(sz, p->rig->input.len, 0));
+	cr_assert(eq(sz, p->kept + p->dropped, 0));
+	person_free(p);
+}
+
+Test(feed, what_was_typed_before_an_escape_is_sent_before_it_counts)
+{
+	struct person *p = person_new();
+
+	type(p, "make\r~d", 7);
+	p->want = 5;
+	p->leaves = true;
+	rig_until(p->rig, has_arrived, p);
+	cr_assert_str_eq(buf_str(&p->rig->input), "make\r");
 	person_free(p);
 }

@@ -236,8 +236,15 @@ on_back(void *arg)
 	word(arg, "back");
 }
 
+static void
+on_notice(void *arg, const struct forward_spec *spec, const char *text)
+{
+	cr_assert(eq(int, spec->port, 5432));
+	word(arg, text);
+}
+
 static const struct forwarder_events forwarder_events = {
-	on_failed, on_forward_end, on_stdio_over, on_waiting, on_back};
+	on_failed, on_forward_end, on_stdio_over, on_waiting, on_back, on_notice};
 
 static void
 far_new(struct far *f, bool socks, int64_t grace)
@@ -512,6 +519,24 @@ Test(forward_link, the_forward_is_resumed_before_its_connections)
 	cr_assert(eq(int, forwarder_count(f.forwarder).open, 2));
 	close(a);
 	close(b);
+	far_free(&f);
+}
+
+static bool
+is_told(void *arg)
+{
+	return strstr(((const struct far *)arg)->words, "idle") != NULL;
+}
+
+Test(forward_link, what_the_relay_says_of_a_forward_is_said)
+{
+	struct far f;
+
+	far_new(&f, false, GRACE);
+	channel_control(f.forward,
+		&(struct msg_control){.type = CONTROL_NOTICE, .text = "idle: it is closed soon"});
+	rig_until(f.rig, is_told, &f);
+	cr_assert_str_eq(f.words, "idle: it is closed soon ");
 	far_free(&f);
 }
 

@@ -16,7 +16,7 @@ on_data(void *arg, struct channel *ch, int stream, uint64_t offset, const uint8_
 {
 	struct rig *r = arg;
 
-	cr_assert(eq(u64, offset, r->input.len));
+	cr_assert(eq(u64, offset, r->input_from + r->input.len));
 	buf_append(&r->input, p, n);
 	if (!r->hold)
 		channel_consume(ch, stream, n, ECHO_SHOWN);
@@ -70,7 +70,8 @@ on_close(void *arg, struct channel *ch, int code, const struct msg_close *close)
 static void
 on_park(void *arg, struct channel *ch, int code, const char *why)
 {
-	(void)arg, (void)ch, (void)code, (void)why;
+	(void)ch, (void)why;
+	((struct rig *)arg)->park_code = code;
 }
 
 static void
@@ -135,6 +136,16 @@ answer(struct rig *r, struct link *l, uint64_t id, const char *op, const void *b
 }
 
 static void
+give_ticket(struct rig *r, struct link *l, uint64_t id, const char *op)
+{
+	const struct msg_resume_session_reply ticket = {.session_id = "alice-00000000000000001",
+		.token_value = r->has_ended ? NULL : "ticket"};
+
+	snprintf(r->tickets, sizeof(r->tickets), "%s", op);
+	link_respond(l, id, 0, NULL, MSG_ROW(resume_session_reply), &ticket);
+}
+
+static void
 on_request(void *arg, struct link *l, uint64_t id, const char *op, const void *body, size_t n)
 {
 	struct rig *r = arg;
@@ -156,6 +167,8 @@ on_request(void *arg, struct link *l, uint64_t id, const char *op, const void *b
 		link_respond(l, id, r->refusal, "not today", NULL, NULL);
 	else if (strcmp(op, "GetCallerIdentity") == 0)
 		link_respond(l, id, 0, NULL, MSG_ROW(get_caller_identity_reply), &me);
+	else if (strstr("ResumeSession JoinSession WatchSession", op) != NULL)
+		give_ticket(r, l, id, op);
 	else if (strcmp(op, "StartSession") == 0)
 		link_respond(l, id, 0, NULL, MSG_ROW(start_session_reply), &ticket);
 	else
@@ -196,6 +209,27 @@ rig_interrupt(struct rig *r)
 }
 
 static void
+attach(struct rig *r, struct channel *ch, const struct msg_resume *who)
+{
+	const struct msg_resume answer = {.type = who->type,
+		.session_id = who->session_id,
+		.token = r->next_token,
+		.resume_seconds = r->resume_seconds};
+	const struct channel_stand ours[STREAMS] = {
+		[STREAM_IN] = {.received = r->input_from,
+			       .consumed = r->input_from,
+			       .limit = r->input_from + 4096},
+		[STREAM_OUT] = {.kept_from = r->output_from,			     .sent = r->output_from},
+	};
+
+	for (int i = 0; i < STREAMS; i++)
+		cr_assert(eq(u64, channel_stand(ch)[i].sent + channel_stand(ch)[i].received, 0));
+	r->channel = ch;
+	channel_keep(ch);
+	channel_accept_resumed(ch, &answer, ours);
+}
+
+static void
 on_resume_offer(void *arg, struct link *l, struct channel *ch, const struct msg_resume *resume)
 {
 	struct rig *r = arg;
@@ -204,7 +238,9 @@ on_resume_offer(void *arg, struct link *l, struct channel *ch, const struct msg_
 
 	(void)l;
 	cr_assert_str_eq(resume->session_id, "alice-00000000000000001");
-	cr_assert_str_eq(resume->token, "again");
+	bool attaches = strcmp(resume->token, "ticket") == 0;
+	if (!attaches)
+		cr_assert_str_eq(resume->token, r->next_token != NULL ? r->next_token : "again");
 	if (r->resumes_one != NULL) {
 		r->resumes_one(r, ch, resume);
 		return;
@@ -217,6 +253,8 @@ on_resume_offer(void *arg, struct link *l, struct channel *ch, const struct msg_
 		return;
 	if (r->reject_resume != 0)
 		channel_reject(ch, r->reject_resume, "its time is over");
+	else if (attaches)
+		attach(r, ch, resume);
 	else
 		cr_assert(eq(int, channel_rejoin(r->channel, ch, &who, &err), 0), "%s", err.text);
 	if (r->interrupts_resume)

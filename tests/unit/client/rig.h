@@ -48,6 +48,13 @@ struct rig {
 	bool mute_resume;	/* or it is not answered */
 	bool interrupts_resume; /* or the node is lost again */
 	int resumes;
+	/* A RESUME that presents the ticket of ResumeSession and its like is answered with where
+	 * the session stands, and this token. */
+	uint64_t input_from, output_from;
+	const char *next_token;
+	char tickets[64];   /* the operations that asked for one */
+	bool has_ended;	    /* the session: they get none */
+	int park_code;	    /* with which the client let go of the channel */
 	int64_t cols, rows; /* that the last one said */
 	bool closed;	    /* it closed the channel */
 	int close_code;

@@ -12,18 +12,32 @@
 
 #define WORDS_MAX 32
 
-struct stage *
-stage_new(void)
+static struct stage *
+set_up(struct rig *rig)
 {
 	struct stage *s = calloc(1, sizeof(*s));
 
-	s->rig = rig_new();
-	s->client = (struct client){
-		.arena = s->rig->arena, .conn = s->rig->conn, .timeout = CLIENT_TIMEOUT};
+	s->rig = rig;
+	s->client = (struct client){.loop = rig->loop,
+		.arena = rig->arena,
+		.conn = rig->conn,
+		.timeout = CLIENT_TIMEOUT};
 	log_ctx_init(&s->client.log, NULL);
 	snprintf(s->client.home.user, sizeof(s->client.home.user), "alice");
 	snprintf(s->client.home.relay, sizeof(s->client.home.relay), "https://relay.example:8443");
 	return s;
+}
+
+struct stage *
+stage_new(void)
+{
+	return set_up(rig_new());
+}
+
+struct stage *
+stage_new_real(void)
+{
+	return set_up(rig_new_real());
 }
 
 void

@@ -16,6 +16,7 @@ struct stage {
 };
 
 struct stage *stage_new(void);
+struct stage *stage_new_real(void); /* its time is real: for what catches signals */
 /* `line` is what follows "hawser": words parted by single blanks. Every answer must be used. */
 void stage_run(struct stage *s, const char *line, const struct rig_answer *answers);
 void stage_free(struct stage *s);
