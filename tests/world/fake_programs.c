@@ -13,6 +13,8 @@
 
 #define OUTPUT_MAX (64 << 20)
 #define PIECE	   16384
+#define SHOWN	   1000 /* bytes of output on a screen, and in a part of it */
+#define PART	   100
 
 struct fake_programs {
 	struct programs base;
@@ -21,6 +23,7 @@ struct fake_programs {
 	struct fake_count count;
 	int refuse;
 	bool refuse_later;
+	bool old;
 	char why[128];
 };
 
@@ -40,6 +43,10 @@ struct job {
 	struct loop_task work;
 	bool starting, adopted, closed, over;
 	bool left; /* nobody hears it */
+	bool paints, repaint, painting;
+	uint64_t painted, at, until; /* of the screen under way: its offset, and what is told */
+	uint64_t wrote;		     /* in all; its last bytes: */
+	uint8_t last[SHOWN];
 	char session_id[97];
 	uint64_t received, read; /* input: from the agent, and by the script */
 	LIST_ENTRY(job) entry;
@@ -74,6 +81,8 @@ static void
 say_bytes(struct job *j, int stream, const void *p, size_t n)
 {
 	hw_assert(buf_append(&j->out[stream].held, p, n) == 0);
+	for (size_t i = 0; i < n && stream == STREAM_OUT; i++)
+		j->last[j->wrote++ % SHOWN] = ((const uint8_t *)p)[i];
 }
 
 static void
@@ -184,6 +193,8 @@ static const struct script scripts[] = {
 	{"password", password_begin, password_input, leave_well},
 	{"stall",	  NULL,		NULL,	      NULL	  },
 	{"split",	  split_begin,    NULL,	     NULL	 },
+	{"paint",	  NULL,		NULL,	      NULL	  },
+	{"blank",	  NULL,		NULL,	      NULL	  },
 	{"sleep",	  NULL,		NULL,	      NULL	  },
 };
 
@@ -256,6 +267,48 @@ give_output(struct job *j, int s)
 	j->events->on_output_end(j->arg, s);
 }
 
+static bool
+is_blank(const struct job *j)
+{
+	return strcmp(j->script->name, "blank") == 0;
+}
+
+static bool
+paints_at_length(const struct job *j)
+{
+	return strcmp(j->script->name, "paint") == 0 || is_blank(j);
+}
+
+static void
+begin_screen(struct job *j)
+{
+	j->repaint = false;
+	j->painting = true;
+	j->painted = j->wrote;
+	j->until = paints_at_length(j) ? j->number : j->wrote;
+	j->at = j->until > SHOWN && !paints_at_length(j) ? j->until - SHOWN : 0;
+}
+
+/* A part in each turn. */
+static void
+tell_screen(struct job *j)
+{
+	uint8_t part[PART] = "\033c";
+	size_t n = 0, most = is_blank(j) ? 0 : PART;
+
+	if (!j->painting) {
+		begin_screen(j);
+		n = most > 0 ? 2 : 0;
+	}
+	j->at += is_blank(j);
+	while (n < most && j->at < j->until)
+		part[n++] = j->last[j->at++ % SHOWN];
+	j->painting = j->at < j->until;
+	if (j->painting || j->repaint)
+		loop_defer(j->owner->loop, &j->work);
+	j->events->on_screen(j->arg, j->painted, part, n, j->painting);
+}
+
 static void
 tell_state(struct job *j)
 {
@@ -294,6 +347,9 @@ work(void *arg)
 		tell_state(j);
 	if (!j->closed && !j->over)
 		take_input(j);
+	if (!j->closed && !j->left && (j->repaint || j->painting) &&
+		strcmp(j->script->name, "stall") != 0)
+		tell_screen(j);
 	for (int s = STREAM_OUT; s < STREAMS && !j->over && !j->left; s++)
 		give_output(j, s);
 	if (!j->closed && !j->over && !j->left && j->exited && j->out[STREAM_OUT].told &&
@@ -359,6 +415,17 @@ fake_signal(struct job *j, int signo)
 	go_on(j);
 }
 
+static bool
+fake_repaint(struct job *j)
+{
+	if (!j->paints)
+		return false;
+	j->owner->count.repaints++;
+	j->repaint = true;
+	go_on(j);
+	return true;
+}
+
 static void
 fake_close(struct job *j)
 {
@@ -392,6 +459,8 @@ fake_adopt(struct job **ret, struct programs *base, const char *session_id,
 	LIST_REMOVE(j, entry);
 	j->left = j->over = false;
 	j->adopted = true;
+	j->paints = !f->old;
+	j->repaint = j->painting = false;
 	j->events = events;
 	j->arg = arg;
 	for (int s = STREAM_OUT; s < STREAMS; s++) {
@@ -461,6 +530,7 @@ fake_start(struct job **ret, struct programs *base, const struct program_spec *s
 		.arg = arg,
 		.work = {.fn = work, .arg = j},
 		.starting = true,
+		.paints = true,
 		.number = number,
 		.echo = ECHO_SHOWN,
 	};
@@ -488,6 +558,7 @@ static const struct programs_ops fake_ops = {
 	.more = go_on,
 	.resize = fake_resize,
 	.signal = fake_signal,
+	.repaint = fake_repaint,
 	.close = fake_close,
 	.leave = fake_leave,
 };
@@ -522,6 +593,12 @@ fake_programs_refuse(struct fake_programs *f, int code, const char *why, int lat
 	f->refuse = code;
 	f->refuse_later = later;
 	snprintf(f->why, sizeof(f->why), "%s", why);
+}
+
+void
+fake_programs_grow_old(struct fake_programs *f)
+{
+	f->old = true;
 }
 
 const struct fake_count *

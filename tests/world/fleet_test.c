@@ -511,7 +511,8 @@ Test(fleet, an_agent_that_is_replaced_leaves_its_programs_to_the_next)
 	struct fleet_record r = fleet_record_read(s.admin, p->session);
 	cr_assert(r.complete);
 	cr_assert_str_eq(buf_str(&r.bytes[STREAM_IN]), "one\rtwo\rtwo\rtwo\rexit 7\r");
-	cr_assert_str_eq(buf_str(&r.bytes[STREAM_OUT]), "$ one\r\n$ two\r\n$ two\r\n$ two\r\n$ exit 7\r\n");
+	cr_assert_str_eq(buf_str(&r.bytes[STREAM_OUT]),
+		"$ one\r\n$ two\r\n$ two\r\n$ two\r\n$ exit 7\r\n");
 	fleet_record_fini(&r);
 	fleet_program_free(p);
 	story_end(&s);

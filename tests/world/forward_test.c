@@ -608,6 +608,75 @@ Test(forward, crowds_on_a_nodes_link_leave_room_for_shells)
 	stage_free(&s);
 }
 
+/* Bytes that the node gets rid of in so many milliseconds, as fast as it may: 16 KiB in each. */
+static size_t
+flood(struct stage *s, struct world_channel *from, int milliseconds)
+{
+	static const uint8_t bytes[16 * 1024];
+	size_t sent = 0;
+
+	for (int i = 0; i < milliseconds; i++) {
+		sent += channel_write(from->ch, STREAM_OUT, bytes, sizeof(bytes));
+		world_advance(s->w, 1000);
+	}
+	return sent;
+}
+
+/* While it is found that what a key waits for has become long. */
+Test(forward, bulk_gives_way_to_who_types_there)
+{
+	struct stage s = stage_new(POLICY(ALLOW_ALL));
+	struct world_channel *shell = world_shell(s.ann, s.node);
+	struct world_channel *f = forward(&s, SOCKS, NULL, NULL);
+	struct world_channel *c = connect_to(&s, f, "10.0.0.9", 5432), *node = s.node->opened;
+
+	size_t before = flood(&s, node, 500);
+	pair_pause(s.node->pair, PAIR_B, true);
+	world_advance(s.w, 500 * 1000);
+	pair_pause(s.node->pair, PAIR_B, false);
+	cr_expect_geq(flood(&s, node, 500), before / 2, "nobody types");
+	send(shell, STREAM_IN, "a");
+	for (int i = 0; i < 8; i++) {
+		flood(&s, node, 30);
+		pair_pause(s.node->pair, PAIR_B, true);
+		world_advance(s.w, 80 * 1000);
+		pair_pause(s.node->pair, PAIR_B, false);
+	}
+	flood(&s, node, 500); /* what it was allowed before */
+	size_t while_typing = flood(&s, node, 100);
+	cr_expect_gt(while_typing, 0);
+	cr_expect_lt(while_typing, before / 5 * 9 / 10, "%zu of %zu", while_typing, before / 5);
+	world_advance(s.w, 61 * USEC_PER_SEC);
+	flood(&s, node, 100);
+	cr_expect_geq(flood(&s, node, 500), before / 2, "somebody typed a minute ago");
+	cr_expect(not(c->closed));
+	stage_free(&s);
+}
+
+/* A node that is gone, or a forward that ends, leaves nobody in the queue. */
+Test(forward, who_waits_for_its_part_can_go)
+{
+	struct stage s = stage_new(POLICY(ALLOW_ALL));
+	struct world_channel *shell = world_shell(s.ann, s.node);
+	struct world_channel *f = forward(&s, SOCKS, NULL, NULL);
+
+	for (int i = 0; i < 3; i++)
+		connect_to(&s, f, "10.0.0.9", 5432);
+	struct world_channel *node = s.node->opened;
+	send(shell, STREAM_IN, "a");
+	flood(&s, node, 300);
+	pair_pause(s.node->pair, PAIR_B, true);
+	world_advance(s.w, 900 * 1000);
+	pair_pause(s.node->pair, PAIR_B, false);
+	flood(&s, node, 20);
+	channel_abort(node->ch, HW_ERESET, "reset");
+	world_settle(s.w);
+	world_drop(s.node);
+	world_advance(s.w, USEC_PER_SEC);
+	cr_expect(eq(sz, s.w->relay != NULL, 1));
+	stage_free(&s);
+}
+
 Test(forward, a_flood_of_opens_is_refused_one_by_one_and_its_link_lives)
 {
 	struct stage s = stage_new(POLICY(ALLOW_ALL));

@@ -1570,6 +1570,9 @@ write_until_full(struct way *w)
 	return w->out - before;
 }
 
+/* A node of an older version has no screen to show: it is asked, and passed by after a while. */
+#define NO_SCREEN (3 * USEC_PER_SEC)
+
 /* The terminal missed so much, and is told. */
 static void
 expect_jump(const struct world_channel *c, size_t missed)
@@ -1593,6 +1596,8 @@ Test(resume, a_shell_writes_on_without_its_user)
 	world_advance(s.w, 7 * USEC_PER_SEC);
 	cr_assert(ge(sz, write_until_full(&w), 8 << 20), "and nothing stops it");
 	step(&w, 'U');
+	cr_assert(not(w.c->resumed));
+	world_advance(s.w, NO_SCREEN);
 	cr_assert(w.c->resumed);
 	size_t missed = w.out - 1000;
 	expect_jump(w.c, missed);
@@ -1626,6 +1631,7 @@ Test(resume, what_was_on_its_way_before_a_jump_is_counted)
 	world_advance(s.w, 7 * USEC_PER_SEC);
 	write_until_full(&w);
 	step(&w, 'U');
+	world_advance(s.w, NO_SCREEN);
 	expect_jump(w.c, w.out - 1000);
 	finish(&w);
 	expect_nothing_left(&s);
@@ -1651,8 +1657,10 @@ Test(resume, a_jump_whose_answer_is_lost_is_made_once_more)
 	cr_assert(eq(int, channel_resume(w.c->ch, s.ann->link, &who, &err), 0));
 	world_settle(s.w);
 	cr_assert(not(w.c->resumed));
+	world_advance(s.w, NO_SCREEN);
 	step(&w, 'u');
 	step(&w, 'U');
+	world_advance(s.w, NO_SCREEN);
 	cr_assert(w.c->resumed, "%s", w.c->message);
 	cr_assert(eq(u64, w.c->jumped, w.out - 1000));
 	say(&w, 100);
@@ -1807,17 +1815,49 @@ Test(resume, nothing_is_resumed_that_cannot_be_recorded)
 	cr_assert(not(e.c->resumed));
 	size_t had = e.n->got[STREAM_IN].len;
 	user_resumes(&p);
-	cr_assert(eq(int, p.c->code, HW_ERECORD), "%s", p.c->message);
+	user_resumes(&t);
+	cr_assert(not(p.c->resumed));
+	cr_assert(ne(ptr, p.c->ch, NULL), "it ended before its grace: %s", p.c->message);
+	cr_assert(ne(ptr, t.f->ch, NULL), "it ended before its grace: %s", t.f->message);
 	world_advance(s.w, 7 * USEC_PER_SEC);
+	cr_assert(eq(int, p.c->code, HW_ERECORD), "%s", p.c->message);
 	cr_assert(eq(int, e.c->code, HW_ERECORD), "%s", e.c->message);
 	cr_assert(eq(sz, e.n->got[STREAM_IN].len, had));
 	cr_assert(eq(dbl, world_metric(s.w, "sessions"), 0));
-	(void)t;
 	s.w->fail_writes = 0;
 	cr_assert(eq(int, world_restart(s.w, &err), 0), "%s", err.text);
 	dial(s.admin);
 	expect_nothing_left(&s);
 	stage_free(&s);
+}
+
+/* Who comes back to a relay that cannot record is not sent away: the next process of the relay goes
+ * on with it. */
+Test(resume, who_comes_while_nothing_can_be_recorded_waits_for_the_next_relay)
+{
+	static const int types[] = {CHANNEL_TYPE_PTY, CHANNEL_TYPE_EXEC, CHANNEL_TYPE_CONNECTION};
+
+	for (size_t i = 0; i < 3; i++) {
+		struct stage s = stage_new(NULL);
+		struct way w = open_way(&s, types[i]);
+		step(&w, 's');
+		s.w->fail_writes = ENOSPC;
+		say(&w, 100);
+		world_settle(s.w);
+		relay_before_write(s.w->relay);
+		step(&w, 'u');
+		step(&w, 'U');
+		cr_assert(ne(ptr, w.c->ch, NULL), "%s", w.c->message);
+		s.w->fail_writes = 0;
+		step(&w, 'k');
+		step(&w, 'N');
+		step(&w, 'U');
+		step(&w, 's');
+		expect_all(&w, "after a full disk");
+		finish(&w);
+		expect_nothing_left(&s);
+		stage_free(&s);
+	}
 }
 
 /* The disk fails between the node's answer and the mark that it needs. */
@@ -2124,6 +2164,7 @@ Test(resume, a_shell_goes_on_alone_when_its_user_is_late_for_a_new_relay)
 	w.out += write_on(w.n->ch, STREAM_OUT, w.out, 100);
 	world_settle(s.w);
 	step(&w, 'U');
+	world_advance(s.w, NO_SCREEN);
 	cr_assert(w.c->resumed, "%s", w.c->message);
 	expect_jump(w.c, 1000);
 	say(&w, 100);
@@ -2137,6 +2178,62 @@ Test(resume, a_shell_goes_on_alone_when_its_user_is_late_for_a_new_relay)
 	expect_recorded(&w, "alone");
 	expect_nothing_left(&s);
 	stage_free(&s);
+}
+
+/* What was typed without an echo just before a link went is not shown by what is typed after it;
+ * what was shown stays readable. */
+Test(resume, the_echo_of_what_was_typed_before_is_not_that_of_what_comes)
+{
+	static const char *const lives[] = {"2sneNR", "2skeNU", "2skeUN", "2suneNU", "2sukeNU"};
+
+	for (size_t i = 0; i < 2 * sizeof(lives) / sizeof(lives[0]); i++) {
+		struct stage s = stage_new(NULL);
+		struct way w = open_way(&s, CHANNEL_TYPE_PTY);
+		bool hides = i % 2 == 0;
+		step(&w, 's');
+		s.node->echo = hides ? ECHO_HIDDEN : ECHO_SHOWN;
+		for (const char *at = lives[i / 2]; *at != '\0'; at++)
+			if (*at == 'e')
+				s.node->echo = ECHO_SHOWN;
+			else
+				step(&w, *at);
+		step(&w, 's');
+		expect_all(&w, lives[i / 2]);
+		finish(&w);
+		struct record r = read_record(&s, w.c->session);
+		const struct buf *in = &r.streams[STREAM_IN];
+		cr_assert(eq(sz, in->len, w.in));
+		for (size_t at = 0; at < in->len; at++)
+			cr_assert(eq(int, buf_data(in)[at] == '?', hides && at / 1000 == 1),
+				"%s: byte %zu", lives[i / 2], at);
+		record_fini(&r);
+		expect_nothing_left(&s);
+		stage_free(&s);
+	}
+}
+
+/* A node that was started anew tells the end of what a terminal has none of. */
+Test(resume, an_end_that_a_killed_relay_had_passed_on_is_known_to_the_next_ones)
+{
+	static const char *const lives[] = {
+		"kUNuU", "kUNnNR", "kNUuU", "kUNkUNuU", "kNUkNUuUnNR", "kUNnuNUuU"};
+
+	for (size_t i = 0; i < sizeof(lives) / sizeof(lives[0]); i++) {
+		struct stage s = stage_new(NULL);
+		struct way w = open_way(&s, CHANNEL_TYPE_PTY);
+		step(&w, 's');
+		channel_end(w.n->ch, STREAM_ERR);
+		step(&w, 's');
+		cr_assert(w.c->ended[STREAM_ERR]);
+		for (const char *at = lives[i]; *at != '\0'; at++)
+			step(&w, *at);
+		cr_assert(ne(ptr, w.c->ch, NULL), "%s: %s", lives[i], w.c->message);
+		step(&w, 's');
+		expect_all(&w, lives[i]);
+		finish(&w);
+		expect_nothing_left(&s);
+		stage_free(&s);
+	}
 }
 
 Test(resume, what_nobody_takes_up_from_a_killed_relay_ends_after_its_grace)

@@ -309,6 +309,17 @@ world_admin(struct world *w)
 
 /* --- channels, from either end ---------------------------------------------------------------- */
 
+static void
+slot_free(struct world_channel *c)
+{
+	for (int i = 0; i < STREAMS; i++)
+		buf_fini(&c->got[i]);
+	buf_fini(&c->notices);
+	buf_fini(&c->screen);
+	buf_fini(&c->controls);
+	free(c);
+}
+
 void
 world_forget(struct world_channel *c)
 {
@@ -320,9 +331,7 @@ world_forget(struct world_channel *c)
 		i++;
 	memmove(p->channels + i, p->channels + i + 1,
 		(--p->n_channels - i) * sizeof(p->channels[0]));
-	for (int k = 0; k < STREAMS; k++)
-		buf_fini(&c->got[k]);
-	free(c);
+	slot_free(c);
 }
 
 static const char *
@@ -395,6 +404,43 @@ on_drained(void *arg, struct channel *ch, int stream)
 	(void)arg, (void)ch, (void)stream;
 }
 
+void
+world_paint(struct world_channel *c, uint64_t offset, const void *p, size_t n, bool more)
+{
+	channel_control(c->ch,
+		&(struct msg_control){
+			.type = CONTROL_SCREEN,
+			.nonce = c->nonce,
+			.offset = (int64_t)offset,
+			.bytes = {p, n},
+			.more = more
+	    });
+}
+
+static void
+paint(struct world_channel *c)
+{
+	uint64_t offset = channel_sent(c->ch, STREAM_OUT);
+	char text[64];
+
+	snprintf(text, sizeof(text), "screen@%llu", (unsigned long long)offset);
+	world_paint(c, offset, text, strlen(text), false);
+}
+
+/* Nothing is on the terminal behind what it shows: data come after it. */
+static void
+take_screen(struct world_channel *c, const struct msg_control *control)
+{
+	if (!c->screen_open) {
+		buf_reset(&c->screen);
+		c->screens++;
+	}
+	c->screen_open = control->more;
+	c->screen_offset = (uint64_t)control->offset;
+	buf_append(&c->screen, control->bytes.p, control->bytes.n);
+	cr_assert(eq(u64, c->from[STREAM_OUT] + c->got[STREAM_OUT].len, c->screen_offset));
+}
+
 static void
 on_control(void *arg, struct channel *ch, const struct msg_control *control)
 {
@@ -403,7 +449,24 @@ on_control(void *arg, struct channel *ch, const struct msg_control *control)
 	(void)ch;
 	if (control->type == CONTROL_NOTICE) {
 		snprintf(c->notice, sizeof(c->notice), "%s", control->text);
+		buf_printf(&c->notices, "%s\n", control->text);
 		return;
+	}
+	if (control->type == CONTROL_SCREEN) {
+		take_screen(c, control);
+		return;
+	}
+	if (control->type == CONTROL_REPAINT) {
+		c->repaints++;
+		c->nonce = control->nonce;
+		if (c->peer->paints)
+			paint(c);
+		return;
+	}
+	buf_printf(&c->controls, "%s ", enum_text(&enum_CONTROL, (int)control->type));
+	if (control->type == CONTROL_RESIZE) {
+		c->cols = (int)control->cols;
+		c->rows = (int)control->rows;
 	}
 	c->control = *control;
 	c->control.signal = keep(c->peer->world, control->signal);
@@ -441,6 +504,8 @@ on_channel_resume(void *arg, struct channel *ch, const struct msg_resume *answer
 	c->resumed = true;
 	c->parked = false;
 	c->resume_seconds = answer->resume_seconds;
+	if (answer->token != NULL && answer->token[0] != '\0')
+		snprintf(c->token, sizeof(c->token), "%s", answer->token);
 	for (int i = STREAM_OUT; i < STREAMS; i++) {
 		uint64_t jumped = channel_received(ch, i) - c->from[i] - c->got[i].len;
 		c->jumped += jumped;
@@ -470,6 +535,9 @@ channel_slot(struct world_peer *p)
 	c->peer = p;
 	for (int i = 0; i < STREAMS; i++)
 		buf_init(&c->got[i], WORLD_STREAM_MAX);
+	buf_init(&c->notices, 1 << 20);
+	buf_init(&c->screen, 1 << 20);
+	buf_init(&c->controls, 1 << 20);
 	return c;
 }
 
@@ -620,6 +688,28 @@ world_resume_as(struct world_peer *user, const struct msg_resume *who,
 	cr_assert(eq(int,
 			  channel_open_resumed(&c->ch, user->link, who, ours, &channel_events, c,
 				  &err),
+			  0),
+		"%s", err.text);
+	world_settle(user->world);
+	return c;
+}
+
+struct world_channel *
+world_attach(struct world_peer *user, const char *session, const char *ticket, int cols, int rows)
+{
+	struct world_channel *c = channel_slot(user);
+	struct hw_err err = HW_ERR_INIT;
+	const struct msg_resume who = {.type = CHANNEL_TYPE_PTY,
+		.session_id = session,
+		.token = ticket,
+		.cols = cols,
+		.rows = rows};
+
+	snprintf(c->session, sizeof(c->session), "%s", session);
+	c->type = CHANNEL_TYPE_PTY;
+	cr_assert(eq(int,
+			  channel_open_taking_over(&c->ch, user->link, &who, 256 * 1024,
+				  &channel_events, c, &err),
 			  0),
 		"%s", err.text);
 	world_settle(user->world);
@@ -780,11 +870,8 @@ world_peer_free(struct world_peer *p)
 		if (p->channels[i]->parked && p->channels[i]->ch != NULL &&
 			channel_is_parked(p->channels[i]->ch))
 			channel_abort(p->channels[i]->ch, HW_ECLOSED, "done");
-	for (size_t i = 0; i < p->n_channels; i++) {
-		for (int s = 0; s < STREAMS; s++)
-			buf_fini(&p->channels[i]->got[s]);
-		free(p->channels[i]);
-	}
+	for (size_t i = 0; i < p->n_channels; i++)
+		slot_free(p->channels[i]);
 	free(p);
 }
 

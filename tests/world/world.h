@@ -56,11 +56,22 @@ struct world_channel {
 	bool parked, resumed; /* since it was asked to resume */
 	int park_code;
 	char park_why[512];
-	bool exit_seen;		/* by CONTROL */
+	bool exit_seen; /* by CONTROL */
 	/* Where got begins: not at 0 for who claims that it stands elsewhere. Behind a jump it is
 	 * moved by as much. */
 	uint64_t from[STREAMS];
-	uint64_t jumped; /* output that RESUME passed by, in all */
+	uint64_t jumped;    /* output that RESUME passed by, in all */
+	struct buf notices; /* all of them, a line each */
+	/* A terminal's: what it was shown of the screen last, and how often. */
+	struct buf screen;
+	uint64_t screen_offset;
+	int screens;
+	bool screen_open;    /* more of it is to come */
+	int cols, rows;	     /* that it was told last */
+	int repaints;	     /* a node's: how often it was asked for its screen */
+	int64_t nonce;	     /* in the last of these */
+	uint64_t taken;	     /* of its input, where the test counts */
+	struct buf controls; /* and all others that came, by name */
 };
 
 /* What a peer that lies says of its streams. */
@@ -91,6 +102,7 @@ struct world_peer {
 	struct world_channel *opened;	 /* the last channel that was opened to it */
 	char ends[8][128];		 /* sessions that CONTROL End named */
 	size_t n_ends;
+	bool paints; /* a node's: tells its screen when it is asked, "screen@OFFSET" */
 	/* Its channels outlive its link. */
 	bool keeps;
 	struct pair *before; /* of a link that it gave up for a newer one */
@@ -132,6 +144,11 @@ int world_dial_anew(struct world_peer *p, struct hw_err *err);
 struct world_peer *world_twin(const struct world_peer *p);
 /* RESUME of a parked channel on a peer's link. Settles. */
 void world_resume(struct world_channel *c, struct world_peer *on);
+/* RESUME with a ticket, on a channel of its own, of a terminal of this size. Settles. */
+struct world_channel *world_attach(struct world_peer *user, const char *session, const char *ticket,
+	int cols, int rows);
+/* A node's screen, or a part of one, in answer to what it was asked last. No settling. */
+void world_paint(struct world_channel *c, uint64_t offset, const void *p, size_t n, bool more);
 /* And by somebody who says where he stands; the channel is new, and not kept. Settles. */
 struct world_channel *world_resume_as(struct world_peer *user, const struct msg_resume *who,
 	const struct channel_stand ours[STREAMS]);
