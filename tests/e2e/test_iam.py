@@ -75,7 +75,8 @@ def test_a_user_from_invite_to_removal(client, tmp_path):
     assert "StartSession" in me["AllowedActions"] and "CreateUser" not in me["AllowedActions"]
     status = ann.ok("status")
     assert "from      127.0.0.1\n" in status and "policies  operator\n" in status
-    assert "sessions: all\n" in status and len(status.splitlines()) <= 24
+    assert "ResumeSession" in me["AllowedActions"] and "WatchSession" not in me["AllowedActions"]
+    assert "sessions: " in status and len(status.splitlines()) <= 24
 
     client.ok("user", "rm", "ann")
     assert "ann" not in client.ok("user", "ls", "-o", "name").split()
