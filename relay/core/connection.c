@@ -6,12 +6,6 @@
 #include "relay/core/fit.h"
 #include "relay/core/forward_private.h"
 
-static uint64_t
-smaller(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 static void
 note_connection(struct connection *c, int code, const char *why)
 {

@@ -6,6 +6,7 @@
 #define EVERY_BUSY  (20 * INT64_C(1000))  /* between two measurements while bulk flows */
 #define EVERY_QUIET (500 * INT64_C(1000)) /* and while none does */
 
+/* Microseconds that any way is longer by, now and then. */
 #define UNREST_MIN INT64_C(300)
 
 /* What a frame or two of bulk take on a line that is no faster than the rate. */
@@ -15,6 +16,7 @@
 #define PART_TIME  INT64_C(500)		/* and at least, as frames and wakes cost */
 #define PART_MIN   4096
 #define PART_MAX   (64 * 1024)
+/* What a new stream begins with. */
 #define FIRST_TIME (20 * INT64_C(1000))
 #define FIRST_MIN  (8 * 1024)
 #define PURSE_MIN  (16 * 1024)
@@ -167,8 +169,7 @@ bound(const struct pace *p)
 }
 
 /* To less than what passed lately, if that is less than what may: now may be a moment in which
- * nothing does. What is on its way already is still to
- * come before it shows. */
+ * nothing does. What is on its way already comes before it shows. */
 static void
 cut(struct pace *p, int64_t usec, int64_t now)
 {

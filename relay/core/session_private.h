@@ -29,6 +29,18 @@
 
 #define SESSION_WINDOW (1024 * 1024) /* what the relay lets a stream have under way */
 
+static inline uint64_t
+smaller(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline uint64_t
+larger(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
 enum session_state {
 	SESSION_REDEEMING, /* its ticket is with a worker */
 	SESSION_OPENING,   /* the node was asked */

@@ -51,18 +51,6 @@ note(struct session *s, const char *text)
 			NULL);
 }
 
-static uint64_t
-smaller(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-static uint64_t
-larger(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
-
 /* --- a side is lost --------------------------------------------------------------------------- */
 
 /* What was on its way is sent again by who sent it, from where the other stands by then. */

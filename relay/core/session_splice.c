@@ -25,12 +25,6 @@ session_close_broken(struct session *s, int code, const char *what)
 				  : "no memory for what waits");
 }
 
-static uint64_t
-smaller(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 /* The ends of streams go with their bytes: nobody shall take a part for the whole. */
 void
 session_discard(struct session *s)
@@ -181,12 +175,6 @@ session_drained(const struct session *s)
 		if (s->lanes[i].hold.len > 0)
 			return false;
 	return true;
-}
-
-static uint64_t
-larger(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
 }
 
 uint64_t
