@@ -456,7 +456,7 @@ Test(takeover, who_does_not_listen_is_not_listened_to)
 	cr_assert_eq(f.started, HOLDERS);
 	for (int i = 0; i < f.started; i++)
 		close(f.fds[i]);
-	rig_until_no_socket(f.rig);
+	until_at_rest(f.rig);
 	still_serves(f.rig);
 	rig_free(f.rig);
 }
