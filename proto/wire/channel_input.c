@@ -230,64 +230,26 @@ take(const struct taken *t)
 /* --- OPEN ------------------------------------------------------------------------------------- */
 
 static void
-refuse(struct link *l, const struct frame *f, int code, const char *why)
+hand_open(struct link *l, struct channel *ch, const void *msg)
 {
-	char text[SENTENCE_MAX + 1];
-	struct msg_error error = {
-		.code = hw_code_name(code), .message = link_sentence(text, code, why)};
+	const struct msg_open *open = msg;
 
-	l->last_channel = f->channel;
-	link_send_message(l, FRAME_REJECT, f->channel, MSG_ROW(error), &error);
-}
-
-static void
-offer(struct link *l, const struct frame *f, const struct msg_open *open)
-{
-	static const struct channel_events nobody;
-
-	if (channel_row(open->type) == NULL) {
-		refuse(l, f, HW_EVALIDATION, "Type: channels of this type are not served");
-		return;
-	}
-	struct channel *ch = channel_new(l, f->channel, open->type);
-	if (ch == NULL) {
-		refuse(l, f, HW_ENOMEM, NULL);
-		return;
-	}
-	ch->events = &nobody;
 	ch->peer_window = (uint32_t)open->window;
 	ch->in[STREAM_IN].limit = ch->ahead;
-	channel_set_state(ch, CHANNEL_OFFERED);
 	l->events->on_open(l->arg, l, ch, open);
-	if (ch->state == CHANNEL_OFFERED && ch->events == &nobody)
+	if (channel_is_untaken(ch))
 		channel_reject(ch, HW_EINTERNAL, "nobody takes this channel");
 }
 
 static int
 take_open(struct link *l, const struct frame *f, struct hw_err *err)
 {
-	struct arena *arena;
-	void *open;
-	int r;
+	const struct channel_offer offer = {
+		.row = MSG_ROW(open), .type = offsetof(struct msg_open, type), .hand = hand_open};
 
 	if (l->opens || l->events->on_open == NULL)
 		return hw_err_set(err, HW_EPROTO, "OPEN: this side takes no channels");
-	if (f->channel <= l->last_channel)
-		return hw_err_set(err, HW_EPROTO, "OPEN: channel %" PRIu32 " comes after %" PRIu32,
-			f->channel, l->last_channel);
-	if (l->channels.count >= LINK_CHANNELS_MAX) {
-		refuse(l, f, HW_ELIMIT, "the link carries 4096 channels already");
-		return 0;
-	}
-	if ((r = link_decode(&open, &arena, MSG_ROW(open), f, err)) < 0) {
-		if (r == HW_ESERIAL)
-			return r;
-		refuse(l, f, r, hw_err_text(err)); /* perhaps of a newer version than ours */
-		return 0;
-	}
-	offer(l, f, open);
-	arena_free(arena);
-	return 0;
+	return channel_take_offer(l, f, &offer, err);
 }
 
 int

@@ -591,34 +591,12 @@ channel_rejoin(struct channel *ch, struct channel *offered, const struct msg_res
 }
 
 static void
-refuse(struct link *l, const struct frame *f, int code, const char *why)
+hand_resume(struct link *l, struct channel *ch, const void *msg)
 {
-	char text[SENTENCE_MAX + 1];
-	struct msg_error error = {
-		.code = hw_code_name(code), .message = link_sentence(text, code, why)};
-
-	l->last_channel = f->channel;
-	link_send_message(l, FRAME_REJECT, f->channel, MSG_ROW(error), &error);
-}
-
-static void
-offer(struct link *l, const struct frame *f, const struct msg_resume *resume)
-{
-	static const struct channel_events nobody;
+	const struct msg_resume *resume = msg;
 	struct hw_err err = HW_ERR_INIT;
 
-	if (channel_row(resume->type) == NULL) {
-		refuse(l, f, HW_EVALIDATION, "Type: channels of this type are not served");
-		return;
-	}
-	struct channel *ch = channel_new(l, f->channel, resume->type);
-	if (ch == NULL) {
-		refuse(l, f, HW_ENOMEM, NULL);
-		return;
-	}
-	ch->events = &nobody;
 	ch->resuming = true;
-	channel_set_state(ch, CHANNEL_OFFERED);
 	int r = keep_stand(ch, resume, &err);
 	if (r < 0) {
 		channel_reject(ch, r, hw_err_text(&err));
@@ -626,34 +604,18 @@ offer(struct link *l, const struct frame *f, const struct msg_resume *resume)
 	}
 	if (l->events->on_resume != NULL)
 		l->events->on_resume(l->arg, l, ch, resume);
-	if (ch->state == CHANNEL_OFFERED && ch->events == &nobody)
+	if (channel_is_untaken(ch))
 		channel_reject(ch, HW_ENOSESSION, "nothing here can be resumed");
 }
 
 static int
-take_offer(struct link *l, const struct frame *f, struct hw_err *err)
+take_resume(struct link *l, const struct frame *f, struct hw_err *err)
 {
-	struct arena *arena;
-	void *resume;
-	int r;
+	const struct channel_offer offer = {.row = MSG_ROW(resume),
+		.type = offsetof(struct msg_resume, type),
+		.hand = hand_resume};
 
-	if (f->channel <= l->last_channel)
-		return hw_err_set(err, HW_EPROTO,
-			"RESUME: channel %" PRIu32 " comes after %" PRIu32, f->channel,
-			l->last_channel);
-	if (l->channels.count >= LINK_CHANNELS_MAX) {
-		refuse(l, f, HW_ELIMIT, "the link carries 4096 channels already");
-		return 0;
-	}
-	if ((r = link_decode(&resume, &arena, MSG_ROW(resume), f, err)) < 0) {
-		if (r == HW_ESERIAL)
-			return r;
-		refuse(l, f, r, hw_err_text(err)); /* perhaps of a newer version than ours */
-		return 0;
-	}
-	offer(l, f, resume);
-	arena_free(arena);
-	return 0;
+	return channel_take_offer(l, f, &offer, err);
 }
 
 static int
@@ -682,7 +644,7 @@ take_asked(struct link *l, const struct frame *f, struct hw_err *err)
 int
 channel_take_resume(struct link *l, const struct frame *f, struct hw_err *err)
 {
-	return l->opens ? take_asked(l, f, err) : take_offer(l, f, err);
+	return l->opens ? take_asked(l, f, err) : take_resume(l, f, err);
 }
 
 /* --- the end of a way ------------------------------------------------------------------------ */

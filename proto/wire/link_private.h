@@ -211,6 +211,19 @@ void channel_park(struct channel *ch, int code, const char *why);
 void channel_drop_parked(struct channel *ch); /* its memory goes at the end of the turn */
 int channel_take_resume(struct link *l, const struct frame *f, struct hw_err *err);
 
+/* channel_offer.c */
+/* A frame that offers a channel: its message, where in that the channel's type stands, and what to
+ * do with the channel, which is OFFERED, for the taker to attach to. */
+struct channel_offer {
+	const struct msg_row *row;
+	size_t type;
+	void (*hand)(struct link *l, struct channel *ch, const void *msg);
+};
+/* Hands it on, or refuses it, which is no error; HW_EPROTO, HW_ESERIAL. */
+int channel_take_offer(struct link *l, const struct frame *f, const struct channel_offer *offer,
+	struct hw_err *err);
+bool channel_is_untaken(const struct channel *ch); /* OFFERED, and nobody has attached */
+
 /* channel_input.c */
 int channel_input(struct link *l, const struct frame *f, struct hw_err *err);
 
