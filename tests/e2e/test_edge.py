@@ -5,7 +5,6 @@ import http.client
 import json
 import os
 import re
-import select
 import shutil
 import socket
 import ssl
@@ -17,24 +16,27 @@ import time
 import pytest
 
 from support import audit, certs, wire
+from support.door import POST, Watch, client_hello, ended, refusal, still_well
 from support.fleet import Client
 from support.relay import PATIENCE, Relay, program, wait_until
-from support.wire import BINARY, CLOSE, CONT, PING, PONG, TEXT, WebSocket
+from support.wire import CLOSE, CONT, PING, PONG, TEXT, WebSocket
 
 JSON = {"Content-Type": "application/json"}
 
 
-def ended(sock, seconds=30):
-    """Whether the relay has ended the connection, reading what it still says; waits for it."""
-    sock.settimeout(seconds)
-    try:
-        while sock.recv(65536):
-            pass
-        return True
-    except (ssl.SSLError, ConnectionError):
-        return True
-    except TimeoutError:
-        return False
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory):
+    """One relay for many bad requests, none of which may change it."""
+    base = tmp_path_factory.mktemp("standing")
+    relay = Relay(base).start()
+    yield relay
+    relay.stop()
+
+
+@pytest.fixture(scope="module")
+def inside(standing):
+    """The identity of its first user."""
+    return standing.login(standing.invite, "admin")
 
 
 def status_of(sock):
@@ -49,27 +51,6 @@ def status_of(sock):
     except (ssl.SSLError, ConnectionError):
         return None
     return int(data.split(b" ")[1])
-
-
-def still_well(relay):
-    assert relay.alive(), relay.log
-    assert relay.healthy()
-
-
-class Watch:
-    """An established connection that asks for /healthz again and again, and how long it took."""
-
-    def __init__(self, relay):
-        self.slowest = 0
-        self.c = http.client.HTTPSConnection("127.0.0.1", relay.port, context=relay.tls(), timeout=30)
-        self.c.connect()
-
-    def look(self):
-        start = time.monotonic()
-        self.c.request("GET", "/healthz")
-        r = self.c.getresponse()
-        assert (r.status, r.read()) == (200, b"ok\n")
-        self.slowest = max(self.slowest, time.monotonic() - start)
 
 
 # --- certificates --------------------------------------------------------------------------------------
@@ -89,12 +70,6 @@ def refused_in_handshake(relay, identity):
                 if not sock.recv(100):
                     raise EOFError
     assert relay.metrics()["hawser_connections_bad_certificate_total"] == before + 1
-
-
-def refusal(relay, identity, **change):
-    with pytest.raises(wire.Refused) as refused:
-        WebSocket.upgrade(relay, identity, **change)
-    return refused.value
 
 
 def test_link_needs_a_certificate(relay):
@@ -276,15 +251,6 @@ def test_plain_http_is_told(relay):
         assert ended(raw)
 
 
-def client_hello(relay):
-    """The first flight of a handshake, as bytes."""
-    out = ssl.MemoryBIO()
-    tls = relay.tls().wrap_bio(ssl.MemoryBIO(), out)
-    with pytest.raises(ssl.SSLWantReadError):
-        tls.do_handshake()
-    return out.read()
-
-
 def test_hello_in_crumbs(relay):
     """A ClientHello may come byte by byte."""
     hello = client_hello(relay)
@@ -338,8 +304,8 @@ def test_mutated_hellos(relay):
     ("POST", "/", 404), ("POST", "/healthz", 405), ("PUT", "/login", 405), ("DELETE", "/register", 405),
     ("OPTIONS", "/login", 405), ("PATCH", "/login", 405), ("GET", "/login", 405), ("GET", "/link", 426),
     ("POST", "/link", 405), ("GET", "/healthz?x=1", 200), ("HEAD", "/healthz", 200), ("HEAD", "/nothing", 404)])
-def test_paths_and_methods(relay, method, path, status):
-    got, headers, body = relay.http(method, path)
+def test_paths_and_methods(standing, method, path, status):
+    got, headers, body = standing.http(method, path)
     assert got == status
     if status == 405:
         assert headers["Allow"]
@@ -357,8 +323,8 @@ def test_signed_requests_come_later(relay):
     ({}, "{}", 415), ({"Content-Type": "text/plain"}, "{}", 415), (JSON, "{", 400), (JSON, "[]", 400),
     (JSON, "null", 400), (JSON, "{}", 400), (JSON, '{"Invite":1}', 400), (JSON, b"\xff\xfe", 400),
     (JSON, "[" * 5000, 400), (JSON, '{"Invite":"' + "x" * 60000 + '"}', 400), (JSON, "x" * 65537, 413)])
-def test_bad_bodies(relay, headers, body, status):
-    got, _, answer = relay.http("POST", "/login", body, headers)
+def test_bad_bodies(standing, headers, body, status):
+    got, _, answer = standing.http("POST", "/login", body, headers)
     assert got == status, answer
     assert answer.startswith(b'{"__type":"')
 
@@ -435,7 +401,7 @@ def raw_request(relay, data, half_close=False):
         return status
 
 
-POST = b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
 
 
 @pytest.mark.parametrize("head, status", [
@@ -446,9 +412,9 @@ POST = b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     (POST + b"Content-Length: 99999999999999999999\r\n\r\n", 400),
     (POST + b"Content-Length: 1000000000000\r\n\r\n" + b"x" * 10000, 413),
     (b"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 400)])
-def test_bodies_that_lie(relay, head, status):
-    assert raw_request(relay, head) == status
-    still_well(relay)
+def test_bodies_that_lie(standing, head, status):
+    assert raw_request(standing, head) == status
+    still_well(standing)
 
 
 def test_more_body_than_said(relay):
@@ -467,16 +433,16 @@ def test_more_body_than_said(relay):
     b"GET /healthz HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
     b"\x16\x03\x01\x00\x05hello", os.urandom(5000)],
     ids=lambda g: f"{len(g)} bytes")
-def test_http_garbage(relay, data):
+def test_http_garbage(standing, data):
     """Whatever it is answered, if at all, the connection ends and the relay goes on."""
-    with relay.connect() as sock:
+    with standing.connect() as sock:
         try:
             sock.sendall(data)
             sock.unwrap()
         except (ssl.SSLError, ConnectionError, OSError):
             pass
         assert ended(sock)
-    still_well(relay)
+    still_well(standing)
 
 
 def test_connections_are_kept_alive(relay):
@@ -505,183 +471,6 @@ def test_metrics_have_their_own_door(relay):
         c.close()
 
 
-# --- deadlines and crowds ------------------------------------------------------------------------------
-
-
-def test_slow_heads_are_cut(relays):
-    """One byte now and then does not keep a connection: the whole head has one deadline."""
-    relay = relays(header_timeout_seconds=1)
-    watch = Watch(relay)
-    silent, in_tls, dripping = relay.tcp(), relay.tcp(), relay.connect()
-    in_tls.sendall(client_hello(relay)[:50])
-    start = time.monotonic()
-    byte = 0
-    while select.select([dripping], [], [], 0)[0] == [] and time.monotonic() < start + 20:
-        try:
-            dripping.sendall(b"GET /healthz HTTP/1.1\r\nX: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"[byte:byte + 1])
-        except (ssl.SSLError, ConnectionError):
-            break
-        byte += 1
-        watch.look()
-        select.select([dripping], [], [], 0.1)
-    assert time.monotonic() < start + 10
-    assert ended(dripping) and ended(silent) and ended(in_tls)
-    m = relay.metrics()
-    assert m["hawser_handshake_timeouts_total"] >= 2
-    assert m["hawser_header_timeouts_total"] >= 1
-
-
-def test_keeping_alive_has_an_end(relays):
-    """A stranger's place comes back, however lively the stranger; who asks last is told so."""
-    relay = relays(header_timeout_seconds=1)
-    with relay.connect() as sock:
-        start = time.monotonic()
-        data, answers = b"", 0
-        while time.monotonic() < start + 30:
-            sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-            data = sock.recv(65536)
-            answers += 1
-            if b"Connection: close" in data:
-                break
-            assert data.endswith(b"ok\n")
-            time.sleep(0.2)
-        assert b"Connection: close" in data and answers > 5
-        assert ended(sock)
-
-
-def test_a_handshake_that_stops_half_way(relays):
-    relay = relays(header_timeout_seconds=1)
-    with relay.tcp() as raw:
-        raw.sendall(client_hello(relay))
-        raw.settimeout(30)
-        assert raw.recv(5)[:1] == b"\x16"
-        assert ended(raw)
-    assert relay.metrics()["hawser_handshake_timeouts_total"] >= 1
-
-
-def test_slow_bodies_are_cut(relays):
-    relay = relays(header_timeout_seconds=1)
-    with relay.connect() as sock:
-        sock.sendall(POST + b"Content-Length: 100\r\n\r\n{")
-        assert ended(sock)
-    assert relay.metrics()["hawser_header_timeouts_total"] >= 1
-
-
-def test_an_idle_link_stays(relays):
-    """Deadlines are for strangers."""
-    relay = relays(header_timeout_seconds=1)
-    admin = relay.login(relay.invite, "admin")
-    link = relay.link(admin)
-    quiet, _, _ = select.select([link.sock], [], [], 3)
-    assert quiet == []
-    assert link.request("GetCallerIdentity")["UserName"] == "admin"
-
-
-def test_one_source_gets_a_quarter(relays):
-    relay = relays(max_unauthenticated=40, header_timeout_seconds=300)
-    crowd = [relay.tcp("127.0.1.1") for _ in range(30)]
-    wait_until(lambda: relay.metrics()["hawser_connections_unauthenticated"] == 10, "ten places taken")
-    assert sum(1 for c in crowd if c in select.select(crowd, [], [], 1)[0]) == 20
-    assert relay.healthy()  # from 127.0.0.1
-    for c in crowd:
-        c.close()
-    wait_until(lambda: relay.metrics()["hawser_connections_unauthenticated"] == 0, "all places free")
-
-
-def test_links_take_no_place_of_strangers(relays):
-    relay = relays(max_unauthenticated=4)
-    admin = relay.login(relay.invite, "admin")
-    links = [wait_until(lambda: try_link(relay, admin), "a link") for _ in range(12)]
-    assert relay.metrics()["hawser_links"] == 12
-    for link in links:
-        link.close()
-
-
-def try_link(relay, identity):
-    try:
-        return relay.link(identity)
-    except (OSError, EOFError):
-        return None
-
-
-def test_max_links(relays):
-    relay = relays(max_links=3)
-    admin = relay.login(relay.invite, "admin")
-    links = [relay.link(admin) for _ in range(3)]
-    assert refusal(relay, admin).status in (429, 503)
-    links.pop().close()
-    wait_until(lambda: relay.metrics()["hawser_links"] == 2, "a link less")
-    links.append(relay.link(admin))
-    for link in links:
-        link.close()
-
-
-def crowd_size(wanted):
-    import resource
-    return min(wanted, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2 - 200)
-
-
-@pytest.mark.parametrize("first_words,size", [("nothing", 10000), ("a byte", 2500), ("a hello", 2500)])
-def test_a_crowd_at_the_door(relays, first_words, size):
-    """Thousands of connections that never get to the point: those inside notice nothing."""
-    relay = relays(max_unauthenticated=12000, header_timeout_seconds=60)
-    hello = client_hello(relay)
-    words = {"nothing": b"", "a byte": hello[:1], "a hello": hello}[first_words]
-    watch = Watch(relay)
-    watch.look()
-    crowd = []
-    for i in range(crowd_size(size)):
-        raw = relay.tcp(f"127.{1 + i % 8}.0.1")
-        if words:
-            raw.sendall(words)
-        crowd.append(raw)
-        if i % 50 == 0:
-            watch.look()
-    wait_until(lambda: relay.metrics()["hawser_connections_unauthenticated"] >= len(crowd) * 0.9,
-               "the crowd is inside")
-    for _ in range(20):
-        watch.look()
-    assert watch.slowest < PATIENCE, watch.slowest
-    with open(f"/proc/{relay.pid}/status", encoding="ascii") as f:
-        rss = int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
-    print(f"{first_words}: {len(crowd)} strangers, RSS {rss} KiB, slowest answer {watch.slowest * 1000:.1f} ms")
-    for raw in crowd:
-        raw.close()
-    wait_until(lambda: relay.metrics()["hawser_connections_unauthenticated"] <= 1, "the crowd is gone")
-    still_well(relay)
-
-
-def test_handshakes_have_turns(relays):
-    """Hundreds of handshakes that begin at the same moment are spread over turns of the loop."""
-    relay = relays(max_unauthenticated=4000, max_handshakes=4)
-    hello = client_hello(relay)
-    crowd = [relay.tcp(f"127.{1 + i % 8}.0.1") for i in range(400)]
-    wait_until(lambda: relay.metrics()["hawser_connections_unauthenticated"] >= 400, "all are inside")
-    for raw in crowd:
-        raw.sendall(hello)
-    for raw in crowd:
-        raw.settimeout(30)
-        assert raw.recv(5)[:1] == b"\x16"
-    # All at once would be seconds; what a turn may begin is a small part of that.
-    assert relay.metrics()["hawser_loop_lag_seconds"] < 1
-
-
-def test_over_budget_they_are_turned_away_and_it_recovers(relays):
-    relay = relays(max_unauthenticated=64, header_timeout_seconds=2)
-    watch = Watch(relay)
-    crowd = []
-    for i in range(crowd_size(10000)):
-        crowd.append(relay.tcp(f"127.{1 + i % 8}.0.1"))
-        if i % 50 == 0:
-            watch.look()
-    assert relay.metrics()["hawser_connections_refused_total"] >= len(crowd) - 64 - 200
-    for raw in crowd:
-        assert ended(raw)
-        raw.close()
-    wait_until(relay.healthy, "a newcomer gets in")
-    assert watch.slowest < PATIENCE
-
-
 # --- WebSocket -----------------------------------------------------------------------------------------
 
 
@@ -700,8 +489,8 @@ def ws(relay, admin):
     ({"Sec_WebSocket_Key": "short"}, 400), ({"Connection": "close"}, 400),
     ({"Origin": "https://evil.example"}, 403), ({"path": "/"}, 404), ({"path": "/healthz"}, 400),
     ({"path": "/link/x"}, 404)])
-def test_bad_upgrades(relay, admin, change, status):
-    assert refusal(relay, admin, **change).status == status
+def test_bad_upgrades(standing, inside, change, status):
+    assert refusal(standing, inside, **change).status == status
 
 
 def test_several_sub_protocols(relay, admin):

@@ -1,0 +1,185 @@
+"""The relay's port: deadlines and crowds. These look at a clock, or fill the machine."""
+
+import re
+import select
+import ssl
+import time
+
+import pytest
+
+from support.door import POST, Watch, client_hello, ended, refusal, still_well
+from support.relay import PATIENCE, wait_until
+
+
+def test_slow_heads_are_cut(relays):
+    """One byte now and then does not keep a connection: the whole head has one deadline."""
+    relay = relays(header_timeout_seconds=1)
+    watch = Watch(relay)
+    silent, in_tls, dripping = relay.tcp(), relay.tcp(), relay.connect()
+    in_tls.sendall(client_hello(relay)[:50])
+    start = time.monotonic()
+    byte = 0
+    while select.select([dripping], [], [], 0)[0] == [] and time.monotonic() < start + 20:
+        try:
+            dripping.sendall(b"GET /healthz HTTP/1.1\r\nX: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"[byte:byte + 1])
+        except (ssl.SSLError, ConnectionError):
+            break
+        byte += 1
+        watch.look()
+        select.select([dripping], [], [], 0.1)
+    assert time.monotonic() < start + 10
+    assert ended(dripping) and ended(silent) and ended(in_tls)
+    m = relay.metrics()
+    assert m["hawser_handshake_timeouts_total"] >= 2
+    assert m["hawser_header_timeouts_total"] >= 1
+
+
+def test_keeping_alive_has_an_end(relays):
+    """A stranger's place comes back, however lively the stranger; who asks last is told so."""
+    relay = relays(header_timeout_seconds=1)
+    with relay.connect() as sock:
+        start = time.monotonic()
+        data, answers = b"", 0
+        while time.monotonic() < start + 30:
+            sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            data = sock.recv(65536)
+            answers += 1
+            if b"Connection: close" in data:
+                break
+            assert data.endswith(b"ok\n")
+            time.sleep(0.2)
+        assert b"Connection: close" in data and answers > 5
+        assert ended(sock)
+
+
+def test_a_handshake_that_stops_half_way(relays):
+    relay = relays(header_timeout_seconds=1)
+    with relay.tcp() as raw:
+        raw.sendall(client_hello(relay))
+        raw.settimeout(30)
+        assert raw.recv(5)[:1] == b"\x16"
+        assert ended(raw)
+    assert relay.metrics()["hawser_handshake_timeouts_total"] >= 1
+
+
+def test_slow_bodies_are_cut(relays):
+    relay = relays(header_timeout_seconds=1)
+    with relay.connect() as sock:
+        sock.sendall(POST + b"Content-Length: 100\r\n\r\n{")
+        assert ended(sock)
+    assert relay.metrics()["hawser_header_timeouts_total"] >= 1
+
+
+def test_an_idle_link_stays(relays):
+    """Deadlines are for strangers."""
+    relay = relays(header_timeout_seconds=1)
+    admin = relay.login(relay.invite, "admin")
+    link = relay.link(admin)
+    quiet, _, _ = select.select([link.sock], [], [], 3)
+    assert quiet == []
+    assert link.request("GetCallerIdentity")["UserName"] == "admin"
+
+
+def test_one_source_gets_a_quarter(relays):
+    relay = relays(max_unauthenticated=40, header_timeout_seconds=300)
+    crowd = [relay.tcp("127.0.1.1") for _ in range(30)]
+    wait_until(lambda: relay.metrics()["hawser_connections_unauthenticated"] == 10, "ten places taken")
+    assert sum(1 for c in crowd if c in select.select(crowd, [], [], 1)[0]) == 20
+    assert relay.healthy()  # from 127.0.0.1
+    for c in crowd:
+        c.close()
+    wait_until(lambda: relay.metrics()["hawser_connections_unauthenticated"] == 0, "all places free")
+
+
+def test_links_take_no_place_of_strangers(relays):
+    relay = relays(max_unauthenticated=4)
+    admin = relay.login(relay.invite, "admin")
+    links = [wait_until(lambda: try_link(relay, admin), "a link") for _ in range(12)]
+    assert relay.metrics()["hawser_links"] == 12
+    for link in links:
+        link.close()
+
+
+def try_link(relay, identity):
+    try:
+        return relay.link(identity)
+    except (OSError, EOFError):
+        return None
+
+
+def test_max_links(relays):
+    relay = relays(max_links=3)
+    admin = relay.login(relay.invite, "admin")
+    links = [relay.link(admin) for _ in range(3)]
+    assert refusal(relay, admin).status in (429, 503)
+    links.pop().close()
+    wait_until(lambda: relay.metrics()["hawser_links"] == 2, "a link less")
+    links.append(relay.link(admin))
+    for link in links:
+        link.close()
+
+
+def crowd_size(wanted):
+    import resource
+    return min(wanted, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2 - 200)
+
+
+@pytest.mark.parametrize("first_words,size", [("nothing", 10000), ("a byte", 2500), ("a hello", 2500)])
+def test_a_crowd_at_the_door(relays, first_words, size):
+    """Thousands of connections that never get to the point: those inside notice nothing."""
+    relay = relays(max_unauthenticated=12000, header_timeout_seconds=60)
+    hello = client_hello(relay)
+    words = {"nothing": b"", "a byte": hello[:1], "a hello": hello}[first_words]
+    watch = Watch(relay)
+    watch.look()
+    crowd = []
+    for i in range(crowd_size(size)):
+        raw = relay.tcp(f"127.{1 + i % 8}.0.1")
+        if words:
+            raw.sendall(words)
+        crowd.append(raw)
+        if i % 50 == 0:
+            watch.look()
+    wait_until(lambda: relay.metrics()["hawser_connections_unauthenticated"] >= len(crowd) * 0.9,
+               "the crowd is inside")
+    for _ in range(20):
+        watch.look()
+    assert watch.slowest < PATIENCE, watch.slowest
+    with open(f"/proc/{relay.pid}/status", encoding="ascii") as f:
+        rss = int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
+    print(f"{first_words}: {len(crowd)} strangers, RSS {rss} KiB, slowest answer {watch.slowest * 1000:.1f} ms")
+    for raw in crowd:
+        raw.close()
+    wait_until(lambda: relay.metrics()["hawser_connections_unauthenticated"] <= 1, "the crowd is gone")
+    still_well(relay)
+
+
+def test_handshakes_have_turns(relays):
+    """Hundreds of handshakes that begin at the same moment are spread over turns of the loop."""
+    relay = relays(max_unauthenticated=4000, max_handshakes=4)
+    hello = client_hello(relay)
+    crowd = [relay.tcp(f"127.{1 + i % 8}.0.1") for i in range(400)]
+    wait_until(lambda: relay.metrics()["hawser_connections_unauthenticated"] >= 400, "all are inside")
+    for raw in crowd:
+        raw.sendall(hello)
+    for raw in crowd:
+        raw.settimeout(30)
+        assert raw.recv(5)[:1] == b"\x16"
+    # All at once would be seconds; what a turn may begin is a small part of that.
+    assert relay.metrics()["hawser_loop_lag_seconds"] < 1
+
+
+def test_over_budget_they_are_turned_away_and_it_recovers(relays):
+    relay = relays(max_unauthenticated=64, header_timeout_seconds=2)
+    watch = Watch(relay)
+    crowd = []
+    for i in range(crowd_size(10000)):
+        crowd.append(relay.tcp(f"127.{1 + i % 8}.0.1"))
+        if i % 50 == 0:
+            watch.look()
+    assert relay.metrics()["hawser_connections_refused_total"] >= len(crowd) - 64 - 200
+    for raw in crowd:
+        assert ended(raw)
+        raw.close()
+    wait_until(relay.healthy, "a newcomer gets in")
+    assert watch.slowest < PATIENCE
