@@ -13,7 +13,6 @@
 #include "proto/wire/codec.h"
 
 #define ARENA_MAX (4 * JOURNAL_RECORD_MAX)
-#define AUTHOR_ARENA (16 * 1024)
 
 /* Of one session, as the journal has it. */
 struct place {
@@ -63,30 +62,6 @@ move_to(struct place *p, uint8_t stream, uint64_t offset)
 	p->moved[stream] = true;
 }
 
-/* What cannot be read is nobody's, whose turn begins there too: the owner's own offset is then not
- * known, and its input goes on at the node's. */
-static void
-turn_to(struct reached_streams *at, uint32_t author, uint64_t offset, const void *p, size_t n)
-{
-	struct arena *arena = arena_new(AUTHOR_ARENA);
-	void *msg;
-
-	at->author = author;
-	at->author_from = at->author_base = offset;
-	if (author > at->authors)
-		at->authors = author;
-	if (arena != NULL && msg_decode(&msg, arena, MSG_ROW(recording_author), p, n, NULL) == 0)
-		at->author_base = (uint64_t)((struct msg_recording_author *)msg)->base;
-	arena_free(arena);
-}
-
-static void
-size_to(struct reached_streams *at, uint64_t cols, uint64_t rows)
-{
-	at->cols = (int)(cols & UINT16_MAX);
-	at->rows = (int)(rows & UINT16_MAX);
-}
-
 /* A recording's meta has its size, too; this one may not have its file yet. */
 static void
 begin_size(struct reached_streams *at, const struct journal_record *rec)
@@ -96,7 +71,7 @@ begin_size(struct reached_streams *at, const struct journal_record *rec)
 
 	if (arena != NULL &&
 		msg_decode(&msg, arena, MSG_ROW(recording_meta), rec->bytes, rec->len, NULL) == 0)
-		size_to(at, (uint64_t)((struct msg_recording_meta *)msg)->cols,
+		standing_size(at, (uint64_t)((struct msg_recording_meta *)msg)->cols,
 			(uint64_t)((struct msg_recording_meta *)msg)->rows);
 	arena_free(arena);
 }
@@ -182,11 +157,11 @@ take(struct reached *r, const struct journal_record *rec)
 	case JOURNAL_SESSION_END:
 		return take_end(p, rec);
 	case JOURNAL_AUTHOR:
-		turn_to(&p->at, rec->author, rec->offset, rec->bytes, rec->len);
+		standing_turn(&p->at, rec->author, rec->offset, rec->bytes, rec->len);
 		p->authored = true;
 		break;
 	case JOURNAL_RESIZE:
-		size_to(&p->at, rec->offset >> 32, rec->offset);
+		standing_size(&p->at, rec->offset >> 32, rec->offset);
 		p->sized = true;
 		break;
 	default:
@@ -259,38 +234,6 @@ reached_ended(struct reached_end *ret, const struct reached *r, uint64_t session
 
 /* --- the recording ---------------------------------------------------------------------------- */
 
-static void
-take_event(struct reached_streams *at, const struct event *ev)
-{
-	if (ev->stream >= STREAMS)
-		return;
-	if (ev->type == EVENT_AUTHOR)
-		turn_to(at, ev->author, ev->offset, ev->bytes, ev->len);
-	if (ev->type == EVENT_RESIZE)
-		size_to(at, ev->cols, ev->rows);
-	if (ev->type == EVENT_DATA)
-		at->offset[ev->stream] = ev->offset + ev->len;
-	else if (ev->type == EVENT_HIDDEN)
-		at->offset[ev->stream] = ev->offset + ev->hidden;
-	else if (ev->type == EVENT_REWIND)
-		at->offset[ev->stream] = ev->offset;
-}
-
-static int
-take_block(struct reached_streams *at, const uint8_t *p, size_t n, struct hw_err *err)
-{
-	struct event ev;
-	size_t used;
-	int r;
-
-	for (; n > 0; p += used, n -= used) {
-		if ((r = event_decode(&ev, p, n, &used)) < 0)
-			return hw_err_set(err, r, "a recording has an event that is none");
-		take_event(at, &ev);
-	}
-	return 0;
-}
-
 static int
 read_recording(struct reached_streams *at, const char *dir, const char *id,
 	const struct secret_key *master, struct hw_err *err)
@@ -302,10 +245,13 @@ read_recording(struct reached_streams *at, const char *dir, const char *id,
 
 	if ((r = recording_open(&file, dir, id, master, err)) < 0)
 		return r == HW_ENOTFOUND ? 0 : r;
+	recording_skip(file, at);
 	at->known = true;
-	size_to(at, (uint64_t)recording_meta(file)->cols, (uint64_t)recording_meta(file)->rows);
+	if (at->cols == 0)
+		standing_size(at, (uint64_t)recording_meta(file)->cols,
+			(uint64_t)recording_meta(file)->rows);
 	while ((r = recording_next(file, &p, &n, err)) > 0)
-		if ((r = take_block(at, p, n, err)) < 0)
+		if ((r = standing_take(at, p, n, err)) < 0)
 			break;
 	recording_close(file);
 	return r;
@@ -327,7 +273,7 @@ take_newer(struct reached_streams *at, const struct place *p)
 	if (p->at.authors > at->authors)
 		at->authors = p->at.authors;
 	if (p->sized || at->cols == 0)
-		size_to(at, (uint64_t)p->at.cols, (uint64_t)p->at.rows);
+		standing_size(at, (uint64_t)p->at.cols, (uint64_t)p->at.rows);
 	at->known = at->known || p->at.known;
 }
 

@@ -9,22 +9,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "audit/standing.h"
 #include "proto/base/err.h"
-#include "proto/schema/schema.h"
 
 struct reached;
 struct secret_key;
-
-struct reached_streams {
-	uint64_t offset[STREAMS]; /* after the last byte; a rewind sets it back */
-	uint64_t echoed;	  /* input below it has its echo mark */
-	bool known;		  /* the session's start is recorded */
-	/* Who typed last, from which offset on, and where the owner's own input stood there. Of one
-	 * that only its owner typed into, all are 0. */
-	uint32_t author, authors; /* the highest that was given */
-	uint64_t author_from, author_base;
-	int cols, rows; /* 0: not known */
-};
 
 /* How a session ended, of which only the store does not know: it is the last to be told. */
 struct reached_end {

@@ -5,15 +5,16 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <zstd.h>
 
-#include "audit/recording_file.h"
+#include "audit/recording_mark.h"
 #include "proto/base/arena.h"
 #include "proto/base/file.h"
 #include "proto/wire/codec.h"
 
 struct recording {
-	int fd;
+	int fd, dir;
 	char id[RECORDING_ID_MAX + 1];
 	struct recording_chain chain;
 	struct arena *arena;
@@ -65,14 +66,14 @@ recording_open(struct recording **ret, const char *recordings_dir, const char *s
 	const struct secret_key *master, struct hw_err *err)
 {
 	struct secret_key wrap;
-	int dir = -1, code;
+	int code;
 
 	if (!recording_id_valid(session_id))
 		return hw_err_set(err, HW_EVALIDATION, "no session can have such an id");
 	struct recording *r = calloc(1, sizeof(*r));
 	if (r == NULL)
 		return hw_err_set(err, HW_ENOMEM, "no memory for a recording");
-	r->fd = -1;
+	r->fd = r->dir = -1;
 	strcpy(r->id, session_id);
 	buf_init(&r->packed, 2 * RECORDING_BLOCK_MAX);
 	r->arena = arena_new(2 * RECORDING_META_MAX);
@@ -80,11 +81,10 @@ recording_open(struct recording **ret, const char *recordings_dir, const char *s
 	secret_key_derive(&wrap, master, "hawser recordings");
 	if (r->arena == NULL || r->events == NULL)
 		code = hw_err_set(err, HW_ENOMEM, "no memory for a recording");
-	else if ((code = dir_open(&dir, recordings_dir, false, err)) == 0 &&
-		(code = open_file(&r->fd, dir, session_id, err)) == 0)
+	else if ((code = dir_open(&r->dir, recordings_dir, false, err)) == 0 &&
+		(code = open_file(&r->fd, r->dir, session_id, err)) == 0)
 		code = read_meta(r, &wrap, err);
 	secret_key_wipe(&wrap);
-	fd_close(dir);
 	if (code < 0)
 		recording_close(r);
 	else
@@ -98,6 +98,7 @@ recording_close(struct recording *r)
 	if (r == NULL)
 		return;
 	fd_close(r->fd);
+	fd_close(r->dir);
 	secret_key_wipe(&r->chain.key);
 	buf_fini(&r->packed);
 	arena_free(r->arena);
@@ -109,6 +110,19 @@ const struct msg_recording_meta *
 recording_meta(const struct recording *r)
 {
 	return r->meta;
+}
+
+void
+recording_skip(struct recording *r, struct reached_streams *at)
+{
+	struct recording_mark mark;
+	struct stat st;
+
+	if (fstat(r->fd, &st) < 0 ||
+		!recording_mark_read(&mark, r->dir, r->id, &r->chain.key, (uint64_t)st.st_size))
+		return;
+	recording_chain_go_to(&r->chain, &mark);
+	*at = mark.streams;
 }
 
 int

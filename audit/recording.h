@@ -93,6 +93,10 @@ int recording_open(struct recording **ret, const char *recordings_dir, const cha
 	const struct secret_key *master, struct hw_err *err);
 void recording_close(struct recording *r);
 const struct msg_recording_meta *recording_meta(const struct recording *r); /* lives in it */
+/* Before the first recording_next(), of a live one: goes on where its writer last left a mark, and
+ * says how things stand there; else changes nothing. What is passed over is not checked. */
+struct reached_streams;
+void recording_skip(struct recording *r, struct reached_streams *at);
 /* The next block's encoded events (good until the next call), at most RECORDING_BLOCK_MAX bytes: 1;
  * 0 at the end, where a growing one may be asked again. HW_ECORRUPT names the block. */
 int recording_next(struct recording *r, const uint8_t **p, size_t *n, struct hw_err *err);

@@ -11,8 +11,12 @@
 #include <zstd.h>
 
 #include "audit/journal_io.h"
+#include "audit/recording_mark.h"
 #include "proto/base/file.h"
 #include "proto/base/id.h"
+
+#define MARK_EVERY (8 << 20) /* bytes of a file: what is read again when it is taken up, at most \
+			      */
 
 #define ZSTD_LEVEL 1 /* half the time of 3, a tenth more bytes */
 
@@ -48,6 +52,8 @@ struct recording_writer {
 	struct buf begin; /* the head, until the first block is written */
 	jpos covered, synced;
 	bool complete, is_new;
+	struct reached_streams streams; /* at the last block's end */
+	uint64_t marked;		/* where in the file the last mark stands */
 };
 
 static int
@@ -115,22 +121,60 @@ set_aside(struct recording_store *store, const char *name, bool damaged, struct 
 	return hw_err_set(err, HW_ENOTFOUND, "%s: the head was not wholly written", name);
 }
 
+static void
+skip_marked(struct recording_writer *w, uint64_t size)
+{
+	struct recording_mark mark;
+
+	if (!recording_mark_read(&mark, w->store->dir, w->id, &w->chain.key, size))
+		return;
+	recording_chain_go_to(&w->chain, &mark);
+	w->covered = mark.covered;
+	w->streams = mark.streams;
+	w->marked = mark.at;
+}
+
+/* A block verifies, and yet has no events: no more marks are made, and a reader will say so. */
+static void
+follow(struct recording_writer *w, const void *events, size_t n)
+{
+	if (standing_take(&w->streams, events, n, NULL) < 0)
+		w->marked = UINT64_MAX;
+}
+
+static void
+follow_packed(struct recording_writer *w, const struct buf *packed, uint8_t *events)
+{
+	size_t n = ZSTD_decompress(events, RECORDING_BLOCK_MAX, buf_data(packed), packed->len);
+
+	if (ZSTD_isError(n))
+		w->marked = UINT64_MAX;
+	else
+		follow(w, events, n);
+}
+
 /* *torn: the file ends within a block. */
 static int
 read_blocks(struct recording_writer *w, int fd, uint64_t size, bool *torn)
 {
+	uint8_t *events = malloc(RECORDING_BLOCK_MAX);
 	struct recording_block block;
 	struct buf packed;
 	int r = 0;
 
+	if (events == NULL)
+		return HW_ENOMEM;
 	buf_init(&packed, 2 * RECORDING_BLOCK_MAX);
 	w->covered = w->head.start;
+	skip_marked(w, size);
 	while (!w->complete && (r = recording_block_read(&block, &w->chain, &packed, fd)) == 1) {
 		w->covered = block.to;
 		w->complete = (block.flags & BLOCK_LAST) != 0;
+		follow_packed(w, &packed, events);
 		buf_reset(&packed);
 	}
 	buf_fini(&packed);
+	free(events);
 	*torn = r == 0 && !w->complete && size > w->chain.at;
 	return r == HW_ENOMEM ? r : 0;
 }
@@ -247,7 +291,25 @@ recording_writer_append(struct recording_writer *w, const void *events, size_t n
 	w->is_new = false;
 	w->covered = to;
 	w->complete = last;
+	follow(w, events, n);
 	return 0;
+}
+
+/* One that cannot be written is done without. */
+static void
+leave_mark(struct recording_writer *w)
+{
+	struct recording_mark mark = {.blocks = w->chain.blocks,
+		.at = w->chain.at,
+		.covered = w->covered,
+		.streams = w->streams};
+
+	if (w->marked == UINT64_MAX || w->chain.at - w->marked < MARK_EVERY || w->complete)
+		return;
+	memcpy(mark.hash, w->chain.hash, SHA256_LEN);
+	mark.streams.known = true;
+	if (recording_mark_write(w->store->dir, w->id, &w->chain.key, &mark, NULL) == 0)
+		w->marked = mark.at;
 }
 
 int
@@ -260,8 +322,10 @@ recording_writer_sync(struct recording_writer *w, struct hw_err *err)
 	/* An error of writing back shows at whichever descriptor syncs, also a new one. */
 	if ((r = open_live(w, O_WRONLY, &fd, err)) < 0)
 		return r;
-	if ((r = journal_io_sync(w->store->io, fd, err)) == 0)
+	if ((r = journal_io_sync(w->store->io, fd, err)) == 0) {
 		w->synced = w->covered;
+		leave_mark(w);
+	}
 	fd_close(fd);
 	return r;
 }
@@ -276,6 +340,7 @@ recording_writer_finish(struct recording_writer *w, struct hw_err *err)
 	recording_file_name(name, w->id, true);
 	if (renameat(w->store->dir, live, w->store->dir, name) < 0)
 		return hw_err_sys(err, "cannot name %s", name);
+	recording_mark_remove(w->store->dir, w->id);
 	return journal_io_sync_dir(w->store->io, w->store->dir, err);
 }
 

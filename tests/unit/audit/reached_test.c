@@ -248,6 +248,146 @@ Test(reached, a_rewind_in_the_journal_sets_back_what_is_in_a_recording)
 	expect(0, 4, 0, 0);
 }
 
+/* --- a long recording ------------------------------------------------------------------------- */
+
+/* Bytes that do not compress, so that marks are left; after them some that no mark is for. */
+static void
+much(uint64_t bytes)
+{
+	static uint8_t piece[32 * 1024];
+	uint64_t x = 88172645463325252u;
+
+	start(SESSION, ID);
+	for (uint64_t at = 0; at < bytes; at += sizeof(piece)) {
+		for (size_t i = 0; i < sizeof(piece); i += 8) {
+			x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+			memcpy(piece + i, &x, 8);
+		}
+		append(&(struct journal_record){.type = JOURNAL_DATA,
+			.stream = STREAM_OUT,
+			.offset = at,
+			.bytes = piece,
+			.len = sizeof(piece)});
+		if (at % (1 << 20) == 0)
+			archive();
+	}
+	archive();
+}
+
+#define MUCH ((uint64_t)20 << 20)
+
+static const char *
+file_of(const char *suffix)
+{
+	static char path[256];
+
+	snprintf(path, sizeof(path), "%s/" ID ".%s", s.recordings, suffix);
+	return path;
+}
+
+static void
+go_on_after_a_start(void)
+{
+	struct hw_err err = HW_ERR_INIT;
+
+	archiver_free(archiver);
+	archiver = NULL;
+	const struct archiver_config ac = {.journal_dir = s.journal,
+		.recordings_dir = s.recordings,
+		.ledger_dir = s.ledger,
+		.journal = journal,
+		.master = &s.master,
+		.clock = &s.clock.clock,
+		.on_sealed = on_sealed};
+	cr_assert(eq(int, archiver_new(&archiver, &ac, &err), 0), "%s", err.text);
+}
+
+/* Reads it as an auditor does: all of it, from its beginning. */
+static int
+read_whole(uint64_t *out)
+{
+	struct hw_err err = HW_ERR_INIT;
+	struct reached_streams at = {.known = false};
+	struct recording *r;
+	const uint8_t *p;
+	size_t n;
+
+	cr_assert(eq(int, recording_open(&r, s.recordings, ID, &s.master, &err), 0), "%s",
+		err.text);
+	int rc;
+	while ((rc = recording_next(r, &p, &n, &err)) > 0)
+		cr_assert(eq(int, standing_take(&at, p, n, &err), 0));
+	recording_close(r);
+	*out = at.offset[STREAM_OUT];
+	return rc;
+}
+
+/* What was read and checked when it was written is passed over: there may be days of it. */
+Test(reached, a_start_reads_what_comes_after_the_mark)
+{
+	uint64_t all;
+
+	much(MUCH);
+	cr_assert(gt(i64, file_length(file_of("part")), (int64_t)MUCH / 2));
+	file_flip(file_of("part"), 4 << 20);
+	go_on_after_a_start();
+	data(STREAM_OUT, MUCH, "more");
+	archive();
+	forget_journal();
+	expect(0, MUCH + 4, 0, 0);
+	cr_assert(eq(u32, (uint32_t)find(SESSION, ID).cols, 90));
+	cr_assert(eq(int, read_whole(&all), HW_ECORRUPT), "who reads it all is told");
+}
+
+Test(reached, a_mark_that_is_damaged_is_as_none)
+{
+	uint64_t all;
+
+	much(MUCH);
+	file_flip(file_of("mark"), 40);
+	go_on_after_a_start();
+	data(STREAM_OUT, MUCH, "more");
+	archive();
+	forget_journal();
+	expect(0, MUCH + 4, 0, 0);
+	cr_assert(eq(int, read_whole(&all), 0));
+	cr_assert(eq(u64, all, MUCH + 4));
+}
+
+/* The power failed, and the mark reached the disk where the recording did not. */
+Test(reached, a_mark_beyond_the_file_is_as_none)
+{
+	uint64_t all;
+
+	much(MUCH);
+	file_cut(file_of("part"), 16 << 20);
+	go_on_after_a_start();
+	archive();
+	cr_assert(eq(int, read_whole(&all), 0));
+	cr_assert(eq(u64, all, MUCH), "the journal has the rest");
+	expect(0, MUCH, 0, 0);
+}
+
+Test(reached, a_mark_goes_with_the_end)
+{
+	const struct msg_close close = {.exited = true};
+	char names[256];
+	struct buf b;
+
+	much(MUCH);
+	cr_assert(eq(str, (char *)dir_names(names, sizeof(names), s.recordings),
+		(char *)ID ".mark " ID ".part"));
+	go_on_after_a_start();
+	buf_init(&b, 4096);
+	cr_assert(eq(int, msg_encode(&b, MSG_ROW(close), &close, NULL), 0));
+	append(&(struct journal_record){
+		.type = JOURNAL_SESSION_END, .bytes = buf_data(&b), .len = b.len});
+	buf_fini(&b);
+	archive();
+	cr_assert(eq(str, (char *)dir_names(names, sizeof(names), s.recordings),
+		(char *)ID ".rec"));
+}
+
 /* --- who typed, and how large it is ----------------------------------------------------------- */
 
 static void
