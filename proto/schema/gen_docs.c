@@ -296,7 +296,7 @@ static const char *
 door_text(enum op_door door)
 {
 	static const char *const texts[] = {
-		[DOOR_USER] = "users",
+		[DOOR_USER] = "users, over a link or signed",
 		[DOOR_NODE] = "nodes",
 		[DOOR_SELF] = "users and nodes, for themselves",
 		[DOOR_ANON] = "anyone, over HTTPS",
@@ -316,6 +316,7 @@ resource_text(enum op_resource resource)
 		[RESOURCE_USER] = "the user",
 		[RESOURCE_GROUP] = "the group",
 		[RESOURCE_POLICY] = "the policy",
+		[RESOURCE_DOCUMENT] = "the document",
 		[RESOURCE_TAGGED] = "the tagged resource",
 		[RESOURCE_LISTED] = "each item",
 	};
@@ -330,6 +331,7 @@ audit_text(enum op_audit audit)
 		[AUDIT_NONE] = "none",
 		[AUDIT_READ] = "read",
 		[AUDIT_FULL] = "full",
+		[AUDIT_BEGUN] = "full",
 	};
 
 	return texts[audit];

@@ -182,10 +182,11 @@ enum op_resource {
 	RESOURCE_USER,
 	RESOURCE_GROUP,
 	RESOURCE_POLICY,
+	RESOURCE_DOCUMENT,
 	RESOURCE_TAGGED,
 	RESOURCE_LISTED
 };
-enum op_audit { AUDIT_NONE, AUDIT_READ, AUDIT_FULL };
+enum op_audit { AUDIT_NONE, AUDIT_READ, AUDIT_FULL, AUDIT_BEGUN };
 
 struct op_row {
 	enum op_id id;
