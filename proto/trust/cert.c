@@ -163,6 +163,18 @@ check_form(X509 *cert, struct hw_err *err)
 	return 0;
 }
 
+bool
+cert_is_for_host(X509 *cert, const char *host)
+{
+	bool is = X509_check_ip_asc(cert, host, 0) == 1 ||
+		X509_check_host(cert, host, 0,
+			X509_CHECK_FLAG_NO_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT,
+			NULL) == 1;
+
+	ERR_clear_error();
+	return is;
+}
+
 int
 cert_identity(struct cert_identity *ret, X509 *cert, const char *fleet, struct hw_err *err)
 {

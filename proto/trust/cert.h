@@ -85,6 +85,9 @@ int cert_parse(X509 **ret, const void *der, size_t n, struct hw_err *err);
  * Does not look at the time, does not check the signature: cert_verify does. */
 int cert_identity(struct cert_identity *ret, X509 *cert, const char *fleet, struct hw_err *err);
 
+/* Whether it is for that host, a name or an address, as clients look at it who know no pin. */
+bool cert_is_for_host(X509 *cert, const char *host);
+
 /* Whether `ca` signed it and it is good at `now`. HW_EEXPIRED when only the time is over, HW_ECERT
  * otherwise. `expired_ok` lets an expired one pass (the caller then limits what its holder may do,
  * and for how long), but never one that is not good yet, nor an expired CA. */

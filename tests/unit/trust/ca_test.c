@@ -275,6 +275,11 @@ Test(ca, gives_the_relay_a_key_and_a_chain_that_it_keeps)
 	cr_assert(eq(int, cert_identity(&id, cert, ca_fleet(f->ca), &err), 0), "%s", err.text);
 	cr_assert(eq(int, id.role, ROLE_RELAY));
 	cr_assert(eq(int, X509_check_private_key(cert, first), 1));
+	for (size_t i = 0; i < 3; i++)
+		cr_assert(cert_is_for_host(cert, hosts[i]), "%s", hosts[i]);
+	cr_assert(not(cert_is_for_host(cert, "relay-1"))); /* which is only its common name */
+	cr_assert(not(cert_is_for_host(cert, "127.0.0.2")));
+	cr_assert(not(cert_is_for_host(cert, "")));
 	cr_assert(eq(int, X509_check_host(cert, hosts[0], 0, 0, NULL), 1));
 	cr_assert(eq(int, X509_check_ip_asc(cert, hosts[2], 0), 1));
 

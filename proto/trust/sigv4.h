@@ -1,0 +1,54 @@
+/*
+ * AWS Signature Version 4, the verifier's side, for the one kind of request that is served: POST /,
+ * without a query, signed in its headers with HMAC-SHA256 for the service `ssm`. Pure functions
+ * over what a stranger sent.
+ *
+ * The path and the query are not looked at: whoever calls knows that they are "/" and none.
+ */
+#ifndef HAWSER_TRUST_SIGV4_H
+#define HAWSER_TRUST_SIGV4_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/err.h"
+
+#define SIGV4_AUTHORIZATION_MAX 2048 /* bytes of the header */
+#define SIGV4_KEY_ID_MAX	128
+#define SIGV4_HEADERS_MAX	32   /* that are signed */
+#define SIGV4_VALUE_MAX		4096 /* bytes of a signed header */
+#define SIGV4_CANONICAL_MAX	(16 * 1024)
+
+/* What a request's Authorization says, and all of its canonical form but the body's hash. */
+struct sigv4;
+
+/* Writes the value of the header of that name (lower case), as sent, with a NUL. HW_ENOTFOUND when
+ * there is none, HW_EEXISTS when it is there twice, HW_ELIMIT when it has no room. */
+typedef int sigv4_header_fn(void *arg, const char *name, char *value, size_t room);
+
+/*
+ * Reads what can be known without the secret. `authorization` is the header's value, NULL when
+ * there is none; each header that is signed is asked for once. `host`, `x-amz-date` and
+ * `x-amz-target` must be among them. The caller owns *ret.
+ *
+ * HW_EMISSINGTOKEN without the header; HW_EINCOMPLETESIGNATURE when it is not whole, or not of this
+ * kind; HW_ESIGNATURE for another service, or a scope of another day; HW_ENOMEM.
+ */
+int sigv4_new(struct sigv4 **ret, const char *authorization, sigv4_header_fn *header, void *arg,
+	struct hw_err *err);
+void sigv4_free(struct sigv4 *s); /* NULL is fine */
+
+/* Letters, digits, "-", "_" and "." only. */
+const char *sigv4_key_id(const struct sigv4 *s);
+
+/* When it was signed, as it says: microseconds since 1970. */
+int64_t sigv4_time(const struct sigv4 *s);
+
+/* Whether that secret made the signature, for this body: in constant time. */
+bool sigv4_matches(const struct sigv4 *s, const char *secret, const void *body, size_t n);
+
+/* HW_ESIGNATURE when it was signed more than `window` microseconds before `now`, or after it. */
+int sigv4_in_time(const struct sigv4 *s, int64_t now, int64_t window, struct hw_err *err);
+
+#endif
