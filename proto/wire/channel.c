@@ -172,6 +172,9 @@ send_end(struct channel *ch, struct sender *s)
 
 	s->end_sent = true;
 	link_send(ch->link, &f);
+	for (int i = 0; i < STREAMS; i++)
+		if (ch->in[i].ended)
+			channel_owe_last(ch, i);
 }
 
 /* A stream's END goes when its bytes have. */
@@ -288,12 +291,20 @@ channel_owe_credit(struct channel *ch)
 			owe_credit(ch, &ch->in[i]);
 }
 
+/* Who is at both ends of a connection closes it when both directions have ended: that the last of
+ * the one was consumed is told along with the end of the other. */
+static bool
+tells_last(const struct channel *ch, int stream)
+{
+	return ch->recorded || ch->out[stream == STREAM_IN ? STREAM_OUT : STREAM_IN].end_sent;
+}
+
 void
 channel_owe_last(struct channel *ch, int stream)
 {
 	struct inflow *in = &ch->in[stream];
 
-	if (in->consumed > in->told && in->consumed == in->received)
+	if (in->consumed > in->told && in->consumed == in->received && tells_last(ch, stream))
 		owe_credit(ch, in);
 }
 
@@ -363,7 +374,8 @@ channel_consume(struct channel *ch, int stream, size_t n, int echo)
 	if (!takes_credit(ch) || n == 0)
 		return;
 	uint64_t consumed = in->consumed + n, limit = limit_after(ch, in, consumed);
-	bool grows = limit > in->limit, last = in->ended && consumed == in->received;
+	bool grows = limit > in->limit;
+	bool last = in->ended && consumed == in->received && tells_last(ch, stream);
 	if ((stream != STREAM_IN || !ch->recorded) && !grows && !last) {
 		in->consumed = consumed;
 		in->echo = echo;

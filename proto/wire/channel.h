@@ -99,7 +99,8 @@ size_t channel_queued(const struct channel *ch,
 /* n more bytes are done with; `echo` goes along for input streams. The limit follows: consumed +
  * window, which grows (window.h) where nothing is recorded, told when it has grown by a quarter
  * window. What was consumed is told at once of input that is recorded, and otherwise along with the
- * limit, or when all up to the stream's end is. CREDIT frames are merged and sent at the end of the
+ * limit, or when all up to the stream's end is; of what nobody records that waits for the END of the
+ * other direction. CREDIT frames are merged and sent at the end of the
  * turn. */
 void channel_consume(struct channel *ch, int stream, size_t n, int echo);
 

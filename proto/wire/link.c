@@ -163,10 +163,12 @@ link_writable(struct link *l, size_t *n, bool *more)
 	if (l->farewell.len > 0 && writer_idle(&l->writer))
 		send_farewell(l);
 	uint8_t *message = writer_next(&l->writer, n, &from);
-	if (from != NULL)
-		channel_bytes_went(l, from);
 	if (from != NULL && message == NULL)
 		link_break(l, HW_ENOMEM, "no memory for what is to be sent");
+	while (from != NULL) {
+		channel_bytes_went(l, from);
+		message = writer_add(&l->writer, message, n, &from);
+	}
 	l->limits->bytes_out += *n;
 	l->asked = *more = has_more(l);
 	if (message != NULL || !*more)

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PACKET_KEEP (4 << 10) /* memory of a packet that is kept for the next one */
+
 /* --- control frames -------------------------------------------------------------------------- */
 
 /* A message of control frames under way: LINK_HEADROOM bytes, then the frames. */
@@ -12,7 +14,7 @@ struct packet {
 };
 
 static struct packet *
-packet_new(void)
+packet_alloc(void)
 {
 	static const uint8_t headroom[LINK_HEADROOM];
 	struct packet *p = calloc(1, sizeof(*p));
@@ -27,6 +29,19 @@ packet_new(void)
 	return p;
 }
 
+/* Most turns send one: it is used again. */
+static struct packet *
+packet_new(struct writer *w)
+{
+	struct packet *p = w->spare_packet;
+
+	if (p == NULL)
+		return packet_alloc();
+	w->spare_packet = NULL;
+	w->spared = true;
+	return p;
+}
+
 static void
 packet_free(struct packet *p)
 {
@@ -34,6 +49,17 @@ packet_free(struct packet *p)
 		return;
 	buf_fini(&p->bytes);
 	free(p);
+}
+
+static void
+packet_drop(struct writer *w, struct packet *p)
+{
+	if (w->spare_packet != NULL || p->bytes.room > PACKET_KEEP || p->bytes.failed) {
+		packet_free(p);
+		return;
+	}
+	p->bytes.len = LINK_HEADROOM;
+	w->spare_packet = p;
 }
 
 static size_t
@@ -56,7 +82,7 @@ packet_open(struct writer *w)
 
 	if (p != NULL && packet_len(p) < batch_max(w))
 		return p;
-	p = packet_new();
+	p = packet_new(w);
 	if (p != NULL)
 		TAILQ_INSERT_TAIL(&w->control, p, next);
 	return p;
@@ -66,7 +92,7 @@ packet_open(struct writer *w)
 static int
 packet_split(struct writer *w, struct packet *p, size_t start)
 {
-	struct packet *own = packet_new();
+	struct packet *own = packet_new(w);
 
 	if (own == NULL ||
 		buf_append(&own->bytes, buf_data(&p->bytes) + start, p->bytes.len - start) < 0) {
@@ -86,7 +112,7 @@ packet_undo(struct writer *w, struct packet *p, size_t start, int code)
 	p->bytes.failed = false;
 	if (packet_len(p) == 0) {
 		TAILQ_REMOVE(&w->control, p, next);
-		packet_free(p);
+		packet_drop(w, p);
 	}
 	return code;
 }
@@ -109,6 +135,15 @@ packet_settle(struct writer *w, struct packet *p, size_t start, int r)
 	w->control_bytes += len;
 	w->limits->queued += len;
 	return 0;
+}
+
+/* Takes it off the queue. */
+static void
+take_control(struct writer *w, struct packet *p)
+{
+	TAILQ_REMOVE(&w->control, p, next);
+	w->control_bytes -= packet_len(p);
+	w->limits->queued -= packet_len(p);
 }
 
 int
@@ -221,6 +256,8 @@ drop_spares(struct writer *w)
 		free(c);
 	}
 	w->spares = 0;
+	packet_free(w->spare_packet);
+	w->spare_packet = NULL;
 }
 
 /* Queues double their chunks, so that bytes written one by one need few. */
@@ -461,14 +498,40 @@ give_piece(struct writer *w, struct outflow *f, size_t *n)
 	return frame;
 }
 
-/* A keystroke need not wait for a message of its own. */
+/* --- messages of what is small -----------------------------------------------------------------
+ */
+
+/* So that it is one TLS record. */
+static size_t
+mixed_max(const struct writer *w)
+{
+	return w->message_max < WRITER_SLICE ? w->message_max : WRITER_SLICE;
+}
+
+/* Control frames that were queued meanwhile, such as a stream's END: they come after what the
+ * packet has. */
+static bool
+add_control(struct writer *w, struct packet *p)
+{
+	struct packet *next = TAILQ_FIRST(&w->control);
+	size_t len = next != NULL ? packet_len(next) : 0;
+
+	if (next == NULL || packet_len(p) + len > mixed_max(w) ||
+		buf_append(&p->bytes, buf_data(&next->bytes) + LINK_HEADROOM, len) < 0)
+		return false;
+	take_control(w, next);
+	packet_drop(w, next);
+	return true;
+}
+
+/* A few bytes need not wait for a message of their own. */
 static struct outflow *
 add_small_piece(struct writer *w, struct packet *p)
 {
-	struct outflow *f = TAILQ_FIRST(&w->ready[CLASS_INTERACTIVE]);
+	struct outflow *f = next_ready(w);
 
 	if (f == NULL || f->queued > WRITER_SMALL ||
-		packet_len(p) + FRAME_DATA_HEAD + f->queued > batch_max(w))
+		packet_len(p) + FRAME_DATA_HEAD + f->queued > mixed_max(w))
 		return NULL;
 	struct chunk *c = f->next;
 	size_t len = c->end - c->start;
@@ -484,35 +547,83 @@ add_small_piece(struct writer *w, struct packet *p)
 	return f;
 }
 
+/* Bytes go behind all control frames: these may be what opens their channel. */
+static struct outflow *
+add_small(struct writer *w, struct packet *p)
+{
+	while (add_control(w, p))
+		;
+	return TAILQ_EMPTY(&w->control) ? add_small_piece(w, p) : NULL;
+}
+
+static uint8_t *
+lend_packet(struct writer *w, struct packet *p, size_t *n)
+{
+	w->lent_packet = p;
+	*n = packet_len(p);
+	return p->bytes.mem + p->bytes.head + LINK_HEADROOM;
+}
+
 static uint8_t *
 give_packet(struct writer *w, struct packet *p, size_t *n, struct outflow **from)
 {
-	TAILQ_REMOVE(&w->control, p, next);
-	w->control_bytes -= packet_len(p);
-	w->limits->queued -= packet_len(p);
-	w->lent_packet = p;
+	take_control(w, p);
 	*from = TAILQ_EMPTY(&w->control) ? add_small_piece(w, p) : NULL;
-	*n = packet_len(p);
-	return p->bytes.mem + p->bytes.head + LINK_HEADROOM;
+	return lend_packet(w, p, n);
+}
+
+/* NULL: it is not small, or there is no memory to copy it. */
+static uint8_t *
+give_small(struct writer *w, size_t *n, struct outflow **from)
+{
+	struct packet *p = packet_new(w);
+
+	if (p == NULL)
+		return NULL;
+	if ((*from = add_small_piece(w, p)) != NULL)
+		return lend_packet(w, p, n);
+	packet_drop(w, p);
+	return NULL;
 }
 
 uint8_t *
 writer_next(struct writer *w, size_t *n, struct outflow **from)
 {
+	uint8_t *message = NULL;
+
 	writer_release(w);
+	*from = NULL;
+	*n = 0;
 	struct packet *p = TAILQ_FIRST(&w->control);
 	if (p != NULL)
 		return give_packet(w, p, n, from);
 	struct outflow *f = next_ready(w);
-	*from = f;
-	*n = 0;
-	return f != NULL ? give_piece(w, f, n) : NULL;
+	if (f != NULL && f->queued <= WRITER_SMALL)
+		message = give_small(w, n, from);
+	if (f != NULL && message == NULL) {
+		*from = f;
+		message = give_piece(w, f, n);
+	}
+	return message;
+}
+
+uint8_t *
+writer_add(struct writer *w, uint8_t *message, size_t *n, struct outflow **from)
+{
+	struct packet *p = w->lent_packet;
+
+	*from = NULL;
+	if (p == NULL)
+		return message;
+	*from = add_small(w, p);
+	return lend_packet(w, p, n);
 }
 
 void
 writer_release(struct writer *w)
 {
-	packet_free(w->lent_packet);
+	if (w->lent_packet != NULL)
+		packet_drop(w, w->lent_packet);
 	w->lent_packet = NULL;
 	if (w->lent_chunk != NULL && !w->lent_chunk->queued)
 		chunk_free(w, w->lent_chunk);

@@ -16,7 +16,7 @@
 /* Room for some replies of the largest size at once; who leaves more lying takes nothing. */
 #define WRITER_CONTROL_MAX (4 << 20)
 #define WRITER_BATCH_MAX   (64 << 10) /* control frames in a message, unless one alone is larger */
-#define WRITER_SMALL	   1024	      /* bytes of a stream that travel along with control frames */
+#define WRITER_SMALL	   1024	      /* bytes of a stream that share a message with others */
 /* Payload of a message that fits one TLS record of 16 KiB, with its own head and WebSocket's: a few
  * bytes more would be a record, and system calls at both ends, of their own. A little less, so that
  * four records are one segment as large as the kernel makes them, and nothing is left to wake the
@@ -59,9 +59,10 @@ struct writer {
 	struct chunk *lent_chunk; /* may still be in its stream's queue */
 	struct chunk *copy;	  /* of bytes that are kept */
 
-	/* Of the largest size, to be used again. */
+	/* Chunks of the largest size and an empty packet, to be used again. */
 	SLIST_HEAD(, chunk) spare;
 	unsigned spares;
+	struct packet *spare_packet;
 	bool spared; /* one was taken since the last sweep */
 };
 
@@ -98,6 +99,9 @@ void outflow_let_go(struct writer *w, struct outflow *f, uint64_t limit);
 /* The next message with LINK_HEADROOM bytes before it, or NULL. It is good until writer_release()
  * or the next call. *from is the stream that lost bytes to it, or NULL. */
 uint8_t *writer_next(struct writer *w, size_t *n, struct outflow **from);
+/* Adds to that message what is small and comes next, a stream's few bytes or control frames; it may
+ * move. As long as *from is not NULL there may be more. */
+uint8_t *writer_add(struct writer *w, uint8_t *message, size_t *n, struct outflow **from);
 void writer_release(struct writer *w);
 
 /* Gives back what is kept for a flow of bytes that has ended; call it every second or so. */

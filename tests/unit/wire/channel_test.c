@@ -613,13 +613,35 @@ Test(channel, consumed_input_that_nobody_records_waits_for_the_limit)
 	duo_free(d);
 }
 
-/* Who sent it may wait to hear of that before it closes. */
-Test(channel, all_that_was_consumed_is_told_when_the_end_comes)
+/* Who sent it may wait to hear of that before it closes, which it does when both directions have
+ * ended. */
+Test(channel, all_that_was_consumed_is_told_along_with_the_end_of_the_other_direction)
 {
 	struct duo *d = duo_new();
 
 	duo_up(d);
 	duo_open(d, CHANNEL_TYPE_CONNECTION, 1000);
+	channel_write(d->relay.ch, STREAM_IN, bytes, 10);
+	duo_run(d);
+	channel_consume(d->node.ch, STREAM_IN, 10, ECHO_UNKNOWN);
+	channel_end(d->relay.ch, STREAM_IN);
+	duo_run(d);
+	cr_assert(eq(u64, channel_acked(d->relay.ch, STREAM_IN), 0));
+	duo_clear(d);
+	channel_end(d->node.ch, STREAM_OUT);
+	duo_run(d);
+	same(d->node.sent, "[END:1.1@0] [CREDIT:1.0=10<65536/0]");
+	cr_assert(eq(u64, channel_acked(d->relay.ch, STREAM_IN), 10));
+	duo_free(d);
+}
+
+Test(channel, all_that_was_consumed_is_told_at_its_end_where_the_other_direction_has_ended)
+{
+	struct duo *d = duo_new();
+
+	duo_up(d);
+	duo_open(d, CHANNEL_TYPE_CONNECTION, 1000);
+	channel_end(d->node.ch, STREAM_OUT);
 	channel_write(d->relay.ch, STREAM_IN, bytes, 10);
 	duo_run(d);
 	channel_consume(d->node.ch, STREAM_IN, 10, ECHO_UNKNOWN);
@@ -639,6 +661,7 @@ Test(channel, what_is_not_consumed_yet_is_not_told_when_the_end_comes)
 	duo_open(d, CHANNEL_TYPE_CONNECTION, 1000);
 	channel_write(d->relay.ch, STREAM_IN, bytes, 10);
 	channel_end(d->relay.ch, STREAM_IN);
+	channel_end(d->node.ch, STREAM_OUT);
 	duo_run(d);
 	duo_clear(d);
 	channel_consume(d->node.ch, STREAM_IN, 9, ECHO_UNKNOWN);
@@ -868,6 +891,75 @@ Test(channel, a_drained_event_may_close_what_is_being_sent)
 	duo_run(d);
 	has(d->node.seen, "drained:1.1");
 	has(d->relay.seen, "data:1.1@0+16312");
+	duo_free(d);
+}
+
+/* --- what is small shares a message ----------------------------------------------------------- */
+
+Test(channel, first_bytes_travel_with_open)
+{
+	struct duo *d = duo_new();
+
+	duo_up(d);
+	duo_open(d, CHANNEL_TYPE_CONNECTION, 1000);
+	duo_clear(d);
+	struct channel *ch = ask_to_open(d, CHANNEL_TYPE_CONNECTION, 1000);
+	channel_write(ch, STREAM_IN, bytes, 5);
+	duo_run(d);
+	same(d->relay.sent, "[OPEN:2 DATA:2.0@0+5]");
+	duo_free(d);
+}
+
+Test(channel, few_bytes_of_many_and_their_ends_are_one_message)
+{
+	struct duo *d = duo_new();
+
+	duo_up(d);
+	duo_open(d, CHANNEL_TYPE_CONNECTION, 1000);
+	struct channel *first = d->node.ch;
+	duo_open(d, CHANNEL_TYPE_CONNECTION, 1000);
+	duo_clear(d);
+	channel_write(first, STREAM_OUT, bytes, 5);
+	channel_write(d->node.ch, STREAM_OUT, bytes, 7);
+	channel_end(first, STREAM_OUT);
+	duo_run(d);
+	same(d->node.sent, "[DATA:1.1@0+5 END:1.1@5 DATA:2.1@0+7]");
+	same(d->relay.seen, "data:1.1@0+5 end:1.1@5 data:2.1@0+7");
+	duo_free(d);
+}
+
+Test(channel, what_is_small_is_no_longer_together_than_a_record)
+{
+	struct duo *d = duo_new();
+	struct channel *all[20];
+
+	duo_up(d);
+	for (size_t i = 0; i < 20; i++) {
+		duo_open(d, CHANNEL_TYPE_CONNECTION, 2000);
+		all[i] = d->node.ch;
+	}
+	duo_clear(d);
+	for (size_t i = 0; i < 20; i++)
+		channel_write(all[i], STREAM_OUT, bytes, 1024);
+	duo_run(d);
+	has(d->node.sent, "DATA:15.1@0+1024] [DATA:16.1@0+1024");
+	has(d->relay.seen, "data:20.1@0+1024");
+	duo_free(d);
+}
+
+Test(channel, few_bytes_wait_for_their_turn_behind_many)
+{
+	struct duo *d = duo_new();
+
+	duo_up(d);
+	duo_open(d, CHANNEL_TYPE_CONNECTION, 1 << 20);
+	struct channel *bulk = d->node.ch;
+	duo_open(d, CHANNEL_TYPE_CONNECTION, 1000);
+	duo_clear(d);
+	channel_write(bulk, STREAM_OUT, bytes, 20000);
+	channel_write(d->node.ch, STREAM_OUT, bytes, 5);
+	duo_run(d);
+	same(d->node.sent, "[DATA:1.1@0+16312] [DATA:2.1@0+5] [DATA:1.1@16312+3688]");
 	duo_free(d);
 }
 

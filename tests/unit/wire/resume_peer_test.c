@@ -46,12 +46,12 @@ Test(resume_peer, nothing_goes_beyond_a_limit_that_went_back)
 
 	channel_end(d->node.ch, STREAM_OUT);
 	duo_raw_resume(d, RELAY, 1, CHANNEL_TYPE_EXEC, &at_100, 1);
-	same(d->node.sent, "[RESUME:1] [DATA:1.1@100+50]");
+	same(d->node.sent, "[RESUME:1 DATA:1.1@100+50]");
 	cr_assert(eq(sz, channel_queued(d->node.ch, STREAM_OUT), 0));
 	raw_credit(d, RELAY, 1, STREAM_OUT, 120, 160);
 	has(d->node.sent, "[DATA:1.1@150+10]");
 	raw_credit(d, RELAY, 1, STREAM_OUT, 160, 5000);
-	has(d->node.sent, "[DATA:1.1@160+840] [END:1.1@1000]");
+	has(d->node.sent, "[DATA:1.1@160+840 END:1.1@1000]");
 	cr_assert(eq(sz, d->limits.queued, 0));
 	raw_credit(d, RELAY, 1, STREAM_OUT, 1000, 5000);
 	cr_assert(duo_keeps_nothing(&d->node, STREAM_OUT));
@@ -124,7 +124,7 @@ Test(resume_peer, rejoining_on_the_same_link_leaves_nothing_behind)
 	channel_write(d->node.ch, STREAM_OUT, bytes, 10);
 	duo_clear(d);
 	duo_raw_resume(d, RELAY, 7, CHANNEL_TYPE_EXEC, &at_0, 1);
-	has(d->node.sent, "[RESUME:7] [DATA:7.1@0+20]");
+	has(d->node.sent, "[RESUME:7 DATA:7.1@0+20]");
 	cr_assert(eq(u64, d->limits.channels, 1));
 	duo_raw(d, RELAY,
 		&(struct frame){.kind = FRAME_DATA,
