@@ -175,8 +175,100 @@ static const char *const version_5[] = {
 	NULL,
 };
 
+/* Documents that people write. `given` is the last number that a version got, `latest` the highest
+ * that is there. */
+static const char *const version_6[] = {
+	"CREATE TABLE document ("
+	" name TEXT PRIMARY KEY,"
+	" type TEXT NOT NULL,"
+	" created BIGINT NOT NULL,"
+	" default_version BIGINT NOT NULL,"
+	" latest BIGINT NOT NULL,"
+	" given BIGINT NOT NULL,"
+	" target_type TEXT NOT NULL)",
+	"CREATE TABLE document_version ("
+	" document TEXT NOT NULL REFERENCES document (name) ON DELETE CASCADE,"
+	" number BIGINT NOT NULL,"
+	" version_name TEXT,"
+	" display_name TEXT NOT NULL,"
+	" format TEXT NOT NULL,"
+	" schema_version TEXT NOT NULL,"
+	" hash TEXT NOT NULL,"
+	" created BIGINT NOT NULL,"
+	" author TEXT NOT NULL,"
+	" content TEXT NOT NULL,"
+	" PRIMARY KEY (document, number),"
+	" UNIQUE (document, version_name))",
+	"CREATE TABLE document_tag ("
+	" owner TEXT NOT NULL REFERENCES document (name) ON DELETE CASCADE,"
+	" name TEXT NOT NULL,"
+	" content TEXT NOT NULL,"
+	" PRIMARY KEY (owner, name))",
+	NULL,
+};
+
+/* Commands, and each node's part of one. */
+static const char *const version_7[] = {
+	"CREATE TABLE command ("
+	" id TEXT PRIMARY KEY,"
+	" principal TEXT NOT NULL,"
+	" owner_arn TEXT NOT NULL,"
+	" document TEXT NOT NULL,"
+	" version TEXT NOT NULL,"
+	" version_asked TEXT NOT NULL,"
+	" comment TEXT NOT NULL,"
+	" max_concurrency TEXT NOT NULL,"
+	" max_errors TEXT NOT NULL,"
+	" concurrency BIGINT NOT NULL,"
+	" error_limit BIGINT NOT NULL,"
+	" targets BIGINT NOT NULL,"
+	" requested BIGINT NOT NULL,"
+	" deliver_before BIGINT NOT NULL,"
+	" expires BIGINT NOT NULL,"
+	" timeout_seconds BIGINT NOT NULL,"
+	" output_max BIGINT NOT NULL,"
+	" live BIGINT NOT NULL,"
+	" cancelled BIGINT NOT NULL,"
+	" status TEXT NOT NULL,"
+	" details TEXT NOT NULL,"
+	" completed BIGINT NOT NULL,"
+	" errors BIGINT NOT NULL,"
+	" not_delivered BIGINT NOT NULL,"
+	" ended BIGINT NOT NULL,"
+	" output_bytes BIGINT NOT NULL,"
+	" output_gone BIGINT NOT NULL,"
+	" content TEXT NOT NULL,"
+	" parameters TEXT NOT NULL,"
+	" given TEXT NOT NULL)",
+	"CREATE INDEX command_requested ON command (requested, id)",
+	"CREATE INDEX command_live ON command (requested) WHERE live = 1",
+	"CREATE INDEX command_ended ON command (ended) WHERE live = 0",
+	"CREATE TABLE invocation ("
+	" command_id TEXT NOT NULL REFERENCES command (id) ON DELETE CASCADE,"
+	" node_id TEXT NOT NULL,"
+	" node_name TEXT NOT NULL,"
+	" live BIGINT NOT NULL,"
+	" sent BIGINT NOT NULL,"
+	" status TEXT NOT NULL,"
+	" details TEXT NOT NULL,"
+	" reason TEXT NOT NULL,"
+	" response_code BIGINT NOT NULL,"
+	" started BIGINT NOT NULL,"
+	" ended BIGINT NOT NULL,"
+	" stdout_bytes BIGINT NOT NULL,"
+	" stderr_bytes BIGINT NOT NULL,"
+	" change BIGINT NOT NULL,"
+	" steps TEXT NOT NULL,"
+	" output TEXT NOT NULL,"
+	" PRIMARY KEY (command_id, node_id))",
+	"CREATE INDEX invocation_change ON invocation (command_id, change)",
+	"CREATE INDEX invocation_node ON invocation (node_id, command_id)",
+	NULL,
+};
+
 static const char *const *const versions[] = {
-	version_1, version_2, version_3, version_4, version_5};
+	version_1, version_2, version_3, version_4, version_5, version_6,
+	version_7};
 
 int
 migrations_newest(void)

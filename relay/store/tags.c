@@ -21,6 +21,7 @@ static const struct tag_sql sql_of[] = {
 	[TAGS_NODE] = TAG_SQL("node_tag"),
 	[TAGS_ACTIVATION] = TAG_SQL("activation_tag"),
 	[TAGS_USER] = TAG_SQL("user_tag"),
+	[TAGS_DOCUMENT] = TAG_SQL("document_tag"),
 };
 
 int

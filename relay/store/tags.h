@@ -1,12 +1,12 @@
-/* Tags: labels of nodes, of users, and of activations, which hand theirs to the nodes that join
- * with them. */
+/* Tags: labels of nodes, of users, of documents, and of activations, which hand theirs to the nodes
+ * that join with them. */
 #ifndef HAWSER_STORE_TAGS_H
 #define HAWSER_STORE_TAGS_H
 
 #include "proto/schema/schema.h"
 #include "relay/store/db.h"
 
-enum tag_owner { TAGS_NODE, TAGS_ACTIVATION, TAGS_USER };
+enum tag_owner { TAGS_NODE, TAGS_ACTIVATION, TAGS_USER, TAGS_DOCUMENT };
 
 #define TAGS_MAX 50 /* of one owner */
 
