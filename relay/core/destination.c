@@ -63,8 +63,8 @@ take_value(struct values *v, const struct forward_document *doc, const struct ms
 	return 0;
 }
 
-static int
-read_port(int64_t *ret, const char *name, const char *text, struct hw_err *err)
+int
+destination_port(int64_t *ret, const char *name, const char *text, struct hw_err *err)
 {
 	size_t n = strlen(text);
 	int64_t port = 0;
@@ -82,15 +82,16 @@ destination_read(struct destination *ret, const struct forward_document *doc,
 	const struct msg_smap *parameters, struct hw_err *err)
 {
 	struct values v = {.host = NULL};
+	struct hw_err why = HW_ERR_INIT;
 	int64_t port = doc->port, unused;
 	int r = 0;
 
 	for (size_t i = 0; i < parameters->n && r == 0; i++)
 		r = take_value(&v, doc, &parameters->v[i], err);
 	if (r == 0 && v.local_port != NULL) /* the client's own business */
-		r = read_port(&unused, "localPortNumber", v.local_port, err);
+		r = destination_port(&unused, "localPortNumber", v.local_port, err);
 	if (r == 0 && v.port != NULL)
-		r = read_port(&port, "portNumber", v.port, err);
+		r = destination_port(&port, "portNumber", v.port, err);
 	if (r < 0)
 		return r;
 	*ret = (struct destination){.port = 0};
@@ -101,8 +102,8 @@ destination_read(struct destination *ret, const struct forward_document *doc,
 			doc->name);
 	if (v.port == NULL && v.host != NULL && strncmp(v.host, HOST_SOCKET, 5) == 0)
 		port = 0;
-	r = destination_set(ret, doc->takes_host ? v.host : "localhost", port, err);
-	return r < 0 ? hw_err_set(err, HW_EPARAMETERS, "%s", hw_err_text(err)) : 0;
+	r = destination_set(ret, doc->takes_host ? v.host : "localhost", port, &why);
+	return r < 0 ? hw_err_set(err, HW_EPARAMETERS, "%s", why.text) : 0;
 }
 
 /* --- words ------------------------------------------------------------------------------------ */

@@ -31,6 +31,8 @@ struct destination {
 /* A host and a port as a peer names them; host_parse()'s errors, and HW_EVALIDATION for a port that
  * does not go with it. */
 int destination_set(struct destination *ret, const char *host, int64_t port, struct hw_err *err);
+/* A port as text; HW_EPARAMETERS names the parameter. */
+int destination_port(int64_t *ret, const char *name, const char *text, struct hw_err *err);
 /* The one that the parameters name; HW_EPARAMETERS. `open` documents have none: *ret is empty. */
 int destination_read(struct destination *ret, const struct forward_document *doc,
 	const struct msg_smap *parameters, struct hw_err *err);

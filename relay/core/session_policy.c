@@ -147,9 +147,10 @@ session_reach(struct reach *ret, const struct session *s, const struct destinati
 	const struct forward_document *doc = forward_document(s->row->document);
 
 	*ret = (struct reach){.named = (to->host.traits & HOST_GUARDED) != 0};
-	if (doc == NULL)
-		return 0;
-	ret->beyond = doc->takes_host || doc->open;
+	/* A document of somebody's own names the node or another host, and a host that it names is
+	 * not the node: session_plan_read() saw to that. */
+	ret->beyond =
+		doc != NULL ? doc->takes_host || doc->open : (to->host.traits & HOST_LOCAL) == 0;
 	if (ret->beyond)
 		return may_be_node(&ret->local, s, to);
 	ret->local = true;

@@ -6,9 +6,8 @@
 #include "proto/trust/secret.h"
 #include "relay/core/broker.h"
 #include "relay/core/config.h"
-#include "relay/core/destination.h"
 #include "relay/core/op.h"
-#include "relay/services/sessions/documents.h"
+#include "relay/core/session_plan.h"
 #include "relay/services/text.h"
 #include "relay/store/nodes.h"
 #include "relay/store/sessions.h"
@@ -66,10 +65,10 @@ check_request(struct op *op, const struct msg_start_session_request *req)
 
 /* The node's own process connects, as nobody else. */
 static int
-check_forward(struct op *op, const struct session_document *doc,
+check_forward(struct op *op, const struct session_plan *plan,
 	const struct msg_start_session_request *req)
 {
-	if (doc->forwards && text_or_absent(req->run_as) != NULL)
+	if (plan->type == CHANNEL_TYPE_FORWARD && text_or_absent(req->run_as) != NULL)
 		return op_fail(op, HW_EVALIDATION, "RunAs: a forward runs as nobody");
 	return 0;
 }
@@ -101,25 +100,34 @@ reply(struct msg_start_session_reply *rep, struct op *op, const char *id, const 
 	return 0;
 }
 
+/* The one that was decided about, if there was a decision. */
+static int
+find_plan(struct session_plan *ret, struct op *op, const struct msg_start_session_request *req)
+{
+	if (op->plan == NULL)
+		session_plan_read(ret, op, req->document_name, &req->parameters);
+	else
+		*ret = *op->plan;
+	return ret->code < 0 ? op_fail(op, ret->code, "%s", ret->why) : 0;
+}
+
 int
 op_start_session(struct op *op, const struct msg_start_session_request *req,
 	struct msg_start_session_reply *rep)
 {
 	struct starting w = {.op = op};
-	const struct session_document *doc;
-	struct destination to;
+	struct session_plan plan;
 	char ticket[TOKEN_LEN + 1];
 	int r;
 
-	if ((r = document_find(&doc, op, req->document_name)) < 0 ||
-		(r = document_command(&w.row.command, op, doc, &req->parameters)) < 0 ||
-		(r = document_destination(&to, op, doc, &req->parameters)) < 0 ||
-		(r = check_request(op, req)) < 0 || (r = check_forward(op, doc, req)) < 0)
+	if ((r = find_plan(&plan, op, req)) < 0 || (r = check_request(op, req)) < 0 ||
+		(r = check_forward(op, &plan, req)) < 0)
 		return r;
-	w.row.type = doc->type;
-	memcpy(w.row.remote_host, to.host.text, sizeof(w.row.remote_host));
-	w.row.remote_port = to.port;
-	snprintf(w.row.document, sizeof(w.row.document), "%s", doc->name);
+	w.row.type = plan.type;
+	w.row.command = plan.command;
+	memcpy(w.row.remote_host, plan.to.host.text, sizeof(w.row.remote_host));
+	w.row.remote_port = plan.to.port;
+	snprintf(w.row.document, sizeof(w.row.document), "%s", plan.document);
 	w.row.document_named = text_or_absent(req->document_name) != NULL;
 	fill(&w.row, op, req);
 	token_make(ticket);

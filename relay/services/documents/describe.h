@@ -1,0 +1,38 @@
+/* How documents look in replies. */
+#ifndef HAWSER_SERVICES_DOCUMENTS_DESCRIBE_H
+#define HAWSER_SERVICES_DOCUMENTS_DESCRIBE_H
+
+#include "relay/core/document_load.h"
+
+struct document;
+struct msg_tag;
+struct msg_document_description;
+struct msg_document_identifier;
+struct msg_strs;
+
+/* A version and its document's tags, as a read or write found them. */
+struct described {
+	struct document_found found;
+	struct msg_tag *tags;
+	size_t n_tags;
+};
+
+/* Inside of a read or write; as document_look(). */
+int describe_look(struct described *ret, struct op *op, struct db *db, const char *name,
+	const char *version, const char *version_name);
+/* Outside, because it parses the document. All fail with the op's error. The texts are the op's
+ * arena's. */
+int describe_document(struct msg_document_description *ret, struct op *op,
+	const struct described *what);
+/* Without tags. */
+int describe_identifier(struct msg_document_identifier *ret, struct op *op,
+	const struct document_found *found);
+
+int describe_number(const char **ret, struct op *op, int64_t number);
+const char *describe_owner(const struct op *op, const struct document_found *found);
+int describe_platforms(struct msg_strs *ret, struct op *op);
+
+/* The found version, parsed; free it. What was stored was valid: HW_ECORRUPT when it is not. */
+int describe_parse(struct document **ret, struct op *op, const struct document_found *found);
+
+#endif
