@@ -11,8 +11,11 @@
 #include "audit/ledger.h"
 #include "proto/base/list.h"
 #include "proto/base/id.h"
+#include "proto/trust/sigv4.h"
 #include "proto/wire/codec.h"
+#include "relay/core/access_key.h"
 #include "relay/core/arn.h"
+#include "relay/core/config.h"
 #include "relay/core/door.h"
 #include "relay/core/fit.h"
 #include "relay/core/guard.h"
@@ -46,6 +49,8 @@ call_fini(struct call *c)
 	buf_wipe(&c->reply);
 	buf_fini(&c->body);
 	buf_fini(&c->reply);
+	sigv4_free(c->signature);
+	c->signature = NULL;
 }
 
 int
@@ -100,7 +105,27 @@ action_of(const struct step *s)
 {
 	const struct op_row *row = s->op.row;
 
-	return s->action != NULL ? s->action : row->action[0] != '\0' ? row->action : row->name;
+	if (s->action != NULL)
+		return s->action;
+	if (row == NULL) /* what a stranger calls it is of no interest */
+		return NULL;
+	return row->action[0] != '\0' ? row->action : row->name;
+}
+
+#define REASON_MAX 1025
+
+/* Beside what decided, by which key the caller is who it is. */
+static void
+write_reason(char out[REASON_MAX], const struct step *s, enum entry_kind kind, const char *reason)
+{
+	char cut[REASON_MAX - 200];
+
+	if (!s->call->known || kind == ENTRY_OUTCOME) {
+		fit_text(out, REASON_MAX, reason);
+		return;
+	}
+	fit_text(cut, sizeof(cut), reason);
+	snprintf(out, REASON_MAX, "%s; signed with %s", cut, sigv4_key_id(s->call->signature));
 }
 
 /* On disk when it returns 0. A text that does not fit its field is cut: an entry always goes in. */
@@ -108,7 +133,7 @@ static int
 record(struct step *s, enum entry_kind kind, int outcome, const char *reason)
 {
 	const struct op *op = &s->op;
-	char resource[513], why[1025];
+	char resource[513], why[REASON_MAX];
 	struct msg_ledger_entry e = {
 		.principal = op->arn[0] != '\0' ? op->arn : NULL,
 		.action = action_of(s),
@@ -126,7 +151,7 @@ record(struct step *s, enum entry_kind kind, int outcome, const char *reason)
 	if (kind != ENTRY_OUTCOME)
 		e.detail = s->detail;
 	fit_text(resource, sizeof(resource), s->resource);
-	fit_text(why, sizeof(why), reason);
+	write_reason(why, s, kind, reason);
 	if ((r = ledger_commit(op->env->ledger, kind, &e)) < 0)
 		return op_fail(&s->op, r, "the ledger cannot be written, so nothing is done");
 	return 0;
@@ -191,6 +216,25 @@ op_may_see_session(struct op *op, const char *id, const char *node)
 	return seen;
 }
 
+bool
+op_may_see_document(struct op *op, const char *name, const struct msg_tag *tags, size_t n)
+{
+	char arn[ARN_MAX], alias[ARN_MAX];
+	struct scope_target t = {.resource = arn, .held = tagset_new(tags, n)};
+
+	if (t.held == NULL)
+		return false;
+	t.tags = tagset_tags(t.held);
+	arn_write_document(arn, op->env->config, name, op->env->config->account);
+	if (arn_of_system(name)) {
+		arn_write_document(alias, op->env->config, name, "");
+		t.alias = alias;
+	}
+	bool seen = see(op, &t);
+	tagset_unref(t.held);
+	return seen;
+}
+
 /* --- the steps -------------------------------------------------------------------------------- */
 
 static int
@@ -218,6 +262,17 @@ check_local(struct step *s)
 		row->name);
 }
 
+/* Certificates and what concerns them, and what nodes say, are for links. */
+static int
+check_signed(struct step *s)
+{
+	const struct op_row *row = s->op.row;
+
+	if (row->door == DOOR_USER)
+		return 0;
+	return op_fail(&s->op, HW_EUNKNOWNOP, "%s is not served to signed requests", row->name);
+}
+
 static int
 check_door(struct step *s)
 {
@@ -227,6 +282,8 @@ check_door(struct step *s)
 
 	if (s->call->local)
 		return check_local(s);
+	if (s->call->signature != NULL)
+		return check_signed(s);
 	if (s->call->anon && row->door != DOOR_ANON)
 		return op_fail(op, HW_EUNKNOWNOP,
 			"%s needs a link with a certificate: log in, or join, first", row->name);
@@ -253,6 +310,9 @@ decode(struct step *s)
 	const struct call *c = s->call;
 	const struct msg_row *row = s->op.row->request();
 
+	/* Whoever has nothing to say may also send nothing. */
+	if (c->signature != NULL && c->body.len == 0)
+		return msg_from_json(&s->request, s->op.arena, row, "{}", 2, &s->op.err);
 	if (c->encoding == CALL_JSON)
 		return msg_from_json(&s->request, s->op.arena, row,
 			(const char *)buf_data(&c->body), c->body.len, &s->op.err);
@@ -334,7 +394,8 @@ authorise_call(struct step *s)
 	if (s->call->local)
 		return authorise_local(s);
 	if (op->who.role == ROLE_USER) {
-		asker_init(&s->asker, op->env, op->who.id, op->who.not_before, op->source, op->now);
+		(s->call->signature != NULL ? asker_init_signed : asker_init)(&s->asker, op->env,
+			op->who.id, op->who.not_before, op->source, op->now);
 		op->asker = &s->asker;
 	}
 	int r = user ? authorise_user(s) : authorise_door(s);
@@ -346,25 +407,30 @@ record_intent(struct step *s)
 {
 	const struct op_row *row = s->op.row;
 
-	if (row->audit == AUDIT_NONE || row->door == DOOR_ANON || row->resource == RESOURCE_LISTED)
+	if (row->audit == AUDIT_NONE || row->audit == AUDIT_BEGUN || row->door == DOOR_ANON ||
+		row->resource == RESOURCE_LISTED)
 		return 0;
 	return record(s, ENTRY_DECISION, OUTCOME_ALLOWED, s->why);
 }
 
-/* op_begin() of an ANON row. */
+/* op_begin(), of an ANON row or a BEGUN one. */
 static int
 begin(struct op *op)
 {
 	struct step *s = container_of(op, struct step, op);
-	int r = record(s, ENTRY_DECISION, OUTCOME_ALLOWED, s->why);
+	char why[sizeof(s->why) + 128];
+
+	snprintf(why, sizeof(why), "%s%s%.120s", s->why, op->about != NULL ? "; " : "",
+		op->about != NULL ? op->about : "");
+	int r = record(s, ENTRY_DECISION, OUTCOME_ALLOWED, why);
 
 	s->begun = r == 0;
 	return r;
 }
 
-/* Nothing was begun: an entry says so, unless there were too many such lately. */
+/* Nothing was begun: an entry says so, and `what`, unless there were too many such lately. */
 static int
-deny_stranger(struct step *s, int code)
+deny_stranger_for(struct step *s, int code, const char *what)
 {
 	const struct op_env *env = s->op.env;
 	struct hw_err failure = s->op.err;
@@ -374,14 +440,22 @@ deny_stranger(struct step *s, int code)
 	if (env->strangers != NULL &&
 		!throttle_take(env->strangers, clock_mono(env->clock), &missed))
 		return code;
-	snprintf(why, sizeof(why), "%.400s", hw_err_text(&failure));
+	snprintf(why, sizeof(why), "%.400s", what);
 	if (missed > 0)
-		snprintf(why, sizeof(why), "%.400s; %llu more like it are not told",
-			hw_err_text(&failure), (unsigned long long)missed);
+		snprintf(why, sizeof(why), "%.400s; %llu more like it are not told", what,
+			(unsigned long long)missed);
 	int r = deny(s, code, why);
 	if (r == code)
 		s->op.err = failure;
 	return r;
+}
+
+static int
+deny_stranger(struct step *s, int code)
+{
+	const struct hw_err failure = s->op.err;
+
+	return deny_stranger_for(s, code, hw_err_text(&failure));
 }
 
 /* A list's one entry, with what it showed: on disk before the list leaves. */
@@ -438,19 +512,24 @@ raise_alarm(struct step *s)
 
 /* Whoever has guessed too often waits, whatever its token is worth. */
 static int
-hold_back(struct step *s)
+hold_back_who(struct step *s, const char *principal)
 {
 	const struct op_env *env = s->op.env;
 	struct guard_hold hold;
 
-	if (s->op.row->door != DOOR_ANON || env->guard == NULL ||
-		guard_check(env->guard, s->op.source, token_principal(s), clock_mono(env->clock),
-			&hold))
+	if (env->guard == NULL ||
+		guard_check(env->guard, s->op.source, principal, clock_mono(env->clock), &hold))
 		return 0;
 	s->call->retry_after = (int)((hold.wait + USEC_PER_SEC - 1) / USEC_PER_SEC);
 	op_fail(&s->op, HW_EFULL, "too many failed attempts from %s: try again in %d second%s",
 		s->op.source, s->call->retry_after, s->call->retry_after == 1 ? "" : "s");
 	return hold.first ? raise_alarm(s) : deny_stranger(s, HW_EFULL);
+}
+
+static int
+hold_back(struct step *s)
+{
+	return s->op.row->door == DOOR_ANON ? hold_back_who(s, token_principal(s)) : 0;
 }
 
 /* What fails for another reason than its token is no guess. */
@@ -466,6 +545,68 @@ note_guess(struct step *s, int r)
 		guard_passed(env->guard, s->op.source, clock_mono(env->clock));
 	else if (wrong)
 		guard_failed(env->guard, s->op.source, token_principal(s), clock_mono(env->clock));
+}
+
+/* --- signatures ------------------------------------------------------------------------------- */
+
+static void
+note_signature(struct step *s, bool right)
+{
+	const struct op_env *env = s->op.env;
+	int64_t now = clock_mono(env->clock);
+
+	if (env->guard == NULL)
+		return;
+	if (right)
+		guard_passed(env->guard, s->op.source, now);
+	else
+		guard_failed(env->guard, s->op.source, sigv4_key_id(s->call->signature), now);
+}
+
+/* The key stands for a certificate that is made now. */
+static void
+take_signer(struct step *s, const struct key_row *key)
+{
+	struct op *op = &s->op;
+
+	op->who = (struct cert_identity){
+		.role = ROLE_USER, .not_before = op->now, .not_after = INT64_MAX};
+	snprintf(op->who.id, sizeof(op->who.id), "%s", key->user);
+	s->call->who = op->who;
+	s->call->known = true;
+	access_key_note_used(key, op->env, op->now);
+}
+
+/* Whether the signature is whose it says it is. One that comes late is no guess, but no good
+ * either. */
+static int
+prove(struct step *s)
+{
+	struct call *c = s->call;
+	struct op *op = &s->op;
+	char why[ACCESS_KEY_WHY_MAX];
+	struct key_row key;
+	int r;
+
+	if (c->signature == NULL)
+		return 0;
+	if ((r = hold_back_who(s, sigv4_key_id(c->signature))) < 0)
+		return r;
+	r = access_key_prove(&key, why, op->env, c->signature, buf_data(&c->body), c->body.len,
+		op->now, &op->err);
+	if (r == HW_EUNAUTH || r == HW_ESIGNATURE) {
+		note_signature(s, false);
+		return deny_stranger_for(s, r, why);
+	}
+	if (r < 0)
+		return r;
+	r = sigv4_in_time(c->signature, op->now, op->env->config->signature_seconds * USEC_PER_SEC,
+		&op->err);
+	if (r < 0)
+		return deny_stranger(s, r);
+	note_signature(s, true);
+	take_signer(s, &key);
+	return 0;
 }
 
 /* --- the work --------------------------------------------------------------------------------- */
@@ -487,7 +628,7 @@ handle(struct step *s)
 		return r < 0 ? deny_stranger(s, r) : r;
 	if (op->row->resource == RESOURCE_LISTED)
 		return record_list(s, r);
-	if (op->row->audit != AUDIT_FULL)
+	if (op->row->audit != AUDIT_FULL && (op->row->audit != AUDIT_BEGUN || !s->begun))
 		return r;
 	struct hw_err failure = op->err;
 	int rr = record(s, ENTRY_OUTCOME, r < 0 ? OUTCOME_FAILED : OUTCOME_OK,
@@ -512,20 +653,6 @@ encode(struct step *s)
 	return msg_encode(&c->reply, row, s->reply, &s->op.err);
 }
 
-static int
-run(struct step *s)
-{
-	static int (*const steps[])(struct step *) = {
-		check_door, decode, authorise_call, hold_back, record_intent, handle, encode};
-
-	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-		int r = steps[i](s);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
 static void
 name_caller(struct step *s)
 {
@@ -542,6 +669,30 @@ name_caller(struct step *s)
 						     : "";
 
 	snprintf(op->arn, sizeof(op->arn), "%s", name != NULL ? name : "");
+}
+
+static int
+find_row(struct step *s)
+{
+	if (s->op.row == NULL)
+		return op_fail(&s->op, HW_EUNKNOWNOP, "no operation is named \"%.60s\"",
+			s->call->op);
+	name_caller(s);
+	return 0;
+}
+
+static int
+run(struct step *s)
+{
+	static int (*const steps[])(struct step *) = {prove, find_row, check_door, decode,
+		authorise_call, hold_back, record_intent, handle, encode};
+
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		int r = steps[i](s);
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }
 
 void
@@ -562,10 +713,7 @@ call_execute(struct call *c)
 	memcpy(s.op.request_id, c->request_id, sizeof(s.op.request_id));
 	if (s.op.arena == NULL) {
 		c->code = op_fail(&s.op, HW_ENOMEM, "no memory for the request");
-	} else if (s.op.row == NULL) {
-		c->code = op_fail(&s.op, HW_EUNKNOWNOP, "no operation is named \"%.60s\"", c->op);
 	} else {
-		name_caller(&s);
 		scope_init(&s.scope, s.op.arena);
 		c->code = run(&s);
 		scope_fini(&s.scope);

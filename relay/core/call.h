@@ -8,6 +8,8 @@
 #include "proto/base/buf.h"
 #include "relay/core/op.h"
 
+struct sigv4;
+
 enum call_encoding { CALL_MSGPACK, CALL_JSON };
 
 #define CALL_BODY_MAX  (192 * 1024)
@@ -22,12 +24,14 @@ struct call {
 	bool anon;  /* through a door without a certificate */
 	bool local; /* through the local door, by local_name */
 	char local_name[65];
+	struct sigv4 *signature; /* through the door of signed requests; owned */
 	struct cert_identity who;
 	bool cert_expired;
 	char source[64];
 
 	/* The answer. code 0: reply holds the encoded reply; else message holds the sentence. */
 	int code;
+	bool known; /* the signature is of a user who may sign, for this request */
 	char message[384];
 	char request_id[37];
 	int retry_after; /* seconds that the caller must wait; 0: it need not */

@@ -1,8 +1,9 @@
-/* Operations through HTTP doors and the local one: JSON in, an HTTP status and JSON out. */
+/* Operations through the doors of HTTP and the local one: JSON in, an HTTP status and JSON out. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/trust/sigv4.h"
 #include "proto/wire/codec.h"
 #include "relay/core/call.h"
 #include "relay/core/local.h"
@@ -30,7 +31,8 @@ answer_http(struct http_call *h)
 {
 	struct call *c = &h->call;
 	struct buf body;
-	struct relay_answer a = {.request_id = c->request_id, .retry_after = c->retry_after};
+	struct relay_answer a = {
+		.request_id = c->request_id, .retry_after = c->retry_after, .known = c->known};
 
 	if (c->code == 0) {
 		a.status = 200;
@@ -114,6 +116,20 @@ relay_http(struct relay *r, const char *op, const char *source, const void *body
 	if (h == NULL)
 		return false;
 	h->call.anon = true;
+	return submit(h, done, arg);
+}
+
+bool
+relay_signed(struct relay *r, const char *op, struct sigv4 *signature, const char *source,
+	const void *body, size_t n, relay_http_fn *done, void *arg)
+{
+	struct http_call *h = http_call_new(r, op, source, body, n);
+
+	if (h == NULL) {
+		sigv4_free(signature);
+		return false;
+	}
+	h->call.signature = signature;
 	return submit(h, done, arg);
 }
 

@@ -55,6 +55,25 @@ split_address(char *host, size_t room, int *port, const char *text, struct hw_er
 	return 0;
 }
 
+static bool
+is_any(const char *host)
+{
+	return host[0] == '\0' || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
+}
+
+size_t
+relay_hosts(const char *hosts[RELAY_HOSTS_MAX], char room[256], const struct relay_config *c)
+{
+	size_t n = 0;
+	int port;
+
+	if (split_address(room, 256, &port, c->advertise, NULL) == 0 && !is_any(room))
+		hosts[n++] = room;
+	if (!is_any(c->listen_host) && (n == 0 || strcmp(room, c->listen_host) != 0))
+		hosts[n++] = c->listen_host;
+	return n;
+}
+
 /* What peers dial when nobody said: the listening address, or this machine's name when that is
  * every address. */
 static void
@@ -62,8 +81,7 @@ default_advertise(struct relay_config *c)
 {
 	char name[256] = "localhost";
 
-	bool any = c->listen_host[0] == '\0' || strcmp(c->listen_host, "0.0.0.0") == 0 ||
-		strcmp(c->listen_host, "::") == 0;
+	bool any = is_any(c->listen_host);
 	if (any)
 		gethostname(name, sizeof(name) - 1);
 	const char *host = any ? name : c->listen_host;
@@ -166,15 +184,16 @@ make_master_key(struct init *in, struct hw_err *err)
 static int
 make_keys(struct init *in, struct hw_err *err)
 {
-	const char *host = in->config.listen_host;
+	const char *hosts[RELAY_HOSTS_MAX];
+	char room[256];
+	size_t n = relay_hosts(hosts, room, &in->config);
 	EVP_PKEY *ledger = NULL;
 	int r;
 
 	if ((r = make_master_key(in, err)) < 0 ||
 		(r = ca_create(&in->ca, in->dir, in->now, err)) < 0)
 		return r;
-	if ((r = ca_issue_relay(in->ca, in->dir, in->config.name, &host, host[0] != '\0' ? 1 : 0,
-		     in->now, err)) < 0)
+	if ((r = ca_issue_relay(in->ca, in->dir, in->config.name, hosts, n, in->now, err)) < 0)
 		return r;
 	if ((r = key_generate_signing(&ledger, err)) == 0)
 		r = key_save(ledger, in->dir, LEDGER_KEY_FILE, err);

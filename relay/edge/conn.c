@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proto/base/file.h"
+#include "proto/trust/sigv4.h"
 #include "relay/edge/private.h"
 
 /* The source as text; an IPv4 address inside an IPv6 one is written as what it is. */
@@ -40,7 +41,7 @@ count_late(struct conn *c)
 	else if (c->state == CONN_GREETING && lws_get_ssl(c->wsi) != NULL &&
 		!SSL_is_init_finished(lws_get_ssl(c->wsi)))
 		stats->handshake_timeouts++;
-	else if (c->state == CONN_GREETING || c->state == CONN_BODY)
+	else if ((c->state == CONN_GREETING && !c->seated) || c->state == CONN_BODY)
 		stats->header_timeouts++;
 }
 
@@ -89,6 +90,7 @@ greeting_free(struct greeting *g)
 	buf_fini(&g->body);
 	buf_wipe(&g->reply);
 	buf_fini(&g->reply);
+	sigv4_free(g->signature);
 	free(g);
 }
 
@@ -128,10 +130,40 @@ leave_admission(struct conn *c)
 	s->stats->unauthenticated = admission_count(s->admission);
 }
 
+bool
+conn_seat(struct conn *c)
+{
+	struct server *s = c->server;
+
+	if (c->seated)
+		return true;
+	if (s->seated >= s->max_seated)
+		return false;
+	c->seated = true;
+	s->seated++;
+	s->stats->seated = s->seated;
+	c->greeting->until = INT64_MAX;
+	leave_admission(c);
+	return true;
+}
+
+static void
+leave_seat(struct conn *c)
+{
+	struct server *s = c->server;
+
+	if (!c->seated)
+		return;
+	c->seated = false;
+	s->seated--;
+	s->stats->seated = s->seated;
+}
+
 void
 conn_settle(struct conn *c, struct link *link)
 {
 	leave_admission(c);
+	leave_seat(c);
 	loop_timer_stop(c->server->loop, &c->deadline);
 	greeting_free(c->greeting);
 	c->greeting = NULL;
@@ -167,6 +199,7 @@ conn_free(struct conn *c)
 	if (c->door == HTTP_DOOR_METRICS)
 		s->scrapers--;
 	leave_admission(c);
+	leave_seat(c);
 	loop_timer_stop(s->loop, &c->deadline);
 	greeting_free(c->greeting);
 	buf_fini(&c->message);

@@ -23,6 +23,7 @@ static const struct door_row doors[] = {
 	{HTTP_DOOR_MAIN,	 "/link",	  HTTP_GET,  HTTP_LINK,      NULL			   },
 	{HTTP_DOOR_MAIN,	 "/register", HTTP_POST, HTTP_OPERATION, "RegisterManagedInstance"},
 	{HTTP_DOOR_MAIN,	 "/login",	   HTTP_POST, HTTP_OPERATION, "Login"		     },
+	{HTTP_DOOR_MAIN,	 "/",	      HTTP_POST, HTTP_SIGNED,    NULL			  },
 	{HTTP_DOOR_METRICS, "/healthz",	HTTP_GET,  HTTP_HEALTH,    NULL			   },
 	{HTTP_DOOR_METRICS, "/metrics",	HTTP_GET,  HTTP_METRICS,	NULL			    },
 };
@@ -44,12 +45,8 @@ find_door(const struct http_head *head)
 }
 
 static struct http_plan
-no_such_door(const struct http_head *head)
+no_such_door(void)
 {
-	if (head->door == HTTP_DOOR_MAIN && head->method == HTTP_POST &&
-		strcmp(head->path, "/") == 0)
-		return refuse(404, "MissingAuthenticationToken",
-			"signed API requests are not served here yet");
 	return refuse(404, "ResourceNotFoundException", "there is nothing at this path");
 }
 
@@ -89,23 +86,38 @@ parse_length(size_t *length, const char *text)
 static bool
 is_json(const char *type)
 {
-	static const char json[] = "application/json";
+	static const char json[] = HTTP_JSON;
 	size_t n = sizeof(json) - 1;
 
 	return type != NULL && strncasecmp(type, json, n) == 0 &&
 		(type[n] == '\0' || type[n] == ';' || type[n] == ' ');
 }
 
+/* How long the body is, and whether it is to be asked for; or a refusal. */
 static struct http_plan
-plan_operation(const struct http_head *head, const struct door_row *row)
+plan_body(const struct http_head *head, const struct http_plan *what)
 {
-	struct http_plan plan = {.action = HTTP_OPERATION, .op = row->op};
+	struct http_plan plan = *what;
 
 	if (head->transfer_encoding != NULL || head->content_length == NULL)
 		return refuse(411, "ValidationException",
 			"the request needs a Content-Length and no Transfer-Encoding");
 	if (!parse_length(&plan.length, head->content_length))
 		return refuse(400, "ValidationException", "Content-Length is not one number");
+	plan.go_on = head->expect != NULL && strcasecmp(head->expect, "100-continue") == 0;
+	if (head->expect != NULL && !plan.go_on)
+		return refuse(417, "ValidationException", "Expect may only say 100-continue");
+	return plan;
+}
+
+static struct http_plan
+plan_operation(const struct http_head *head, const struct door_row *row)
+{
+	struct http_plan plan =
+		plan_body(head, &(struct http_plan){.action = HTTP_OPERATION, .op = row->op});
+
+	if (plan.action == HTTP_REFUSE)
+		return plan;
 	if (plan.length > HTTP_BODY_MAX)
 		return refuse(413, "LimitExceededException",
 			"the body may have at most 65536 bytes");
@@ -114,6 +126,22 @@ plan_operation(const struct http_head *head, const struct door_row *row)
 	if (plan.length == 0)
 		return refuse(400, "SerializationException",
 			"the body is empty; send a JSON object");
+	return plan;
+}
+
+/* Without a query: what is signed there is not served, and nothing else belongs there. The codes
+ * are those that SSM's clients take for final: they try some others again. */
+static struct http_plan
+plan_signed(const struct http_head *head)
+{
+	struct http_plan plan = plan_body(head, &(struct http_plan){.action = HTTP_SIGNED});
+
+	if (head->query)
+		plan = refuse(400, "MissingAuthenticationTokenException",
+			"a request is signed in its headers here, and has no query");
+	else if (plan.action == HTTP_SIGNED && plan.length > HTTP_SIGNED_BODY_MAX)
+		plan = refuse(413, "ValidationException", "the body may have at most 196608 bytes");
+	plan.type = HTTP_JSON_SSM;
 	return plan;
 }
 
@@ -184,12 +212,14 @@ http_plan(const struct http_head *head)
 	const struct door_row *row = find_door(head);
 
 	if (row == NULL)
-		return no_such_door(head);
+		return no_such_door();
 	if (head->method != row->method &&
 		!(head->method == HTTP_HEAD && row->method == HTTP_GET && row->action != HTTP_LINK))
 		return wrong_method(row);
 	if (row->action == HTTP_OPERATION)
 		return plan_operation(head, row);
+	if (row->action == HTTP_SIGNED)
+		return plan_signed(head);
 	if (has_body(head))
 		return refuse(400, "ValidationException", "this request takes no body");
 	if (row->action == HTTP_LINK)
@@ -219,6 +249,8 @@ reason(int status)
 		return "Length Required";
 	case 413:
 		return "Content Too Large";
+	case 417:
+		return "Expectation Failed";
 	case 415:
 		return "Unsupported Media Type";
 	case 426:

@@ -9,7 +9,11 @@
 
 #include "proto/base/buf.h"
 
-#define HTTP_BODY_MAX (64 * 1024) /* of a request */
+#define HTTP_BODY_MAX	     (64 * 1024)  /* of a request */
+#define HTTP_SIGNED_BODY_MAX (192 * 1024) /* of a signed one */
+
+#define HTTP_JSON     "application/json"
+#define HTTP_JSON_SSM "application/x-amz-json-1.1"
 
 enum http_door { HTTP_DOOR_MAIN, HTTP_DOOR_METRICS };
 enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_OTHER };
@@ -19,6 +23,8 @@ struct http_head {
 	enum http_door door;
 	enum http_method method;
 	const char *path; /* without the query */
+	bool query;	  /* there is one */
+	const char *expect;
 	const char *content_length, *content_type, *transfer_encoding;
 	const char *upgrade; /* "websocket" */
 	const char *ws_version, *ws_key, *ws_protocols, *connection,
@@ -30,6 +36,7 @@ enum http_action {
 	HTTP_HEALTH,
 	HTTP_METRICS,
 	HTTP_OPERATION, /* read `length` bytes of body and call op */
+	HTTP_SIGNED,	/* the same; who asks, and for what, is in headers */
 	HTTP_LINK,	/* become a link, if the certificate is good for one */
 };
 
@@ -37,7 +44,9 @@ struct http_plan {
 	enum http_action action;
 	const char *op; /* HTTP_OPERATION */
 	size_t length;
-	int status; /* HTTP_REFUSE */
+	bool go_on;	  /* the body waits to be asked for: 100 Continue */
+	const char *type; /* of the answer */
+	int status;	  /* HTTP_REFUSE */
 	const char *code, *message;
 	const char *extra; /* a header line with its CRLF, or NULL */
 };

@@ -22,6 +22,7 @@
 struct lws;
 struct lws_context;
 struct lws_vhost;
+struct sigv4;
 
 enum conn_state {
 	CONN_QUIET,	/* its ClientHello has not come yet */
@@ -41,8 +42,12 @@ struct greeting {
 	char address[46];
 	int fd, wanted; /* in the lobby; wanted: the bytes that it waits for */
 	struct loop_fd *watch;
-	int64_t until;	/* monotonic: how long it may go on asking */
-	const char *op; /* at the door */
+	int64_t until;	 /* monotonic: how long it may go on asking */
+	const char *op;	 /* at the door */
+	char target[64]; /* of a signed request: the operation's name */
+	struct sigv4 *signature;
+	const char *type; /* of the answer */
+	bool stays;	  /* the connection, after it */
 	size_t length, dropped;
 	struct buf body, reply; /* reply: a whole answer */
 	struct cert_identity who;
@@ -57,6 +62,7 @@ struct conn {
 	enum conn_state state;
 	enum http_door door;
 	uint64_t source; /* where it holds a place of the admission; 0: nowhere */
+	bool seated;	 /* it has shown a good signature: one of server.seated */
 	struct loop_timer deadline;
 	struct greeting *greeting; /* until CONN_LINK */
 	bool *gone;		   /* to be set when it is freed while the lobby hands it over */
@@ -76,7 +82,9 @@ struct server {
 	struct log_ctx log;
 	struct edge_stats *stats, own_stats;
 	int64_t head_within; /* microseconds */
+	int64_t signed_idle; /* likewise */
 	size_t max_links, links, count, scrapers;
+	size_t max_seated, seated; /* connections of signed requests that stay */
 	int max_handshakes;
 
 	struct lws_context *lws;
@@ -98,6 +106,9 @@ void conn_close(struct conn *c);
 void conn_free(struct conn *c);
 /* It shall have left its state within that time. */
 void conn_expect(struct conn *c, int64_t usec);
+/* It has shown a good signature, and stays for further ones: no place of the admission. False when
+ * too many do already. */
+bool conn_seat(struct conn *c);
 /* It has become a link: no deadline, no place of the admission. */
 void conn_settle(struct conn *c, struct link *link);
 

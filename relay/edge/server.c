@@ -227,6 +227,8 @@ open_all(struct server *s, const struct server_options *o, struct hw_err *err)
 	int r;
 
 	s->head_within = config->header_timeout_seconds * USEC_PER_SEC;
+	s->signed_idle = config->signed_idle_seconds * USEC_PER_SEC;
+	s->max_seated = (size_t)config->max_signed;
 	s->max_links = (size_t)config->max_links;
 	s->max_handshakes = config->max_handshakes;
 	tls_init(&s->tls, s->loop, ca_cert(ca), ca_fleet(ca), 2 * (unsigned)config->max_handshakes,

@@ -1,11 +1,9 @@
-#include "relay/services/users/keys.h"
-
 #include <stdio.h>
 #include <string.h>
 
 #include "proto/base/enc.h"
 #include "proto/base/id.h"
-#include "proto/trust/secret.h"
+#include "relay/core/access_key.h"
 #include "relay/core/op.h"
 #include "relay/services/text.h"
 #include "relay/store/store.h"
@@ -15,71 +13,8 @@
 #define ID_DIGITS    16
 #define ID_LEN	     (sizeof(ID_PREFIX) - 1 + ID_DIGITS)
 #define SECRET_BYTES 30
-#define SEALED_LEN   (SECRET_NONCE_LEN + ACCESS_KEY_SECRET_LEN + SECRET_TAG_LEN)
-#define PURPOSE_MAX  160
 
 _Static_assert(BASE64_LEN(SECRET_BYTES) == ACCESS_KEY_SECRET_LEN, "the secret's length");
-_Static_assert(BASE64_LEN(SEALED_LEN) < sizeof(((struct key_row *)0)->sealed), "it has room");
-
-/* --- the secret ------------------------------------------------------------------------------- */
-
-/* A row whose secret is another's does not open. */
-static void
-sealing(struct secret_key *key, char purpose[PURPOSE_MAX], const struct op_env *env,
-	const struct key_row *row)
-{
-	secret_key_derive(key, env->master, "access keys");
-	snprintf(purpose, PURPOSE_MAX, "access-key %s %s", row->id, row->user);
-}
-
-static int
-seal(struct key_row *row, const struct op_env *env, const char *secret, struct hw_err *err)
-{
-	char purpose[PURPOSE_MAX];
-	struct secret_key key;
-	struct buf sealed;
-
-	buf_init(&sealed, SEALED_LEN);
-	sealing(&key, purpose, env, row);
-	int r = secret_seal(&sealed, &key, purpose, secret, ACCESS_KEY_SECRET_LEN);
-	secret_key_wipe(&key);
-	if (r == 0)
-		base64url_encode(row->sealed, buf_data(&sealed), sealed.len);
-	else
-		hw_err_set(err, r, "cannot seal the secret of %s", row->id);
-	buf_fini(&sealed);
-	return r;
-}
-
-int
-access_key_secret(char out[ACCESS_KEY_SECRET_LEN + 1], const struct op_env *env,
-	const struct key_row *row, struct hw_err *err)
-{
-	uint8_t sealed[sizeof(row->sealed)];
-	char purpose[PURPOSE_MAX];
-	struct secret_key key;
-	struct buf plain;
-	size_t n;
-
-	buf_init(&plain, ACCESS_KEY_SECRET_LEN);
-	int r = base64url_decode(sealed, &n, row->sealed, strlen(row->sealed));
-	if (r == 0) {
-		sealing(&key, purpose, env, row);
-		r = secret_open(&plain, &key, purpose, sealed, n);
-		secret_key_wipe(&key);
-	}
-	if (r == 0 && plain.len == ACCESS_KEY_SECRET_LEN) {
-		memcpy(out, buf_data(&plain), ACCESS_KEY_SECRET_LEN);
-		out[ACCESS_KEY_SECRET_LEN] = '\0';
-	} else {
-		r = hw_err_set(err, HW_ECORRUPT,
-			"the secret of the access key %s cannot be opened: it was not sealed for it here",
-			row->id);
-	}
-	buf_wipe(&plain);
-	buf_fini(&plain);
-	return r;
-}
 
 /* --- making ----------------------------------------------------------------------------------- */
 
@@ -127,7 +62,7 @@ op_create_access_key(struct op *op, const struct msg_create_access_key_request *
 	if (secret == NULL)
 		return op_fail(op, HW_ENOMEM, "no memory for an access key");
 	make_secret(secret);
-	if ((r = seal(&row, op->env, secret, &op->err)) < 0 ||
+	if ((r = access_key_seal(&row, op->env, secret, &op->err)) < 0 ||
 		(r = store_write(op->env->store, write_key, &row, &op->err)) < 0 ||
 		(r = text_keep(&rep->access_key_id, op, row.id)) < 0) {
 		explicit_bzero(secret, ACCESS_KEY_SECRET_LEN);

@@ -45,19 +45,11 @@ Test(http, metrics_are_at_their_own_door_only)
 
 Test(http, paths_match_exactly)
 {
-	static const char *const paths[] = {"", "/", "/healthz/", "/Healthz", "//healthz",
-		"/healthz/x", "/healthzx", "/link/", "/register/..", "healthz"};
+	static const char *const paths[] = {"", "/healthz/", "/Healthz", "//healthz", "/healthz/x",
+		"/healthzx", "/link/", "/register/..", "healthz"};
 
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
 		expect_refusal(plan_of(.method = HTTP_GET, .path = paths[i]), 404);
-}
-
-Test(http, signed_requests_are_told_in_ssm_s_words)
-{
-	struct http_plan plan = plan_of(.method = HTTP_POST, .path = "/");
-
-	expect_refusal(plan, 404);
-	cr_assert_str_eq(plan.code, "MissingAuthenticationToken");
 }
 
 Test(http, wrong_methods_are_told_the_right_ones)
@@ -133,6 +125,62 @@ Test(http, what_is_only_read_takes_no_body)
 	cr_assert(eq(int,
 		plan_of(.method = HTTP_GET, .path = "/healthz", .content_length = "0").action,
 		HTTP_HEALTH));
+}
+
+/* --- signed requests ----------------------------------------------------------------------- */
+
+#define GOOD_SIGNED .method = HTTP_POST, .path = "/", .content_length = "2"
+
+static void
+expect_ssm_refusal(struct http_plan plan, int status, const char *code)
+{
+	expect_refusal(plan, status);
+	cr_assert_str_eq(plan.code, code);
+	cr_assert_str_eq(plan.type, HTTP_JSON_SSM);
+}
+
+Test(http, signed_requests_are_posted_to_the_root)
+{
+	struct http_plan plan = plan_of(GOOD_SIGNED);
+
+	cr_assert(eq(int, plan.action, HTTP_SIGNED));
+	cr_assert(eq(sz, plan.length, 2));
+	cr_assert_str_eq(plan.type, HTTP_JSON_SSM);
+	cr_assert_not(plan.go_on);
+	expect_refusal(plan_of(.method = HTTP_GET, .path = "/"), 405);
+	expect_refusal(plan_of(.door = HTTP_DOOR_METRICS, GOOD_SIGNED), 404);
+	plan = plan_of(.method = HTTP_POST, .path = "/", .content_length = "0");
+	cr_assert(eq(int, plan.action, HTTP_SIGNED));
+}
+
+Test(http, signed_requests_have_a_bounded_body_with_a_length)
+{
+	struct http_plan plan =
+		plan_of(.method = HTTP_POST, .path = "/", .content_length = "196608");
+
+	cr_assert(eq(int, plan.action, HTTP_SIGNED));
+	expect_ssm_refusal(plan_of(.method = HTTP_POST, .path = "/", .content_length = "196609"),
+		413, "ValidationException");
+	expect_ssm_refusal(plan_of(.method = HTTP_POST, .path = "/"), 411, "ValidationException");
+	expect_ssm_refusal(plan_of(.method = HTTP_POST, .path = "/", .content_length = "2, 2"), 400,
+		"ValidationException");
+	expect_ssm_refusal(plan_of(GOOD_SIGNED, .transfer_encoding = "chunked"), 411,
+		"ValidationException");
+}
+
+Test(http, what_is_signed_in_a_query_is_not_served)
+{
+	expect_ssm_refusal(plan_of(GOOD_SIGNED, .query = true), 400,
+		"MissingAuthenticationTokenException");
+}
+
+Test(http, a_body_is_asked_for_where_the_client_waits_to_be)
+{
+	cr_assert(plan_of(GOOD_SIGNED, .expect = "100-Continue").go_on);
+	cr_assert(plan_of(.method = HTTP_POST, .path = "/login", .content_length = "5",
+		.content_type = JSON, .expect = "100-continue")
+			  .go_on);
+	expect_ssm_refusal(plan_of(GOOD_SIGNED, .expect = "200-ok"), 417, "ValidationException");
 }
 
 /* --- links --------------------------------------------------------------------------------- */
