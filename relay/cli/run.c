@@ -86,29 +86,47 @@ leave_root(const struct cli_options *o, struct hw_err *err)
 	return 0;
 }
 
+static bool
+is_for_all(X509 *cert, const char *const *hosts, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!cert_is_for_host(cert, hosts[i]))
+			return false;
+	return true;
+}
+
 /* The relay's own certificate is renewed by the relay, which has the authority's key: nobody is to
- * remember it once a year. */
+ * remember it once a year, or when the relay is advertised by another name. A name that no
+ * certificate can have is not worth standing still for: ours are dialled by their pin. */
 static int
 renew_certificate(struct run *run, int dir, struct hw_err *err)
 {
 	const struct relay_config *config = relay_config(run->relay);
-	const char *host = config->listen_host;
 	const struct ca *ca = relay_ca(run->relay);
 	int64_t now = clock_wall(relay_clock(run->relay));
+	const char *hosts[RELAY_HOSTS_MAX];
 	struct cert_identity self;
 	X509 *cert = NULL;
+	char room[256];
 	int r;
 
 	if ((r = cert_load(&cert, dir, "relay.crt", err)) < 0)
 		return r;
+	size_t n = relay_hosts(hosts, room, config);
+	bool named = is_for_all(cert, hosts, n);
 	r = cert_identity(&self, cert, ca_fleet(ca), err);
 	X509_free(cert);
-	if (r < 0 || self.not_after - now > RENEW_BEFORE)
+	if (r < 0 || (named && self.not_after - now > RENEW_BEFORE))
 		return r;
-	r = ca_issue_relay(ca, dir, config->name, &host, *host != '\0' ? 1 : 0, now, err);
+	r = ca_issue_relay(ca, dir, config->name, hosts, n, now, err);
 	if (r == 0)
 		log_info(run, "relay.renewed", "%s", "certificate=relay.crt");
-	return r;
+	if (r != HW_EVALIDATION)
+		return r;
+	log_warn(run, "relay.unnamed", "why=\"%s\"", hw_err_text(err));
+	return self.not_after - now > RENEW_BEFORE
+		? 0
+		: ca_issue_relay(ca, dir, config->name, NULL, 0, now, err);
 }
 
 static int

@@ -66,6 +66,12 @@ arn_write_document(char out[ARN_MAX], const struct relay_config *c, const char *
 	write_arn(out, "ssm", c->region, account, "document", name);
 }
 
+bool
+arn_of_system(const char *document)
+{
+	return strncmp(document, "AWS-", 4) == 0;
+}
+
 /* Users belong to no region, as IAM has it. */
 void
 arn_write_user(char out[ARN_MAX], const struct relay_config *c, const char *name)

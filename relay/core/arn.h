@@ -15,6 +15,8 @@ void arn_write_node(char out[ARN_MAX], const struct relay_config *c, const char 
 /* `account` is "" for a document that comes with the system, as SSM has it for AWS's own. */
 void arn_write_document(char out[ARN_MAX], const struct relay_config *c, const char *name,
 	const char *account);
+/* Whether a document has that second name, too. */
+bool arn_of_system(const char *document);
 void arn_write_session(char out[ARN_MAX], const struct relay_config *c, const char *id);
 void arn_write_user(char out[ARN_MAX], const struct relay_config *c, const char *name);
 /* Who asks on the relay's own machine: a name of the operating system, or a number. */

@@ -23,7 +23,7 @@ add_key(struct asker *a, const char *key, const char *value)
 /* A certificate is not a second factor: that key is there and says so, as IAM has it for
  * credentials that are not for long. */
 static void
-add_keys(struct asker *a, const char *user, int64_t now)
+add_keys(struct asker *a, const char *user, int64_t now, bool has_certificate)
 {
 	rfc3339_format(a->now, now);
 	snprintf(a->epoch, sizeof(a->epoch), "%" PRId64, now / USEC_PER_SEC);
@@ -35,14 +35,15 @@ add_keys(struct asker *a, const char *user, int64_t now)
 	add_key(a, "aws:currenttime", a->now);
 	add_key(a, "aws:epochtime", a->epoch);
 	add_key(a, "aws:securetransport", "true");
-	add_key(a, "aws:multifactorauthpresent", "false");
+	if (has_certificate)
+		add_key(a, "aws:multifactorauthpresent", "false");
 	if (a->source[0] != '\0')
 		add_key(a, "aws:sourceip", a->source);
 }
 
-void
-asker_init(struct asker *a, const struct op_env *env, const char *user, int64_t not_before,
-	const char *source, int64_t now)
+static void
+init(struct asker *a, const struct op_env *env, const char *user, int64_t not_before,
+	const char *source, int64_t now, bool has_certificate)
 {
 	*a = (struct asker){.env = env, .principals = authority_take(env->authority)};
 	arn_write_user(a->arn, env->config, user);
@@ -54,7 +55,21 @@ asker_init(struct asker *a, const struct op_env *env, const char *user, int64_t 
 		a->refusal = "its certificate is of an earlier user of that name";
 	else if (a->who->disabled)
 		a->refusal = "it is disabled";
-	add_keys(a, a->who != NULL ? a->who->name : "", now);
+	add_keys(a, a->who != NULL ? a->who->name : "", now, has_certificate);
+}
+
+void
+asker_init(struct asker *a, const struct op_env *env, const char *user, int64_t not_before,
+	const char *source, int64_t now)
+{
+	init(a, env, user, not_before, source, now, true);
+}
+
+void
+asker_init_signed(struct asker *a, const struct op_env *env, const char *user, int64_t not_before,
+	const char *source, int64_t now)
+{
+	init(a, env, user, not_before, source, now, false);
 }
 
 void

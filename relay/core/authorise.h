@@ -33,6 +33,10 @@ struct asker {
  * since `not_before` may nothing. */
 void asker_init(struct asker *a, const struct op_env *env, const char *user, int64_t not_before,
 	const char *source, int64_t now);
+/* The same for whoever signed with an access key: as IAM has it for credentials that are for long,
+ * nothing says whether there was a second factor. */
+void asker_init_signed(struct asker *a, const struct op_env *env, const char *user,
+	int64_t not_before, const char *source, int64_t now);
 void asker_fini(struct asker *a);
 
 struct verdict {

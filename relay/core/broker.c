@@ -12,6 +12,7 @@
 #include "relay/core/arn.h"
 #include "relay/core/broker_loop.h"
 #include "relay/core/broker_private.h"
+#include "relay/core/dispatcher.h"
 #include "relay/core/fit.h"
 #include "relay/core/principals.h"
 #include "relay/core/registry.h"
@@ -574,6 +575,16 @@ broker_decide_soon(struct broker *b, struct session *s)
 }
 
 void
+broker_tell_node(struct broker *b, const char *id, int type)
+{
+	const struct msg_control control = {.type = type};
+	struct peer *p = broker_online_node(b, id);
+
+	if (p != NULL)
+		link_send_control(p->link, 0, &control);
+}
+
+void
 broker_node_changed(struct broker *b, const char *id)
 {
 	struct peer *p = find_node(b, id);
@@ -589,6 +600,8 @@ broker_node_changed(struct broker *b, const char *id)
 		else
 			broker_decide_soon(b, s);
 	}
+	if (removed && b->env->dispatcher != NULL)
+		dispatcher_node_removed(b->env->dispatcher, id);
 	if (p != NULL)
 		recheck(p, "the node");
 }

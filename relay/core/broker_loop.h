@@ -36,6 +36,9 @@ int broker_user_links(struct broker *b, const char *name);
 /* A node's that have not spoken yet. One that has is closed by the next that does. */
 int broker_arriving_links(struct broker *b, const char *node);
 
+/* A word to a node on its link's own channel, of this CONTROL_* type; nothing when it has no link. */
+void broker_tell_node(struct broker *b, const char *id, int type);
+
 /* A node was changed: its link is closed when it may have none any more, and the sessions on it are
  * decided anew. */
 void broker_node_changed(struct broker *b, const char *id);

@@ -28,9 +28,15 @@ struct relay_config {
 	int max_unauthenticated,
 		max_handshakes; /* admission: connections, and TLS handshakes a turn */
 	int header_timeout_seconds;
-	int login_failures; /* of a source, until it must wait */
+	int login_failures;		     /* of a source, until it must wait */
+	int signature_seconds;		     /* how far the clock of who signs may be off */
+	int max_signed, signed_idle_seconds; /* connections of signed requests that are kept */
 	int max_links, max_links_per_user;
 	int max_sessions, max_sessions_per_user, max_sessions_per_node;
+	int max_commands; /* that have not ended */
+	int command_output_mib; /* of each node's part of a command; the rest is counted */
+	int command_days;	/* until a command that has ended is forgotten */
+	int command_outputs_mib; /* of all commands; the oldest that has ended goes first */
 };
 
 void relay_config_default(struct relay_config *c);

@@ -1,6 +1,7 @@
 /* What a relay tells Prometheus. */
 #include "audit/journal.h"
 #include "relay/core/broker_loop.h"
+#include "relay/core/dispatcher.h"
 #include "relay/core/guard.h"
 #include "relay/core/registry.h"
 #include "relay/core/relay_private.h"
@@ -57,10 +58,26 @@ edge_metrics(struct relay *r, struct buf *out)
 	metric(out, "http_requests_total", "counter", "HTTP requests answered.",
 		(double)e->http_requests);
 	metric(out, "attempts_held_back_total", "counter",
-		"Logins and joins refused unseen, for their source's failed ones.",
+		"Logins, joins and signed requests refused unseen, for their source's failed ones.",
 		(double)guard_held(r->guard));
+	metric(out, "connections_signed", "gauge",
+		"Connections kept open for further signed requests.", (double)e->seated);
 	metric(out, "connections_unauthenticated", "gauge",
 		"Connections without a verified certificate.", (double)e->unauthenticated);
+}
+
+static void
+command_metrics(struct relay *r, struct buf *out)
+{
+	struct dispatcher_stats st;
+
+	dispatcher_stats(r->dispatcher, &st);
+	metric(out, "commands", "gauge", "Commands that have not ended.", (double)st.commands);
+	metric(out, "invocations", "gauge", "Their parts on nodes that have not ended.",
+		(double)st.invocations);
+	metric(out, "commands_sent_total", "counter", "Commands sent.", (double)st.begun);
+	metric(out, "commands_ended_total", "counter", "Commands that have ended.",
+		(double)st.ended);
 }
 
 void
@@ -85,6 +102,7 @@ relay_metrics(struct relay *r, struct buf *out)
 	metric(out, "loop_lag_seconds", "gauge",
 		"Longest turn of the event loop since the last reading.",
 		(double)loop_lag(r->loop) / 1e6);
+	command_metrics(r, out);
 	journal_metrics(r, out);
 	edge_metrics(r, out);
 }

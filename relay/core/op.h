@@ -24,6 +24,9 @@ struct throttle;
 struct guard;
 struct asker;
 struct authority;
+struct dispatcher;
+struct outputs;
+struct session_plan;
 
 struct op;
 
@@ -48,8 +51,11 @@ struct op_env {
 	const struct log_ctx *log;
 	struct throttle *strangers; /* entries of those without a good token; NULL: no bound */
 	struct throttle *guesses;   /* likewise, alarms about who guesses */
+	struct throttle *alarms;    /* likewise, those about nodes that say what cannot be */
 	struct guard *guard;	    /* against guesses at tokens; NULL: none */
 	struct recording_cursors *cursors; /* of GetRecording; services/sessions owns it */
+	struct dispatcher *dispatcher;	   /* of commands; NULL in tests without them */
+	struct outputs *outputs;
 };
 
 struct op {
@@ -66,11 +72,15 @@ struct op {
 	int (*intent)(struct op *op); /* op_begin() */
 	const struct asker *asker;    /* a user's, to put further questions for; else NULL */
 	int64_t shown, hidden;	      /* items of a list: op_may_see() */
+	const char *about;	      /* for op_begin(), 120 bytes at most; NULL: nothing */
+	/* Of StartSession: what was decided about; NULL when nothing was, at the local door. */
+	const struct session_plan *plan;
 };
 
 /* What the handlers of ANON rows call when the caller's token has proved good, and before they
  * change anything: it records the intent, which dispatch does itself for all others. Whoever has no
- * token is a stranger, and must not be able to fill the ledger. */
+ * token is a stranger, and must not be able to fill the ledger. The handlers of BEGUN rows call it
+ * when they know what the request is about, which op->about then says beside what decided. */
 int op_begin(struct op *op);
 
 /* For handlers of LISTED rows: whether the caller may see the item of that name, which is counted
@@ -81,6 +91,8 @@ bool op_may_see(struct op *op, const char *arn, const struct policy_tags *tags);
 bool op_may_see_node(struct op *op, const char *id);
 /* The same for a session, which has its node's tags and an owner. */
 bool op_may_see_session(struct op *op, const char *id, const char *node);
+/* The same for a document, with these tags. */
+bool op_may_see_document(struct op *op, const char *name, const struct msg_tag *tags, size_t n);
 
 /* Sets the error and returns its code. */
 int op_fail(struct op *op, int code, const char *fmt, ...) HW_PRINTF(3, 4);

@@ -5,10 +5,13 @@
 #include "proto/base/id.h"
 #include "relay/core/arn.h"
 #include "relay/core/config.h"
-#include "relay/core/destination.h"
+#include "relay/core/document_load.h"
+#include "relay/core/session_plan.h"
+#include "relay/core/tagset.h"
 #include "relay/policy/managed.h"
 #include "relay/store/sessions.h"
 #include "relay/store/store.h"
+#include "relay/store/tags.h"
 
 typedef int scope_fn(struct scope *s, struct op *op, const void *request);
 
@@ -131,17 +134,49 @@ add_policy(struct scope *s, struct op *op, const char *name)
 	return done(op, scope_add(s, arn_policy(op, name)));
 }
 
+struct document_look {
+	struct arena *arena;
+	const char *name;
+	struct msg_tag *tags;
+	size_t n;
+};
+
+/* One that there is not has none, and a built-in one neither. */
 static int
-add_document(struct scope *s, struct op *op, const char *name)
+look_for_document(void *arg, struct db *db, struct hw_err *err)
+{
+	struct document_look *look = arg;
+
+	return tag_list(db, look->arena, TAGS_DOCUMENT, look->name, &look->tags, &look->n, err);
+}
+
+/* AWS's own documents belong to no account; policies are written either way. */
+static int
+add_alias(struct scope_target *t, struct op *op, const char *name)
 {
 	char text[ARN_MAX];
-	struct scope_target *t = scope_add(s, arn_document(op, name));
 
-	if (t == NULL || strncmp(name, "AWS-", 4) != 0)
-		return done(op, t);
+	if (!arn_of_system(name))
+		return 0;
 	arn_write_document(text, op->env->config, name, "");
 	t->alias = arena_strdup(op->arena, text);
 	return t->alias != NULL ? 0 : no_memory(op);
+}
+
+static int
+add_document(struct scope *s, struct op *op, const char *text)
+{
+	const char *name = document_name(op, text);
+	struct document_look look = {.arena = op->arena, .name = name};
+	int r = store_read(op->env->store, look_for_document, &look, &op->err);
+
+	if (r < 0)
+		return r;
+	struct scope_target *t = scope_add(s, arn_document(op, name));
+	if (t == NULL || (t->held = tagset_new(look.tags, look.n)) == NULL)
+		return no_memory(op);
+	t->tags = tagset_tags(t->held);
+	return add_alias(t, op, name);
 }
 
 typedef int add_fn(struct scope *s, struct op *op, const char *id);
@@ -150,13 +185,13 @@ static add_fn *const add_resource[] = {
 	[RESOURCE_ANY] = add_any,
 	[RESOURCE_LISTED] = add_any,
 	[RESOURCE_INSTANCE] = add_node,
-	[RESOURCE_TAGGED] = add_node, /* nodes are all that bears tags now: the handler refuses
-					 other types */
+	[RESOURCE_TAGGED] = add_node, /* its type says otherwise: of_tagged() */
 	[RESOURCE_SESSION] = add_session,
 	[RESOURCE_ACTIVATION] = add_activation,
 	[RESOURCE_USER] = add_user,
 	[RESOURCE_GROUP] = add_group,
 	[RESOURCE_POLICY] = add_policy,
+	[RESOURCE_DOCUMENT] = add_document,
 };
 
 static int
@@ -172,27 +207,31 @@ of_row(struct scope *s, struct op *op, const void *request)
 /* --- operations that are about more ------------------------------------------------------------
  */
 
+/* A plan that failed is the handler's to report: who may not start anything there learns nothing of
+ * documents. */
 static int
 of_start_session(struct scope *s, struct op *op, const void *request)
 {
 	const struct msg_start_session_request *req = request;
 	struct session_scope *what = arena_alloc(op->arena, sizeof(*what));
+	struct session_plan *plan = arena_alloc(op->arena, sizeof(*plan));
 
-	struct destination *to = arena_alloc(op->arena, sizeof(*to));
-	const struct forward_document *doc =
-		req->document_name != NULL ? forward_document(req->document_name) : NULL;
-
-	if (what == NULL || to == NULL)
+	if (what == NULL || plan == NULL)
 		return no_memory(op);
-	*to = (struct destination){.port = 0};
-	int r = doc != NULL ? destination_read(to, doc, &req->parameters, &op->err) : 0;
-	if (r < 0)
-		return r;
+	session_plan_read(plan, op, req->document_name, &req->parameters);
+	op->plan = plan;
 	*what = (struct session_scope){.node = req->target,
-		.document = req->document_name,
+		.document =
+			req->document_name != NULL ? document_name(op, req->document_name) : NULL,
 		.run_as = req->run_as,
-		.to = to};
+		.to = &plan->to};
 	return scope_session(s, what, op->env) < 0 ? no_memory(op) : 0;
+}
+
+static int
+request_tags(struct scope *s, struct op *op, const struct msg_tag *tags, size_t n)
+{
+	return scope_request_tags(s, tags, n) < 0 ? no_memory(op) : 0;
 }
 
 static int
@@ -200,17 +239,45 @@ with_tags(struct scope *s, struct op *op, const void *request, const struct msg_
 {
 	int r = of_row(s, op, request);
 
-	if (r == 0 && scope_request_tags(s, tags, n) < 0)
-		r = no_memory(op);
-	return r;
+	return r < 0 ? r : request_tags(s, op, tags, n);
+}
+
+/* Nodes and documents bear tags; other types are refused by the handler. */
+static int
+of_tagged(struct scope *s, struct op *op, int type, const char *id)
+{
+	return type == TAG_RESOURCE_DOCUMENT ? add_document(s, op, id) : add_node(s, op, id);
 }
 
 static int
 of_add_tags(struct scope *s, struct op *op, const void *request)
 {
 	const struct msg_add_tags_to_resource_request *req = request;
+	int r = of_tagged(s, op, req->resource_type, req->resource_id);
 
-	return with_tags(s, op, req, req->tags.v, req->tags.n);
+	return r < 0 ? r : request_tags(s, op, req->tags.v, req->tags.n);
+}
+
+static int
+of_list_tags(struct scope *s, struct op *op, const void *request)
+{
+	const struct msg_list_tags_for_resource_request *req = request;
+
+	return of_tagged(s, op, req->resource_type, req->resource_id);
+}
+
+/* A document that is made with tags is tagged: others' policies may say by them what it may. */
+static int
+of_create_document(struct scope *s, struct op *op, const void *request)
+{
+	const struct msg_create_document_request *req = request;
+	int r = with_tags(s, op, req, req->tags.v, req->tags.n);
+
+	if (r < 0 || req->tags.n == 0)
+		return r;
+	if ((r = add_document(s, op, req->name)) == 0)
+		s->targets[s->n - 1].action = "ssm:AddTagsToResource";
+	return r;
 }
 
 static int
@@ -241,7 +308,8 @@ of_remove_tags(struct scope *s, struct op *op, const void *request)
 {
 	const struct msg_remove_tags_from_resource_request *req = request;
 
-	return with_tag_keys(s, op, req, &req->tag_keys);
+	scope_tag_keys(s, req->tag_keys.v, req->tag_keys.n);
+	return of_tagged(s, op, req->resource_type, req->resource_id);
 }
 
 static int
@@ -306,10 +374,26 @@ of_attachment(struct scope *s, struct op *op, const void *request)
 	return r;
 }
 
+/* The document, and each node that is named. Those that Targets find are decided one by one, as
+ * the command's own matter. */
+static int
+of_send_command(struct scope *s, struct op *op, const void *request)
+{
+	const struct msg_send_command_request *req = request;
+	int r = add_document(s, op, req->document_name);
+
+	for (size_t i = 0; r == 0 && i < req->instance_ids.n; i++)
+		r = add_node(s, op, req->instance_ids.v[i]);
+	return r;
+}
+
 static scope_fn *const of_op[OP_COUNT] = {
+	[OP_send_command] = of_send_command,
 	[OP_start_session] = of_start_session,
 	[OP_add_tags_to_resource] = of_add_tags,
 	[OP_remove_tags_from_resource] = of_remove_tags,
+	[OP_list_tags_for_resource] = of_list_tags,
+	[OP_create_document] = of_create_document,
 	[OP_create_activation] = of_create_activation,
 	[OP_create_user] = of_create_user,
 	[OP_tag_user] = of_tag_user,

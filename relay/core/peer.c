@@ -7,6 +7,7 @@
 #include "proto/wire/link.h"
 #include "relay/core/broker_private.h"
 #include "relay/core/call.h"
+#include "relay/core/dispatcher.h"
 #include "relay/core/fit.h"
 #include "relay/core/forward.h"
 #include "relay/core/principals.h"
@@ -18,6 +19,7 @@
  */
 
 struct peer_call {
+	TAILQ_ENTRY(peer_call) waiting;
 	struct call call;
 	struct peer *peer;
 	uint64_t id;
@@ -73,6 +75,45 @@ count_bytes(struct peer_call *pc, int sign)
 }
 
 static void
+respond_failure(struct peer *p, uint64_t id, int code)
+{
+	if (p->link != NULL)
+		link_respond(p->link, id, code,
+			code == HW_EFULL ? "too many operations are under way: try again"
+					 : hw_code_meaning(code),
+			NULL, NULL);
+}
+
+static void
+drop_call(struct peer_call *pc)
+{
+	count_bytes(pc, -1);
+	call_fini(&pc->call);
+	free(pc);
+}
+
+static void on_call_done(void *arg);
+
+/* What waits of a link that is over has nobody to hear its answer: its node says it again. */
+static void
+call_next(struct peer *p)
+{
+	struct peer_call *pc;
+
+	p->calling = false;
+	while (!p->calling && (pc = TAILQ_FIRST(&p->calls)) != NULL) {
+		TAILQ_REMOVE(&p->calls, pc, waiting);
+		p->calling = p->link != NULL &&
+			workers_submit(p->broker->workers, run_call, on_call_done, pc);
+		if (p->calling)
+			return;
+		respond_failure(p, pc->id, HW_EFULL);
+		drop_call(pc);
+		p->holds--;
+	}
+}
+
+static void
 on_call_done(void *arg)
 {
 	struct peer_call *pc = arg;
@@ -84,10 +125,22 @@ on_call_done(void *arg)
 		link_respond_raw(p->link, pc->id, buf_data(&pc->call.reply), pc->call.reply.len);
 	else if (p->link != NULL)
 		link_respond(p->link, pc->id, pc->call.code, pc->call.message, NULL, NULL);
-	count_bytes(pc, -1);
-	call_fini(&pc->call);
-	free(pc);
+	drop_call(pc);
+	call_next(p);
 	peer_release(p);
+}
+
+static bool
+begin_call(struct peer *p, struct peer_call *pc)
+{
+	if (p->calling) {
+		TAILQ_INSERT_TAIL(&p->calls, pc, waiting);
+		return true;
+	}
+	if (!workers_submit(p->broker->workers, run_call, on_call_done, pc))
+		return false;
+	p->calling = p->who.role == ROLE_NODE;
+	return true;
 }
 
 static int
@@ -104,7 +157,7 @@ submit_call(struct peer *p, uint64_t id, const char *op, const void *body, size_
 	pc->call.who = p->who;
 	pc->call.cert_expired = p->cert_expired;
 	memcpy(pc->call.source, p->source, sizeof(pc->call.source));
-	if (r == 0 && !workers_submit(p->broker->workers, run_call, on_call_done, pc))
+	if (r == 0 && !begin_call(p, pc))
 		r = HW_EFULL;
 	if (r < 0) {
 		call_fini(&pc->call);
@@ -135,10 +188,9 @@ on_request(void *arg, struct link *l, uint64_t id, const char *op, const void *b
 	int r = submit_call(p, id, op, body, n);
 
 	note_used(p);
-	if (r == HW_EFULL)
-		link_respond(l, id, r, "too many operations are under way: try again", NULL, NULL);
-	else if (r < 0)
-		link_respond(l, id, r, hw_code_meaning(r), NULL, NULL);
+	(void)l;
+	if (r < 0)
+		respond_failure(p, id, r);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -218,8 +270,11 @@ on_up(void *arg, struct link *l, const struct msg_hello *hello)
 	if (p->who.role != ROLE_NODE)
 		return;
 	pacer_init(&p->pacer, p->broker->loop, l);
-	if (!p->cert_expired)
-		session_reconcile(p->broker, p, hello);
+	if (p->cert_expired)
+		return;
+	session_reconcile(p->broker, p, hello);
+	if (p->broker->env->dispatcher != NULL)
+		dispatcher_node_up(p->broker->env->dispatcher, p->who.id);
 }
 
 /* From here on nobody finds it. */
@@ -233,6 +288,9 @@ detach(struct peer *p, const char *why)
 	pacer_fini(&p->pacer);
 	broker_unlist_peer(p->broker, p);
 	p->link = NULL;
+	if (p->up && p->who.role == ROLE_NODE && !p->cert_expired &&
+		p->broker->env->dispatcher != NULL)
+		dispatcher_node_down(p->broker->env->dispatcher, p->who.id);
 }
 
 /* Those of channels that the link took along have left already. */
@@ -352,6 +410,7 @@ peer_new(struct broker *b, const struct cert_identity *who, bool cert_expired, c
 	if (p == NULL)
 		return NULL;
 	*p = (struct peer){.broker = b, .who = *who, .cert_expired = cert_expired};
+	TAILQ_INIT(&p->calls);
 	log_ctx_child(&p->log, &b->log, who->role == ROLE_NODE ? "node" : "user", who->id);
 	snprintf(p->source, sizeof(p->source), "%s", source);
 	struct link_config config = {

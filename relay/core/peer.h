@@ -15,6 +15,7 @@
 #include "relay/core/pacer.h"
 
 struct broker;
+struct peer_call;
 struct session;
 
 struct peer {
@@ -27,11 +28,14 @@ struct peer {
 	char source[64];
 	int holds; /* operations and tickets that workers have: the struct stays until they are back
 		    */
-	size_t call_bytes;  /* of the requests that workers have */
-	int64_t used;	    /* a user's last request that was noted; wall clock */
-	struct pacer pacer; /* of bulk through a node that is up */
-	int refused;	    /* its RESUMEs that were denied: each is an entry of the ledger */
-	int sessions;	    /* on this node, or of this user's link; the broker's lock guards it */
+	size_t call_bytes; /* of the requests that workers have */
+	/* A node's requests are worked on one after the other, in the order in which they came. */
+	bool calling;
+	TAILQ_HEAD(, peer_call) calls; /* that wait for that */
+	int64_t used;		       /* a user's last request that was noted; wall clock */
+	struct pacer pacer;	       /* of bulk through a node that is up */
+	int refused;  /* its RESUMEs that were denied: each is an entry of the ledger */
+	int sessions; /* on this node, or of this user's link; the broker's lock guards it */
 	LIST_HEAD(, session) list; /* and these they are */
 	TAILQ_ENTRY(peer) entry;   /* all that have a link */
 	struct peer *older;	   /* an older link of the same user, or of a node before HELLO */

@@ -15,8 +15,10 @@
 #include "audit/recording.h"
 #include "proto/base/file.h"
 #include "relay/core/broker_loop.h"
+#include "relay/core/dispatcher.h"
 #include "relay/core/fit.h"
 #include "relay/core/guard.h"
+#include "relay/core/outputs.h"
 #include "relay/core/principals.h"
 #include "relay/core/registry.h"
 #include "relay/core/relay_private.h"
@@ -333,6 +335,7 @@ open_broker(struct relay *r, const struct relay_options *o, struct hw_err *err)
 		.log = &r->log,
 		.strangers = &r->strangers,
 		.guesses = &r->guesses,
+		.alarms = &r->alarms,
 		.guard = r->guard,
 		.dir = r->path,
 	};
@@ -348,6 +351,48 @@ open_broker(struct relay *r, const struct relay_options *o, struct hw_err *err)
 		return hw_err_set(err, HW_ENOMEM, "no memory for the broker");
 	r->env.broker = r->broker;
 	return 0;
+}
+
+static bool
+is_online(void *arg, const char *node)
+{
+	struct relay *r = arg;
+
+	return broker_node_online(r->broker, node, NULL);
+}
+
+static void
+tell_node(void *arg, const char *node)
+{
+	struct relay *r = arg;
+
+	broker_tell_node(r->broker, node, CONTROL_COMMANDS);
+}
+
+static int
+open_commands(struct relay *r, struct hw_err *err)
+{
+	int rc = outputs_new(&r->outputs, r->path, &r->master, err);
+
+	if (rc < 0)
+		return rc;
+	struct dispatcher_options o = {
+		.loop = r->loop,
+		.log = &r->log,
+		.workers = r->workers,
+		.store = r->store,
+		.ledger = r->ledger,
+		.config = &r->config,
+		.is_online = is_online,
+		.tell = tell_node,
+		.arg = r,
+	};
+	r->dispatcher = dispatcher_new(&o);
+	if (r->dispatcher == NULL)
+		return hw_err_set(err, HW_ENOMEM, "no memory for commands");
+	r->env.dispatcher = r->dispatcher;
+	r->env.outputs = r->outputs;
+	return dispatcher_restore(r->dispatcher, err);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -382,7 +427,8 @@ relay_open(struct relay **ret, const struct relay_options *o, struct hw_err *err
 	snprintf(r->path, sizeof(r->path), "%s", o->dir);
 	if ((rc = open_keys(r, o, err)) < 0 || (rc = open_audit(r, o, err)) < 0 ||
 		(rc = open_store(r, err)) < 0 || (rc = open_broker(r, o, err)) < 0 ||
-		(rc = upkeep_take_up(r, err)) < 0 || (rc = note_start(r, err)) < 0) {
+		(rc = upkeep_take_up(r, err)) < 0 || (rc = open_commands(r, err)) < 0 ||
+		(rc = note_start(r, err)) < 0) {
 		relay_close(r);
 		return rc;
 	}
@@ -399,6 +445,7 @@ stop(struct relay *r)
 	struct msg_ledger_entry e = {.sequence = 0};
 
 	upkeep_stop(r);
+	dispatcher_stop(r->dispatcher);
 	if (r->broker != NULL)
 		broker_stop(r->broker, "the relay is stopping");
 	workers_drain(r->workers);
@@ -417,6 +464,8 @@ relay_close(struct relay *r)
 	loop_settle(r->loop);
 	broker_free(r->broker);
 	r->broker = NULL;
+	dispatcher_free(r->dispatcher);
+	outputs_free(r->outputs);
 	reached_free(r->reached);
 	store_close(r->store);
 	archiver_free(r->archiver);

@@ -16,6 +16,7 @@
 
 struct relay;
 struct journal_io;
+struct sigv4;
 
 struct recording_cursors;
 struct relay_options {
@@ -41,6 +42,13 @@ struct relay_init_options {
 };
 int relay_init(const struct relay_init_options *options, char invite[RELAY_INVITE_LEN + 1],
 	char url[512], struct hw_err *err);
+
+/* The hosts that the relay's own certificate is for: the advertised one, by which clients that know
+ * no pin look for it, and the one that it listens on, unless that is each. How many; they point
+ * into c and `room`. */
+#define RELAY_HOSTS_MAX 2
+size_t relay_hosts(const char *hosts[RELAY_HOSTS_MAX], char room[256],
+	const struct relay_config *c);
 
 /* Opens everything but sockets. */
 int relay_open(struct relay **ret, const struct relay_options *options, struct hw_err *err);
@@ -80,10 +88,14 @@ struct relay_answer {
 	size_t n;
 	const char *request_id;
 	int retry_after; /* seconds; 0: not said */
+	bool known;	 /* of a signed request: it is a user's who may sign */
 };
 typedef void relay_http_fn(void *arg, const struct relay_answer *a);
 bool relay_http(struct relay *r, const char *op, const char *source, const void *body, size_t n,
 	relay_http_fn *done, void *arg);
+/* The same for a signed request; the signature is taken over, also when this returns false. */
+bool relay_signed(struct relay *r, const char *op, struct sigv4 *signature, const char *source,
+	const void *body, size_t n, relay_http_fn *done, void *arg);
 void relay_http_forget(struct relay *r, const void *arg);
 
 /* --- the local door --------------------------------------------------------------------------- */
@@ -105,6 +117,7 @@ struct edge_stats {
 	uint64_t accepted, refused_budget, refused_certificate, handshake_timeouts, header_timeouts,
 		http_requests, upgrades;
 	uint64_t unauthenticated; /* now */
+	uint64_t seated;	  /* now: kept open for further signed requests */
 };
 struct edge_stats *relay_edge_stats(struct relay *r);
 

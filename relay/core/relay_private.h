@@ -10,10 +10,12 @@
 #include "relay/core/throttle.h"
 
 struct archiver;
+struct dispatcher;
 struct guard;
 struct http_call;
 struct journal;
 struct ledger;
+struct outputs;
 struct reached;
 struct registry;
 struct store;
@@ -39,6 +41,8 @@ struct relay {
 	struct store *store;
 	struct workers *workers;
 	struct broker *broker;
+	struct dispatcher *dispatcher;
+	struct outputs *outputs;
 	struct op_env env;
 	struct throttle strangers, refusals, alarms,
 		guesses; /* what may go into the ledger of each */

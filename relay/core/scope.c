@@ -124,7 +124,7 @@ add_document(struct scope *s, const struct op_env *env, const char *name)
 
 	arn_write_document(text, env->config, name, env->config->account);
 	struct scope_target *t = scope_add(s, keep(s->arena, text));
-	if (t == NULL || strncmp(name, "AWS-", 4) != 0)
+	if (t == NULL || !arn_of_system(name))
 		return t != NULL ? 0 : HW_ENOMEM;
 	arn_write_document(text, env->config, name, "");
 	t->alias = keep(s->arena, text);

@@ -1,6 +1,7 @@
 /* What a relay does beside its work: at its start it takes up the sessions that an earlier process
  * left open, or ends those that could not be recorded any more, and now and then those that nobody
- * has opened; and it reads again who may do what when that could not be read. */
+ * has opened, and commands of long ago; and it reads again who may do what when that could not be
+ * read. */
 #include <stdio.h>
 
 #include "audit/journal.h"
@@ -9,6 +10,8 @@
 #include "proto/wire/codec.h"
 #include "relay/core/principals.h"
 #include "relay/core/relay_private.h"
+#include "relay/core/outputs.h"
+#include "relay/core/retention.h"
 #include "relay/core/session.h"
 #include "relay/core/workers.h"
 #include "relay/store/sessions.h"
@@ -204,6 +207,14 @@ run_tidy(void *arg)
 		rc = store_write(r->store, write_late, &sw, &err);
 	if (rc < 0 && rc != HW_ENOTFOUND)
 		log_warn(r, "tidy.failed", "%s", hw_err_text(&err));
+	bool refused = outputs_take_refused(r->outputs);
+	if (refused)
+		log_warn(r, "commands.no_room", "mib=%lld most=%d",
+			(long long)(outputs_total(r->outputs) >> 20),
+			r->config.command_outputs_mib);
+	if (retention_run(r->store, r->outputs, &r->config, clock_wall(r->clock), refused, &err) <
+		0)
+		log_warn(r, "commands.kept", "why=\"%s\"", hw_err_text(&err));
 }
 
 static void

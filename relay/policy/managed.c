@@ -9,6 +9,12 @@
 	"\n  ]\n"                          \
 	"}\n"
 
+/* Who may run things may read what is run; who writes it decides what others run. */
+#define READ_DOCUMENTS                                         \
+	"\"ssm:GetDocument\", \"ssm:DescribeDocument\", "      \
+	"\"ssm:ListDocuments\",\n"                              \
+	"                \"ssm:ListDocumentVersions\""
+
 /* clang-format off: documents are laid out as people read them. */
 const struct managed_policy managed_policies[] = {
 	{POLICY_ADMINISTRATOR,
@@ -19,7 +25,7 @@ const struct managed_policy managed_policies[] = {
 	 "     \"Resource\": \"*\",\n"
 	 "     \"Condition\": {\"StringLike\": {\"hawser:RunAs\": [\"root\", \"*\"]}}}")},
 	{"fleet-administrator",
-	 "Nodes, activations, tags and sessions; neither reads recordings nor changes who may do what.",
+	 "Nodes, activations, tags, sessions and commands; neither reads recordings nor changes who may do what.",
 	 POLICY(
 	 "    {\"Sid\": \"Fleet\", \"Effect\": \"Allow\", \"Action\": [\"ssm:*\", \"iam:Get*\", \"iam:List*\"], \"Resource\": \"*\"},\n"
 	 "    {\"Sid\": \"AsRoot\", \"Effect\": \"Allow\", \"Action\": \"ssm:StartSession\", \"Resource\": \"*\",\n"
@@ -30,7 +36,7 @@ const struct managed_policy managed_policies[] = {
 	 POLICY(
 	 "    {\"Sid\": \"Look\", \"Effect\": \"Allow\",\n"
 	 "     \"Action\": [\"ssm:DescribeInstanceInformation\", \"ssm:GetConnectionStatus\", \"ssm:ListTagsForResource\",\n"
-	 "                \"ssm:DescribeSessions\"],\n"
+	 "                \"ssm:DescribeSessions\", " READ_DOCUMENTS "],\n"
 	 "     \"Resource\": \"*\"},\n"
 	 "    {\"Sid\": \"Sessions\", \"Effect\": \"Allow\", \"Action\": [\"ssm:StartSession\", \"ssm:TerminateSession\"], \"Resource\": \"*\"},\n"
 	 "    {\"Sid\": \"OwnSessions\", \"Effect\": \"Allow\", \"Action\": [\"ssm:ResumeSession\", \"hawser:GetRecording\"],\n"
@@ -48,17 +54,21 @@ const struct managed_policy managed_policies[] = {
 	 "                  \"arn:aws:ssm:*:*:document/AWS-StartInteractiveCommand\",\n"
 	 "                  \"arn:aws:ssm:*:*:document/AWS-StartNonInteractiveCommand\",\n"
 	 "                  \"arn:aws:ssm:*:*:document/AWS-StartPortForwardingSession\"]},\n"
+	 "    {\"Sid\": \"ReadDocuments\", \"Effect\": \"Allow\",\n"
+	 "     \"Action\": [" READ_DOCUMENTS "],\n"
+	 "     \"Resource\": \"arn:aws:ssm:*:*:document/*\"},\n"
 	 "    {\"Sid\": \"OwnSessions\", \"Effect\": \"Allow\",\n"
 	 "     \"Action\": [\"ssm:DescribeSessions\", \"ssm:ResumeSession\", \"ssm:TerminateSession\", \"hawser:GetRecording\"],\n"
 	 "     \"Resource\": \"arn:aws:ssm:*:*:session/${aws:username}-*\"}")},
 	{"auditor",
-	 "Reads recordings, sessions, users and policies, and watches shells; opens and changes nothing.",
+	 "Reads recordings, sessions, commands, users and policies, and watches shells; opens and changes nothing.",
 	 POLICY(
 	 "    {\"Sid\": \"Read\", \"Effect\": \"Allow\",\n"
 	 "     \"Action\": [\"hawser:GetRecording\", \"hawser:WatchSession\", \"ssm:DescribeSessions\",\n"
-	 "                \"ssm:DescribeInstanceInformation\",\n"
+	 "                \"ssm:DescribeInstanceInformation\", \"ssm:ListCommands\", \"ssm:ListCommandInvocations\",\n"
+	 "                \"ssm:GetCommandInvocation\",\n"
 	 "                \"ssm:ListTagsForResource\", \"ssm:DescribeActivations\", \"iam:Get*\", \"iam:List*\",\n"
-	 "                \"iam:SimulatePrincipalPolicy\"],\n"
+	 "                \"iam:SimulatePrincipalPolicy\", " READ_DOCUMENTS "],\n"
 	 "     \"Resource\": \"*\"},\n"
 	 "    {\"Sid\": \"OpensNothing\", \"Effect\": \"Deny\",\n"
 	 "     \"Action\": [\"ssm:StartSession\", \"ssm:ResumeSession\", \"ssm:SendCommand\", \"hawser:JoinSession\"],\n"
@@ -76,6 +86,9 @@ const struct managed_policy managed_policies[] = {
 	 "                  \"arn:aws:ssm:*:*:document/AWS-StartInteractiveCommand\",\n"
 	 "                  \"arn:aws:ssm:*:*:document/AWS-StartNonInteractiveCommand\",\n"
 	 "                  \"arn:aws:ssm:*:*:document/AWS-StartPortForwardingSession\"]},\n"
+	 "    {\"Sid\": \"ReadDocuments\", \"Effect\": \"Allow\",\n"
+	 "     \"Action\": [" READ_DOCUMENTS "],\n"
+	 "     \"Resource\": \"arn:aws:ssm:*:*:document/*\"},\n"
 	 "    {\"Sid\": \"OwnSessions\", \"Effect\": \"Allow\",\n"
 	 "     \"Action\": [\"ssm:DescribeSessions\", \"ssm:ResumeSession\", \"ssm:TerminateSession\", \"hawser:GetRecording\"],\n"
 	 "     \"Resource\": \"arn:aws:ssm:*:*:session/${aws:username}-*\"}")},

@@ -91,7 +91,9 @@ list_one(struct op *op)
 		: op->row->id == OP_list_policies	? arn_policy(op, "p")
 							: arn_activation(op, "a");
 
-	show("one", op_may_see(op, arn, NULL));
+	show("one",
+		op->row->id == OP_list_documents ? op_may_see_document(op, "one", NULL, 0)
+						 : op_may_see(op, arn, NULL));
 }
 
 static int
@@ -100,7 +102,8 @@ note_call(struct op *op, const void *request, void *reply)
 	(void)request, (void)reply;
 	seen.reached++;
 	seen.shown[0] = '\0';
-	if (op->row->id == OP_describe_instance_information)
+	if (op->row->id == OP_describe_instance_information ||
+		op->row->id == OP_list_command_invocations)
 		list_nodes(op);
 	else if (op->row->id == OP_describe_sessions)
 		list_sessions(op);

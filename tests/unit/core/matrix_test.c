@@ -41,6 +41,11 @@ static const char *const policies[ROLES] = {POLICY_ADMINISTRATOR, "fleet-adminis
 		ALL, ALL, NONE, NONE, NONE, NONE, NONE \
 	}
 
+#define READ_DOCUMENTS                             \
+	{                                          \
+		ALL, ALL, ALL, ALL, ALL, ALL, NONE \
+	}
+
 /* By role, in the order of the enum. */
 static const char *const expected[OP_COUNT][ROLES] = {
 	[OP_create_user] = IAM(),
@@ -81,9 +86,24 @@ static const char *const expected[OP_COUNT][ROLES] = {
 	[OP_start_session] = {ALL, ALL,	ALL,   "i",	  NONE, "i",   NONE},
 	[OP_describe_sessions] = {ALL, ALL,  ALL,	 "s",   ALL,  "sx",	 NONE},
 	[OP_terminate_session] = {ALL, ALL,  ALL,	 OWN_S, NONE, "smx", NONE},
-	[OP_resume_session] = {ALL, ALL, OWN_S, OWN_S, NONE, OWN_S, NONE},
-	[OP_watch_session] = {ALL, NONE, NONE, NONE, ALL, NONE, NONE},
-	[OP_join_session] = {ALL, NONE, NONE, NONE, NONE, NONE, NONE},
+	[OP_resume_session] = {ALL, ALL,	 OWN_S, OWN_S, NONE, OWN_S, NONE},
+	[OP_watch_session] = {ALL, NONE, NONE,  NONE,  ALL,  NONE,	NONE},
+	[OP_join_session] = {ALL, NONE, NONE,  NONE,  NONE, NONE,	NONE},
+	[OP_create_document] = FLEET_ONLY,
+	[OP_get_document] = READ_DOCUMENTS,
+	[OP_describe_document] = READ_DOCUMENTS,
+	[OP_list_documents] = READ_DOCUMENTS,
+	[OP_list_document_versions] = READ_DOCUMENTS,
+	[OP_update_document] = FLEET_ONLY,
+	[OP_update_document_default_version] = FLEET_ONLY,
+	[OP_delete_document] = FLEET_ONLY,
+	[OP_send_command] = FLEET_ONLY,
+	[OP_cancel_command] = FLEET_ONLY,
+	[OP_list_commands] = {ALL, ALL,	NONE,  NONE,  ALL,	 NONE,  NONE},
+	[OP_list_command_invocations] = {ALL, ALL,  NONE,	 NONE,  ALL,  NONE,  NONE},
+	[OP_get_command_invocation] = {ALL, ALL,	 NONE,  NONE,  ALL,  NONE,	NONE},
+	[OP_get_command_output] = {ALL, ALL,  NONE,  NONE,	 ALL,  NONE,  NONE},
+	[OP_list_command_changes] = {ALL, ALL,  NONE,  NONE,  ALL,	NONE,  NONE},
 	[OP_get_recording] = {ALL, NONE, OWN_S, OWN_S, ALL,  OWN_S, NONE},
 };
 
@@ -117,8 +137,8 @@ static const struct thing users[] = {
 };
 static const struct thing others[] = {
 	{'g', "11111111-2222-4333-8444-555555555555"},
-	       {'n', "00000000-0000-4000-8000-000000000000"			      },
-	 {0,   NULL					 }
+	{'n', "00000000-0000-4000-8000-000000000000"},
+	       {0,   NULL				       }
 };
 static const struct thing anything[] = {
 	{'a', ""	},
@@ -134,12 +154,14 @@ static const struct thing *const things[] = {
 	[RESOURCE_GROUP] = others,
 	[RESOURCE_POLICY] = others,
 	[RESOURCE_ACTIVATION] = others,
+	[RESOURCE_DOCUMENT] = others,
 };
 
 /* --- requests --------------------------------------------------------------------------------- */
 
 static struct msg_tag some_tag = {"Colour", "green"};
 static const char *some_key = "Colour";
+static const char some_command[] = "11111111-2222-4333-8444-555555555555";
 
 /* What a request must have beside the name of its resource. */
 static void
@@ -202,6 +224,35 @@ fill(enum op_id op, void *request)
 	case OP_list_tags_for_resource:
 		((struct msg_list_tags_for_resource_request *)request)->resource_type =
 			TAG_RESOURCE_MANAGED_INSTANCE;
+		return;
+	case OP_send_command:
+		((struct msg_send_command_request *)request)->document_name = "AWS-RunShellScript";
+		return;
+	case OP_cancel_command:
+		((struct msg_cancel_command_request *)request)->command_id = some_command;
+		return;
+	case OP_get_command_invocation:
+		((struct msg_get_command_invocation_request *)request)->command_id = some_command;
+		((struct msg_get_command_invocation_request *)request)->instance_id = COURT_IN;
+		return;
+	case OP_create_document:
+		((struct msg_create_document_request *)request)->content = "{}";
+		return;
+	case OP_update_document:
+		((struct msg_update_document_request *)request)->content = "{}";
+		return;
+	case OP_update_document_default_version:
+		((struct msg_update_document_default_version_request *)request)->document_version =
+			"1";
+		return;
+	case OP_get_command_output:
+		*(struct msg_get_command_output_request *)request =
+			(struct msg_get_command_output_request){.command_id = some_command,
+				.instance_id = COURT_IN,
+				.stream = OUTPUT_STREAM_STDOUT};
+		return;
+	case OP_list_command_changes:
+		((struct msg_list_command_changes_request *)request)->command_id = some_command;
 		return;
 	case OP_describe_sessions:
 		((struct msg_describe_sessions_request *)request)->state = SESSION_STATE_ACTIVE;

@@ -1,4 +1,4 @@
-#include "relay/services/users/keys.h"
+#include "relay/core/access_key.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

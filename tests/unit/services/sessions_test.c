@@ -138,7 +138,7 @@ Test(start, documents_say_what_is_run)
 		"AWS-StartNothingSession");
 	CHECK_FAILS(d, start_with(d, NULL, "command", "id", 1), HW_EPARAMETERS, "command");
 	CHECK_FAILS(d, start_with(d, "AWS-StartInteractiveCommand", NULL, NULL, 0), HW_EPARAMETERS,
-		"needs");
+		"command: it must be given");
 	CHECK_FAILS(d, start_with(d, "AWS-StartInteractiveCommand", "x", "id", 1), HW_EPARAMETERS,
 		"\"x\"");
 	CHECK_FAILS(d, start_with(d, "AWS-StartInteractiveCommand", "command", "id", 2),
@@ -146,10 +146,111 @@ Test(start, documents_say_what_is_run)
 	CHECK_FAILS(d, start_with(d, "AWS-StartInteractiveCommand", "command", "id", 0),
 		HW_EPARAMETERS, "one value");
 	CHECK_FAILS(d, start_with(d, "AWS-StartInteractiveCommand", "command", "", 1),
-		HW_EPARAMETERS, "one value");
+		HW_EPARAMETERS, "minChars, 1");
 	CHECK_FAILS(d, start_with(d, "AWS-StartInteractiveCommand", "command", long_one, 1),
 		HW_EPARAMETERS, "131072");
 	free(long_one);
+	CHECK_FAILS(d, start_with(d, "AWS-RunShellScript", NULL, NULL, 0), HW_EDOCUMENT,
+		"no session document");
+	CHECK_FAILS(d,
+		start_with(d, "AWS-StartPortForwardingSessionToRemoteHost", "host", "a b", 1),
+		HW_EPARAMETERS, "a b");
+	desk_free(d);
+}
+
+/* --- documents that people wrote -------------------------------------------------------------- */
+
+static void
+write_document(struct desk *d, const char *name, const char *content)
+{
+	struct msg_create_document_request req = {
+		.name = name, .content = content, .document_type = DOCUMENT_TYPE_SESSION};
+	struct msg_create_document_reply rep;
+
+	CHECK_OK(d, CALL(d, create_document, &req, &rep));
+}
+
+/* The row of the session that starts. */
+static const struct session_row *
+started(struct desk *d, const char *document, const char *key, const char *value)
+{
+	struct msg_pair pair = {
+		key, {&value, 1}
+	};
+	struct msg_start_session_request req = {
+		.target = d->broker.online[0],
+		.document_name = document,
+		.parameters = {&pair, key != NULL}
+	  };
+	struct msg_start_session_reply rep;
+	struct redeeming w = {.d = d, .who = "alice"};
+
+	CHECK_OK(d, CALL(d, start_session, &req, &rep));
+	w.token = rep.token_value;
+	CHECK_OK(d, store_write(d->env.store, redeem, &w, &d->err));
+	return w.row;
+}
+
+#define TAIL                                                                    \
+	"schemaVersion: '1.0'\nsessionType: InteractiveCommands\nparameters:\n" \
+	"  path: {type: String, allowedPattern: '^/var/log/[a-z.]+$'}\n"        \
+	"properties: {linux: {commands: 'tail -f {{ path }}'}}\n"
+#define DATABASE "schemaVersion: '1.0'\nsessionType: Port\nproperties: {portNumber: 5432}\n"
+#define BEYOND                                                              \
+	"schemaVersion: '1.0'\nsessionType: Port\nparameters:\n"            \
+	"  host: {type: String}\n  port: {type: String, default: '5432'}\n" \
+	"properties: {host: '{{ host }}', portNumber: '{{ port }}'}\n"
+#define SOCKS "schemaVersion: '1.0'\nsessionType: Port\nproperties: {type: Socks}\n"
+#define SHELL "schemaVersion: '1.0'\nsessionType: Standard_Stream\n"
+
+Test(start, documents_of_one_s_own_say_what_is_run)
+{
+	struct desk *d = desk_new(false);
+	const struct session_row *row;
+
+	online_node(d);
+	write_document(d, "tail-log", TAIL);
+	row = started(d, "tail-log", "path", "/var/log/syslog");
+	cr_assert_str_eq(row->command, "tail -f /var/log/syslog");
+	cr_assert_str_eq(row->document, "tail-log");
+	cr_assert(eq(int, row->type, CHANNEL_TYPE_PTY));
+	CHECK_FAILS(d, start_with(d, "tail-log", "path", "/etc/shadow", 1), HW_EPARAMETERS,
+		"allowedPattern");
+	CHECK_FAILS(d, start_with(d, "tail-log", "path", "/var/log/a\n; reboot", 1), HW_EPARAMETERS,
+		"allowedPattern");
+	CHECK_FAILS(d, start_with(d, "tail-log", NULL, NULL, 0), HW_EPARAMETERS, "must be given");
+	write_document(d, "plain", SHELL);
+	row = started(d, "plain", NULL, NULL);
+	cr_assert_null(row->command);
+	cr_assert(eq(int, row->type, CHANNEL_TYPE_PTY));
+	desk_free(d);
+}
+
+Test(start, documents_of_one_s_own_say_where_a_forward_goes)
+{
+	struct desk *d = desk_new(false);
+	const struct session_row *row;
+
+	online_node(d);
+	write_document(d, "database", DATABASE);
+	write_document(d, "beyond", BEYOND);
+	write_document(d, "socks", SOCKS);
+	row = started(d, "database", NULL, NULL);
+	cr_assert_str_eq(row->remote_host, "localhost");
+	cr_assert(eq(int, (int)row->remote_port, 5432));
+	cr_assert(eq(int, row->type, CHANNEL_TYPE_FORWARD));
+	row = started(d, "beyond", "host", "10.0.0.9");
+	cr_assert_str_eq(row->remote_host, "10.0.0.9");
+	static const char *const local[] = {"localhost", "127.0.0.1", "::1", "0.0.0.0"};
+	for (size_t i = 0; i < sizeof(local) / sizeof(local[0]); i++)
+		CHECK_FAILS(d, start_with(d, "beyond", "host", local[i], 1), HW_EPARAMETERS,
+			"host");
+	CHECK_FAILS(d, start_with(d, "beyond", "host", "unix:/run/x", 1), HW_EPARAMETERS,
+		"no port");
+	CHECK_FAILS(d, start_with(d, "beyond", "port", "0", 1), HW_EPARAMETERS, "must be given");
+	CHECK_FAILS(d, start_with(d, "beyond", "host", "a b", 1), HW_EPARAMETERS, "a b");
+	CHECK_FAILS(d, start_with(d, "socks", NULL, NULL, 0), HW_EDOCUMENT,
+		"Hawser-StartSocksSession");
 	desk_free(d);
 }
 

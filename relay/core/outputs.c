@@ -1,0 +1,510 @@
+#include "relay/core/outputs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "proto/base/file.h"
+#include "proto/schema/schema.h"
+
+#define BLOCK	 16384 /* bytes of output in a full one */
+#define OVERHEAD (SECRET_NONCE_LEN + SECRET_TAG_LEN)
+#define STORED	 (BLOCK + OVERHEAD)
+#define NAME_LEN 192
+#define TRIES	 3 /* at a last block that is being written */
+
+/* What stays free of the file system, which the ledger and the store are on too: a 20th of it, or
+ * this if that is less. */
+#define FREE_MIN (INT64_C(256) << 20)
+
+struct outputs {
+	int dir;
+	struct secret_key key;
+	_Atomic int64_t bytes; /* of all files */
+	atomic_bool refused;   /* there was no room, since somebody looked */
+};
+
+/* Where a file stands, as its length says. */
+struct extent {
+	int64_t blocks; /* full ones */
+	size_t rest;	/* bytes of output in the last one */
+};
+
+static struct extent
+extent_of(off_t length)
+{
+	size_t rest = (size_t)(length % STORED);
+
+	return (struct extent){
+		.blocks = length / STORED,
+		.rest = rest > OVERHEAD ? rest - OVERHEAD : 0,
+	};
+}
+
+static int64_t
+extent_size(const struct extent *e)
+{
+	return e->blocks * BLOCK + (int64_t)e->rest;
+}
+
+/* --- all of them -------------------------------------------------------------------------------
+ */
+
+/* Of an entry of a directory; 0 when it is gone, or is no file. */
+static int64_t
+entry_size(int dir, const char *name)
+{
+	struct stat st;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+		return 0;
+	struct extent e = extent_of(st.st_size);
+	return extent_size(&e);
+}
+
+static DIR *
+open_below(int dir, const char *name)
+{
+	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+
+	if (d == NULL)
+		fd_close(fd);
+	return d;
+}
+
+static int64_t
+count_command(int dir, const char *command)
+{
+	const struct dirent *entry;
+	int64_t bytes = 0;
+	DIR *d = open_below(dir, command);
+
+	while (d != NULL && (entry = readdir(d)) != NULL)
+		bytes += entry_size(dirfd(d), entry->d_name);
+	if (d != NULL)
+		closedir(d);
+	return bytes;
+}
+
+static int
+count_all(struct outputs *o, struct hw_err *err)
+{
+	const struct dirent *entry;
+	DIR *d = open_below(o->dir, ".");
+
+	if (d == NULL)
+		return hw_err_sys(err, "cannot list the output of commands");
+	while ((entry = readdir(d)) != NULL)
+		if (entry->d_name[0] != '.')
+			o->bytes += count_command(o->dir, entry->d_name);
+	closedir(d);
+	return 0;
+}
+
+int64_t
+outputs_total(struct outputs *o)
+{
+	return o->bytes;
+}
+
+bool
+outputs_take_refused(struct outputs *o)
+{
+	return atomic_exchange(&o->refused, false);
+}
+
+int
+outputs_have_room(struct outputs *o, int64_t more, int64_t most, struct hw_err *err)
+{
+	struct statvfs fs;
+
+	if (o->bytes + more > most) {
+		o->refused = true;
+		return hw_err_set(err, HW_EUNAVAILABLE,
+			"all commands together have %lld MiB of output, the most that is kept: say it "
+			"again later, or raise command_outputs_mib",
+			(long long)(o->bytes >> 20));
+	}
+	if (fstatvfs(o->dir, &fs) < 0)
+		return hw_err_sys(err, "cannot see how much room there is for output");
+	int64_t least = (int64_t)(fs.f_blocks * fs.f_frsize / 20);
+	int64_t left = (int64_t)(fs.f_bavail * fs.f_frsize);
+	if (left - more >= (least < FREE_MIN ? least : FREE_MIN))
+		return 0;
+	o->refused = true;
+	return hw_err_set(err, HW_EUNAVAILABLE,
+		"the relay's disk has %lld MiB left, too little for output: make room on it, and say "
+		"it again later",
+		(long long)(left >> 20));
+}
+
+int
+outputs_new(struct outputs **ret, const char *dir, const struct secret_key *master,
+	struct hw_err *err)
+{
+	struct outputs *o = calloc(1, sizeof(*o));
+	char path[2048];
+
+	if (o == NULL)
+		return hw_err_set(err, HW_ENOMEM, "no memory for the output of commands");
+	snprintf(path, sizeof(path), "%s/" OUTPUTS_DIR, dir);
+	int r = dir_open(&o->dir, path, true, err);
+	if (r < 0) {
+		free(o);
+		return r;
+	}
+	if ((r = count_all(o, err)) < 0) {
+		fd_close(o->dir);
+		free(o);
+		return r;
+	}
+	secret_key_derive(&o->key, master, "commands");
+	*ret = o;
+	return 0;
+}
+
+void
+outputs_free(struct outputs *o)
+{
+	if (o == NULL)
+		return;
+	secret_key_wipe(&o->key);
+	fd_close(o->dir);
+	free(o);
+}
+
+/* --- one file ----------------------------------------------------------------------------------
+ */
+
+static void
+file_name(char out[NAME_LEN], const struct output_name *n)
+{
+	snprintf(out, NAME_LEN, "%s/%s.%d.%s", n->command, n->node, n->step,
+		n->stream == OUTPUT_STREAM_STDERR ? "err" : "out");
+}
+
+/* -1 in *fd when there is none and none is to be made. */
+static int
+file_open(int *fd, struct outputs *o, const struct output_name *n, bool make, struct hw_err *err)
+{
+	char name[NAME_LEN];
+	int flags = make ? O_RDWR | O_CREAT : O_RDONLY;
+
+	file_name(name, n);
+	*fd = openat(o->dir, name, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (*fd < 0 && errno == ENOENT && !make)
+		return 0;
+	if (*fd < 0 && errno == ENOENT && mkdirat(o->dir, n->command, 0700) == 0) {
+		fsync(o->dir);
+		*fd = openat(o->dir, name, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
+	} else if (*fd < 0 && errno == EEXIST) { /* another one made the directory just now */
+		*fd = openat(o->dir, name, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
+	}
+	return *fd >= 0 ? 0 : hw_err_sys(err, "cannot open the output file %s", name);
+}
+
+static int
+file_extent(struct extent *ret, int fd, struct hw_err *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return hw_err_sys(err, "cannot look at an output file");
+	*ret = extent_of(st.st_size);
+	return 0;
+}
+
+static void
+purpose(char out[NAME_LEN + 32], const struct output_name *n, int64_t block)
+{
+	char name[NAME_LEN];
+
+	file_name(name, n);
+	snprintf(out, NAME_LEN + 32, "%s#%lld", name, (long long)block);
+}
+
+/* Appends the bytes of a block; HW_ECORRUPT. */
+static int
+read_block(struct buf *out, struct outputs *o, int fd, const struct output_name *n, int64_t block,
+	size_t len, struct hw_err *err)
+{
+	uint8_t stored[STORED];
+	char aad[NAME_LEN + 32];
+
+	ssize_t got = pread(fd, stored, len + OVERHEAD, block * STORED);
+	if (got < 0)
+		return hw_err_sys(err, "cannot read an output file");
+	purpose(aad, n, block);
+	if ((size_t)got != len + OVERHEAD ||
+		secret_open(out, &o->key, aad, stored, (size_t)got) < 0)
+		return hw_err_set(err, HW_ECORRUPT, "the output is damaged from byte %lld on",
+			(long long)(block * BLOCK));
+	return 0;
+}
+
+static int
+write_block(struct outputs *o, int fd, const struct output_name *n, int64_t block, const void *p,
+	size_t len, struct hw_err *err)
+{
+	char aad[NAME_LEN + 32];
+	struct buf sealed;
+
+	buf_init(&sealed, STORED);
+	purpose(aad, n, block);
+	int r = secret_seal(&sealed, &o->key, aad, p, len);
+	if (r < 0)
+		r = hw_err_set(err, r, "an output cannot be sealed");
+	ssize_t put = r == 0 ? pwrite(fd, buf_data(&sealed), sealed.len, block * STORED) : 0;
+	if (r == 0 && put != (ssize_t)sealed.len) {
+		if (put >= 0)
+			errno = ENOSPC;
+		r = hw_err_sys(err, "the relay cannot keep more output");
+	}
+	buf_fini(&sealed);
+	return r;
+}
+
+/* --- sizes -------------------------------------------------------------------------------------
+ */
+
+int
+outputs_size(struct outputs *o, const struct output_name *name, int64_t *ret, struct hw_err *err)
+{
+	struct extent e = {0, 0};
+	int fd;
+
+	int r = file_open(&fd, o, name, false, err);
+	if (r == 0 && fd >= 0)
+		r = file_extent(&e, fd, err);
+	fd_close(fd);
+	if (r == 0)
+		*ret = extent_size(&e);
+	return r;
+}
+
+/* Up to the first block that cannot be read. */
+static int
+cut_damage(struct outputs *o, int fd, const struct output_name *name, struct extent *e,
+	struct hw_err *err)
+{
+	struct buf block;
+	int64_t i = 0;
+	int r = 0;
+
+	buf_init(&block, BLOCK);
+	for (; i <= e->blocks; i++) {
+		size_t len = i < e->blocks ? BLOCK : e->rest;
+		buf_reset(&block);
+		if (len > 0 && (r = read_block(&block, o, fd, name, i, len, err)) < 0)
+			break;
+	}
+	buf_fini(&block);
+	if (r == HW_ECORRUPT) {
+		*e = (struct extent){.blocks = i};
+		r = ftruncate(fd, i * STORED) < 0 ? hw_err_sys(err, "cannot cut an output file")
+						  : 0;
+	}
+	return r;
+}
+
+int
+outputs_repair(struct outputs *o, const struct output_name *name, int64_t *ret, struct hw_err *err)
+{
+	struct extent e = {0, 0};
+	int fd;
+
+	int r = file_open(&fd, o, name, false, err);
+	if (r == 0 && fd >= 0) {
+		fd_close(fd);
+		r = file_open(&fd, o, name, true, err);
+	}
+	if (r == 0 && fd >= 0 && (r = file_extent(&e, fd, err)) == 0) {
+		int64_t before = extent_size(&e);
+		r = cut_damage(o, fd, name, &e, err);
+		o->bytes += extent_size(&e) - before;
+	}
+	fd_close(fd);
+	if (r == 0)
+		*ret = extent_size(&e);
+	return r;
+}
+
+/* --- writing -----------------------------------------------------------------------------------
+ */
+
+/* The last block, filled up; what of p it took is in *used. */
+static int
+fill_last(struct outputs *o, int fd, const struct output_name *name, struct extent *e,
+	const uint8_t *p, size_t n, size_t *used, struct hw_err *err)
+{
+	size_t more = n < BLOCK - e->rest ? n : BLOCK - e->rest;
+	struct buf block;
+
+	buf_init(&block, BLOCK);
+	int r = e->rest > 0 ? read_block(&block, o, fd, name, e->blocks, e->rest, err) : 0;
+	if (r == HW_ECORRUPT) { /* a write that was torn: its bytes come again */
+		e->rest = 0;
+		*used = 0;
+		r = ftruncate(fd, e->blocks * STORED) < 0
+			? hw_err_sys(err, "cannot cut an output file")
+			: 0;
+		buf_fini(&block);
+		return r < 0 ? r : 1;
+	}
+	if (r == 0)
+		r = buf_append(&block, p, more);
+	if (r == 0)
+		r = write_block(o, fd, name, e->blocks, buf_data(&block), block.len, err);
+	buf_fini(&block);
+	if (r < 0)
+		return r;
+	e->rest += more;
+	*used = more;
+	if (e->rest == BLOCK)
+		*e = (struct extent){.blocks = e->blocks + 1};
+	return 0;
+}
+
+static int
+append(struct outputs *o, int fd, const struct output_name *name, struct extent *e,
+	const uint8_t *p, size_t n, struct hw_err *err)
+{
+	size_t used;
+	int r = 0;
+
+	while (n > 0 && (r = fill_last(o, fd, name, e, p, n, &used, err)) == 0) {
+		p += used;
+		n -= used;
+	}
+	return r < 0 ? r : 0;
+}
+
+int
+outputs_append(struct outputs *o, const struct output_name *name, int64_t offset, const void *p,
+	size_t n, int64_t *size, struct hw_err *err)
+{
+	struct extent e;
+	int fd;
+
+	int r = file_open(&fd, o, name, true, err);
+	if (r == 0)
+		r = file_extent(&e, fd, err);
+	if (r == 0 && offset <= extent_size(&e) && offset + (int64_t)n > extent_size(&e)) {
+		int64_t before = extent_size(&e);
+		size_t have = (size_t)(before - offset);
+		r = append(o, fd, name, &e, (const uint8_t *)p + have, n - have, err);
+		o->bytes += extent_size(&e) - before;
+	}
+	fd_close(fd);
+	if (r == 0)
+		*size = extent_size(&e);
+	return r;
+}
+
+int
+outputs_sync(struct outputs *o, const struct output_name *name, struct hw_err *err)
+{
+	int fd, dir;
+
+	int r = file_open(&fd, o, name, false, err);
+	if (r < 0 || fd < 0)
+		return r;
+	if (fsync(fd) < 0)
+		r = hw_err_sys(err, "an output file cannot be written to disk");
+	fd_close(fd);
+	dir = openat(o->dir, name->command, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (r == 0 && (dir < 0 || fsync(dir) < 0))
+		r = hw_err_sys(err, "the directory of an output cannot be written to disk");
+	fd_close(dir);
+	return r;
+}
+
+/* --- reading -----------------------------------------------------------------------------------
+ */
+
+static int
+read_range(struct outputs *o, int fd, const struct output_name *name, int64_t offset, size_t n,
+	struct buf *out, struct hw_err *err)
+{
+	struct buf block;
+	struct extent e;
+	int r = file_extent(&e, fd, err);
+
+	buf_init(&block, BLOCK);
+	while (r == 0 && n > 0 && offset < extent_size(&e)) {
+		int64_t i = offset / BLOCK;
+		size_t skip = (size_t)(offset % BLOCK), len = i < e.blocks ? BLOCK : e.rest;
+		buf_reset(&block);
+		if ((r = read_block(&block, o, fd, name, i, len, err)) < 0)
+			break;
+		size_t take = len - skip < n ? len - skip : n;
+		r = buf_append(out, buf_data(&block) + skip, take);
+		offset += (int64_t)take;
+		n -= take;
+	}
+	buf_fini(&block);
+	return r;
+}
+
+/* The last block may be written anew meanwhile: then it is whole a moment later. */
+int
+outputs_read(struct outputs *o, const struct output_name *name, int64_t offset, size_t n,
+	struct buf *out, struct hw_err *err)
+{
+	size_t before = out->len;
+	int fd, r;
+
+	if ((r = file_open(&fd, o, name, false, err)) < 0 || fd < 0)
+		return r;
+	for (int i = 0; i < TRIES; i++) {
+		size_t got = out->len - before;
+		r = read_range(o, fd, name, offset + (int64_t)got, n - got, out, err);
+		if (r != HW_ECORRUPT)
+			break;
+	}
+	fd_close(fd);
+	return r;
+}
+
+/* --- dropping ----------------------------------------------------------------------------------
+ */
+
+int
+outputs_drop(struct outputs *o, const char *command, struct hw_err *err)
+{
+	int fd = openat(o->dir, command, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	const struct dirent *entry;
+	int r = 0;
+
+	if (fd < 0)
+		return errno == ENOENT ? 0
+				       : hw_err_sys(err, "cannot open the output of %s", command);
+	DIR *dir = fdopendir(fd);
+	if (dir == NULL) {
+		r = hw_err_sys(err, "cannot list the output of %s", command);
+		fd_close(fd);
+		return r;
+	}
+	while (r == 0 && (entry = readdir(dir)) != NULL) {
+		bool self = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+		int64_t size = entry_size(fd, entry->d_name);
+		if (self)
+			continue;
+		if (unlinkat(fd, entry->d_name, 0) < 0)
+			r = hw_err_sys(err, "cannot remove the output of %s", command);
+		else
+			o->bytes -= size;
+	}
+	closedir(dir);
+	if (r == 0 && unlinkat(o->dir, command, AT_REMOVEDIR) < 0)
+		r = hw_err_sys(err, "cannot remove the output of %s", command);
+	return r;
+}
