@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/commands/commands.h"
 #include "node/sessions.h"
 #include "proto/base/arena.h"
 #include "proto/base/buf.h"
@@ -74,10 +75,19 @@ on_dial(void *arg)
 	a->config.dial(a->config.arg);
 }
 
+static bool
+has_commands(const struct agent *a)
+{
+	if (a->config.commands == NULL)
+		return false;
+	const struct commands_count n = commands_count(a->config.commands);
+	return n.running + n.waiting + n.ended > 0;
+}
+
 static void
 dial_later(struct agent *a)
 {
-	bool waited_for = sessions_count(a->sessions) > 0;
+	bool waited_for = sessions_count(a->sessions) > 0 || has_commands(a);
 	int64_t cap = waited_for ? DIAL_WITHIN : DIAL_SELDOM;
 	int64_t delay = backoff_below(&a->backoff, cap, random_u64());
 
@@ -127,6 +137,8 @@ agent_start(struct agent *a)
 {
 	hw_assert(a->state == AGENT_STOPPED);
 	set_state(a, AGENT_WAITING);
+	if (a->config.commands != NULL)
+		commands_resume(a->config.commands);
 	sessions_adopt(a->sessions, on_adopted, a);
 }
 
@@ -235,6 +247,8 @@ on_up(void *arg, struct link *l, const struct msg_hello *peer)
 	log_info(a, "link.up", "relay=%s software=%s version=%d", id, software, link_version(l));
 	buf_reset(&a->said);
 	on_report(a);
+	if (a->config.commands != NULL)
+		commands_link_up(a->config.commands, l);
 	if (a->config.on_up != NULL)
 		a->config.on_up(a->config.arg, l);
 }
@@ -248,6 +262,8 @@ forget_link(struct agent *a)
 	a->link = NULL;
 	a->up_at = 0;
 	loop_timer_stop(a->config.loop, &a->report);
+	if (a->config.commands != NULL)
+		commands_link_down(a->config.commands);
 	if (a->config.on_down != NULL)
 		a->config.on_down(a->config.arg);
 }
@@ -301,6 +317,8 @@ on_control(void *arg, struct link *l, const struct msg_control *control)
 	if (control->type == CONTROL_END && control->session_id != NULL)
 		sessions_end(a->sessions, control->session_id, HW_ENOSESSION,
 			"the relay does not know this session");
+	if (control->type == CONTROL_COMMANDS && a->config.commands != NULL)
+		commands_ask(a->config.commands);
 }
 
 static const struct link_events link_events = {
@@ -406,6 +424,8 @@ void
 agent_stop(struct agent *a, const char *why)
 {
 	dial_no_more(a);
+	if (a->config.commands != NULL)
+		commands_stop(a->config.commands);
 	sessions_end(a->sessions, NULL, HW_ECLOSED, why);
 	drop_link(a, HW_ECLOSED, why);
 }
@@ -414,6 +434,8 @@ void
 agent_leave(struct agent *a, const char *why)
 {
 	dial_no_more(a);
+	if (a->config.commands != NULL)
+		commands_leave(a->config.commands);
 	sessions_part(a->sessions, why);
 	drop_link(a, HW_EUNAVAILABLE, why);
 	sessions_leave(a->sessions);

@@ -16,6 +16,7 @@
 
 struct agent;
 struct arena;
+struct commands;
 struct link;
 struct link_limits;
 struct link_transport;
@@ -32,6 +33,7 @@ struct agent_config {
 	const char *dir;     /* the node's own, which no forward reaches into */
 	struct programs *programs;
 	struct roster *roster;	    /* NULL: no session outlives the agent */
+	struct commands *commands;  /* outlives the agent; NULL: it runs none */
 	struct link_limits *limits; /* may be NULL */
 
 	/* Starts to connect; agent_connected() or agent_dial_failed() follows, not from inside. */

@@ -1,7 +1,9 @@
 #include "node/config.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "node/credentials.h"
@@ -17,10 +19,26 @@ struct key_row {
 
 /* `relay` is parsed, the others are copied. */
 static const struct key_row keys[] = {
-	{"name",	 offsetof(struct node_config, name),	     sizeof(((struct node_config *)0)->name)  },
+	{"name",		 offsetof(struct node_config, name),	     sizeof(((struct node_config *)0)->name)  },
 	{"run_as",	   offsetof(struct node_config, run_as),	 sizeof(((struct node_config *)0)->run_as)},
-	{"agent_user", offsetof(struct node_config, agent_user),
-		sizeof(((struct node_config *)0)->agent_user)						     },
+	{"command_run_as", offsetof(struct node_config, command_run_as),
+		sizeof(((struct node_config *)0)->command_run_as)							 },
+	{"reboot_command", offsetof(struct node_config, reboot_command),
+		sizeof(((struct node_config *)0)->reboot_command)							 },
+	{"agent_user",     offsetof(struct node_config, agent_user),
+		sizeof(((struct node_config *)0)->agent_user)							     },
+};
+
+struct number_row {
+	const char *name;
+	size_t offset;
+	int64_t min, max;
+};
+
+static const struct number_row numbers[] = {
+	{"commands_running", offsetof(struct node_config, commands_running), 1, 1000	    },
+	{"commands_held",	  offsetof(struct node_config, commands_held),    1, 1000	      },
+	{"command_output",   offsetof(struct node_config, command_output),	 1, INT64_C(1) << 40},
 };
 
 static char *
@@ -37,6 +55,21 @@ trim(char *s)
 }
 
 static int
+set_number(struct node_config *c, const struct number_row *row, const char *value,
+	struct hw_err *err)
+{
+	char *end;
+
+	errno = 0;
+	long long n = strtoll(value, &end, 10);
+	if (errno != 0 || end == value || *end != '\0' || n < row->min || n > row->max)
+		return hw_err_set(err, HW_EVALIDATION, "%s is a number from %lld to %lld, not %s",
+			row->name, (long long)row->min, (long long)row->max, value);
+	memcpy((char *)c + row->offset, &(int64_t){n}, sizeof(int64_t));
+	return 0;
+}
+
+static int
 set(struct node_config *c, const char *key, const char *value, struct hw_err *err)
 {
 	if (strcmp(key, "relay") == 0)
@@ -49,8 +82,13 @@ set(struct node_config *c, const char *key, const char *value, struct hw_err *er
 		strcpy((char *)c + keys[i].offset, value);
 		return 0;
 	}
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		if (strcmp(key, numbers[i].name) == 0)
+			return set_number(c, &numbers[i], value, err);
 	return hw_err_set(err, HW_EVALIDATION,
-		"no setting is called %s: relay, name, run_as, agent_user", key);
+		"no setting is called %s: relay, name, run_as, command_run_as, agent_user, "
+		"reboot_command, commands_running, commands_held, command_output",
+		key);
 }
 
 static int
@@ -69,7 +107,8 @@ parse_line(struct node_config *c, char *line, struct hw_err *err)
 int
 node_config_parse(struct node_config *ret, const char *text, struct hw_err *err)
 {
-	struct node_config c = {.run_as = "hawser", .agent_user = "hawser-node"};
+	struct node_config c = {
+		.run_as = "hawser", .command_run_as = "root", .agent_user = "hawser-node"};
 	char line[1024];
 
 	for (int number = 1; *text != '\0'; number++) {
@@ -154,9 +193,12 @@ node_config_save(int dir, const struct node_config *c, struct hw_err *err)
 		"\n"
 		"# The operating system user of sessions for which no policy names one.\n"
 		"run_as = %s\n"
+		"# That of commands for which nobody names one.\n"
+		"command_run_as = %s\n"
 		"# The user of the agent's network process.\n"
 		"agent_user = %s\n",
-		url, c->name, c->run_as, c->agent_user);
+		url, c->name, c->run_as, c->command_run_as[0] ? c->command_run_as : "root",
+		c->agent_user);
 	if (r == 0)
 		r = file_write(dir, NODE_CONF, buf_data(&text), text.len, 0644, err);
 	buf_fini(&text);

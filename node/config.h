@@ -15,9 +15,15 @@
 struct node_config {
 	struct relay_url relay; /* with the pin of its CA */
 	char name[257];
-	char run_as[65];     /* whom sessions run as when a policy names nobody */
-	char agent_user[65]; /* whom the uplink runs as */
-	char id[24];	     /* of the node; from its certificate, not from node.conf */
+	char run_as[65];	  /* whom sessions run as when a policy names nobody */
+	char command_run_as[65];  /* and commands; "root" when node.conf says nothing */
+	char agent_user[65];	  /* whom the uplink runs as */
+	char reboot_command[257]; /* restarts the machine for a step that asks for it; may be empty
+				   */
+	/* Bounds for commands: how many run at once, how many are held, and bytes kept of the
+	 * output of one. 0: what commands.h has. */
+	int64_t commands_running, commands_held, command_output;
+	char id[24]; /* of the node; from its certificate, not from node.conf */
 };
 
 /* Of an open directory. HW_ENOTFOUND when the machine has not joined; HW_EVALIDATION names the

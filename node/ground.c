@@ -48,8 +48,8 @@ give_files(int dir, const struct passwd *pw, struct hw_err *err)
 	return r;
 }
 
-/* A join writes as root. By descriptor, and never a file of several names: the directory's owner may
- * have made one of them a link to something else. */
+/* A join writes as root. By descriptor, and never a file of several names: the directory's owner
+ * may have made one of them a link to something else. */
 static int
 give_credentials(int dir, const struct passwd *pw, struct hw_err *err)
 {
@@ -106,7 +106,8 @@ ground_give(int dir, const char *user, struct hw_err *err)
 static bool
 is_roots(char *why, size_t room, const struct stat *st)
 {
-	if (S_ISREG(st->st_mode) && st->st_uid == 0 && st->st_nlink == 1 && (st->st_mode & 022) == 0)
+	if (S_ISREG(st->st_mode) && st->st_uid == 0 && st->st_nlink == 1 &&
+		(st->st_mode & 022) == 0)
 		return true;
 	snprintf(why, room,
 		st->st_uid == 0 ? NODE_CONF " can be written by others than root"
@@ -118,7 +119,8 @@ is_roots(char *why, size_t room, const struct stat *st)
 int
 ground_settings(struct node_config *ret, int dir, char *why, size_t room, struct hw_err *err)
 {
-	struct node_config c = {.run_as = "hawser", .agent_user = "hawser-node"};
+	struct node_config c = {
+		.run_as = "hawser", .command_run_as = "root", .agent_user = "hawser-node"};
 	char path[64];
 	struct stat st;
 	struct buf text;
@@ -138,6 +140,8 @@ ground_settings(struct node_config *ret, int dir, char *why, size_t room, struct
 		buf_fini(&text);
 	}
 	fd_close(fd);
+	if (why[0] != '\0') /* perhaps it named somebody lesser than root */
+		snprintf(c.command_run_as, sizeof(c.command_run_as), "%s", c.run_as);
 	if (r == 0)
 		*ret = c;
 	return r;

@@ -10,6 +10,13 @@
  *     sessions.c           what the relay opened, over all links
  *     bridge.c             one of them: a channel of the relay and the program behind it
  *     roster.c             what of it outlives the agent
+ *     commands/            what the relay has ordered to be run:
+ *       commands.c           all of them: asks, begins, tells the relay
+ *       invocation.c         one: its steps, one after the other
+ *       flow.c               what the end of a step means; pure
+ *       orders.c, graves.c   what is on disk of them; the ids of those that are over
+ *       spool.c, report.c    what they wrote; what of it goes to the relay next
+ *     plugins/             what a step can do
  *     forward.c            a connection of a forward: a channel and a socket
  *     reach.c              from what a connection names to that socket
  *     programs.h           where programs come from:
@@ -24,9 +31,9 @@
  *   monitor/             hawser-node-monitor: root's half, parent of all that runs
  *   holder/              what the monitor becomes for each shell or command
  *
- * A shell's way: relay -> link -> agent on_open -> sessions_open -> bridge_open -> programs start ->
- * monitor, which forks the holder, whose socket comes back; from then on bytes go relay - bridge -
- * holder - pty.
+ * A shell's way: relay -> link -> agent on_open -> sessions_open -> bridge_open -> programs start
+ * -> monitor, which forks the holder, whose socket comes back; from then on bytes go relay - bridge
+ * - holder - pty.
  */
 #include <stdarg.h>
 #include <stdio.h>

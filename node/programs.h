@@ -19,6 +19,12 @@ struct program_spec {
 	const char *document; /* NULL or empty: the built-in one of its type */
 	const char *run_as;   /* NULL or empty: the node's default */
 	const char *command;  /* NULL or empty: a login shell */
+	/* `command` is a script's text, to be run as a file and not as a login; of type EXEC. */
+	bool script;
+	const char *directory;	 /* absolute; NULL or empty: the root */
+	const char *environment; /* each NAME=VALUE with a NUL, environment_len bytes in all */
+	size_t environment_len;
+	int seconds; /* how long it has; the caller ends it, and its holder where no caller is */
 	const char *term, *lang, *colorterm;
 	int cols, rows;
 };

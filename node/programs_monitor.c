@@ -567,7 +567,8 @@ make_request(struct monitor_request *r, const struct program_spec *s, struct hw_
 		(e = put_text(r->colorterm, sizeof(r->colorterm), s->colorterm, "ColorTerm", err)) <
 			0)
 		return e;
-	r->kind = s->type == CHANNEL_TYPE_PTY	  ? REQUEST_PTY
+	r->kind = s->script			  ? REQUEST_SCRIPT
+		: s->type == CHANNEL_TYPE_PTY	  ? REQUEST_PTY
 		: s->type == CHANNEL_TYPE_FORWARD ? REQUEST_FORWARD
 						  : REQUEST_EXEC;
 	r->cols = (uint16_t)s->cols;
@@ -577,8 +578,8 @@ make_request(struct monitor_request *r, const struct program_spec *s, struct hw_
 
 /* Checked here as the monitor will, so that the sentence names the field. */
 static int
-send_request(struct monitor_programs *ps, const struct monitor_request *r, const char *command,
-	struct hw_err *err)
+send_request(struct monitor_programs *ps, const struct monitor_request *r,
+	const struct program_spec *s, struct hw_err *err)
 {
 	struct monitor_request parsed;
 	const char *why, *bytes;
@@ -587,7 +588,9 @@ send_request(struct monitor_programs *ps, const struct monitor_request *r, const
 
 	buf_init(&message, REQUEST_MAX);
 	if (buf_append(&message, r, sizeof(*r)) < 0 ||
-		buf_append(&message, command, r->command_len) < 0)
+		buf_append(&message, s->directory, r->directory_len) < 0 ||
+		buf_append(&message, s->environment, r->environment_len) < 0 ||
+		buf_append(&message, s->command, r->command_len) < 0)
 		e = hw_err_set(err, HW_ELIMIT, "the command is too long");
 	else if (request_parse(&parsed, &bytes, buf_data(&message), message.len, &why) < 0)
 		e = hw_err_set(err, HW_EVALIDATION, "the request's %s is not valid", why);
@@ -633,7 +636,13 @@ monitor_start(struct job **ret, struct programs *base, const struct program_spec
 	};
 	int e;
 
-	if ((e = make_request(&r, spec, err)) < 0 || (e = send_request(ps, &r, command, err)) < 0)
+	if (spec->script) {
+		bool named = spec->directory != NULL && spec->directory[0] != '\0';
+		r.directory_len = named ? (uint32_t)strlen(spec->directory) + 1 : 0;
+		r.environment_len = (uint32_t)spec->environment_len;
+		r.seconds = (uint32_t)spec->seconds;
+	}
+	if ((e = make_request(&r, spec, err)) < 0 || (e = send_request(ps, &r, spec, err)) < 0)
 		return e;
 	struct job *j = job_new(ps, WAITING, events, arg);
 	if (j == NULL)

@@ -101,9 +101,10 @@ load_settings(struct run *run, int dir, struct hw_err *err)
 	if ((r = ground_settings(&run->config, dir, why, sizeof(why), err)) == 0 && why[0] != '\0')
 		fprintf(stderr,
 			"hawser-node: %s, so root does not go by the run_as and agent_user that it "
-			"names, but by %s and %s. When what it says is right: chown root:root "
+			"names, but by %s and %s, and runs commands as %s. When what it says is right: chown root:root "
 			"%s/" NODE_CONF " && chmod 644 %s/" NODE_CONF "\n",
-			why, run->config.run_as, run->config.agent_user, run->dir, run->dir);
+			why, run->config.run_as, run->config.agent_user, run->config.command_run_as,
+			run->dir, run->dir);
 	return r;
 }
 
@@ -179,6 +180,8 @@ become_monitor(const struct run *run, struct hw_err *err)
 		args[n++] = run->agent_user;
 		args[n++] = "--run-as";
 		args[n++] = run->config.run_as;
+		args[n++] = "--command-run-as";
+		args[n++] = run->config.command_run_as;
 	}
 	args[n++] = "--";
 	args[n++] = "uplink";

@@ -27,7 +27,7 @@ struct line {
 };
 
 static void
-render_json(struct buf *out, const struct line *lines, size_t n, int sessions)
+render_json(struct buf *out, const struct line *lines, size_t n, const struct node_status *s)
 {
 	buf_append_byte(out, '{');
 	for (size_t i = 0; i < n; i++) {
@@ -37,16 +37,21 @@ render_json(struct buf *out, const struct line *lines, size_t n, int sessions)
 		json_append_string(out, lines[i].value, strlen(lines[i].value));
 		buf_append_str(out, ", ");
 	}
-	buf_printf(out, "\"Sessions\": %d}\n", sessions);
+	buf_printf(out,
+		"\"Sessions\": %d, \"Commands\": {\"Running\": %zu, \"Waiting\": %zu, \"Ended\": "
+		"%zu}}\n",
+		s->sessions, s->commands.running, s->commands.waiting, s->commands.ended);
 }
 
 static void
-render_text(struct buf *out, const struct line *lines, size_t n, int sessions)
+render_text(struct buf *out, const struct line *lines, size_t n, const struct node_status *s)
 {
 	for (size_t i = 0; i < n; i++)
 		if (lines[i].value[0] != '\0')
 			buf_printf(out, "%-12s %s\n", lines[i].word, lines[i].value);
-	buf_printf(out, "%-12s %d\n", "sessions", sessions);
+	buf_printf(out, "%-12s %d\n", "sessions", s->sessions);
+	buf_printf(out, "%-12s %zu running, %zu waiting, %zu ended and not taken\n", "commands",
+		s->commands.running, s->commands.waiting, s->commands.ended);
 }
 
 static const char *
@@ -82,8 +87,7 @@ status_render(struct buf *out, const struct node_config *c, const struct node_st
 		{"CertificateExpires", "expires",time_text(expires,s->expires)},
 		{"AgentVersion",	 "agent",			  HAWSER_VERSION									   },
 	};
-	(json ? render_json : render_text)(out, lines, sizeof(lines) / sizeof(lines[0]),
-		s->sessions);
+	(json ? render_json : render_text)(out, lines, sizeof(lines) / sizeof(lines[0]), s);
 }
 
 /* --- the socket ----------------------------------------------------------------------------- */

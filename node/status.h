@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "node/commands/commands.h"
+
 struct agent_status;
 struct buf;
 struct hw_err;
@@ -17,6 +19,7 @@ struct node_status {
 	const char *error; /* why it is not connected; may be empty */
 	int64_t since, next_dial, expires; /* wall; 0 is unknown */
 	int sessions;
+	struct commands_count commands;
 };
 
 /* As a table of words, or as one JSON object. */

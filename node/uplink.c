@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "node/agent.h"
+#include "node/commands/commands.h"
 #include "node/config.h"
 #include "node/credentials.h"
 #include "node/facts.h"
@@ -33,12 +34,13 @@ struct uplink {
 	int dir;
 	int smaps;
 	struct node_config config;
-	char boot_id[64];
+	char boot_id[64], platform_name[129], platform_version[129];
 	char ca[512], cert[512], key[512]; /* paths */
 	struct ws_client *ws;
 	struct ws_dial *dial; /* an attempt under way */
 	struct programs *programs;
 	struct roster *roster;
+	struct commands *commands;
 	struct credentials *credentials;
 	struct agent *agent;
 	struct status_server *status;
@@ -198,6 +200,7 @@ fill_status(void *arg, struct node_status *s)
 		.next_dial = a.state == AGENT_WAITING ? a.next_dial : 0,
 		.expires = credentials_who(u->credentials)->not_after,
 		.sessions = a.sessions,
+		.commands = commands_count(u->commands),
 	};
 }
 
@@ -257,6 +260,22 @@ find_boot_id(struct uplink *u)
 	arena_free(a);
 }
 
+/* For the environment of commands. */
+static void
+find_platform(struct uplink *u)
+{
+	struct msg_update_instance_information_request f = {.agent_version = HAWSER_VERSION};
+	struct arena *a = arena_new(65536);
+
+	if (a != NULL)
+		facts_collect(a, &f);
+	snprintf(u->platform_name, sizeof(u->platform_name), "%s",
+		f.platform_name != NULL ? f.platform_name : "");
+	snprintf(u->platform_version, sizeof(u->platform_version), "%s",
+		f.platform_version != NULL ? f.platform_version : "");
+	arena_free(a);
+}
+
 /* This process alone: what it sets is inherited by nobody's shell. What is opened once, or loaded,
  * comes first: OpenSSL's settings may name libraries. */
 static int
@@ -301,6 +320,30 @@ make_ws(struct uplink *u, const char *dir, struct hw_err *err)
 }
 
 static int
+make_commands(struct uplink *u, struct hw_err *err)
+{
+	const struct commands_config c = {
+		.loop = u->loop,
+		.log = &u->log,
+		.programs = u->programs,
+		.dir = u->dir,
+		.node_id = u->config.id,
+		.boot_id = u->boot_id,
+		.platform_name = u->platform_name,
+		.platform_version = u->platform_version,
+		.reboot = u->config.reboot_command,
+		.running_max = (size_t)u->config.commands_running,
+		.held_max = (size_t)u->config.commands_held,
+		.output_max = (uint64_t)u->config.command_output,
+		.now = judging_time,
+		.arg = u,
+	};
+
+	find_platform(u);
+	return commands_new(&u->commands, &c, err);
+}
+
+static int
 make_agent(struct uplink *u, const struct uplink_options *o, struct hw_err *err)
 {
 	struct agent_config c = {
@@ -310,6 +353,7 @@ make_agent(struct uplink *u, const struct uplink_options *o, struct hw_err *err)
 		.boot_id = u->boot_id,
 		.programs = u->programs,
 		.roster = u->roster,
+		.commands = u->commands,
 		.dir = o->dir,
 		.dial = dial,
 		.cancel = cancel,
@@ -326,6 +370,16 @@ make_agent(struct uplink *u, const struct uplink_options *o, struct hw_err *err)
 	return u->agent != NULL ? 0 : hw_err_set(err, HW_ENOMEM, "out of memory");
 }
 
+/* The monitor starts it with those held back that end it. */
+static void
+hear_signals(void)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	pthread_sigmask(SIG_SETMASK, &none, NULL);
+}
+
 static int
 open_all(struct uplink *u, const struct uplink_options *o, struct hw_err *err)
 {
@@ -340,13 +394,15 @@ open_all(struct uplink *u, const struct uplink_options *o, struct hw_err *err)
 		(r = make_ws(u, o->dir, err)) < 0 ||
 		(r = programs_monitor_new(&u->programs, u->loop, &u->log, u->dir, o->monitor_fd,
 			 on_monitor_gone, u, err)) < 0 ||
-		(r = roster_open(&u->roster, u->dir, err)) < 0 || (r = make_agent(u, o, err)) < 0 ||
+		(r = roster_open(&u->roster, u->dir, err)) < 0 || (r = make_commands(u, err)) < 0 ||
+		(r = make_agent(u, o, err)) < 0 ||
 		(r = status_server_new(&u->status, u->loop, u->dir, &u->config, fill_status, u,
 			 err)) < 0 ||
 		(r = loop_signal_new(&u->term, u->loop, SIGTERM, stop, u)) < 0 ||
 		(r = loop_signal_new(&u->intr, u->loop, SIGINT, stop, u)) < 0 ||
 		(r = loop_signal_new(&u->leave, u->loop, SIGUSR1, leave, u)) < 0)
 		return r;
+	hear_signals();
 	u->goodbye = (struct loop_timer){.fn = on_goodbye, .arg = u};
 	u->trim = (struct loop_timer){.fn = on_trim, .arg = u};
 	return 0;
@@ -360,6 +416,7 @@ close_all(struct uplink *u)
 	loop_signal_free(u->term);
 	status_server_free(u->status);
 	agent_free(u->agent);
+	commands_free(u->commands);
 	programs_monitor_free(u->programs);
 	roster_close(u->roster);
 	ws_client_free(u->ws);

@@ -159,9 +159,8 @@ set_mail(struct environ *e, const struct account *a)
 		environ_set(e, "MAIL", mail);
 }
 
-void
-environ_login(struct environ *e, const char *root, const struct account *a,
-	const struct monitor_request *r)
+static void
+set_account(struct environ *e, const char *root, const struct account *a)
 {
 	set_path(e, root, a);
 	each_line(root, "/etc/default/locale", environment_line, e, NULL);
@@ -170,6 +169,27 @@ environ_login(struct environ *e, const char *root, const struct account *a,
 	environ_set(e, "SHELL", a->shell);
 	environ_set(e, "USER", a->name);
 	environ_set(e, "LOGNAME", a->name);
+}
+
+void
+environ_script(struct environ *e, const char *root, const struct account *a, const char *vars,
+	size_t n)
+{
+	set_account(e, root, a);
+	for (const char *s = vars; s < vars + n; s += strlen(s) + 1) {
+		const char *equals = strchr(s, '=');
+		char *name = strndup(s, (size_t)(equals - s));
+		if (name != NULL)
+			environ_set(e, name, equals + 1);
+		free(name);
+	}
+}
+
+void
+environ_login(struct environ *e, const char *root, const struct account *a,
+	const struct monitor_request *r)
+{
+	set_account(e, root, a);
 	environ_set(e, "HAWSER_SESSION", r->session_id);
 	set_mail(e, a);
 	if (r->kind == REQUEST_PTY)

@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-#define ENVIRON_MAX 64
+#define ENVIRON_MAX 256
 
 struct account;
 struct monitor_request;
@@ -23,6 +23,11 @@ void environ_fini(struct environ *e);
  * etc/default/locale and etc/environment; then what the account and the client's terminal say. */
 void environ_login(struct environ *e, const char *root, const struct account *a,
 	const struct monitor_request *r);
+
+/* The same for a script, which nobody logs in for: without the session and the terminal. Then what
+ * the request says, each with a NUL. */
+void environ_script(struct environ *e, const char *root, const struct account *a, const char *vars,
+	size_t n);
 
 /* A line of etc/environment: [export ]NAME=VALUE, the value in quotes or not. Cuts it in place;
  * -1 when it sets nothing. */

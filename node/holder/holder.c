@@ -215,6 +215,8 @@ holder_run(const struct holder_start *given)
 	if (setsid() < 0 || !keep_descriptors(&st.given) ||
 		!holder_init(&st.holder, given->grace_seconds))
 		return 1;
+	if (given->request->kind == REQUEST_SCRIPT)
+		holder_is_script(&st.holder, given->request->seconds);
 	st.reply.code = start_program(&st);
 	if (st.reply.code == 0)
 		st.reply.pid = (uint32_t)st.holder.program.pid;
@@ -232,5 +234,7 @@ holder_run(const struct holder_start *given)
 		holder_serve(&st.holder);
 	}
 	/* In a directory of root's this fails, and the monitor does it. */
-	return st.bound && unlinkat(st.given.run_dir, st.socket, 0) < 0 && errno != EACCES ? 1 : 0;
+	if (st.bound && unlinkat(st.given.run_dir, st.socket, 0) < 0 && errno != EACCES)
+		return 1;
+	return st.holder.left ? HOLDER_EXIT_LEFT : 0;
 }

@@ -9,13 +9,18 @@
 
 #include <sys/types.h>
 
+/* What the process ends with when its script ended by itself: what that left behind is meant to
+ * stay. */
+#define HOLDER_EXIT_LEFT 3
+
 struct local_policy;
 struct monitor_request;
 
 struct holder_start {
 	const struct monitor_request *request;
-	const char *command; /* with a NUL */
-	const char *run_as;  /* when the request names nobody; NULL: rootless, nobody else can be */
+	const char
+		*command; /* with a NUL; before it, as request.h says, environment and directory */
+	const char *run_as; /* when the request names nobody; NULL: rootless, nobody else can be */
 	const struct local_policy *policy;
 	const char *agent_user; /* whose uplink may adopt it; NULL: the process's own user */
 	int run_dir;		/* for its socket */

@@ -1,6 +1,7 @@
 #include "node/holder/program.h"
 
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -19,6 +20,12 @@
 #include "node/holder/environ.h"
 #include "node/monitor/request.h"
 #include "proto/base/err.h"
+
+/* Where a script finds itself; a number that scripts do not use, and above what close_range keeps.
+ */
+#define SCRIPT_FD 60
+
+#define MFD_RUNS 0x0010U /* MFD_EXEC, which older headers do not have */
 
 static int
 failed(char *why, size_t room, const char *what)
@@ -88,11 +95,26 @@ prepare_pipes(struct program *p, char *why, size_t room)
 	return 0;
 }
 
+/* A script has no input. */
+static int
+prepare_script(struct program *p, char *why, size_t room)
+{
+	if (prepare_pipes(p, why, room) < 0)
+		return HW_ESPAWN;
+	close(p->in);
+	close(p->theirs[HOLDER_IN]);
+	p->in = -1;
+	p->theirs[HOLDER_IN] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return p->theirs[HOLDER_IN] < 0 ? failed(why, room, "/dev/null") : 0;
+}
+
 int
 program_prepare(struct program *p, const struct monitor_request *r, const struct account *a,
 	char *why, size_t room)
 {
 	p->pty = r->kind == REQUEST_PTY;
+	if (r->kind == REQUEST_SCRIPT)
+		return prepare_script(p, why, room);
 	return p->pty ? prepare_pty(p, r, a, why, room) : prepare_pipes(p, why, room);
 }
 
@@ -137,7 +159,56 @@ base_name(const char *path)
 	return slash != NULL ? slash + 1 : path;
 }
 
-/* Never returns. What it cannot do it writes as an errno to `report`, which exec closes. */
+/* What could not be done, and why: what the child writes to the pipe that exec closes. */
+struct report {
+	int at_directory, error;
+};
+
+static void __attribute__((noreturn)) give_up(bool at_directory)
+{
+	struct report r = {.at_directory = at_directory, .error = errno};
+
+	if (write(3, &r, sizeof(r)) < 0)
+		_exit(126);
+	_exit(127);
+}
+
+/* As the child has them in the end: 0 to 2, 3 for the report, and `keep`, unless that is -1. */
+static bool
+arrange_descriptors(const struct program *p, int report, int keep)
+{
+	if (!take_descriptors(p) || dup2(report, 3) != 3 || fcntl(3, F_SETFD, FD_CLOEXEC) < 0)
+		return false;
+	if (keep < 0)
+		return close_range(4, ~0u, 0) == 0;
+	return dup2(keep, SCRIPT_FD) == SCRIPT_FD && fcntl(SCRIPT_FD, F_SETFD, 0) == 0 &&
+		close_range(4, SCRIPT_FD - 1, 0) == 0 && close_range(SCRIPT_FD + 1, ~0u, 0) == 0;
+}
+
+/* Never returns. A shell is told the file's path, not its text: so its first line may name another
+ * interpreter, and without one the shell itself reads it. */
+static void
+become_script(const struct program *p, const struct monitor_request *r, const char *command,
+	const struct account *a, int report)
+{
+	struct environ env = {.n = 0};
+	const char *directory = request_directory(r, command);
+	char path[48];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", SCRIPT_FD);
+	char *const run[] = {(char *)"sh", (char *)"-c", path, NULL};
+	environ_script(&env, "", a, request_environment(r, command), r->environment_len);
+	if (setsid() < 0 || !arrange_descriptors(p, report, p->script))
+		_exit(127);
+	umask(022);
+	if (chdir(directory != NULL ? directory : "/") < 0)
+		give_up(true);
+	default_signals();
+	execve("/bin/sh", run, env.vars);
+	give_up(false);
+}
+
+/* Never returns. */
 static void
 become_program(const struct program *p, const struct monitor_request *r, const char *command,
 	const struct account *a, int report)
@@ -150,18 +221,44 @@ become_program(const struct program *p, const struct monitor_request *r, const c
 	char *const run[] = {name, (char *)"-c", (char *)command, NULL};
 
 	environ_login(&env, "", a, r);
-	if (setsid() >= 0 && take_descriptors(p) && (!p->pty || ioctl(0, TIOCSCTTY, 0) == 0) &&
-		dup2(report, 3) == 3 && fcntl(3, F_SETFD, FD_CLOEXEC) == 0 &&
-		close_range(4, ~0u, 0) == 0) {
+	if (setsid() >= 0 && arrange_descriptors(p, report, -1) &&
+		(!p->pty || ioctl(0, TIOCSCTTY, 0) == 0)) {
 		umask(022);
 		go_home(a);
 		default_signals();
 		execve(a->shell, r->command_len ? run : login, env.vars);
 	}
-	int err = errno;
-	if (write(3, &err, sizeof(err)) < 0)
-		_exit(126);
-	_exit(127);
+	give_up(false);
+}
+
+/* The script's text in a file that has no name: nobody else can open or change it, it is gone with
+ * its last reader, and no mount keeps it from being run. */
+static int
+hold_script(struct program *p, const char *text, size_t n, char *why, size_t room)
+{
+	p->script = memfd_create("hawser-script", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_RUNS);
+	if (p->script < 0 && errno == EINVAL) /* a kernel to which all may be run */
+		p->script = memfd_create("hawser-script", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (p->script < 0 || write(p->script, text, n) != (ssize_t)n ||
+		fcntl(p->script, F_ADD_SEALS,
+			F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
+		return failed(why, room, "cannot hold the script");
+	return 0;
+}
+
+static int
+not_started(const struct monitor_request *r, const char *command, const struct account *a,
+	const struct report *got, char *why, size_t room)
+{
+	if (got->at_directory)
+		snprintf(why, room, "cannot change to the directory %.120s: %s",
+			request_directory(r, command), strerror(got->error));
+	else if (r->kind == REQUEST_SCRIPT)
+		snprintf(why, room, "cannot run /bin/sh: %s", strerror(got->error));
+	else
+		snprintf(why, room, "cannot run %s, the shell of %s: %s", a->shell, a->name,
+			strerror(got->error));
+	return HW_ESPAWN;
 }
 
 static void
@@ -178,22 +275,27 @@ int
 program_start(struct program *p, const struct monitor_request *r, const char *command,
 	const struct account *a, char *why, size_t room)
 {
-	int report[2], err = 0;
+	struct report got = {0};
+	int report[2];
 
+	if (r->kind == REQUEST_SCRIPT && hold_script(p, command, r->command_len, why, room) < 0)
+		return HW_ESPAWN;
 	/* 3 is where the child wants it: nothing that it still needs may lie there. */
 	if (pipe2(report, O_CLOEXEC) < 0 || (p->pid = fork()) < 0)
 		return failed(why, room, "cannot start a process");
 	if (p->pid == 0)
-		become_program(p, r, command, a, report[1]);
+		(r->kind == REQUEST_SCRIPT ? become_script : become_program)(p, r, command, a,
+			report[1]);
 	close(report[1]);
 	close_theirs(p);
-	ssize_t n = read(report[0], &err, sizeof(err));
+	if (p->script >= 0)
+		close(p->script);
+	p->script = -1;
+	ssize_t n = read(report[0], &got, sizeof(got));
 	close(report[0]);
-	if (n == (ssize_t)sizeof(err)) {
+	if (n == (ssize_t)sizeof(got)) {
 		waitpid(p->pid, NULL, 0);
-		snprintf(why, room, "cannot run %s, the shell of %s: %s", a->shell, a->name,
-			strerror(err));
-		return HW_ESPAWN;
+		return not_started(r, command, a, &got, why, room);
 	}
 	p->pidfd = pidfd_open(p->pid, 0);
 	return p->pidfd < 0 ? failed(why, room, "pidfd_open") : 0;

@@ -20,13 +20,15 @@ struct program {
 	/* Our ends: for a pty in[] and out[HOLDER_OUT] are both its master; not blocking. */
 	int in, out[HOLDER_STREAMS];
 	int theirs[HOLDER_STREAMS]; /* the program's ends, until it runs */
+	int script;		    /* its text, until it runs */
 	pid_t pid;		    /* also its session and first process group */
 	int pidfd;
 };
 
-#define PROGRAM_INIT                                                                          \
-	{                                                                                     \
-		.in = -1, .out = {-1, -1, -1}, .theirs = {-1, -1, -1}, .pid = -1, .pidfd = -1 \
+#define PROGRAM_INIT                                                                            \
+	{                                                                                       \
+		.in = -1, .out = {-1, -1, -1}, .theirs = {-1, -1, -1}, .script = -1, .pid = -1, \
+		.pidfd = -1                                                                     \
 	}
 
 /* Makes the terminal, which becomes the user's own, or the pipes. Still as root. HW_ESPAWN. */
@@ -49,8 +51,9 @@ int program_echo(const struct program *p);
 /* Whether its terminal gives it each key at once, as to a line editor. */
 bool program_takes_keys(const struct program *p);
 
-/* What ends input that is typed on the terminal: ^D, as a rule. A line editor takes it too; a program
- * that has turned off the keys for signals as well reads bytes, and for it nothing is an end: -1. */
+/* What ends input that is typed on the terminal: ^D, as a rule. A line editor takes it too; a
+ * program that has turned off the keys for signals as well reads bytes, and for it nothing is an
+ * end: -1. */
 int program_eof_byte(const struct program *p);
 
 #endif

@@ -81,9 +81,33 @@ discard_output(struct holder *h)
 void
 holder_end(struct holder *h)
 {
+	bool by_itself = h->script && !h->killed && h->exited && holder_output_over(h);
+
 	h->ending = true;
 	discard_output(h);
-	sweep_begin(h);
+	if (by_itself)
+		h->left = h->swept = true;
+	else
+		sweep_begin(h);
+}
+
+void
+holder_is_script(struct holder *h, uint32_t seconds)
+{
+	h->script = true;
+	h->input_gone = true; /* it has none */
+	h->seconds_end = holder_now() + (int64_t)seconds * 1000;
+}
+
+/* All that a script started, and at once: also what its shell has already left behind. */
+static void
+signal_program(struct holder *h, int signo)
+{
+	h->killed = h->killed || signo == SIGKILL;
+	if (h->script && signo == SIGKILL)
+		sweep_session(h->program.pid, SIGKILL, UINT64_MAX);
+	else if (!h->exited)
+		program_signal(&h->program, signo);
 }
 
 /* The status is read but the program stays a zombie until the holder ends: so its number, which is
@@ -116,6 +140,9 @@ drop_conn(struct holder *h)
 	h->in_len = 0;
 	outgoing_drop(h);
 	h->orphan_until = holder_now() + h->grace_ms;
+	/* Nobody is kept waiting by a script: it has its time, with an uplink and without. */
+	if (h->script && h->orphan_until < h->seconds_end + h->grace_ms)
+		h->orphan_until = h->seconds_end + h->grace_ms;
 }
 
 static void on_conn(struct holder *h);
@@ -390,8 +417,7 @@ take_msg(struct holder *h, const struct holder_msg *m)
 		h->paint.due = true;
 		return true;
 	case HOLDER_SIGNAL:
-		if (!h->exited)
-			program_signal(&h->program, m->head.flags);
+		signal_program(h, m->head.flags);
 		return true;
 	case HOLDER_CLOSE:
 		holder_end(h);
@@ -579,7 +605,7 @@ turn(struct holder *h)
 			(h->program.pty && h->exited))
 			read_output(h, s);
 	write_input(h);
-	if (h->exited && holder_output_over(h))
+	if (h->exited && holder_output_over(h) && !h->script)
 		sweep_begin(h);
 	on_time(h);
 }

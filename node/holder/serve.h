@@ -76,12 +76,18 @@ struct holder {
 
 	bool exited, exit_sent, ending;
 	struct holder_exit exit;
+	bool script, killed; /* it is one; SIGKILL was sent to all of it */
+	int64_t seconds_end; /* when a script's time is over */
+	bool left;	     /* it ended by itself, and what is left of it stays */
 	bool sweeping, swept;
 	int64_t kill_at, look_at;
 };
 
 /* Nothing runs yet, and nothing is open. False without memory. */
 bool holder_init(struct holder *h, int grace_seconds);
+
+/* What runs is a script, which has `seconds` from now. */
+void holder_is_script(struct holder *h, uint32_t seconds);
 
 /* With its program running and an uplink connected: returns when both are over and nothing of the
  * program's session is left. */

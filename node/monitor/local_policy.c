@@ -59,6 +59,7 @@ static const struct {
 	{"AWS-StartPortForwardingSessionToRemoteHost", REQUEST_FORWARD, false},
 	{"AWS-StartSSHSession",			REQUEST_FORWARD, false},
 	{"Hawser-StartSocksSession",		     REQUEST_FORWARD, false},
+	{"AWS-RunShellScript",			       REQUEST_SCRIPT,  true },
 };
 #define BUILT_IN (sizeof(built_in) / sizeof(built_in[0]))
 

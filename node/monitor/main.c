@@ -36,13 +36,14 @@ int
 main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"dir",	required_argument, NULL, 'd'},
+		{"dir",		required_argument, NULL, 'd'},
 		{"uplink",	   required_argument, NULL, 'u'},
-		{"agent-user", required_argument, NULL, 'a'},
+		{"agent-user",     required_argument, NULL, 'a'},
 		{"run-as",	   required_argument, NULL, 'r'},
+		{"command-run-as", required_argument, NULL, 'c'},
 		{"grace",	  required_argument, NULL, 'g'},
 		{"policy",	   required_argument, NULL, 'p'},
-		{"rootless",   no_argument,	  NULL, 'l'},
+		{"rootless",	     no_argument,	  NULL, 'l'},
 		{NULL,	       0,		  NULL, 0	 },
 	};
 	struct monitor_config c = {
@@ -63,6 +64,9 @@ main(int argc, char **argv)
 		case 'r':
 			c.run_as = optarg;
 			break;
+		case 'c':
+			c.command_run_as = optarg;
+			break;
 		case 'g':
 			c.grace_seconds = atoi(optarg);
 			break;
@@ -82,7 +86,7 @@ main(int argc, char **argv)
 		return usage();
 	/* Without root there is nobody else to become. */
 	c.rootless = c.rootless || geteuid() != 0;
-	if (!c.rootless && (c.agent_user == NULL || c.run_as == NULL))
+	if (!c.rootless && (c.agent_user == NULL || c.run_as == NULL || c.command_run_as == NULL))
 		return usage();
 	return monitor_run(&c);
 }

@@ -65,7 +65,7 @@ struct monitor {
 	int inherited; /* an epoll of their pidfds */
 	bool full;     /* of answers that the uplink does not take: no request is read then */
 	struct seldom bad, denied, lost;
-	uint8_t message[sizeof(struct monitor_request) + REQUEST_COMMAND_MAX + 1];
+	uint8_t message[REQUEST_MAX + 1];
 };
 
 static int64_t
@@ -115,6 +115,9 @@ due(struct seldom *s)
 
 /* --- the uplink ----------------------------------------------------------------------------- */
 
+/* What ends the agent, all of it. */
+static const int ends[] = {SIGTERM, SIGINT, SIGUSR1};
+
 /* In the child: becomes the agent's user with nothing but the one descriptor, as 3. */
 static void
 exec_uplink(const struct monitor *m, int fd)
@@ -123,7 +126,7 @@ exec_uplink(const struct monitor *m, int fd)
 	char why[192] = "";
 	struct account agent;
 	char **args = calloc((size_t)c->n_uplink_args + 4, sizeof(*args));
-	sigset_t none;
+	sigset_t held;
 
 	if (args == NULL)
 		_exit(1);
@@ -132,8 +135,11 @@ exec_uplink(const struct monitor *m, int fd)
 	args[c->n_uplink_args + 1] = (char *)"--monitor-fd";
 	args[c->n_uplink_args + 2] = (char *)"3";
 
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	/* What ends it waits until it listens. */
+	sigemptyset(&held);
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		sigaddset(&held, ends[i]);
+	sigprocmask(SIG_SETMASK, &held, NULL);
 	setpgid(0, 0); /* the monitor alone decides which of a terminal's signals it gets */
 	if (!c->rootless &&
 		(account_find(&agent, c->agent_user, why, sizeof(why)) < 0 ||
@@ -274,7 +280,9 @@ run_holder(const struct monitor *m, const struct monitor_request *r, const char 
 	struct holder_start start = {
 		.request = r,
 		.command = command,
-		.run_as = c->rootless ? NULL : c->run_as,
+		.run_as = c->rootless		    ? NULL
+			: r->kind == REQUEST_SCRIPT ? c->command_run_as
+						    : c->run_as,
 		.agent_user = c->rootless ? NULL : c->agent_user,
 		.policy = &c->policy,
 		.run_dir = m->run_dir,
@@ -343,13 +351,14 @@ judge_forward(struct monitor *m, const struct monitor_request *r)
 		say("warn", "monitor.denied session=%s times=%u", r->session_id, times);
 }
 
-/* What a sudo left in the session was not the holder's to kill. */
+/* What a sudo left in the session was not the holder's to kill. What a script left is left alone
+ * when its holder says that it ended by itself. */
 static void
-on_holder_exit(struct monitor *m, struct held *h)
+on_holder_exit(struct monitor *m, struct held *h, int status)
 {
 	if (h->answer_fd >= 0)
 		on_answer(m, h);
-	if (h->session > 0)
+	if (h->session > 0 && !(WIFEXITED(status) && WEXITSTATUS(status) == HOLDER_EXIT_LEFT))
 		sweep_session(h->session, SIGKILL, sweep_now());
 	rundir_remove(m->run_dir, h->session_id);
 	LIST_REMOVE(h, link);
@@ -371,7 +380,7 @@ on_child(struct monitor *m)
 			if (h->pid == pid && h->pidfd < 0)
 				break;
 		if (h != NULL)
-			on_holder_exit(m, h);
+			on_holder_exit(m, h, status);
 		else if (pid == m->uplink)
 			on_uplink_exit(m, status);
 	}
@@ -395,7 +404,9 @@ inherit(void *arg, const char *session_id, pid_t pid)
 	}
 	h->pid = pid;
 	h->pidfd = pidfd;
-	h->session = sweep_child(pid);
+	/* Nobody will say how a script's holder ended, and killing what it may have left is worse
+	 * than leaving it. */
+	h->session = session_id[0] == REQUEST_SCRIPT_MARK ? 0 : sweep_child(pid);
 	h->answer_fd = -1;
 	snprintf(h->session_id, sizeof(h->session_id), "%s", session_id);
 	LIST_INSERT_HEAD(&m->held, h, link);
@@ -409,7 +420,7 @@ on_inherited(struct monitor *m)
 	struct epoll_event e;
 
 	while (epoll_wait(m->inherited, &e, 1, 0) == 1)
-		on_holder_exit(m, e.data.ptr);
+		on_holder_exit(m, e.data.ptr, 0);
 }
 
 /* --- the loop ------------------------------------------------------------------------------- */
@@ -535,9 +546,8 @@ take_signals(void)
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGUSR1);
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		sigaddset(&set, ends[i]);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGHUP, SIG_IGN);
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

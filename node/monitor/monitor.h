@@ -18,10 +18,11 @@
 struct monitor_config {
 	const char *dir;
 	bool rootless;
-	const char *agent_user; /* whom the uplink runs as; not rootless */
-	const char *run_as;	/* whom sessions run as when nobody is named; not rootless */
-	int grace_seconds;	/* how long shells outlive their uplink */
-	int holders_max;	/* 0: 1,000 */
+	const char *agent_user;	    /* whom the uplink runs as; not rootless */
+	const char *run_as;	    /* whom sessions run as when nobody is named; not rootless */
+	const char *command_run_as; /* and commands */
+	int grace_seconds;	    /* how long shells outlive their uplink */
+	int holders_max;	    /* 0: 1,000 */
 	struct local_policy policy;
 	/* The uplink's program and arguments, to which "--monitor-fd N" is added. */
 	const char *uplink;

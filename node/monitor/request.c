@@ -31,8 +31,28 @@ text_ok(const char *text, size_t room, const char *set)
 static bool
 session_ok(const struct monitor_request *r)
 {
-	return text_ok(r->session_id, sizeof(r->session_id), REQUEST_LETTERS "_.@+=-") &&
-		r->session_id[0] != '\0' && r->session_id[0] != '.';
+	if (!text_ok(r->session_id, sizeof(r->session_id), REQUEST_LETTERS "_.@+=~-") ||
+		r->session_id[0] == '\0' || r->session_id[0] == '.')
+		return false;
+	/* The mark is there once, at the beginning, or not at all. */
+	const char *mark = strrchr(r->session_id, REQUEST_SCRIPT_MARK);
+	return mark == (r->kind == REQUEST_SCRIPT ? r->session_id : NULL);
+}
+
+static bool
+lengths_ok(const struct monitor_request *r)
+{
+	if (r->kind != REQUEST_SCRIPT)
+		return r->directory_len == 0 && r->environment_len == 0;
+	return r->directory_len <= REQUEST_DIRECTORY_MAX &&
+		r->environment_len <= REQUEST_ENVIRONMENT_MAX;
+}
+
+static bool
+seconds_ok(const struct monitor_request *r)
+{
+	return r->kind == REQUEST_SCRIPT ? r->seconds > 0 && r->seconds <= REQUEST_SECONDS_MAX
+					 : r->seconds == 0;
 }
 
 static const char *
@@ -40,7 +60,7 @@ wrong_field(const struct monitor_request *r)
 {
 	if (r->magic != REQUEST_MAGIC || r->version != REQUEST_VERSION)
 		return "not a request of this version";
-	if (r->kind < REQUEST_PTY || r->kind > REQUEST_FORWARD)
+	if (r->kind < REQUEST_PTY || r->kind > REQUEST_SCRIPT)
 		return "kind";
 	if (!text_ok(r->run_as, sizeof(r->run_as), REQUEST_LETTERS "_.@+=-") || r->run_as[0] == '-')
 		return "run_as";
@@ -57,10 +77,42 @@ wrong_field(const struct monitor_request *r)
 	if (!all_zero(r->zero, sizeof(r->zero)))
 		return "zero";
 	if (r->command_len > REQUEST_COMMAND_MAX ||
-		(r->kind == REQUEST_EXEC && r->command_len == 0) ||
+		((r->kind == REQUEST_EXEC || r->kind == REQUEST_SCRIPT) && r->command_len == 0) ||
 		(r->kind == REQUEST_FORWARD && r->command_len != 0))
 		return "command_len";
+	if (!lengths_ok(r))
+		return "lengths";
+	if (!seconds_ok(r))
+		return "seconds";
 	return NULL;
+}
+
+/* A path from the root, or nothing. */
+static bool
+directory_ok(const char *p, size_t n)
+{
+	return n == 0 || (n > 1 && p[0] == '/' && memchr(p, '\0', n) == p + n - 1);
+}
+
+static bool
+variable_ok(const char *s)
+{
+	size_t n = strspn(s, REQUEST_LETTERS "_");
+
+	return n > 0 && (s[0] < '0' || s[0] > '9') && s[n] == '=';
+}
+
+static bool
+environment_ok(const char *p, size_t n)
+{
+	size_t count = 0;
+
+	if (n > 0 && p[n - 1] != '\0')
+		return false;
+	for (const char *s = p; s < p + n; s += strlen(s) + 1)
+		if (++count > REQUEST_VARIABLES_MAX || !variable_ok(s))
+			return false;
+	return true;
 }
 
 int
@@ -77,8 +129,16 @@ request_parse(struct monitor_request *ret, const char **command, const void *p, 
 	if ((*why = wrong_field(&r)) != NULL)
 		return HW_EVALIDATION;
 	*why = "length";
-	if (n - sizeof(r) != r.command_len)
+	if (n - sizeof(r) != (size_t)r.command_len + r.directory_len + r.environment_len)
 		return HW_EVALIDATION;
+	*why = "directory";
+	if (!directory_ok(bytes, r.directory_len))
+		return HW_EVALIDATION;
+	bytes += r.directory_len;
+	*why = "environment";
+	if (!environment_ok(bytes, r.environment_len))
+		return HW_EVALIDATION;
+	bytes += r.environment_len;
 	*why = "command";
 	if (memchr(bytes, '\0', r.command_len) != NULL)
 		return HW_EVALIDATION;

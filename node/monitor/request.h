@@ -8,32 +8,45 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define REQUEST_MAGIC	    UINT32_C(0x48574d51)
-#define REQUEST_VERSION	    3
-#define REQUEST_COMMAND_MAX (128 * 1024)
-#define REQUEST_MAX	    (sizeof(struct monitor_request) + REQUEST_COMMAND_MAX)
+#define REQUEST_MAGIC		UINT32_C(0x48574d51)
+#define REQUEST_VERSION		4
+#define REQUEST_COMMAND_MAX	(128 * 1024)
+#define REQUEST_DIRECTORY_MAX	4096 /* with its NUL */
+#define REQUEST_ENVIRONMENT_MAX (64 * 1024)
+#define REQUEST_VARIABLES_MAX	128
+#define REQUEST_SECONDS_MAX	(48 * 3600)
+#define REQUEST_MAX                                                                         \
+	(sizeof(struct monitor_request) + REQUEST_DIRECTORY_MAX + REQUEST_ENVIRONMENT_MAX + \
+		REQUEST_COMMAND_MAX)
 #define REQUEST_SNDBUF	    (256 * 1024) /* of the pair: one message must fit */
+#define REQUEST_SCRIPT_MARK '~'		 /* in no user's name, so a script's id is no session's */
 #define REQUEST_LETTERS	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
-/* A forward starts nothing: it asks whether this machine allows its document. */
-enum request_kind { REQUEST_PTY = 1, REQUEST_EXEC, REQUEST_FORWARD };
+/* A forward starts nothing: it asks whether this machine allows its document. A script is a step of
+ * a command: no login, no input, and what it leaves behind when it ends by itself is left alone. */
+enum request_kind { REQUEST_PTY = 1, REQUEST_EXEC, REQUEST_FORWARD, REQUEST_SCRIPT };
 
-/* Texts end in NUL, and all after it is zero. The command's bytes follow the struct, without a NUL;
- * none at all is a login shell. */
+/* Texts end in NUL, and all after it is zero. Behind the struct follow a script's directory, with
+ * its NUL, or nothing; its environment, each NAME=VALUE with a NUL; then the bytes of the command
+ * or script, without one: none at all is a login shell. */
 struct monitor_request {
 	uint32_t magic;
 	uint16_t version, kind;
 	uint32_t id; /* comes back in the answer */
 	uint16_t cols, rows;
-	char run_as[65]; /* empty: the node's default */
-	char session_id[97];
-	char document[129]; /* whose session it is; empty: the built-in one that does what is asked
-			     */
+	char run_as[65];     /* empty: the node's default */
+	char session_id[97]; /* of a script, and of nothing else, it begins with REQUEST_SCRIPT_MARK
+			      */
+	char document[129];  /* whose session it is; empty: the built-in one that does what is asked
+			      */
 	char term[65];
 	char lang[65];
 	char colorterm[33];
 	char zero[2];
 	uint32_t command_len;
+	uint32_t directory_len, environment_len;
+	uint32_t seconds; /* a script has so long; for a while more than that it waits for an uplink
+			   */
 };
 
 /* With code 0 the holder's socket comes along; with that of a forward nothing does, and pid is 0.
@@ -48,13 +61,27 @@ struct monitor_reply {
 	char text[191];
 };
 
-_Static_assert(sizeof(struct monitor_request) == 476, "fixed layout");
+_Static_assert(sizeof(struct monitor_request) == 488, "fixed layout");
 _Static_assert(sizeof(struct monitor_reply) == 276, "fixed layout");
 
-/* Checks every byte. *command leads into the message and has ret->command_len bytes.
- * HW_EVALIDATION, and *why names the field. */
+/* Checks every byte. *command leads into the message and has ret->command_len bytes; a script's
+ * environment, and before it its directory, end where it begins. HW_EVALIDATION, and *why names the
+ * field. */
 int request_parse(struct monitor_request *ret, const char **command, const void *p, size_t n,
 	const char **why);
+
+static inline const char *
+request_environment(const struct monitor_request *r, const char *command)
+{
+	return command - r->environment_len;
+}
+
+/* NULL when none is named. */
+static inline const char *
+request_directory(const struct monitor_request *r, const char *command)
+{
+	return r->directory_len > 0 ? command - r->environment_len - r->directory_len : NULL;
+}
 
 /* The same for an answer: a holder runs as a user by the time that it answers. */
 int reply_parse(struct monitor_reply *ret, const void *p, size_t n);

@@ -24,7 +24,16 @@ check_request(const uint8_t *p, size_t n)
 
 	if (request_parse(&r, &command, p, n, &why) < 0)
 		return;
-	hw_assert(command == (const char *)p + sizeof(r) && n == sizeof(r) + r.command_len);
+	const char *start = (const char *)p + sizeof(r),
+		   *directory = request_directory(&r, command);
+	const char *environment = request_environment(&r, command);
+	hw_assert(command == start + r.directory_len + r.environment_len);
+	hw_assert(command + r.command_len == (const char *)p + n);
+	hw_assert(directory == NULL ? r.directory_len == 0
+				    : directory == start && strlen(start) + 1 == r.directory_len);
+	hw_assert(r.environment_len == 0 || command[-1] == '\0');
+	for (const char *s = environment; s < command; s += strlen(s) + 1)
+		hw_assert(strchr(s, '=') > s);
 	hw_assert(memchr(r.session_id, '\0', sizeof(r.session_id)) != NULL);
 	hw_assert(strchr(r.session_id, '/') == NULL && r.session_id[0] != '.');
 	hw_assert(memchr(r.document, '\0', sizeof(r.document)) != NULL);

@@ -25,7 +25,30 @@ Test(config, settings_and_their_defaults)
 	cr_assert_str_eq(c.relay.pin, PIN);
 	cr_assert_str_eq(c.name, "web 1");
 	cr_assert_str_eq(c.run_as, "hawser");
+	cr_assert_str_eq(c.command_run_as, "root");
 	cr_assert_str_eq(c.agent_user, "hawser-node");
+	cr_assert_eq(c.commands_running, 0);
+	cr_assert_str_eq(c.reboot_command, "");
+}
+
+Test(config, settings_of_commands)
+{
+	struct node_config c;
+
+	cr_assert_eq(node_config_parse(&c,
+			     "relay = https://r.example:8443#sha256:" PIN "\n"
+			     "command_run_as = deploy\n"
+			     "reboot_command = systemctl kexec\n"
+			     "commands_running = 7\n"
+			     "commands_held = 1000\n"
+			     "command_output = 1099511627776\n",
+			     NULL),
+		0);
+	cr_assert_str_eq(c.command_run_as, "deploy");
+	cr_assert_str_eq(c.reboot_command, "systemctl kexec");
+	cr_assert_eq(c.commands_running, 7);
+	cr_assert_eq(c.commands_held, 1000);
+	cr_assert_eq(c.command_output, INT64_C(1) << 40);
 }
 
 static void
@@ -46,6 +69,12 @@ Test(config, mistakes_are_named_by_their_line)
 	refuse("relay = ftp://r\n", "node.conf:1: ");
 	refuse("name = x\n", "node.conf has no relay");
 	refuse("relay = https://r.example\n", "node.conf has no relay");
+	refuse("commands_running = 0\n", "commands_running is a number from 1 to 1000, not 0");
+	refuse("commands_held = 1001\n", "commands_held is a number");
+	refuse("command_output = -1\n", "command_output is a number");
+	refuse("command_output = 64M\n", "command_output is a number");
+	refuse("command_output = 99999999999999999999\n", "command_output is a number");
+	refuse("command_output =\n", "command_output is a number");
 	refuse("run_as = aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n",
 		"run_as is too long");
 }
@@ -91,7 +120,11 @@ Test(status, both_forms)
 		.id = "mi-1", .name = "we\"b", .relay = {.host = "r", .port = 443, .pin = PIN}
 	      };
 	struct node_status s = {
-		.state = "waiting", .error = "no", .since = 1700000000 * USEC_PER_SEC};
+		.state = "waiting",
+		.error = "no",
+		.since = 1700000000 * USEC_PER_SEC,
+		.commands = {.running = 2, .waiting = 3, .ended = 4}
+	    };
 	struct buf b;
 
 	buf_init(&b, 4096);
@@ -99,8 +132,12 @@ Test(status, both_forms)
 	cr_assert_not_null(strstr(buf_str(&b), "\"Name\": \"we\\\"b\""), "%s", buf_str(&b));
 	cr_assert_not_null(strstr(buf_str(&b), "\"State\": \"waiting\""));
 	cr_assert_null(strstr(buf_str(&b), "NextAttempt"));
+	cr_assert_not_null(strstr(buf_str(&b),
+		"\"Commands\": {\"Running\": 2, \"Waiting\": 3, \"Ended\": 4}}\n"));
 	buf_reset(&b);
 	status_render(&b, &c, &s, false);
+	cr_assert_not_null(strstr(buf_str(&b),
+		"commands     2 running, 3 waiting, 4 ended and not taken\n"));
 	cr_assert_not_null(strstr(buf_str(&b), "since        2023-11-14T22:13:20.000Z\n"));
 	buf_fini(&b);
 }

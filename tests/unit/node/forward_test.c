@@ -670,8 +670,9 @@ Test(connection, its_ends_are_remembered_and_its_close_is_the_openers)
 	stage_free(s);
 }
 
-/* Its opener closes when all that it sent was taken, and hears of that however little it was. */
-Test(connection, what_came_long_before_its_end_is_acknowledged_with_it)
+/* Its opener closes when both directions have ended and all that it sent was taken, and hears of
+ * that however little it was. */
+Test(connection, what_came_long_before_its_end_is_acknowledged_along_with_the_far_end)
 {
 	for (int lost = 0; lost < 3;
 		lost++) { /* before the bytes are taken, before the end, never */
@@ -690,6 +691,8 @@ Test(connection, what_came_long_before_its_end_is_acknowledged_with_it)
 			until_received(s, &got, 2);
 		}
 		channel_end(s->ch, STREAM_IN);
+		close(s->far);
+		s->far = -1;
 		UNTIL(s, channel_acked(s->ch, STREAM_IN) == 2);
 		close_well(s);
 		buf_fini(&got);

@@ -109,6 +109,134 @@ Test(request, names_that_mean_more_than_a_name_are_refused)
 	cr_assert_str_eq(why, "run_as");
 }
 
+/* --- scripts -------------------------------------------------------------------------------- */
+
+struct script {
+	struct monitor_request r;
+	char directory[64], environment[64], text[64];
+};
+
+static struct script
+good_script(void)
+{
+	struct script s = {
+		.r = {.magic = REQUEST_MAGIC,
+			.version = REQUEST_VERSION,
+			.kind = REQUEST_SCRIPT,
+			.session_id = "~01234567-89ab-cdef-0123-456789abcdef.000",
+			.document = "AWS-RunShellScript",
+			.command_len = 4,
+			.directory_len = 5,
+			.environment_len = 8,
+			.seconds = 3600},
+		.directory = "/tmp",
+		.environment = "A=b\0C_1=",
+		.text = "true",
+	};
+
+	return s;
+}
+
+static const char *
+check_script(const struct script *s)
+{
+	size_t n = sizeof(s->r) + s->r.directory_len + s->r.environment_len + s->r.command_len;
+	char *message = calloc(1, n); /* a read beyond is seen by the sanitizer */
+	struct monitor_request got;
+	const char *command, *why = NULL;
+
+	memcpy(message, &s->r, sizeof(s->r));
+	memcpy(message + sizeof(s->r), s->directory, s->r.directory_len);
+	memcpy(message + sizeof(s->r) + s->r.directory_len, s->environment, s->r.environment_len);
+	memcpy(message + n - s->r.command_len, s->text, s->r.command_len);
+	if (request_parse(&got, &command, message, n, &why) == 0) {
+		why = NULL;
+		cr_assert_eq(memcmp(command, s->text, s->r.command_len), 0);
+		cr_assert_eq(memcmp(request_environment(&got, command), s->environment,
+				     s->r.environment_len),
+			0);
+		if (s->r.directory_len > 0)
+			cr_assert_str_eq(request_directory(&got, command), s->directory);
+		else
+			cr_assert_null(request_directory(&got, command));
+	}
+	free(message);
+	return why;
+}
+
+Test(request, a_script_is_taken_whole)
+{
+	struct script s = good_script();
+
+	s.r.environment_len = 9;
+	cr_assert_null(check_script(&s));
+	s.r.directory_len = s.r.environment_len = 0;
+	cr_assert_null(check_script(&s));
+}
+
+Test(request, what_a_script_cannot_have_is_refused)
+{
+	static const char *const directories[] = {"tmp", "t/mp", "\0\0\0\0"};
+	static const char *const variables[] = {"=b=c=d=", "A-B=c\0\0", "1A=b\0\0\0", "Abcdefg"};
+	struct script s;
+
+	for (size_t i = 0; i < sizeof(directories) / sizeof(directories[0]); i++) {
+		s = good_script();
+		s.r.environment_len = 9;
+		memcpy(s.directory, directories[i], 4);
+		cr_assert_str_eq(check_script(&s), "directory", "%zu", i);
+	}
+	for (size_t i = 0; i < sizeof(variables) / sizeof(variables[0]); i++) {
+		s = good_script();
+		memcpy(s.environment, variables[i], 8);
+		cr_assert_str_eq(check_script(&s), "environment", "%zu", i);
+	}
+	s = good_script(); /* its last byte is none */
+	cr_assert_str_eq(check_script(&s), "environment");
+	s = good_script();
+	s.r.environment_len = 9;
+	s.r.directory_len = 4; /* the same of the directory */
+	cr_assert_str_eq(check_script(&s), "directory");
+	s = good_script();
+	s.r.directory_len = 1;
+	cr_assert_str_eq(check_script(&s), "directory");
+	s = good_script();
+	s.r.seconds = 0;
+	cr_assert_str_eq(check_script(&s), "seconds");
+	s.r.seconds = REQUEST_SECONDS_MAX + 1;
+	cr_assert_str_eq(check_script(&s), "seconds");
+	s = good_script();
+	s.r.command_len = 0;
+	cr_assert_str_eq(check_script(&s), "command_len");
+}
+
+/* So that no session can be taken for a script, nor the other way about. */
+Test(request, ids_of_scripts_are_none_of_sessions)
+{
+	struct script s = good_script();
+	struct monitor_request r = good();
+	const char *why;
+
+	s.r.environment_len = 9;
+	s.r.session_id[0] = 'a';
+	cr_assert_str_eq(check_script(&s), "session_id");
+	s = good_script();
+	s.r.environment_len = 9;
+	s.r.session_id[5] = '~';
+	cr_assert_str_eq(check_script(&s), "session_id");
+	r.session_id[0] = REQUEST_SCRIPT_MARK;
+	cr_assert_eq(check(&r, &why), HW_EVALIDATION);
+	cr_assert_str_eq(why, "session_id");
+	r = good();
+	r.seconds = 1;
+	cr_assert_eq(check(&r, &why), HW_EVALIDATION);
+	cr_assert_str_eq(why, "seconds");
+	r = good();
+	r.directory_len = 1;
+	cr_assert_eq(check(&r, &why), HW_EVALIDATION);
+	cr_assert_str_eq(why, "lengths");
+}
+
 Test(holder_protocol, needs_all_of_a_message_and_no_more)
 {
 	struct holder_head head = {

@@ -56,6 +56,7 @@ rig_new_monitor(struct rig *r)
 			.rootless = r->options.run_as == NULL,
 			.agent_user = "daemon",
 			.run_as = r->options.run_as,
+			.command_run_as = r->options.run_as,
 			.grace_seconds = r->options.grace_seconds ? r->options.grace_seconds : 60,
 			.holders_max = r->options.holders_max,
 			.policy = {.path = policy},

@@ -217,8 +217,8 @@ Test(takeover, lengths_are_exact)
 {
 	struct rig *r = rig_new();
 	struct message m = good(1);
-	size_t most = REQUEST_MAX + 1;
-	uint8_t *big = calloc(1, most + 65536);
+	size_t most = sizeof(m.request) + REQUEST_COMMAND_MAX + 1;
+	uint8_t *big = calloc(1, REQUEST_MAX + 65536);
 
 	for (size_t n = 1; n < length(&m); n++)
 		refused(r, &m, n, HW_EVALIDATION);
@@ -230,7 +230,10 @@ Test(takeover, lengths_are_exact)
 		m.request.command_len = lens[i];
 		refused(r, &m, sizeof(m.request) + sizeof(COMMAND) - 1, HW_EVALIDATION);
 	}
-	for (size_t n = most - 1; n <= most + 65536; n += n == most - 1 ? 1 : 65536) {
+	static const size_t beyond[] = {0, 1, REQUEST_MAX - sizeof(m.request) - REQUEST_COMMAND_MAX,
+		REQUEST_MAX - sizeof(m.request) - REQUEST_COMMAND_MAX + 1, 65536 + 16384};
+	for (size_t i = 0; i < sizeof(beyond) / sizeof(beyond[0]); i++) {
+		size_t n = most - 1 + beyond[i];
 		m = good(1);
 		m.request.command_len = (uint32_t)(n - sizeof(m.request));
 		memset(big, 'x', n);

@@ -1,0 +1,64 @@
+/*
+ * The commands of a node: what the relay has ordered, what runs, and what it is still to be told.
+ * Orders come as answers to what the node asks, on each new link and when it is told to; they are
+ * on the node's disk before the relay hears that they were taken. All that a command writes goes to
+ * the disk first, whether or not there is a link, and from there to the relay until it has taken
+ * the end.
+ *
+ * Loop thread only.
+ */
+#ifndef HAWSER_NODE_COMMANDS_H
+#define HAWSER_NODE_COMMANDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct commands;
+struct hw_err;
+struct link;
+struct log_ctx;
+struct loop;
+struct programs;
+
+#define COMMANDS_RUNNING_MAX 64
+#define COMMANDS_HELD_MAX    1000 /* as many as one ask may name */
+#define COMMANDS_OUTPUT_MAX  (UINT64_C(64) << 20)
+
+struct commands_config {
+	struct loop *loop;
+	const struct log_ctx *log;
+	struct programs *programs;
+	int dir; /* the node's, a descriptor that stays the caller's */
+	/* Texts outlive the commands, and may be NULL but for the first. */
+	const char *node_id, *boot_id, *platform_name, *platform_version;
+	const char *reboot; /* a script that restarts the machine; NULL or empty: shutdown -r now */
+	size_t running_max, held_max; /* 0: as above */
+	uint64_t output_max;	      /* bytes kept of one's output; an order may say less */
+	int64_t (*now)(void *arg);    /* wall time, for deadlines; NULL: the loop's */
+	void *arg;
+};
+
+/* Reads what an earlier agent left; nothing of it goes on before commands_resume(). */
+int commands_new(struct commands **ret, const struct commands_config *config, struct hw_err *err);
+void commands_free(struct commands *cs); /* as commands_leave() before; NULL is fine */
+
+/* Takes over what still runs, and starts what waits. */
+void commands_resume(struct commands *cs);
+
+/* The link is up, or is not any more; one at a time. */
+void commands_link_up(struct commands *cs, struct link *l);
+void commands_link_down(struct commands *cs);
+/* The relay says that there is something to ask for. */
+void commands_ask(struct commands *cs);
+
+/* Ends what runs; it has failed. Or leaves it to the next agent. Nothing is started any more. */
+void commands_stop(struct commands *cs);
+void commands_leave(struct commands *cs);
+
+struct commands_count {
+	size_t running, waiting, ended; /* not begun; over, and the relay has not taken it */
+};
+struct commands_count commands_count(const struct commands *cs);
+
+#endif

@@ -1,0 +1,506 @@
+#include "node/commands/orders.h"
+
+#include <sys/stat.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "node/commands/graves.h"
+#include "node/commands/spool.h"
+#include "proto/base/arena.h"
+#include "proto/base/buf.h"
+#include "proto/base/file.h"
+#include "proto/wire/codec.h"
+
+#define JOURNAL	   "commands"
+#define LOG_SUFFIX ".log"
+#define NAME_MAX_  64
+#define BODY_MAX   (256 * 1024) /* of a record */
+
+enum record { ORDER = 1, START, STEP, CANCEL, REBOOT, END, RECORDS };
+
+struct head {
+	uint32_t len; /* of the body */
+	uint32_t kind;
+	uint64_t sum; /* over the two above and the body */
+};
+_Static_assert(sizeof(struct head) == 16, "fixed layout");
+
+struct orders {
+	int dir;
+	struct graves *graves;
+};
+
+static void
+log_name(char out[NAME_MAX_], const char *id)
+{
+	snprintf(out, NAME_MAX_, "%.36s" LOG_SUFFIX, id);
+}
+
+/* FNV-1a: tells a record that was cut or never written, which is all that is asked of it. */
+static uint64_t
+sum(const struct head *h, const uint8_t *body)
+{
+	uint64_t s = UINT64_C(0xcbf29ce484222325);
+	const uint8_t *p = (const uint8_t *)h;
+
+	for (size_t i = 0; i < offsetof(struct head, sum); i++)
+		s = (s ^ p[i]) * UINT64_C(0x100000001b3);
+	for (size_t i = 0; i < h->len; i++)
+		s = (s ^ body[i]) * UINT64_C(0x100000001b3);
+	return s;
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+static int
+put_record(struct buf *out, enum record kind, const void *body, size_t n)
+{
+	struct head h = {.len = (uint32_t)n, .kind = kind};
+
+	h.sum = sum(&h, body);
+	int r = buf_append(out, &h, sizeof(h));
+	return r < 0 ? r : buf_append(out, body, n);
+}
+
+/* A record whose writing failed half way would hide all that follows. */
+static int
+append(struct orders *j, const char *id, enum record kind, const void *body, size_t n, bool lasting,
+	struct hw_err *err)
+{
+	char name[NAME_MAX_];
+	struct buf record;
+	struct stat st;
+	int r;
+
+	log_name(name, id);
+	int fd = openat(j->dir, name, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		r = hw_err_sys(err, "cannot open " JOURNAL "/%s", name);
+		fd_close(fd);
+		return r;
+	}
+	buf_init(&record, BODY_MAX + sizeof(struct head));
+	if ((r = put_record(&record, kind, body, n)) < 0)
+		hw_err_set(err, r, "a record of " JOURNAL "/%s is too large", name);
+	else if ((r = fd_write_all(fd, buf_data(&record), record.len, err)) < 0 ||
+		(lasting && fdatasync(fd) < 0 && (r = hw_err_sys(err, "cannot sync %s", name)) < 0))
+		(void)!ftruncate(fd, st.st_size);
+	buf_fini(&record);
+	close(fd);
+	return r;
+}
+
+static int
+append_message(struct orders *j, const char *id, enum record kind, const void *prefix, size_t n,
+	const struct msg_row *row, const void *msg, bool lasting, struct hw_err *err)
+{
+	struct buf body;
+	int r;
+
+	buf_init(&body, BODY_MAX);
+	r = n > 0 ? buf_append(&body, prefix, n) : 0;
+	if (r == 0 && (r = msg_encode(&body, row, msg, err)) == 0)
+		r = append(j, id, kind, buf_data(&body), body.len, lasting, err);
+	buf_fini(&body);
+	return r;
+}
+
+static int
+write_new(struct orders *j, const char *name, const struct buf *records, struct hw_err *err)
+{
+	int r,
+		fd = openat(j->dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+			0600);
+
+	if (fd < 0)
+		return errno == EEXIST ? hw_err_set(err, HW_EEXISTS, "there is a %s", name)
+				       : hw_err_sys(err, "cannot make " JOURNAL "/%s", name);
+	if ((r = fd_write_all(fd, buf_data(records), records->len, err)) == 0 &&
+		(fdatasync(fd) < 0 || fsync(j->dir) < 0))
+		r = hw_err_sys(err, "cannot sync " JOURNAL "/%s", name);
+	if (r < 0)
+		unlinkat(j->dir, name, 0);
+	close(fd);
+	return r;
+}
+
+int
+orders_begin(struct orders *j, const struct msg_invocation_order *order, bool start,
+	struct hw_err *err)
+{
+	char name[NAME_MAX_];
+	struct buf body, records;
+	int r;
+
+	if (!id_is_uuid(order->command_id))
+		return hw_err_set(err, HW_EVALIDATION, "CommandId: it is no id of a command");
+	log_name(name, order->command_id);
+	buf_init(&body, BODY_MAX);
+	buf_init(&records, BODY_MAX + 2 * sizeof(struct head));
+	if ((r = msg_encode(&body, MSG_ROW(invocation_order), order, err)) == 0 &&
+		(r = put_record(&records, ORDER, buf_data(&body), body.len)) == 0 &&
+		(!start || (r = put_record(&records, START, NULL, 0)) == 0))
+		r = write_new(j, name, &records, err);
+	buf_fini(&body);
+	buf_fini(&records);
+	return r;
+}
+
+int
+orders_start(struct orders *j, const char *id, struct hw_err *err)
+{
+	return append(j, id, START, NULL, 0, true, err);
+}
+
+int
+orders_step(struct orders *j, const char *id, size_t i, const struct msg_invocation_step *said,
+	bool lasting, struct hw_err *err)
+{
+	uint32_t number = (uint32_t)i;
+
+	return append_message(j, id, STEP, &number, sizeof(number), MSG_ROW(invocation_step), said,
+		lasting, err);
+}
+
+int
+orders_cancel(struct orders *j, const char *id, struct hw_err *err)
+{
+	return append(j, id, CANCEL, NULL, 0, false, err);
+}
+
+int
+orders_reboot(struct orders *j, const char *id, const struct orders_reboot *reboot,
+	struct hw_err *err)
+{
+	return append(j, id, REBOOT, reboot, sizeof(*reboot), true, err);
+}
+
+int
+orders_end(struct orders *j, const char *id, const struct msg_update_invocation_request *end,
+	struct hw_err *err)
+{
+	return append_message(j, id, END, NULL, 0, MSG_ROW(update_invocation_request), end, false,
+		err);
+}
+
+int
+orders_sync(struct orders *j, const char *id, struct hw_err *err)
+{
+	char name[NAME_MAX_];
+	int r = 0;
+
+	log_name(name, id);
+	int fd = openat(j->dir, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fdatasync(fd) < 0)
+		r = hw_err_sys(err, "cannot sync " JOURNAL "/%s", name);
+	fd_close(fd);
+	return r;
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+static bool
+take_message(void *ret, struct arena *a, const struct msg_row *row, const uint8_t *p, size_t n)
+{
+	void *msg;
+
+	if (msg_decode(&msg, a, row, p, n, NULL) < 0)
+		return false;
+	*(void **)ret = msg;
+	return true;
+}
+
+static bool
+take_order(struct orders_entry *e, struct arena *a, const uint8_t *p, size_t n)
+{
+	return e->order == NULL && take_message(&e->order, a, MSG_ROW(invocation_order), p, n);
+}
+
+static bool
+take_start(struct orders_entry *e, struct arena *a, const uint8_t *p, size_t n)
+{
+	(void)a;
+	(void)p;
+	e->started = true;
+	return n == 0;
+}
+
+static bool
+take_step(struct orders_entry *e, struct arena *a, const uint8_t *p, size_t n)
+{
+	uint32_t i;
+
+	if (n < sizeof(i))
+		return false;
+	memcpy(&i, p, sizeof(i));
+	if (i >= ORDERS_STEPS_MAX)
+		return false;
+	if (e->steps == NULL &&
+		(e->steps = arena_array(a, ORDERS_STEPS_MAX, sizeof(*e->steps))) == NULL)
+		return false;
+	if (!take_message(&e->steps[i].said, a, MSG_ROW(invocation_step), p + sizeof(i),
+		    n - sizeof(i)))
+		return false;
+	if (i >= e->n_steps)
+		e->n_steps = i + 1;
+	return true;
+}
+
+static bool
+take_cancel(struct orders_entry *e, struct arena *a, const uint8_t *p, size_t n)
+{
+	(void)a;
+	(void)p;
+	e->cancelled = true;
+	return n == 0;
+}
+
+static bool
+take_reboot(struct orders_entry *e, struct arena *a, const uint8_t *p, size_t n)
+{
+	(void)a;
+	if (n != sizeof(e->reboot))
+		return false;
+	memcpy(&e->reboot, p, n);
+	e->reboots++;
+	return e->reboot.step < ORDERS_STEPS_MAX &&
+		memchr(e->reboot.boot_id, '\0', sizeof(e->reboot.boot_id)) != NULL;
+}
+
+static bool
+take_end(struct orders_entry *e, struct arena *a, const uint8_t *p, size_t n)
+{
+	return take_message(&e->end, a, MSG_ROW(update_invocation_request), p, n);
+}
+
+static bool (*const takers[RECORDS])(struct orders_entry *, struct arena *, const uint8_t *,
+	size_t) = {
+	[ORDER] = take_order,
+	[START] = take_start,
+	[STEP] = take_step,
+	[CANCEL] = take_cancel,
+	[REBOOT] = take_reboot,
+	[END] = take_end,
+};
+
+/* Returns how many of the n bytes are whole records. */
+static size_t
+take_records(struct orders_entry *e, struct arena *a, const uint8_t *p, size_t n)
+{
+	struct head h;
+	size_t at = 0;
+
+	while (n - at >= sizeof(h)) {
+		const uint8_t *body = p + at + sizeof(h);
+		memcpy(&h, p + at, sizeof(h));
+		if (h.len > n - at - sizeof(h) || h.kind == 0 || h.kind >= RECORDS ||
+			h.sum != sum(&h, body) || (h.kind == ORDER) != (at == 0) ||
+			!takers[h.kind](e, a, body, h.len))
+			break;
+		if (h.kind == REBOOT || h.kind == STEP || h.kind == END)
+			e->rebooting = h.kind == REBOOT;
+		at += sizeof(h) + h.len;
+	}
+	return at;
+}
+
+static int
+read_log(struct orders_entry *ret, size_t *whole, size_t *size, struct arena *a, struct orders *j,
+	const char *id, struct hw_err *err)
+{
+	struct orders_entry e = {.order = NULL};
+	char name[NAME_MAX_];
+	struct buf text;
+
+	log_name(name, id);
+	buf_init(&text, ORDERS_LOG_MAX);
+	int r = file_read(&text, j->dir, name, err);
+	if (r == 0) {
+		*whole = take_records(&e, a, buf_data(&text), text.len);
+		*size = text.len;
+		if (e.order == NULL || strcmp(e.order->command_id, id) != 0)
+			r = hw_err_set(err, HW_ECORRUPT, JOURNAL "/%s has no order in it", name);
+		else
+			*ret = e;
+	}
+	buf_fini(&text);
+	return r;
+}
+
+int
+orders_read(struct orders_entry *ret, struct arena *a, struct orders *j, const char *id,
+	struct hw_err *err)
+{
+	size_t whole, size;
+
+	return read_log(ret, &whole, &size, a, j, id, err);
+}
+
+/* --- all of them ------------------------------------------------------------------------------ */
+
+struct visit {
+	struct orders *journal;
+	void (*fn)(void *arg, const char *id, const struct orders_entry *e);
+	void *arg;
+};
+
+static void
+visit_log(const struct visit *v, const char *name, const char *id)
+{
+	struct arena *a = arena_new(2 * ORDERS_LOG_MAX);
+	struct orders_entry e;
+	size_t whole, size;
+
+	int r = a != NULL ? read_log(&e, &whole, &size, a, v->journal, id, NULL) : HW_ENOMEM;
+	if (r == 0) {
+		int fd = whole < size
+			? openat(v->journal->dir, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC)
+			: -1;
+		if (fd >= 0 && ftruncate(fd, (off_t)whole) < 0)
+			errno = 0; /* then what is appended is not read, and the end is reported
+				      anew */
+		fd_close(fd);
+		v->fn(v->arg, id, &e);
+	} else if (r == HW_ECORRUPT) {
+		unlinkat(v->journal->dir, name, 0);
+	}
+	arena_free(a);
+}
+
+/* The id that a file's name begins with. */
+static bool
+id_of(char id[ID_UUID_LEN + 1], const char *name)
+{
+	snprintf(id, ID_UUID_LEN + 1, "%.36s", name);
+	return id_is_uuid(id);
+}
+
+static void
+each_name(struct orders *j, void (*fn)(const struct visit *v, const char *name, const char *id),
+	const struct visit *v)
+{
+	int again = openat(j->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = again >= 0 ? fdopendir(again) : NULL;
+	char id[ID_UUID_LEN + 1];
+	struct dirent *e;
+
+	while (d != NULL && (e = readdir(d)) != NULL)
+		if (id_of(id, e->d_name))
+			fn(v, e->d_name, id);
+	if (d != NULL)
+		closedir(d);
+	else
+		fd_close(again);
+}
+
+static void
+visit_if_log(const struct visit *v, const char *name, const char *id)
+{
+	if (strcmp(name + ID_UUID_LEN, LOG_SUFFIX) == 0)
+		visit_log(v, name, id);
+}
+
+static void
+remove_orphan(const struct visit *v, const char *name, const char *id)
+{
+	char log[NAME_MAX_];
+	struct stat st;
+
+	log_name(log, id);
+	if (fstatat(v->journal->dir, log, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+		unlinkat(v->journal->dir, name, 0);
+}
+
+void
+orders_each(struct orders *j, void (*fn)(void *arg, const char *id, const struct orders_entry *e),
+	void *arg)
+{
+	struct visit v = {.journal = j, .fn = fn, .arg = arg};
+
+	each_name(j, visit_if_log, &v);
+	each_name(j, remove_orphan, &v);
+}
+
+void
+orders_remove(struct orders *j, const char *id, size_t n_steps)
+{
+	char name[NAME_MAX_];
+
+	log_name(name, id);
+	unlinkat(j->dir, name, 0);
+	for (size_t i = 0; i < n_steps; i++)
+		for (int s = 0; s < 2; s++) {
+			spool_name(name, id, i, s);
+			unlinkat(j->dir, name, 0);
+		}
+}
+
+/* --- ids that are over -------------------------------------------------------------------------
+ */
+
+void
+orders_bury(struct orders *j, const char *id, int64_t until, int64_t now)
+{
+	graves_add(j->graves, id, until, now);
+}
+
+bool
+orders_is_buried(const struct orders *j, const char *id, int64_t now)
+{
+	return graves_has(j->graves, id, now);
+}
+
+void
+orders_forget(struct orders *j, int64_t now)
+{
+	graves_forget(j->graves, now);
+}
+
+/* --- life --------------------------------------------------------------------------------------
+ */
+
+int
+orders_open(struct orders **ret, int dir, struct hw_err *err)
+{
+	struct orders *j = calloc(1, sizeof(*j));
+
+	if (j == NULL)
+		return hw_err_set(err, HW_ENOMEM, "out of memory");
+	j->dir = -1;
+	bool made = mkdirat(dir, JOURNAL, 0700) == 0;
+	if (made || errno == EEXIST)
+		j->dir = openat(dir, JOURNAL, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (j->dir < 0 || (made && fsync(dir) < 0)) {
+		int r = hw_err_sys(err, "cannot open the directory " JOURNAL);
+		orders_close(j);
+		return r;
+	}
+	if ((j->graves = graves_open(j->dir)) == NULL) {
+		orders_close(j);
+		return hw_err_set(err, HW_ENOMEM, "out of memory");
+	}
+	*ret = j;
+	return 0;
+}
+
+void
+orders_close(struct orders *j)
+{
+	if (j == NULL)
+		return;
+	graves_close(j->graves);
+	fd_close(j->dir);
+	free(j);
+}
+
+int
+orders_dir(const struct orders *j)
+{
+	return j->dir;
+}
