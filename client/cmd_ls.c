@@ -144,6 +144,7 @@ const struct command cmd_ls = {
 		"  web-01  web-*  web-[01-20]  mi-...   a name, a glob, a range, an id\n"
 		"  tag:Env=prod  tag:Env!=prod          a tag; Key=tag:Env,Values=prod does too\n"
 		"  os:debian  status:online             what it runs, whether it is there\n"
+		"  last:failed                          where the last command did not succeed\n"
 		"  -                                    names from standard input\n"
 		"  Commas are \"and\", several selectors are \"or\". One that means no node is an\n"
 		"  error, with exit status 4.",

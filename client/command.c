@@ -300,6 +300,8 @@ help_option(struct buf *out, const struct option_row *row)
 {
 	char left[48];
 
+	if (row->doc == NULL)
+		return;
 	snprintf(left, sizeof(left), "%c%c%c --%s%s%s", row->letter ? '-' : ' ',
 		row->letter ? row->letter : ' ', row->letter ? ',' : ' ', row->name,
 		row->arg != NULL ? " " : "", row->arg != NULL ? row->arg : "");

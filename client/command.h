@@ -19,7 +19,7 @@ struct option_row {
 	const char *name; /* long name */
 	char letter;	  /* short name, or 0 */
 	const char *arg;  /* what its value is called; NULL for a flag */
-	const char *doc;
+	const char *doc;  /* NULL: help has no line for it */
 };
 
 struct command {
@@ -34,6 +34,7 @@ struct command {
 	bool shows;  /* has -o */
 	bool alone;  /* the name of its group alone means it */
 	int failure; /* exit status when it fails by itself; 0 stands for 1 */
+	int usage;   /* and of a wrong command line; 0 stands for 2 */
 	/* The exit status, or an error. */
 	int (*run)(struct client *c, const struct input *in, struct hw_err *err);
 };

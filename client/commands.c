@@ -45,12 +45,23 @@ const struct command *const command_table[] = {
 	&cmd_policy_detach,
 	&cmd_policy_test,
 	&cmd_policy_who_can,
+	&cmd_document_put,
+	&cmd_document_get,
+	&cmd_document_ls,
+	&cmd_document_rm,
+	&cmd_document_versions,
 	&cmd_shell,
 	&cmd_exec,
 	&cmd_attach,
 	&cmd_forward,
 	&cmd_forwards_ls,
 	&cmd_forwards_kill,
+	&cmd_run,
+	&cmd_runs_ls,
+	&cmd_runs_show,
+	&cmd_runs_output,
+	&cmd_runs_cancel,
+	&cmd_runs_retry,
 	&cmd_sessions_ls,
 	&cmd_sessions_show,
 	&cmd_sessions_kill,
@@ -128,12 +139,12 @@ commands_help(struct buf *out)
 		"  shell [USER@]NODE         a recorded shell; attach [SESSION] comes back to it\n"
 		"  exec [USER@]NODE -- CMD   a command: clean streams, its exit status\n"
 		"  forward NODE -L SPEC      what a node reaches, on ports here; forwards ls\n"
+		"  run --target SEL -- CMD   a command on many nodes; runs show|output|retry\n"
 		"  sessions ls|watch|kill    who did what, and does now; sessions show\n"
 		"  replay SESSION            play a recording; audit export writes it to a file\n"
-		"  node show|tag|untag|rm    one node\n"
-		"  activation create|ls|rm   tokens with which nodes join\n"
+		"  node|activation COMMAND   one node, its tags; tokens with which nodes join\n"
 		"  user|group|key COMMAND    who may log in, their groups and access keys\n"
-		"  policy put|attach|test    who may do what; policy who-can\n"
+		"  policy put|attach|test    who may do what; document put|get|ls: what is run\n"
 		"  api OPERATION             any operation of the control API, as JSON\n"
 		"\n"
 		"options of every command:\n"

@@ -15,10 +15,14 @@ extern const struct command cmd_key_create, cmd_key_ls, cmd_key_rm, cmd_key_disa
 extern const struct command cmd_policy_put, cmd_policy_show, cmd_policy_ls, cmd_policy_rm;
 extern const struct command cmd_policy_attach, cmd_policy_detach, cmd_policy_test;
 extern const struct command cmd_policy_who_can;
+extern const struct command cmd_document_put, cmd_document_get, cmd_document_ls;
+extern const struct command cmd_document_rm, cmd_document_versions;
 extern const struct command cmd_shell, cmd_exec, cmd_attach, cmd_forward;
 extern const struct command cmd_forwards_ls, cmd_forwards_kill;
 extern const struct command cmd_sessions_ls, cmd_sessions_show, cmd_sessions_kill;
 extern const struct command cmd_sessions_watch;
+extern const struct command cmd_run, cmd_runs_ls, cmd_runs_show, cmd_runs_output;
+extern const struct command cmd_runs_cancel, cmd_runs_retry;
 extern const struct command cmd_replay, cmd_audit_export, cmd_api;
 
 /* In the order in which help shows them; NULL ends. */

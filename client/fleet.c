@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "client/client.h"
+#include "client/past.h"
 #include "client/selector.h"
 #include "proto/base/id.h"
 
@@ -110,6 +111,41 @@ add_from_stdin(struct fleet *f, struct hw_err *err)
 	return r;
 }
 
+/* "last:failed" becomes the ids of those nodes. */
+static int
+resolve_last(struct fleet *f, struct selector *s, struct term *t, struct hw_err *err)
+{
+	const char *command;
+	int r;
+
+	if ((r = past_find_id(&command, f->c, "last", err)) < 0 ||
+		(r = past_nodes(&t->values, &t->n_values, f->c, command, true, err)) < 0)
+		return r;
+	if (t->n_values == 0) {
+		f->c->exit_status = EXIT_NOTHING;
+		client_hint(f->c, "hawser runs show %s", command);
+		return hw_err_set(err, HW_ENODE, "'%s': the last command has failed nowhere",
+			s->text);
+	}
+	t->kind = TERM_ID;
+	return 0;
+}
+
+static int
+resolve(struct fleet *f, struct hw_err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < f->n && r == 0; i++) {
+		struct selector *s = &f->selectors[i];
+
+		for (size_t k = 0; k < s->n && r == 0; k++)
+			if (s->terms[k].kind == TERM_LAST)
+				r = resolve_last(f, s, &s->terms[k], err);
+	}
+	return r;
+}
+
 static int
 parse_selectors(struct fleet *f, const char *const *texts, size_t n, struct hw_err *err)
 {
@@ -122,7 +158,7 @@ parse_selectors(struct fleet *f, const char *const *texts, size_t n, struct hw_e
 	for (size_t i = 0; i < n && r == 0; i++)
 		r = strcmp(texts[i], "-") == 0 ? add_from_stdin(f, err)
 					       : add_selector(f, texts[i], err);
-	return r;
+	return r < 0 ? r : resolve(f, err);
 }
 
 static int

@@ -65,7 +65,8 @@ home_file(char out[PATH_MAX], const struct home *h, const char *name)
 static bool
 is_ours(int dir)
 {
-	static const char *const ours[] = {".", "..", HOME_CONFIG, HOME_KEY, HOME_CERT, HOME_CA};
+	static const char *const ours[] = {
+		".", "..", HOME_CONFIG, HOME_KEY, HOME_CERT, HOME_CA, HOME_LAST};
 	int again = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = again >= 0 ? fdopendir(again) : NULL;
 	const struct dirent *e;
@@ -88,7 +89,8 @@ home_open(int *fd, const struct home *h, bool make, struct hw_err *err)
 
 	if ((r = dir_open(&dir, h->path, make, err)) < 0)
 		return r;
-	/* Whoever says --home /tmp wants /tmp to stay as it is: our files have modes of their own. */
+	/* Whoever says --home /tmp wants /tmp to stay as it is: our files have modes of their own.
+	 */
 	if (make && is_ours(dir) && fchmod(dir, 0700) < 0) {
 		r = hw_err_sys(err, "cannot make %s private", h->path);
 		fd_close(dir);
@@ -191,7 +193,7 @@ int
 home_forget(bool *had, const struct home *h, struct hw_err *err)
 {
 	/* The key first: whatever happens after it, the login is of no use. */
-	static const char *const files[] = {HOME_KEY, HOME_CERT, HOME_CONFIG, HOME_CA};
+	static const char *const files[] = {HOME_KEY, HOME_CERT, HOME_CONFIG, HOME_CA, HOME_LAST};
 	int dir, r;
 
 	*had = false;

@@ -1,6 +1,6 @@
 /*
  * The client's directory: who we are and which relay is ours. Files: config (a line each), ca.crt,
- * user.crt, user.key.
+ * user.crt, user.key, last-command.
  */
 #ifndef HAWSER_CLIENT_HOME_H
 #define HAWSER_CLIENT_HOME_H
@@ -14,6 +14,7 @@
 #define HOME_CA	  "ca.crt"
 #define HOME_CERT "user.crt"
 #define HOME_KEY  "user.key"
+#define HOME_LAST "last-command" /* the id of the one that was sent last */
 
 struct home {
 	char path[PATH_MAX];

@@ -20,6 +20,14 @@
  *   listener.c socks.c    the local ends of both
  *   background.c          forwards that run on without us
  *
+ *   run_request.c         what run sends
+ *   follow.c attend.c     a command to its end; with whoever sits there
+ *   view*.c               how what it writes is shown, a row for each way
+ *   keep.c spool.c        output until it is shown, in a file; and whether it is equal
+ *   fold.c fate.c limit.c sets of names, what became of it, how many: pure
+ *   progress.c printer.c tidy.c file_name.c
+ *   past.c                commands that were sent
+ *
  *   player.c tape.c       replay: when what is shown; the recording, page by page
  *
  *   selector.c fleet.c    which nodes are meant; asking the relay for them
@@ -93,7 +101,7 @@ fail(struct client *c, const struct command *command, const struct hw_err *err)
 	if (c->hint[0] != '\0')
 		fprintf(stderr, "try: %s\n", c->hint);
 	if (err->code == HW_EUSAGE)
-		return EXIT_USAGE;
+		return command != NULL && command->usage != 0 ? command->usage : EXIT_USAGE;
 	if (c->exit_status != 0)
 		return c->exit_status;
 	return command != NULL && command->failure != 0 ? command->failure : 1;

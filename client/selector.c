@@ -224,9 +224,14 @@ parse_term(struct parsing *p, struct term *t, char *text)
 		t->kind = TERM_STATUS;
 		return (r = check_status(p, text + 7)) < 0 ? r : one_value(p, t, text + 7);
 	}
+	if (strcmp(text, "last:failed") == 0) {
+		t->kind = TERM_LAST;
+		return one_value(p, t, text + 5);
+	}
 	if (text[0] == '@' || strncmp(text, "last:", 5) == 0)
 		return hw_err_set(p->err, HW_EUSAGE,
-			"'%s': saved groups and last: are not known in this version", p->text);
+			"'%s': saved groups are not known in this version, and of last: only last:failed",
+			p->text);
 	if ((r = check_pattern(text, p->err)) < 0)
 		return r;
 	t->kind = id_is_node(text) ? TERM_ID : TERM_NAME;
@@ -405,6 +410,7 @@ value_matches(enum term_kind kind, const char *value, const struct msg_instance_
 	case TERM_STATUS:
 		return status_matches(value, node);
 	case TERM_TAG:
+	case TERM_LAST:
 		break;
 	}
 	return false;
@@ -438,7 +444,7 @@ selector_match(const struct selector *s, const struct msg_instance_information *
 static const char *
 filter_key(struct arena *a, const struct term *t)
 {
-	if (t->negated || t->n_values == 0)
+	if (t->negated || t->n_values == 0 || t->n_values > VALUES_MAX)
 		return NULL;
 	for (size_t i = 0; i < t->n_values; i++) {
 		if (t->values[i][0] == '\0' || (t->kind != TERM_STATUS && is_pattern(t->values[i])))
@@ -455,6 +461,7 @@ filter_key(struct arena *a, const struct term *t)
 		return t->n_values == 1 && strcasecmp(t->values[0], "online") == 0 ? "PingStatus"
 										   : NULL;
 	case TERM_OS:
+	case TERM_LAST:
 		return NULL;
 	}
 	return NULL;

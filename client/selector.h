@@ -4,6 +4,7 @@
  *
  *   web-01  web-*  web-[01-20,24]  mi-0123...     a name, a glob, a range, an id
  *   tag:K=V  tag:K!=V  tag:K  os:debian  status:online
+ *   last:failed                                   where the last command failed
  *   Key=tag:Env,Values=prod,test                  as the AWS CLI writes it
  *
  * Commas within one are "and"; several selectors are "or".
@@ -22,6 +23,7 @@ enum term_kind {
 	TERM_TAG,
 	TERM_OS,
 	TERM_STATUS,
+	TERM_LAST, /* who asks the relay makes it a TERM_ID; as it is it matches nothing */
 };
 
 struct term {

@@ -161,7 +161,9 @@ on_request(void *arg, struct link *l, uint64_t id, const char *op, const void *b
 	r->requests++;
 	if (r->mute)
 		return;
-	if (r->answers != NULL)
+	if (r->requested != NULL)
+		r->requested(r, l, id, op, body, n);
+	else if (r->answers != NULL)
 		answer(r, l, id, op, body, n);
 	else if (r->refusal != 0)
 		link_respond(l, id, r->refusal, "not today", NULL, NULL);

@@ -39,6 +39,9 @@ struct rig {
 	/* One for each request, in this order and up to a row without op; NULL: it knows what a
 	 * session needs. */
 	const struct rig_answer *answers;
+	/* Instead of answering requests; NULL: that. */
+	void (*requested)(struct rig *r, struct link *l, uint64_t id, const char *op,
+		const void *body, size_t n);
 	struct buf asked;	 /* with answers: a line for each request, as JSON */
 	struct channel *channel; /* the client's */
 	struct buf input;	 /* what came on its STREAM_IN */

@@ -171,7 +171,7 @@ Test(selector, what_makes_no_sense_is_refused)
 	refused("tag:!=x");
 	refused("status:sleeping");
 	refused("@fleet");
-	refused("last:failed");
+	refused("last:ok");
 	refused("web-[a-c]");
 	refused("web-[1-");
 	refused("web-]1[");

@@ -94,6 +94,20 @@ call(struct stage *s, const struct command *command, const struct input *in)
 	free(restore(0, fds[0]));
 }
 
+/* One may run several, one after the other. */
+static void
+forget(struct stage *s)
+{
+	free(s->asked);
+	free(s->out);
+	free(s->said);
+	s->asked = s->out = s->said = NULL;
+	s->err = (struct hw_err)HW_ERR_INIT;
+	s->client.hint[0] = '\0';
+	s->client.exit_status = 0;
+	s->client.format = OUTPUT_TABLE;
+}
+
 void
 stage_run(struct stage *s, const char *line, const struct rig_answer *answers)
 {
@@ -103,6 +117,7 @@ stage_run(struct stage *s, const char *line, const struct rig_answer *answers)
 	struct input *in;
 	int argc = 0, used = 0;
 
+	forget(s);
 	while ((argv[argc] = strsep(&rest, " ")) != NULL)
 		cr_assert(lt(int, ++argc, WORDS_MAX));
 	command = command_find(&used, argc, argv);
