@@ -196,6 +196,7 @@ static const struct script scripts[] = {
 	{"paint",	  NULL,		NULL,	      NULL	  },
 	{"blank",	  NULL,		NULL,	      NULL	  },
 	{"sleep",	  NULL,		NULL,	      NULL	  },
+	{"restart",  leave_well,	NULL,	      NULL	  },
 };
 
 /* --- the job -------------------------------------------------------------------------------- */

@@ -11,6 +11,7 @@
  *   split       "out" and "err" apart, ends with 3
  *   paint N     has a screen of N bytes more
  *   blank N     has a screen of N parts in which nothing is
+ *   restart     ends, as what restarts the machine does
  *   sleep       lives until it is signalled or closed
  *
  * A program's screen is "\033c" and the last 1000 bytes that it wrote, in parts of 100, one a turn;

@@ -288,9 +288,19 @@ fleet_node_on(struct fleet_node *n)
 		.on_revoked = on_revoked,
 		.arg = n,
 	};
+	const struct commands_config orders = {
+		.loop = n->world->loop,
+		.log = &n->world->log,
+		.programs = fake_programs_base(n->programs),
+		.dir = n->fd,
+		.node_id = n->id,
+		.boot_id = "one",
+	};
 	struct hw_err err = HW_ERR_INIT;
 
 	cr_assert(eq(int, credentials_new(&n->credentials, &cc, &err), 0), "%s", err.text);
+	cr_assert(eq(int, commands_new(&n->commands, &orders, &err), 0), "%s", err.text);
+	ac.commands = n->commands;
 	n->agent = agent_new(&ac);
 	agent_start(n->agent);
 	world_advance(n->world, 0);
@@ -302,6 +312,8 @@ stop_programs(struct fleet_node *n)
 {
 	agent_free(n->agent);
 	n->agent = NULL;
+	commands_free(n->commands);
+	n->commands = NULL;
 	world_settle(n->world);
 	credentials_free(n->credentials);
 	n->credentials = NULL;

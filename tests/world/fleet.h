@@ -11,6 +11,7 @@
 #include "client/forward.h"
 #include "client/remote.h"
 #include "node/agent.h"
+#include "node/commands/commands.h"
 #include "node/credentials.h"
 #include "node/roster.h"
 #include "tests/world/fake_programs.h"
@@ -35,7 +36,8 @@ struct fleet_node {
 	struct credentials *credentials;
 	struct roster *roster;
 	struct agent *agent; /* NULL while the machine is off */
-	struct link *link;   /* NULL while it is down */
+	struct commands *commands;
+	struct link *link; /* NULL while it is down */
 	struct fleet_lines lines;
 	bool expired;	  /* its newest link is for renewal alone */
 	bool unreachable; /* dials fail */

@@ -765,6 +765,10 @@ on_word(void *arg, struct link *l, const struct msg_control *control)
 	struct world_peer *p = arg;
 
 	(void)l;
+	if (control->type == CONTROL_COMMANDS) {
+		p->told++;
+		return;
+	}
 	cr_assert(eq(int, control->type, CONTROL_END));
 	cr_assert(lt(sz, p->n_ends, sizeof(p->ends) / sizeof(p->ends[0])));
 	snprintf(p->ends[p->n_ends++], sizeof(p->ends[0]), "%s", control->session_id);

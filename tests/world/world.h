@@ -102,6 +102,7 @@ struct world_peer {
 	struct world_channel *opened;	 /* the last channel that was opened to it */
 	char ends[8][128];		 /* sessions that CONTROL End named */
 	size_t n_ends;
+	int told;    /* a node's: how often it was told to ask for commands */
 	bool paints; /* a node's: tells its screen when it is asked, "screen@OFFSET" */
 	/* Its channels outlive its link. */
 	bool keeps;

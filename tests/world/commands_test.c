@@ -1,0 +1,1528 @@
+/* Commands from who sends them to their ends, with nodes that the test scripts. */
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+
+#include "proto/wire/codec.h"
+#include "relay/core/call.h"
+#include "relay/core/dispatcher.h"
+#include "relay/core/relay_private.h"
+#include "relay/store/commands.h"
+#include "relay/store/nodes.h"
+#include "relay/store/store.h"
+#include "tests/world/world.h"
+
+#define NODES_MAX	   8
+#define POLICY(statements) "{\"Version\":\"2012-10-17\",\"Statement\":[" statements "]}"
+
+struct stage {
+	struct world *w;
+	struct world_peer *admin, *nodes[NODES_MAX];
+	size_t n;
+	char id[37]; /* of the last command */
+	char why[384];
+};
+
+/* --- the stage ---------------------------------------------------------------------------------
+ */
+
+static struct stage *
+stage_new(size_t n, const char *conf)
+{
+	static struct stage s;
+	struct hw_err err = HW_ERR_INIT;
+	char name[32];
+
+	s = (struct stage){.w = world_new(conf), .n = n};
+	s.admin = world_admin(s.w);
+	for (size_t i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "web-%02zu", i);
+		s.nodes[i] = world_node(s.w, s.admin, name);
+		cr_assert(eq(int, world_connect(s.nodes[i], &err), 0), "%s", err.text);
+	}
+	/* Commands go by id. */
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = i + 1; k < n; k++)
+			if (strcmp(s.nodes[i]->who.id, s.nodes[k]->who.id) > 0) {
+				struct world_peer *p = s.nodes[i];
+				s.nodes[i] = s.nodes[k];
+				s.nodes[k] = p;
+			}
+	world_settle(s.w);
+	return &s;
+}
+
+static void
+stage_free(struct stage *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		world_peer_free(s->nodes[i]);
+	world_peer_free(s->admin);
+	world_free(s->w);
+}
+
+static void
+restart(struct stage *s)
+{
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(eq(int, world_restart(s->w, &err), 0), "%s", err.text);
+	cr_assert(eq(int, world_connect(s->admin, &err), 0), "%s", err.text);
+	for (size_t i = 0; i < s->n; i++)
+		cr_assert(eq(int, world_connect(s->nodes[i], &err), 0), "%s", err.text);
+	world_settle(s->w);
+}
+
+static void
+reconnect(struct stage *s, size_t i)
+{
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(eq(int, world_connect(s->nodes[i], &err), 0), "%s", err.text);
+	world_settle(s->w);
+}
+
+/* --- people ------------------------------------------------------------------------------------
+ */
+
+static const char *script[] = {"echo hello"};
+
+struct sent {
+	struct msg_send_command_request req;
+	const char *ids[NODES_MAX];
+	struct msg_pair parameter;
+};
+
+static struct sent *
+to_nodes(struct stage *s)
+{
+	static struct sent c;
+
+	c = (struct sent){.req.document_name = "AWS-RunShellScript"};
+	c.parameter = (struct msg_pair){
+		"commands", {script, 1}
+	       };
+	c.req.parameters = (struct msg_smap){&c.parameter, 1};
+	for (size_t i = 0; i < s->n; i++)
+		c.ids[i] = s->nodes[i]->who.id;
+	c.req.instance_ids = (struct msg_strs){c.ids, s->n};
+	return &c;
+}
+
+static int
+try_send(struct stage *s, struct world_peer *by, const struct sent *c)
+{
+	struct msg_send_command_reply *rep;
+	int r = world_call(by, OP_send_command, &c->req, &rep, s->why);
+
+	if (r == 0) {
+		snprintf(s->id, sizeof(s->id), "%s", rep->command->command_id);
+		cr_assert(eq(int,
+			rep->command->target_count > 0 ? INVOCATION_STATUS_PENDING
+						       : INVOCATION_STATUS_FAILED,
+			rep->command->status));
+	}
+	return r;
+}
+
+static void
+send(struct stage *s, const struct sent *c)
+{
+	cr_assert(eq(int, try_send(s, s->admin, c), 0), "%s", s->why);
+}
+
+static const struct msg_command *
+command(struct stage *s)
+{
+	struct msg_list_commands_request req = {.command_id = s->id};
+	struct msg_list_commands_reply *rep;
+
+	cr_assert(eq(int, world_call(s->admin, OP_list_commands, &req, &rep, s->why), 0), "%s",
+		s->why);
+	cr_assert(eq(sz, rep->commands.n, 1));
+	return &rep->commands.v[0];
+}
+
+static void
+check_command(struct stage *s, const char *words)
+{
+	const struct msg_command *c = command(s);
+	char text[128];
+
+	snprintf(text, sizeof(text), "%s/%s", enum_text(&enum_INVOCATION_STATUS, c->status),
+		c->status_details);
+	cr_assert_str_eq(text, words);
+}
+
+static const struct msg_get_command_invocation_reply *
+invocation(struct stage *s, size_t i)
+{
+	struct msg_get_command_invocation_request req = {
+		.command_id = s->id, .instance_id = s->nodes[i]->who.id};
+	struct msg_get_command_invocation_reply *rep;
+
+	cr_assert(eq(int, world_call(s->admin, OP_get_command_invocation, &req, &rep, s->why), 0),
+		"%s", s->why);
+	return rep;
+}
+
+static void
+check_invocation(struct stage *s, size_t i, const char *words)
+{
+	const struct msg_get_command_invocation_reply *c = invocation(s, i);
+	char text[128];
+
+	snprintf(text, sizeof(text), "%s/%s", enum_text(&enum_INVOCATION_STATUS, c->status),
+		c->status_details);
+	cr_assert_str_eq(text, words, "node %zu: %s", i, text);
+}
+
+static void
+cancel(struct stage *s, size_t n, const char **ids)
+{
+	struct msg_cancel_command_request req = {
+		.command_id = s->id, .instance_ids = {ids, n}
+	     };
+
+	cr_assert(eq(int, world_call(s->admin, OP_cancel_command, &req, NULL, s->why), 0), "%s",
+		s->why);
+}
+
+/* --- nodes -------------------------------------------------------------------------------------
+ */
+
+static const struct msg_get_pending_invocations_reply *
+ask_holding(struct stage *s, size_t i, const char **held, size_t n)
+{
+	struct msg_get_pending_invocations_request req = {
+		.held = {held, n}
+	 };
+	struct msg_get_pending_invocations_reply *rep;
+
+	cr_assert(eq(int, world_call(s->nodes[i], OP_get_pending_invocations, &req, &rep, s->why),
+			  0),
+		"%s", s->why);
+	return rep;
+}
+
+static size_t
+ask(struct stage *s, size_t i)
+{
+	return ask_holding(s, i, NULL, 0)->invocations.n;
+}
+
+static struct msg_update_invocation_request
+word(struct stage *s, int status)
+{
+	return (struct msg_update_invocation_request){
+		.command_id = s->id,
+		.status = status,
+		.started = s->w->clock.now_wall,
+		.ended = status == INVOCATION_STATUS_IN_PROGRESS ? 0 : s->w->clock.now_wall,
+	};
+}
+
+static const struct msg_update_invocation_reply *
+tell(struct stage *s, size_t i, const struct msg_update_invocation_request *req)
+{
+	struct msg_update_invocation_reply *rep;
+
+	cr_assert(eq(int, world_call(s->nodes[i], OP_update_invocation, req, &rep, s->why), 0),
+		"%s", s->why);
+	return rep;
+}
+
+static void
+begin(struct stage *s, size_t i)
+{
+	struct msg_update_invocation_request req = word(s, INVOCATION_STATUS_IN_PROGRESS);
+
+	cr_assert(eq(sz, ask(s, i), 1), "node %zu has no order", i);
+	cr_assert_not(tell(s, i, &req)->taken);
+}
+
+static void
+end(struct stage *s, size_t i, int status)
+{
+	struct msg_update_invocation_request req = word(s, status);
+
+	cr_assert(tell(s, i, &req)->taken);
+}
+
+static void
+run(struct stage *s, size_t i, int status)
+{
+	begin(s, i);
+	end(s, i, status);
+}
+
+/* The one step of a script that wrote this. */
+static struct msg_invocation_step
+step(size_t out, size_t err)
+{
+	return (struct msg_invocation_step){
+		.name = "runShellScript",
+		.action = "aws:runShellScript",
+		.status = INVOCATION_STATUS_SUCCESS,
+		.status_details = "Success",
+		.started = INT64_C(1700000000000000),
+		.ended = INT64_C(1700000000091000),
+		.stdout_bytes = (int64_t)out,
+		.stderr_bytes = (int64_t)err,
+	};
+}
+
+static struct msg_invocation_output
+piece(int stream, size_t offset, const void *p, size_t n)
+{
+	return (struct msg_invocation_output){
+		.stream = stream, .offset = (int64_t)offset, .data = {p, n}
+	   };
+}
+
+/* --- one node ----------------------------------------------------------------------------------
+ */
+
+Test(commands, a_small_command_is_one_word_and_its_output_is_there)
+{
+	struct stage *s = stage_new(1, NULL);
+	struct msg_invocation_step one = step(6, 4);
+	struct msg_invocation_output pieces[] = {piece(OUTPUT_STREAM_STDOUT, 0, "hello\n", 6),
+		piece(OUTPUT_STREAM_STDERR, 0, "oh!\n", 4)};
+
+	send(s, to_nodes(s));
+	cr_assert(eq(int, s->nodes[0]->told, 1));
+	check_command(s, "InProgress/InProgress");
+	check_invocation(s, 0, "Pending/Pending");
+	const struct msg_get_pending_invocations_reply *orders = ask_holding(s, 0, NULL, 0);
+	cr_assert(eq(sz, orders->invocations.n, 1));
+	const struct msg_invocation_order *o = &orders->invocations.v[0];
+	cr_assert_str_eq(o->command_id, s->id);
+	cr_assert_str_eq(o->document_name, "AWS-RunShellScript");
+	cr_assert_str_eq(o->principal, "admin");
+	cr_assert(ne(ptr, strstr(o->content, "aws:runShellScript"), NULL));
+	cr_assert(eq(sz, o->parameters.n, 1));
+	cr_assert_str_eq(o->parameters.v[0].values.v[0], "echo hello");
+	cr_assert(eq(i64, o->output_max, 64 << 20));
+	struct msg_update_invocation_request req = word(s, INVOCATION_STATUS_SUCCESS);
+	req.steps.v = &one;
+	req.steps.n = 1;
+	req.outputs.v = pieces;
+	req.outputs.n = 2;
+	cr_assert(tell(s, 0, &req)->taken);
+	cr_assert(tell(s, 0, &req)->taken); /* its answer was lost */
+	check_command(s, "Success/Success");
+	const struct msg_get_command_invocation_reply *got = invocation(s, 0);
+	cr_assert_str_eq(got->stdout_content, "hello\n");
+	cr_assert_str_eq(got->stderr_content, "oh!\n");
+	cr_assert_str_eq(got->plugin_name, "runShellScript");
+	cr_assert_str_eq(got->elapsed, "PT0.091S");
+	cr_assert_str_eq(got->started, "2023-11-14T22:13:20.000Z");
+	cr_assert(eq(i64, got->response_code, 0));
+	cr_assert(eq(sz, world_entries(s->w, "decision", "ssm:SendCommand", OUTCOME_ALLOWED), 1));
+	cr_assert(eq(sz, world_entries(s->w, "command.end", "ssm:SendCommand", OUTCOME_OK), 1));
+	cr_assert(eq(sz, world_entries_with(s->w, "1 nodes, 0 of them denied"), 1));
+	stage_free(s);
+}
+
+Test(commands, an_order_comes_again_until_the_node_has_said_that_it_has_it)
+{
+	struct stage *s = stage_new(1, NULL);
+	const char *held[] = {s->id};
+
+	send(s, to_nodes(s));
+	cr_assert(eq(sz, ask(s, 0), 1));
+	cr_assert(eq(sz, ask(s, 0), 1));
+	const struct msg_get_pending_invocations_reply *a = ask_holding(s, 0, held, 1);
+	cr_assert(eq(sz, a->invocations.n, 0));
+	cr_assert(eq(sz, a->forget.n, 0));
+	world_advance(s->w, USEC_PER_SEC);
+	check_invocation(s, 0, "InProgress/InProgress");
+	end(s, 0, INVOCATION_STATUS_FAILED);
+	check_command(s, "Failed/Failed");
+	a = ask_holding(s, 0, held, 1);
+	cr_assert(eq(sz, a->forget.n, 1));
+	cr_assert_str_eq(a->forget.v[0], s->id);
+	stage_free(s);
+}
+
+Test(commands, a_node_is_told_once_for_many_commands)
+{
+	struct stage *s = stage_new(1, NULL);
+
+	for (int i = 0; i < 5; i++)
+		send(s, to_nodes(s));
+	cr_assert(eq(int, s->nodes[0]->told, 1));
+	cr_assert(eq(sz, ask(s, 0), 5));
+	stage_free(s);
+}
+
+Test(commands, a_node_that_does_not_ask_is_told_again_and_others_get_its_turn)
+{
+	struct stage *s = stage_new(2, NULL);
+	struct sent *c = to_nodes(s);
+
+	c->req.max_concurrency = "1";
+	send(s, c);
+	cr_assert(eq(int, s->nodes[0]->told, 1));
+	cr_assert(eq(int, s->nodes[1]->told, 0));
+	world_advance(s->w, 7 * USEC_PER_SEC);
+	cr_assert(eq(int, s->nodes[0]->told, 2));
+	world_advance(s->w, 25 * USEC_PER_SEC);
+	cr_assert(eq(int, s->nodes[1]->told, 1));
+	check_invocation(s, 0, "Delayed/Delayed");
+	run(s, 1, INVOCATION_STATUS_SUCCESS);
+	cr_assert(eq(sz, ask(s, 0), 0)); /* there it is again, and has its turn */
+	cr_assert(ge(int, s->nodes[0]->told, 3));
+	run(s, 0, INVOCATION_STATUS_SUCCESS);
+	check_command(s, "Success/Success");
+	stage_free(s);
+}
+
+static int
+break_store(void *arg, struct db *db, struct hw_err *err)
+{
+	(void)arg;
+	return db_run(db, NULL, err,
+		"CREATE TRIGGER broken BEFORE UPDATE ON invocation"
+		" BEGIN SELECT RAISE(ABORT, 'broken'); END",
+		"");
+}
+
+static int
+mend_store(void *arg, struct db *db, struct hw_err *err)
+{
+	(void)arg;
+	return db_run(db, NULL, err, "DROP TRIGGER broken", "");
+}
+
+Test(commands, a_node_is_not_waited_for_while_its_turn_cannot_be_saved)
+{
+	struct stage *s = stage_new(2, NULL);
+	struct sent *c = to_nodes(s);
+	struct hw_err err = HW_ERR_INIT;
+
+	c->req.max_concurrency = "1";
+	cr_assert(eq(int, store_write(s->w->relay->store, break_store, NULL, &err), 0), "%s",
+		err.text);
+	send(s, c);
+	world_advance(s->w, 40 * USEC_PER_SEC);
+	cr_assert(eq(int, s->nodes[0]->told, 0));
+	cr_assert(eq(sz, ask(s, 0), 0));
+	cr_assert(eq(int, store_write(s->w->relay->store, mend_store, NULL, &err), 0), "%s",
+		err.text);
+	world_advance(s->w, 3 * USEC_PER_SEC);
+	cr_assert(eq(int, s->nodes[0]->told, 1));
+	cr_assert(eq(int, s->nodes[1]->told, 0));
+	run(s, 0, INVOCATION_STATUS_SUCCESS);
+	run(s, 1, INVOCATION_STATUS_SUCCESS);
+	check_command(s, "Success/Success");
+	stage_free(s);
+}
+
+/* --- many --------------------------------------------------------------------------------------
+ */
+
+Test(commands, it_stops_when_too_many_have_failed)
+{
+	struct stage *s = stage_new(4, NULL);
+	struct sent *c = to_nodes(s);
+
+	c->req.max_concurrency = "1";
+	c->req.max_errors = "1";
+	send(s, c);
+	run(s, 0, INVOCATION_STATUS_FAILED);
+	run(s, 1, INVOCATION_STATUS_TIMED_OUT);
+	cr_assert(eq(sz, ask(s, 2), 0));
+	check_command(s, "Failed/Failed");
+	check_invocation(s, 1, "TimedOut/ExecutionTimedOut");
+	check_invocation(s, 3, "Cancelled/Terminated");
+	const struct msg_command *got = command(s);
+	cr_assert(eq(i64, got->target_count, 4));
+	cr_assert(eq(i64, got->completed_count, 4));
+	cr_assert(eq(i64, got->error_count, 2));
+	stage_free(s);
+}
+
+Test(commands, a_node_that_is_away_gets_it_when_it_is_back)
+{
+	struct stage *s = stage_new(2, NULL);
+
+	world_drop(s->nodes[0]);
+	world_settle(s->w);
+	send(s, to_nodes(s));
+	check_invocation(s, 0, "Delayed/Delayed");
+	run(s, 1, INVOCATION_STATUS_SUCCESS);
+	world_advance(s->w, 600 * USEC_PER_SEC);
+	reconnect(s, 0);
+	run(s, 0, INVOCATION_STATUS_SUCCESS);
+	check_command(s, "Success/Success");
+	stage_free(s);
+}
+
+Test(commands, a_node_that_comes_back_too_late_gets_nothing)
+{
+	struct stage *s = stage_new(1, NULL);
+	struct sent *c = to_nodes(s);
+
+	c->req.timeout_seconds = 30;
+	world_drop(s->nodes[0]);
+	world_settle(s->w);
+	send(s, c);
+	world_advance(s->w, 31 * USEC_PER_SEC);
+	reconnect(s, 0);
+	cr_assert(eq(sz, ask(s, 0), 0));
+	check_invocation(s, 0, "TimedOut/DeliveryTimedOut");
+	check_command(s, "TimedOut/DeliveryTimedOut");
+	cr_assert(eq(i64, command(s)->delivery_timed_out_count, 1));
+	stage_free(s);
+}
+
+Test(commands, what_never_answers_is_given_up_and_what_it_says_later_is_not_wanted)
+{
+	struct stage *s = stage_new(1, NULL);
+
+	send(s, to_nodes(s));
+	begin(s, 0);
+	world_advance(s->w, (3600 + 3600 + 2) * USEC_PER_SEC);
+	check_invocation(s, 0, "TimedOut/DeliveryTimedOut");
+	cr_assert_str_eq(invocation(s, 0)->stderr_content,
+		"it ran, and its end did not come in time");
+	struct msg_update_invocation_request req = word(s, INVOCATION_STATUS_IN_PROGRESS);
+	cr_assert(tell(s, 0, &req)->cancel);
+	req.status = INVOCATION_STATUS_SUCCESS;
+	cr_assert(tell(s, 0, &req)->taken);
+	check_invocation(s, 0, "TimedOut/DeliveryTimedOut");
+	stage_free(s);
+}
+
+Test(commands, one_node_that_just_speaks_does_not_keep_the_others_from_being_given_up)
+{
+	struct stage *s = stage_new(2, NULL);
+	struct dispatcher *d = s->w->relay->dispatcher;
+	struct dispatch_claim claim;
+
+	send(s, to_nodes(s));
+	begin(s, 0);
+	begin(s, 1);
+	cr_assert(eq(int, dispatcher_claim(d, s->id, s->nodes[0]->who.id, &claim), DISPATCH_LIVE));
+	world_advance(s->w, (3600 + 3600 + 2) * USEC_PER_SEC);
+	check_invocation(s, 0, "InProgress/InProgress");
+	check_invocation(s, 1, "TimedOut/DeliveryTimedOut");
+	check_command(s, "InProgress/InProgress");
+	dispatch_release(d, &claim);
+	world_advance(s->w, USEC_PER_SEC);
+	check_invocation(s, 0, "TimedOut/DeliveryTimedOut");
+	check_command(s, "TimedOut/DeliveryTimedOut");
+	stage_free(s);
+}
+
+Test(commands, a_removed_node_will_not_answer)
+{
+	struct stage *s = stage_new(2, NULL);
+	struct msg_deregister_managed_instance_request req = {.instance_id = s->nodes[0]->who.id};
+
+	send(s, to_nodes(s));
+	begin(s, 0);
+	cr_assert(eq(int, world_call(s->admin, OP_deregister_managed_instance, &req, NULL, s->why),
+		0));
+	world_advance(s->w, USEC_PER_SEC);
+	run(s, 1, INVOCATION_STATUS_SUCCESS);
+	check_invocation(s, 0, "Failed/Undeliverable");
+	check_command(s, "Success/Success");
+	stage_free(s);
+}
+
+Test(commands, a_node_that_was_removed_just_before_a_start_will_not_answer_either)
+{
+	struct stage *s = stage_new(2, NULL);
+	struct msg_deregister_managed_instance_request req = {.instance_id = s->nodes[0]->who.id};
+	struct hw_err err = HW_ERR_INIT;
+
+	send(s, to_nodes(s));
+	begin(s, 0);
+	begin(s, 1);
+	cr_assert(eq(int, world_call(s->admin, OP_deregister_managed_instance, &req, NULL, s->why),
+		0));
+	cr_assert(eq(int, world_restart(s->w, &err), 0), "%s", err.text);
+	cr_assert(eq(int, world_connect(s->admin, &err), 0), "%s", err.text);
+	reconnect(s, 1);
+	check_invocation(s, 0, "InProgress/InProgress");
+	world_advance(s->w, USEC_PER_SEC);
+	check_invocation(s, 0, "Failed/Undeliverable");
+	end(s, 1, INVOCATION_STATUS_SUCCESS);
+	check_command(s, "Success/Success");
+	stage_free(s);
+}
+
+/* --- a relay that starts again -----------------------------------------------------------------
+ */
+
+Test(commands, a_relay_that_starts_again_goes_on_where_it_stood)
+{
+	struct stage *s = stage_new(4, NULL);
+	struct sent *c = to_nodes(s);
+	const char *held[] = {s->id};
+
+	c->req.max_concurrency = "2";
+	c->req.max_errors = "1";
+	send(s, c);
+	run(s, 0, INVOCATION_STATUS_FAILED);
+	begin(s, 1);
+	cr_assert(eq(sz, ask(s, 2), 1)); /* it has it, and could not say so */
+	world_advance(s->w, USEC_PER_SEC);
+	restart(s);
+	check_command(s, "InProgress/InProgress");
+	check_invocation(s, 0, "Failed/Failed");
+	check_invocation(s, 1, "InProgress/InProgress");
+	cr_assert(eq(sz, ask(s, 3), 0)); /* two are under way */
+	cr_assert(eq(sz, ask_holding(s, 2, held, 1)->invocations.n, 0));
+	end(s, 2, INVOCATION_STATUS_SUCCESS);
+	run(s, 3, INVOCATION_STATUS_FAILED);
+	end(s, 1, INVOCATION_STATUS_SUCCESS);
+	check_command(s, "Failed/Failed");
+	cr_assert(eq(i64, command(s)->error_count, 2));
+	cr_assert(eq(sz, world_entries(s->w, "command.end", NULL, OUTCOME_FAILED), 1));
+	stage_free(s);
+}
+
+Test(commands, a_relay_that_is_killed_forgets_no_command_that_it_has_answered)
+{
+	struct stage *s = stage_new(1, NULL);
+	struct hw_err err = HW_ERR_INIT;
+
+	world_drop(s->nodes[0]);
+	world_settle(s->w);
+	send(s, to_nodes(s));
+	struct pair *lines[] = {s->admin->pair};
+	cr_assert(eq(int, world_kill(s->w, lines, 1, &err), 0), "%s", err.text);
+	cr_assert(eq(int, world_connect(s->admin, &err), 0), "%s", err.text);
+	reconnect(s, 0);
+	run(s, 0, INVOCATION_STATUS_SUCCESS);
+	check_command(s, "Success/Success");
+	stage_free(s);
+}
+
+/* --- cancelling --------------------------------------------------------------------------------
+ */
+
+Test(commands, a_cancel_ends_what_waits_and_tells_what_runs)
+{
+	struct stage *s = stage_new(3, NULL);
+	struct sent *c = to_nodes(s);
+	const char *held[] = {s->id};
+
+	c->req.max_concurrency = "1";
+	send(s, c);
+	begin(s, 0);
+	int told = s->nodes[0]->told;
+	cancel(s, 0, NULL);
+	cr_assert(eq(int, s->nodes[0]->told, told + 1));
+	check_command(s, "Cancelling/Cancelling");
+	check_invocation(s, 0, "Cancelling/Cancelling");
+	check_invocation(s, 1, "Cancelled/Cancelled");
+	const struct msg_get_pending_invocations_reply *a = ask_holding(s, 0, held, 1);
+	cr_assert(eq(sz, a->cancel.n, 1));
+	cr_assert_str_eq(a->cancel.v[0], s->id);
+	struct msg_update_invocation_request req = word(s, INVOCATION_STATUS_IN_PROGRESS);
+	cr_assert(tell(s, 0, &req)->cancel);
+	restart(s);
+	check_command(s, "Cancelling/Cancelling");
+	cr_assert(eq(sz, ask_holding(s, 0, held, 1)->cancel.n, 1));
+	end(s, 0, INVOCATION_STATUS_CANCELLED);
+	check_command(s, "Cancelled/Cancelled");
+	cancel(s, 0, NULL); /* it has ended: nothing to do */
+	check_command(s, "Cancelled/Cancelled");
+	stage_free(s);
+}
+
+Test(commands, a_cancel_whose_question_never_came_is_told_again)
+{
+	struct stage *s = stage_new(1, NULL);
+	const char *held[] = {s->id};
+
+	send(s, to_nodes(s));
+	begin(s, 0);
+	cancel(s, 0, NULL);
+	int told = s->nodes[0]->told;
+	world_advance(s->w, 61 * USEC_PER_SEC);
+	cr_assert(gt(int, s->nodes[0]->told, told));
+	cr_assert(eq(sz, ask_holding(s, 0, held, 1)->cancel.n, 1));
+	end(s, 0, INVOCATION_STATUS_CANCELLED);
+	check_command(s, "Cancelled/Cancelled");
+	told = s->nodes[0]->told;
+	send(s, to_nodes(s));
+	begin(s, 0);
+	world_advance(s->w, 61 * USEC_PER_SEC);
+	cr_assert(eq(int, s->nodes[0]->told, told + 1)); /* what runs has nothing to ask */
+	stage_free(s);
+}
+
+Test(commands, a_cancel_of_one_node_leaves_the_others)
+{
+	struct stage *s = stage_new(2, NULL);
+	const char *ids[] = {s->nodes[1]->who.id};
+
+	world_drop(s->nodes[1]);
+	world_settle(s->w);
+	send(s, to_nodes(s));
+	cancel(s, 1, ids);
+	check_invocation(s, 1, "Cancelled/Cancelled");
+	run(s, 0, INVOCATION_STATUS_SUCCESS);
+	check_command(s, "Failed/Incomplete");
+	stage_free(s);
+}
+
+Test(commands, a_cancel_of_what_there_is_not_is_refused)
+{
+	struct stage *s = stage_new(2, NULL);
+	struct sent *c = to_nodes(s);
+	const char *twice[] = {s->nodes[0]->who.id, s->nodes[0]->who.id};
+	const char *other[] = {s->nodes[1]->who.id};
+	struct msg_cancel_command_request req = {
+		.command_id = "11111111-2222-4333-8444-555555555555"};
+
+	cr_assert(eq(int, world_call(s->admin, OP_cancel_command, &req, NULL, NULL), HW_ECOMMAND));
+	c->req.instance_ids.n = 1;
+	send(s, c);
+	req.command_id = s->id;
+	req.instance_ids = (struct msg_strs){twice, 2};
+	cr_assert(eq(int, world_call(s->admin, OP_cancel_command, &req, NULL, NULL),
+		HW_EDUPLICATEID));
+	req.instance_ids = (struct msg_strs){other, 1};
+	cr_assert(eq(int, world_call(s->admin, OP_cancel_command, &req, NULL, NULL), HW_ENODE));
+	stage_free(s);
+}
+
+static int
+add_just_beginning(void *arg, struct db *db, struct hw_err *err)
+{
+	const struct command_body body = {"{}", "", ""};
+	struct command_row row = {.live = true, .targets = 1, .status = INVOCATION_STATUS_PENDING};
+
+	snprintf(row.id, sizeof(row.id), "%s", (const char *)arg);
+	return command_insert(db, &row, &body, err);
+}
+
+Test(commands, a_cancel_of_what_is_just_beginning_is_to_be_said_again)
+{
+	static char id[] = "11111111-2222-4333-8444-555555555555";
+	struct stage *s = stage_new(0, NULL);
+	struct msg_cancel_command_request req = {.command_id = id};
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(eq(int, store_write(s->w->relay->store, add_just_beginning, id, &err), 0), "%s",
+		err.text);
+	cr_assert(eq(int, world_call(s->admin, OP_cancel_command, &req, NULL, s->why),
+		HW_EUNAVAILABLE));
+	cr_assert(ne(ptr, strstr(s->why, "say it again"), NULL), "%s", s->why);
+	stage_free(s);
+}
+
+/* --- output ------------------------------------------------------------------------------------
+ */
+
+static void
+fill(uint8_t *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		p[i] = (uint8_t)(i * 7 + i / 251);
+}
+
+static size_t
+read_all(struct stage *s, int stream, uint8_t *out, size_t room)
+{
+	struct msg_get_command_output_request req = {.command_id = s->id,
+		.instance_id = s->nodes[0]->who.id,
+		.stream = stream,
+		.max_bytes = 100000};
+	struct msg_get_command_output_reply *rep;
+	size_t n = 0;
+
+	do {
+		req.offset = (int64_t)n;
+		cr_assert(eq(int, world_call(s->admin, OP_get_command_output, &req, &rep, s->why),
+				  0),
+			"%s", s->why);
+		cr_assert(le(sz, n + rep->data.n, room));
+		if (rep->data.n > 0)
+			memcpy(out + n, rep->data.p, rep->data.n);
+		n += rep->data.n;
+	} while (rep->data.n > 0);
+	cr_assert(eq(i64, rep->size, (int64_t)n));
+	return n;
+}
+
+Test(commands, much_output_comes_in_pieces_and_the_end_is_taken_when_all_is_there)
+{
+	enum { SIZE = 300000 };
+	static uint8_t bytes[SIZE], got[SIZE];
+	struct stage *s = stage_new(1, NULL);
+	struct msg_update_invocation_request req;
+	struct msg_invocation_step one = step(SIZE, 0);
+	struct msg_invocation_output out;
+	const struct msg_update_invocation_reply *a;
+
+	fill(bytes, SIZE);
+	send(s, to_nodes(s));
+	begin(s, 0);
+	req = word(s, INVOCATION_STATUS_IN_PROGRESS);
+	req.outputs.v = &out;
+	req.outputs.n = 1;
+	for (size_t at = 0; at < 200000; at += 50000) {
+		out = piece(OUTPUT_STREAM_STDOUT, at, bytes + at, 50000);
+		a = tell(s, 0, &req);
+		cr_assert(eq(sz, a->offsets.n, 1));
+		cr_assert(eq(i64, a->offsets.v[0].offset, (int64_t)at + 50000));
+	}
+	out = piece(OUTPUT_STREAM_STDOUT, 220000, bytes + 220000, 50000); /* a gap */
+	cr_assert(eq(i64, tell(s, 0, &req)->offsets.v[0].offset, 200000));
+	out = piece(OUTPUT_STREAM_STDOUT, 170000, bytes + 170000, 60000); /* an overlap */
+	cr_assert(eq(i64, tell(s, 0, &req)->offsets.v[0].offset, 230000));
+	restart(s);
+	req = word(s, INVOCATION_STATUS_SUCCESS); /* the end overtook the rest */
+	req.steps.v = &one;
+	req.steps.n = 1;
+	a = tell(s, 0, &req);
+	cr_assert_not(a->taken);
+	cr_assert(eq(sz, a->offsets.n, 1));
+	cr_assert(eq(i64, a->offsets.v[0].offset, 230000));
+	req.outputs.v = &out;
+	req.outputs.n = 1;
+	out = piece(OUTPUT_STREAM_STDOUT, 230000, bytes + 230000, 60000);
+	cr_assert_not(tell(s, 0, &req)->taken);
+	out = piece(OUTPUT_STREAM_STDOUT, 290000, bytes + 290000, 10000);
+	cr_assert(tell(s, 0, &req)->taken);
+	cr_assert(eq(sz, read_all(s, OUTPUT_STREAM_STDOUT, got, SIZE), SIZE));
+	cr_assert(eq(int, memcmp(got, bytes, SIZE), 0));
+	cr_assert(eq(sz, read_all(s, OUTPUT_STREAM_STDERR, got, SIZE), 0));
+	stage_free(s);
+}
+
+Test(commands, nothing_that_was_written_is_on_disk_in_clear)
+{
+	static char text[20000];
+	struct stage *s = stage_new(1, NULL);
+	struct msg_invocation_output out;
+	char find[256];
+
+	for (size_t i = 0; i < sizeof(text); i++)
+		text[i] = "the-secret "[i % 11];
+	send(s, to_nodes(s));
+	begin(s, 0);
+	struct msg_update_invocation_request req = word(s, INVOCATION_STATUS_IN_PROGRESS);
+	out = piece(OUTPUT_STREAM_STDOUT, 0, text, sizeof(text));
+	req.outputs.v = &out;
+	req.outputs.n = 1;
+	tell(s, 0, &req);
+	snprintf(find, sizeof(find), "grep -rqa the-secret %s", s->w->dir);
+	cr_assert(ne(int, system(find), 0));
+	snprintf(find, sizeof(find), "test -s %s/commands/%s/%s.0.out", s->w->dir, s->id,
+		s->nodes[0]->who.id);
+	cr_assert(eq(int, system(find), 0));
+	stage_free(s);
+}
+
+Test(commands, output_beyond_the_cap_is_refused_and_what_was_dropped_is_told)
+{
+	static uint8_t bytes[65536];
+	struct stage *s = stage_new(1, "command_output_mib = 1\n");
+	struct msg_update_invocation_request req;
+	struct msg_update_invocation_reply *rep;
+	struct msg_invocation_step one = step(1 << 20, 1 << 20);
+	struct msg_invocation_output out;
+
+	send(s, to_nodes(s));
+	cr_assert(eq(i64, ask_holding(s, 0, NULL, 0)->invocations.v[0].output_max, 1 << 20));
+	req = word(s, INVOCATION_STATUS_IN_PROGRESS);
+	req.outputs.v = &out;
+	req.outputs.n = 1;
+	for (size_t i = 0; i < 16; i++) {
+		out = piece(OUTPUT_STREAM_STDOUT, i * 65536, bytes, 65536);
+		tell(s, 0, &req);
+	}
+	for (size_t i = 0; i < 16; i++) { /* what the node itself says comes on top */
+		out = piece(OUTPUT_STREAM_STDERR, i * 65536, bytes, 65536);
+		tell(s, 0, &req);
+	}
+	out = piece(OUTPUT_STREAM_STDERR, 16 * 65536, bytes, 1);
+	cr_assert(eq(int, world_call(s->nodes[0], OP_update_invocation, &req, &rep, s->why),
+		HW_ELIMIT));
+	one.stderr_dropped = 1;
+	req = word(s, INVOCATION_STATUS_SUCCESS);
+	req.steps.v = &one;
+	req.steps.n = 1;
+	cr_assert(tell(s, 0, &req)->taken);
+	struct msg_get_command_output_request get = {.command_id = s->id,
+		.instance_id = s->nodes[0]->who.id,
+		.stream = OUTPUT_STREAM_STDERR};
+	struct msg_get_command_output_reply *got;
+	cr_assert(eq(int, world_call(s->admin, OP_get_command_output, &get, &got, s->why), 0));
+	cr_assert(eq(i64, got->dropped, 1));
+	cr_assert(got->complete);
+	stage_free(s);
+}
+
+Test(commands, a_torn_block_is_the_end_of_what_there_is_while_it_runs)
+{
+	static char text[20000];
+	struct stage *s = stage_new(1, NULL);
+	struct msg_list_command_invocations_request list = {.details = true};
+	struct msg_list_command_invocations_reply *got;
+	struct msg_invocation_step one = step(0, 0);
+	struct msg_invocation_output out = piece(OUTPUT_STREAM_STDOUT, 0, text, sizeof(text));
+	uint8_t bytes[20000];
+	char find[512];
+
+	memset(text, 'x', sizeof(text));
+	send(s, to_nodes(s));
+	begin(s, 0);
+	struct msg_update_invocation_request req = word(s, INVOCATION_STATUS_IN_PROGRESS);
+	req.steps.v = &one;
+	req.steps.n = 1;
+	req.outputs.v = &out;
+	req.outputs.n = 1;
+	tell(s, 0, &req);
+	for (int cut = 0; cut < 2; cut++) { /* in the second block, then in the first */
+		snprintf(find, sizeof(find), "truncate -s %d %s/commands/%s/%s.0.out",
+			cut == 0 ? 18000 : 9000, s->w->dir, s->id, s->nodes[0]->who.id);
+		cr_assert(eq(int, system(find), 0));
+		cr_assert(eq(sz, strlen(invocation(s, 0)->stdout_content) > 0, cut == 0));
+		cr_assert(eq(int,
+				  world_call(s->admin, OP_list_command_invocations, &list, &got,
+					  s->why),
+				  0),
+			"%s", s->why);
+		cr_assert(eq(sz, got->command_invocations.n, 1));
+	}
+	cr_assert(eq(i64, tell(s, 0, &req)->offsets.v[0].offset, 0)); /* where it is torn */
+	tell(s, 0, &req);
+	cr_assert(eq(sz, read_all(s, OUTPUT_STREAM_STDOUT, bytes, sizeof(bytes)), sizeof(bytes)));
+	stage_free(s);
+}
+
+Test(commands, output_above_what_all_may_have_waits_until_the_oldest_has_gone)
+{
+	static uint8_t bytes[60000];
+	struct stage *s = stage_new(1, "command_outputs_mib = 1\n");
+	struct msg_invocation_step one = step(10 * sizeof(bytes), 0);
+	struct msg_list_command_invocations_request list = {.details = true};
+	struct msg_list_command_invocations_reply *got;
+	struct msg_update_invocation_reply *rep;
+	struct msg_update_invocation_request req;
+	struct msg_invocation_output out;
+	char first[37];
+	size_t at = 0;
+
+	send(s, to_nodes(s));
+	begin(s, 0);
+	snprintf(first, sizeof(first), "%s", s->id);
+	req = word(s, INVOCATION_STATUS_IN_PROGRESS);
+	req.outputs.v = &out;
+	req.outputs.n = 1;
+	for (; at < 10 * sizeof(bytes); at += sizeof(bytes)) {
+		out = piece(OUTPUT_STREAM_STDOUT, at, bytes, sizeof(bytes));
+		tell(s, 0, &req);
+	}
+	req = word(s, INVOCATION_STATUS_SUCCESS);
+	req.steps.v = &one;
+	req.steps.n = 1;
+	cr_assert(tell(s, 0, &req)->taken);
+	send(s, to_nodes(s));
+	begin(s, 0);
+	req = word(s, INVOCATION_STATUS_IN_PROGRESS);
+	req.outputs.v = &out;
+	req.outputs.n = 1;
+	for (at = 0; at < 7 * sizeof(bytes); at += sizeof(bytes)) {
+		out = piece(OUTPUT_STREAM_STDOUT, at, bytes, sizeof(bytes));
+		tell(s, 0, &req);
+	}
+	out = piece(OUTPUT_STREAM_STDOUT, at, bytes, sizeof(bytes));
+	cr_assert(eq(int, world_call(s->nodes[0], OP_update_invocation, &req, &rep, s->why),
+		HW_EUNAVAILABLE));
+	cr_assert(ne(ptr, strstr(s->why, "command_outputs_mib"), NULL), "%s", s->why);
+	for (int minute = 0; minute < 62; minute++)
+		world_advance(s->w, 60 * USEC_PER_SEC);
+	int r = world_call(s->nodes[0], OP_update_invocation, &req, &rep, s->why);
+	for (int minute = 0; r == HW_EUNAVAILABLE && minute < 15; minute++) {
+		world_advance(s->w, 60 * USEC_PER_SEC);
+		r = world_call(s->nodes[0], OP_update_invocation, &req, &rep, s->why);
+	}
+	cr_assert(eq(int, r, 0), "%s", s->why);
+	list.command_id = first;
+	cr_assert(eq(int, world_call(s->admin, OP_list_command_invocations, &list, &got, s->why),
+		0));
+	cr_assert_str_eq(got->command_invocations.v[0].command_plugins.v[0].output,
+		"the output is not kept any more");
+	snprintf(s->id, sizeof(s->id), "%s", first);
+	cr_assert_str_eq(invocation(s, 0)->stdout_content, "the output is not kept any more");
+	cr_assert_str_eq(invocation(s, 0)->stderr_content, "");
+	stage_free(s);
+}
+
+/* --- what a node may not say -------------------------------------------------------------------
+ */
+
+Test(commands, a_node_speaks_of_its_own_alone_and_an_operator_hears_of_it)
+{
+	struct stage *s = stage_new(2, NULL);
+	struct sent *c = to_nodes(s);
+	struct msg_update_invocation_reply *rep;
+
+	c->req.instance_ids.n = 1;
+	send(s, c);
+	struct msg_update_invocation_request req = word(s, INVOCATION_STATUS_SUCCESS);
+	cr_assert(eq(int, world_call(s->nodes[1], OP_update_invocation, &req, &rep, s->why),
+		HW_EINVOCATION));
+	cr_assert(eq(sz, world_entries(s->w, "alarm", "UpdateInvocation", OUTCOME_DENIED), 1));
+	cr_assert(eq(int, world_call(s->nodes[0], OP_update_invocation, &req, &rep, s->why),
+		HW_EINVOCATION)); /* it was not given to it yet */
+	req.command_id = "11111111-2222-4333-8444-555555555555";
+	cr_assert(eq(int, world_call(s->nodes[0], OP_update_invocation, &req, &rep, s->why),
+		HW_EINVOCATION));
+	req.status = INVOCATION_STATUS_PENDING;
+	cr_assert(eq(int, world_call(s->nodes[0], OP_update_invocation, &req, &rep, s->why),
+		HW_EVALIDATION));
+	run(s, 0, INVOCATION_STATUS_SUCCESS);
+	stage_free(s);
+}
+
+Test(commands, what_a_node_calls_its_steps_is_shown_without_control_characters)
+{
+	struct stage *s = stage_new(1, NULL);
+	struct msg_invocation_step one = step(0, 0);
+
+	one.name = "run\x1b[2J\ttwo";
+	send(s, to_nodes(s));
+	begin(s, 0);
+	struct msg_update_invocation_request req = word(s, INVOCATION_STATUS_FAILED);
+	req.steps.v = &one;
+	req.steps.n = 1;
+	req.reason = "a\nb";
+	cr_assert(tell(s, 0, &req)->taken);
+	cr_assert_str_eq(invocation(s, 0)->plugin_name, "run [2J two");
+	stage_free(s);
+}
+
+/* --- who may -----------------------------------------------------------------------------------
+ */
+
+static struct world_peer *
+user_with(struct stage *s, const char *name, const char *policy)
+{
+	struct msg_create_user_request make = {.user_name = name};
+	struct msg_create_user_reply *made;
+	struct msg_put_policy_request put = {.policy_name = name, .document = policy};
+	struct msg_attach_policy_request attach = {.policy_name = name, .user_name = name};
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(eq(int, world_call(s->admin, OP_create_user, &make, &made, s->why), 0));
+	cr_assert(eq(int, world_call(s->admin, OP_put_policy, &put, NULL, s->why), 0), "%s",
+		s->why);
+	cr_assert(eq(int, world_call(s->admin, OP_attach_policy, &attach, NULL, s->why), 0));
+	struct world_peer *p = world_user(s->w, made->invite);
+	cr_assert(eq(int, world_connect(p, &err), 0), "%s", err.text);
+	return p;
+}
+
+static void
+tag(struct stage *s, size_t i, const char *key, const char *value)
+{
+	struct msg_tag t = {key, value};
+	struct msg_add_tags_to_resource_request req = {
+		.resource_type = TAG_RESOURCE_MANAGED_INSTANCE,
+		.resource_id = s->nodes[i]->who.id,
+		.tags = {.v = &t, .n = 1}
+	 };
+
+	cr_assert(eq(int, world_call(s->admin, OP_add_tags_to_resource, &req, NULL, s->why), 0));
+}
+
+#define TEAM_ONLY                                                                                       \
+	POLICY("{\"Effect\":\"Allow\",\"Action\":\"ssm:SendCommand\","                                  \
+	       "\"Resource\":\"arn:aws:ssm:*:*:document/AWS-RunShellScript\"},"                         \
+	       "{\"Effect\":\"Allow\",\"Action\":[\"ssm:SendCommand\",\"ssm:ListCommandInvocations\"]," \
+	       "\"Resource\":\"arn:aws:ssm:*:*:managed-instance/*\","                                   \
+	       "\"Condition\":{\"StringEquals\":{\"ssm:resourceTag/Team\":\"blue\"}}}")
+
+Test(commands, one_denied_node_of_those_that_were_named_denies_the_call)
+{
+	struct stage *s = stage_new(2, NULL);
+
+	tag(s, 0, "Team", "blue");
+	struct world_peer *ann = user_with(s, "ann", TEAM_ONLY);
+	cr_assert(eq(int, try_send(s, ann, to_nodes(s)), HW_EDENIED));
+	struct sent *c = to_nodes(s);
+	c->req.instance_ids.n = 1;
+	cr_assert(eq(int, try_send(s, ann, c), 0), "%s", s->why);
+	c->req.document_name = "AWS-Other";
+	cr_assert(eq(int, try_send(s, ann, c), HW_EDENIED));
+	cr_assert(eq(sz, world_entries(s->w, "decision", "ssm:SendCommand", OUTCOME_DENIED), 2));
+	world_peer_free(ann);
+	stage_free(s);
+}
+
+Test(commands, denied_nodes_among_those_that_were_found_have_failed_and_the_rest_goes_on)
+{
+	struct stage *s = stage_new(3, NULL);
+	struct sent *c = to_nodes(s);
+	const char *any[] = {"web-*"};
+	struct msg_command_target target = {
+		"Name", {any, 1}
+	};
+
+	tag(s, 1, "Team", "blue");
+	struct world_peer *ann = user_with(s, "ann", TEAM_ONLY);
+	c->req.instance_ids.n = 0;
+	c->req.targets.v = &target;
+	c->req.targets.n = 1;
+	cr_assert(eq(int, try_send(s, ann, c), 0), "%s", s->why);
+	cr_assert(eq(sz, ask(s, 0), 0));
+	check_invocation(s, 0, "Failed/AccessDenied");
+	run(s, 1, INVOCATION_STATUS_SUCCESS);
+	check_invocation(s, 2, "Failed/AccessDenied");
+	check_command(s, "Success/Success");
+	cr_assert(eq(sz, world_entries_with(s->w, "3 nodes, 2 of them denied"), 1));
+
+	struct msg_list_command_invocations_request list = {.command_id = s->id};
+	struct msg_list_command_invocations_reply *got;
+	cr_assert(eq(int, world_call(ann, OP_list_command_invocations, &list, &got, s->why), 0));
+	cr_assert(eq(sz, got->command_invocations.n, 1));
+	cr_assert_str_eq(got->command_invocations.v[0].instance_id, s->nodes[1]->who.id);
+	cr_assert(eq(sz, world_entries_with(s->w, "1 shown, 2 not"), 1));
+	world_peer_free(ann);
+	stage_free(s);
+}
+
+/* --- what cannot be sent -----------------------------------------------------------------------
+ */
+
+static void
+check_refused(struct stage *s, const struct sent *c, int code, const char *part)
+{
+	cr_assert(eq(int, try_send(s, s->admin, c), code), "%s: %s", part, s->why);
+	cr_assert(ne(ptr, strstr(s->why, part), NULL), "%s", s->why);
+}
+
+Test(commands, what_does_not_make_sense_is_refused_by_its_name)
+{
+	struct stage *s = stage_new(2, NULL);
+	const char *one[] = {"x"}, *twice[] = {s->nodes[0]->who.id, s->nodes[0]->who.id};
+	const char *nobody[] = {"mi-00000000000000000"};
+	struct msg_command_target target = {
+		"resource-groups:Name", {one, 1}
+	};
+	struct msg_cloud_watch_output_config watch = {.cloud_watch_output_enabled = true};
+	struct msg_notification_config notify = {.notification_arn = "arn:x"};
+	struct sent *c = to_nodes(s);
+
+	c->req.targets.v = &target;
+	c->req.targets.n = 1;
+	check_refused(s, c, HW_EVALIDATION, "not both");
+	c->req.instance_ids.n = 0;
+	check_refused(s, c, HW_EVALIDATION, "resource-groups:Name");
+	target.key = "InstanceIds";
+	check_refused(s, c, HW_ENODE, "id x");
+	target.values.v = nobody;
+	check_refused(s, c, HW_ENODE, nobody[0]);
+	target.values.n = 0;
+	check_refused(s, c, HW_EVALIDATION, "no values");
+	c->req.targets.n = 0;
+	check_refused(s, c, HW_EVALIDATION, "InstanceIds or Targets");
+	c = to_nodes(s);
+	c->req.instance_ids = (struct msg_strs){twice, 2};
+	check_refused(s, c, HW_EDUPLICATEID, twice[0]);
+	c->req.instance_ids = (struct msg_strs){nobody, 1};
+	check_refused(s, c, HW_ENODE, nobody[0]);
+	c = to_nodes(s);
+	c->req.max_concurrency = "0";
+	check_refused(s, c, HW_EVALIDATION, "MaxConcurrency");
+	c->req.max_concurrency = "101%";
+	check_refused(s, c, HW_EVALIDATION, "MaxConcurrency");
+	c->req.max_concurrency = "1";
+	c->req.max_errors = "-1";
+	check_refused(s, c, HW_EVALIDATION, "MaxErrors");
+	c = to_nodes(s);
+	c->req.document_name = "AWS-Nothing";
+	check_refused(s, c, HW_EDOCUMENT, "AWS-Nothing");
+	c = to_nodes(s);
+	c->req.document_version = "77";
+	check_refused(s, c, HW_EDOCUMENTVERSION, "77");
+	c = to_nodes(s);
+	c->req.document_hash = "abc";
+	check_refused(s, c, HW_EDOCUMENT, "DocumentHash");
+	c->req.document_hash_type = "Sha1";
+	check_refused(s, c, HW_EVALIDATION, "Sha1");
+	c = to_nodes(s);
+	c->parameter.key = "nothing";
+	check_refused(s, c, HW_EPARAMETERS, "nothing");
+	c = to_nodes(s);
+	c->req.output_s3_bucket_name = "bucket";
+	check_refused(s, c, HW_EOUTPUTFOLDER, "OutputS3BucketName");
+	c = to_nodes(s);
+	c->req.cloud_watch_output_config = &watch;
+	check_refused(s, c, HW_EVALIDATION, "CloudWatchOutputConfig");
+	watch.cloud_watch_output_enabled = false;
+	c->req.notification_config = &notify;
+	check_refused(s, c, HW_EVALIDATION, "NotificationConfig");
+	c = to_nodes(s);
+	c->req.comment = "a\x1b[2Jb";
+	check_refused(s, c, HW_EVALIDATION, "Comment");
+	cr_assert(eq(sz, world_entries(s->w, "command.end", NULL, 0), 0));
+	stage_free(s);
+}
+
+Test(commands, no_more_than_so_many_are_live)
+{
+	struct stage *s = stage_new(1, "max_commands = 2\n");
+
+	send(s, to_nodes(s));
+	send(s, to_nodes(s));
+	check_refused(s, to_nodes(s), HW_EFULL, "2 commands");
+	cr_assert(eq(sz, ask(s, 0), 2));
+	end(s, 0, INVOCATION_STATUS_SUCCESS); /* of the newest */
+	send(s, to_nodes(s));
+	stage_free(s);
+}
+
+Test(commands, targets_that_no_node_fits_are_a_command_that_has_failed)
+{
+	struct stage *s = stage_new(1, NULL);
+	struct sent *c = to_nodes(s);
+	const char *value[] = {"db"};
+	struct msg_command_target target = {
+		"tag:Role", {value, 1}
+	      };
+
+	c->req.instance_ids.n = 0;
+	c->req.targets.v = &target;
+	c->req.targets.n = 1;
+	send(s, c);
+	check_command(s, "Failed/NoInstancesInTag");
+	cr_assert(eq(i64, command(s)->target_count, 0));
+	cr_assert(eq(sz, world_entries(s->w, "command.end", NULL, OUTCOME_FAILED), 1));
+	tag(s, 0, "Role", "db");
+	target.key = "TAG:Role";
+	send(s, c);
+	run(s, 0, INVOCATION_STATUS_SUCCESS);
+	target.key = "tag-key";
+	value[0] = "Role";
+	send(s, c);
+	run(s, 0, INVOCATION_STATUS_SUCCESS);
+	target.key = "tag:Role";
+	target.values.n = 0;
+	send(s, c);
+	run(s, 0, INVOCATION_STATUS_SUCCESS);
+	stage_free(s);
+}
+
+/* --- lists -------------------------------------------------------------------------------------
+ */
+
+Test(commands, lists_go_page_by_page_and_are_filtered)
+{
+	struct stage *s = stage_new(3, NULL);
+	struct msg_list_commands_request list = {.max_results = 2};
+	struct msg_list_commands_reply *got;
+	struct msg_command_filter filter = {COMMAND_FILTER_EXECUTION_STAGE, "Complete"};
+	size_t n = 0;
+	char first[37];
+
+	for (int i = 0; i < 5; i++) {
+		send(s, to_nodes(s));
+		world_advance(s->w, USEC_PER_SEC);
+	}
+	snprintf(first, sizeof(first), "%s", s->id);
+	do {
+		cr_assert(eq(int, world_call(s->admin, OP_list_commands, &list, &got, s->why), 0));
+		if (n == 0)
+			cr_assert_str_eq(got->commands.v[0].command_id, first);
+		n += got->commands.n;
+		list.next_token = got->next_token;
+	} while (list.next_token != NULL);
+	cr_assert(eq(sz, n, 5));
+	list = (struct msg_list_commands_request){
+		.filters = {.v = &filter, .n = 1}
+	 };
+	cr_assert(eq(int, world_call(s->admin, OP_list_commands, &list, &got, s->why), 0));
+	cr_assert(eq(sz, got->commands.n, 0));
+	filter.value = "Executing";
+	cr_assert(eq(int, world_call(s->admin, OP_list_commands, &list, &got, s->why), 0));
+	cr_assert(eq(sz, got->commands.n, 5));
+	filter.value = "Never";
+	cr_assert(eq(int, world_call(s->admin, OP_list_commands, &list, &got, s->why),
+		HW_EVALIDATION));
+
+	struct msg_list_command_invocations_request parts = {.max_results = 4};
+	struct msg_list_command_invocations_reply *part;
+	n = 0;
+	do {
+		cr_assert(eq(int,
+			world_call(s->admin, OP_list_command_invocations, &parts, &part, s->why),
+			0));
+		n += part->command_invocations.n;
+		parts.next_token = part->next_token;
+	} while (parts.next_token != NULL);
+	cr_assert(eq(sz, n, 15));
+	stage_free(s);
+}
+
+Test(commands, the_details_of_a_list_have_the_steps_with_what_they_wrote)
+{
+	struct stage *s = stage_new(1, NULL);
+	struct msg_invocation_step one = step(4, 0);
+	struct msg_invocation_output out = piece(OUTPUT_STREAM_STDOUT, 0, "\xff\x00ok", 4);
+	struct msg_list_command_invocations_request list = {.details = true};
+	struct msg_list_command_invocations_reply *got;
+
+	send(s, to_nodes(s));
+	begin(s, 0);
+	struct msg_update_invocation_request req = word(s, INVOCATION_STATUS_SUCCESS);
+	req.steps.v = &one;
+	req.steps.n = 1;
+	req.outputs.v = &out;
+	req.outputs.n = 1;
+	cr_assert(tell(s, 0, &req)->taken);
+	cr_assert(eq(int, world_call(s->admin, OP_list_command_invocations, &list, &got, s->why),
+			  0),
+		"%s", s->why);
+	cr_assert(eq(sz, got->command_invocations.n, 1));
+	cr_assert_str_eq(got->command_invocations.v[0].instance_name, "web-00");
+	cr_assert(eq(sz, got->command_invocations.v[0].command_plugins.n, 1));
+	cr_assert_str_eq(got->command_invocations.v[0].command_plugins.v[0].output,
+		"\xef\xbf\xbd\xef\xbf\xbdok");
+	stage_free(s);
+}
+
+Test(commands, changes_are_told_each_once_in_their_order)
+{
+	struct stage *s = stage_new(3, NULL);
+	struct msg_list_command_changes_request req = {.command_id = s->id};
+	struct msg_list_command_changes_reply *got;
+
+	send(s, to_nodes(s));
+	cr_assert(eq(int, world_call(s->admin, OP_list_command_changes, &req, &got, s->why), 0));
+	cr_assert(eq(sz, got->invocations.n, 3));
+	cr_assert_not(got->more);
+	req.after = got->next;
+	cr_assert(eq(int, world_call(s->admin, OP_list_command_changes, &req, &got, s->why), 0));
+	cr_assert(eq(sz, got->invocations.n, 0));
+	cr_assert(eq(i64, got->next, req.after));
+	run(s, 0, INVOCATION_STATUS_SUCCESS);
+	world_advance(s->w, USEC_PER_SEC);
+	req.max_results = 1;
+	cr_assert(eq(int, world_call(s->admin, OP_list_command_changes, &req, &got, s->why), 0));
+	cr_assert(eq(sz, got->invocations.n, 1));
+	cr_assert(eq(i64, got->completed_count, 1));
+	cr_assert(eq(i64, got->concurrency, 50));
+	req.command_id = "11111111-2222-4333-8444-555555555555";
+	cr_assert(eq(int, world_call(s->admin, OP_list_command_changes, &req, &got, s->why),
+		HW_ECOMMAND));
+	stage_free(s);
+}
+
+Test(commands, what_runs_shows_its_output_as_it_comes)
+{
+	struct stage *s = stage_new(1, NULL);
+	struct msg_list_command_changes_request req = {.command_id = s->id};
+	struct msg_list_command_changes_reply *got;
+	struct msg_invocation_step one = step(0, 0);
+	struct msg_invocation_output out = piece(OUTPUT_STREAM_STDOUT, 0, "so far", 6);
+	uint8_t bytes[16];
+
+	one.status = INVOCATION_STATUS_IN_PROGRESS;
+	send(s, to_nodes(s));
+	begin(s, 0);
+	struct msg_update_invocation_request up = word(s, INVOCATION_STATUS_IN_PROGRESS);
+	up.steps.v = &one;
+	up.steps.n = 1;
+	tell(s, 0, &up);
+	world_advance(s->w, USEC_PER_SEC);
+	cr_assert(eq(int, world_call(s->admin, OP_list_command_changes, &req, &got, s->why), 0));
+	req.after = got->next;
+	up = word(s, INVOCATION_STATUS_IN_PROGRESS);
+	up.outputs.v = &out;
+	up.outputs.n = 1;
+	tell(s, 0, &up);
+	world_advance(s->w, USEC_PER_SEC);
+	cr_assert(eq(int, world_call(s->admin, OP_list_command_changes, &req, &got, s->why), 0));
+	cr_assert(eq(sz, got->invocations.n, 1));
+	cr_assert(eq(i64, got->invocations.v[0].stdout_bytes, 6));
+	cr_assert(eq(sz, got->invocations.v[0].steps.n, 1));
+	cr_assert(eq(sz, read_all(s, OUTPUT_STREAM_STDOUT, bytes, sizeof(bytes)), 6));
+	cr_assert(eq(int, memcmp(bytes, "so far", 6), 0));
+	stage_free(s);
+}
+
+/* --- many nodes ---------------------------------------------------------------------------------
+ */
+
+struct crowd {
+	struct world *w;
+	struct arena *arena;
+	int n;
+};
+
+static void
+crowd_id(char out[ID_NODE_LEN + 1], int i)
+{
+	snprintf(out, ID_NODE_LEN + 1, "mi-%017x", (unsigned)i);
+}
+
+static int
+add_crowd(void *arg, struct db *db, struct hw_err *err)
+{
+	struct crowd *c = arg;
+	int r = 0;
+
+	for (int i = 0; r == 0 && i < c->n; i++) {
+		struct node_row row = {.registered = 1};
+		crowd_id(row.id, i);
+		snprintf(row.name, sizeof(row.name), "crowd-%d", i);
+		if ((r = node_insert(db, &row, err)) == 0)
+			store_changed(db, STORE_NODE, row.id);
+	}
+	return r;
+}
+
+/* One operation of a node, as its link would bring it: the decoded reply. */
+static void *
+as_node(struct crowd *c, int i, enum op_id op, const void *request)
+{
+	const struct op_row *row = &op_rows[op];
+	struct hw_err err = HW_ERR_INIT;
+	struct call call;
+	struct buf body;
+	void *reply;
+
+	buf_init(&body, CALL_BODY_MAX);
+	cr_assert(eq(int, msg_encode(&body, row->request(), request, &err), 0), "%s", err.text);
+	cr_assert(eq(int,
+		call_init(&call, &c->w->relay->env, CALL_MSGPACK, row->name, buf_data(&body),
+			body.len),
+		0));
+	call.who.role = ROLE_NODE;
+	crowd_id(call.who.id, i);
+	call_execute(&call);
+	cr_assert(eq(int, call.code, 0), "%s", call.message);
+	cr_assert(eq(int,
+			  msg_decode(&reply, c->arena, row->reply(), buf_data(&call.reply),
+				  call.reply.len, &err),
+			  0),
+		"%s", err.text);
+	call_fini(&call);
+	buf_fini(&body);
+	return reply;
+}
+
+/* Whether it had an order, which it has ended. */
+static bool
+serve(struct crowd *c, int i, const char *id)
+{
+	struct arena_mark mark = arena_mark(c->arena);
+	struct msg_get_pending_invocations_request question = {
+		.held = {NULL, 0}
+	 };
+	const struct msg_get_pending_invocations_reply *orders =
+		as_node(c, i, OP_get_pending_invocations, &question);
+	struct msg_invocation_step one = step(0, 0);
+	struct msg_update_invocation_request req = {
+		.command_id = id, .status = INVOCATION_STATUS_SUCCESS, .started = 1, .ended = 2};
+	bool had = orders->invocations.n > 0;
+
+	req.steps.v = &one;
+	req.steps.n = 1;
+	if (had) {
+		const struct msg_update_invocation_reply *a =
+			as_node(c, i, OP_update_invocation, &req);
+		cr_assert(a->taken);
+	}
+	arena_release(c->arena, &mark);
+	return had;
+}
+
+static long
+resident_kib(void)
+{
+	long pages = 0, all;
+	FILE *f = fopen("/proc/self/statm", "r");
+
+	cr_assert(ne(ptr, f, NULL));
+	cr_assert(eq(int, fscanf(f, "%ld %ld", &all, &pages), 2));
+	fclose(f);
+	return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static double
+cpu_seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* HAWSER_INVOCATIONS=10000 says what each of them costs. */
+Test(commands, a_crowd_of_nodes_is_served_to_the_last, .timeout = 600)
+{
+	const char *wanted = getenv("HAWSER_INVOCATIONS");
+	struct stage *s = stage_new(0, NULL);
+	struct crowd c = {
+		.w = s->w, .arena = arena_new(1 << 20), .n = wanted != NULL ? atoi(wanted) : 300};
+	const char *any[] = {"crowd-*"};
+	struct msg_command_target target = {
+		"Name", {any, 1}
+	};
+	struct hw_err err = HW_ERR_INIT;
+	struct sent *to = to_nodes(s);
+	char id[ID_NODE_LEN + 1];
+	bool *done = calloc((size_t)c.n, sizeof(*done));
+	int left = c.n;
+
+	cr_assert(eq(int, store_write(s->w->relay->store, add_crowd, &c, &err), 0), "%s", err.text);
+	world_settle(s->w);
+	to->req.targets.v = &target;
+	to->req.targets.n = 1;
+	to->req.max_concurrency = "500";
+	long before = resident_kib();
+	double began = cpu_seconds();
+	send(s, to);
+	double sent = cpu_seconds();
+	for (int i = 0; i < c.n; i++) {
+		crowd_id(id, i);
+		dispatcher_node_up(s->w->relay->dispatcher, id);
+	}
+	long live = resident_kib();
+	for (int round = 0; left > 0 && round < 10000; round++) {
+		world_settle(s->w);
+		for (int i = 0, served = 0; i < c.n && served < 500; i++) {
+			if (done[i] || !serve(&c, i, s->id)) {
+				served += !done[i];
+				continue;
+			}
+			done[i] = true;
+			left--;
+			served++;
+		}
+	}
+	double ended = cpu_seconds();
+	cr_assert(eq(int, left, 0));
+	world_settle(s->w);
+	check_command(s, "Success/Success");
+	if (wanted != NULL)
+		fprintf(stderr,
+			"%d invocations: %.1f us each to send, %.1f us each to serve; %ld bytes "
+			"each while live, %ld at the end\n",
+			c.n, (sent - began) * 1e6 / c.n, (ended - sent) * 1e6 / c.n,
+			(live - before) * 1024 / c.n, (resident_kib() - before) * 1024 / c.n);
+	free(done);
+	arena_free(c.arena);
+	stage_free(s);
+}
