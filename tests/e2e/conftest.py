@@ -122,3 +122,22 @@ def forwards_of(client):
 @pytest.fixture
 def forwards(agent, forwards_of):
     return forwards_of
+
+
+@pytest.fixture
+def key(client):
+    """The administrator's access key."""
+    from support import aws  # not for tests that have no use for boto3
+    return aws.Key(client, "admin")
+
+
+@pytest.fixture
+def cli(tmp_path, relay, key):
+    from support import aws
+    return aws.Cli(tmp_path, relay, key)
+
+
+@pytest.fixture
+def ssm(relay, key):
+    from support import aws
+    return aws.client(relay, key)

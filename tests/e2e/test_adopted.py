@@ -63,6 +63,32 @@ LINES = 400000
 
 
 @DEATHS
+def test_a_command_of_many_nodes_goes_on_and_runs_once(client, agent, die, tmp_path):
+    child = client.popen("run", "--target", "web-01", "--", f"echo begun; echo x >> {tmp_path}/ran; "
+                         f"until test -e {tmp_path}/go; do sleep 0.05; done; seq 1 100000; exit 5",
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until((tmp_path / "ran").exists, "its start")
+    die(agent)
+    (tmp_path / "go").touch()
+    out, err = child.communicate(timeout=2 * PATIENCE)
+    assert child.returncode == 1, err
+    assert out.splitlines()[0].endswith("exit 5")
+    assert out.splitlines()[1:] == ["begun", *map(str, range(1, 100001))]
+    assert (tmp_path / "ran").read_text() == "x\n"
+
+
+@pytest.mark.parametrize("signo", [signal.SIGUSR1, signal.SIGTERM])
+def test_an_agent_that_has_hardly_begun_stops_in_order(agents, signo):
+    """The network process is there, and may not have come to where it hears of signals."""
+    agent = agents(start=False)
+    for _ in range(5):
+        agent.start(wait=False)
+        wait_until(lambda: uplink(agent), "the network process")
+        agent.process.send_signal(signo)
+        assert agent.process.wait(PATIENCE) == 0, agent.log
+
+
+@DEATHS
 def test_a_command_goes_on_and_its_output_is_whole(client, agent, die):
     """It is paced by its input, so that the agent dies in the middle of both."""
     child = client.popen(

@@ -300,8 +300,8 @@ def test_mutated_hellos(relay):
 
 
 @pytest.mark.parametrize("method, path, status", [
-    ("GET", "/", 404), ("GET", "/x", 404), ("GET", "/healthz/", 404), ("GET", "/metrics", 404),
-    ("POST", "/", 404), ("POST", "/healthz", 405), ("PUT", "/login", 405), ("DELETE", "/register", 405),
+    ("GET", "/", 405), ("GET", "/x", 404), ("GET", "/healthz/", 404), ("GET", "/metrics", 404),
+    ("POST", "/healthz", 405), ("PUT", "/login", 405), ("DELETE", "/register", 405),
     ("OPTIONS", "/login", 405), ("PATCH", "/login", 405), ("GET", "/login", 405), ("GET", "/link", 426),
     ("POST", "/link", 405), ("GET", "/healthz?x=1", 200), ("HEAD", "/healthz", 200), ("HEAD", "/nothing", 404)])
 def test_paths_and_methods(standing, method, path, status):
@@ -314,9 +314,10 @@ def test_paths_and_methods(standing, method, path, status):
         assert body.startswith(b'{"__type":"')
 
 
-def test_signed_requests_come_later(relay):
-    status, _, body = relay.http("POST", "/", "{}", JSON)
-    assert status == 404 and b'"MissingAuthenticationToken"' in body
+def test_requests_that_are_not_signed_are_told_so_in_ssm_s_words(relay):
+    status, headers, body = relay.http("POST", "/", "{}", JSON)
+    assert status == 403 and b'"MissingAuthenticationTokenException"' in body
+    assert headers["Content-Type"] == "application/x-amz-json-1.1" and headers["x-amzn-RequestId"]
 
 
 @pytest.mark.parametrize("headers, body, status", [
@@ -487,7 +488,7 @@ def ws(relay, admin):
     ({"Sec_WebSocket_Protocol": "chat, hawser.2"}, 400), ({"Sec_WebSocket_Version": "8"}, 426),
     ({"Sec_WebSocket_Version": None}, 426), ({"Sec_WebSocket_Key": None}, 400),
     ({"Sec_WebSocket_Key": "short"}, 400), ({"Connection": "close"}, 400),
-    ({"Origin": "https://evil.example"}, 403), ({"path": "/"}, 404), ({"path": "/healthz"}, 400),
+    ({"Origin": "https://evil.example"}, 403), ({"path": "/"}, 405), ({"path": "/healthz"}, 400),
     ({"path": "/link/x"}, 404)])
 def test_bad_upgrades(standing, inside, change, status):
     assert refusal(standing, inside, **change).status == status

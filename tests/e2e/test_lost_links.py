@@ -132,7 +132,8 @@ def test_a_command_and_its_streams_go_on(client, agent, line):
     reader.join(PATIENCE)
     assert child.wait(PATIENCE) == 3
     assert got[0] == data
-    assert child.stderr.read() == b"done\n"
+    said = child.stderr.read().splitlines(keepends=True)
+    assert [x for x in said if not x.startswith(b"hawser: ")] == [b"done\n"]  # a slow machine is told of a wait
 
 
 @pytest.mark.parametrize("quiet", [False, True])
