@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -149,6 +150,14 @@ def keep(harbour, base):
     shutil.copytree(harbour.relay.dir, os.path.join(base, "relay.kept"), ignore=shutil.ignore_patterns("*.sock"), dirs_exist_ok=True)
 
 
+def at_once(args):
+    """Several fleets beside each other, each with a seed of its own, which is all that one needs to be run again."""
+    count, rest = divmod(args.count, args.at_once)
+    fleets = [subprocess.Popen([sys.executable, __file__, "--count", str(count + (i < rest)), "--seed", str(args.seed + i),
+                                "--patience", str(args.patience)]) for i in range(args.at_once)]
+    return max(fleet.wait() for fleet in fleets)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=60, help="faults (60)")
@@ -156,7 +165,10 @@ def main():
     parser.add_argument("--short", action="store_true", help="each is over within a second")
     parser.add_argument("--patience", type=float, default=90, help="seconds until all has to go on again after a fault (90)")
     parser.add_argument("--keep", action="store_true", help="keep the folder when nothing was found, too")
+    parser.add_argument("--at-once", type=int, default=1, help="on so many fleets (1), with this seed and the next ones")
     args = parser.parse_args()
+    if args.at_once > 1:
+        return at_once(args)
     print(f"seed {args.seed}, {args.count} faults", flush=True)
     base = tempfile.mkdtemp(prefix="hawser-faults-")
     os.chmod(base, 0o755)
