@@ -21,13 +21,19 @@ BELOW = {
     "proto/sandbox": ["proto/base"],
     "proto/schema": ["proto/base"],
     "proto/trust": ["proto/base", "proto/schema"],
+    "proto/document": ["proto/base", "proto/schema"],
     "proto/wire": ["proto/base", "proto/schema"],
     "audit": ["proto"],
     "relay": ["proto", "audit", "relay"],
     "relay/store": ["proto/base", "proto/schema"],
     "relay/policy": ["proto/base"],
-    "relay/core": ["proto", "audit", "relay/store", "relay/policy"],
-    "relay/services": ["proto", "audit", "relay/store", "relay/policy", "relay/core"],
+    "relay/documents": ["proto/base", "proto/schema"],
+    "relay/fanout": ["proto/base", "proto/schema"],
+    "relay/core": [
+        "proto", "audit", "relay/store", "relay/policy", "relay/documents", "relay/fanout"],
+    "relay/services": [
+        "proto", "audit", "relay/store", "relay/policy", "relay/documents", "relay/fanout",
+        "relay/core"],
     "relay/edge": ["proto", "audit", "relay/store", "relay/policy", "relay/core"],
     "node": ["proto", "audit", "node"],
     # Root's half of the agent, and what is the parent of users' programs: nothing that parses.
