@@ -167,7 +167,7 @@ class Harbour:
     def sessions(self):
         """By the reason that was given for each."""
         found, token = {}, None
-        for s in self.admin.json("sessions", "ls")["Sessions"]:
+        for s in self.admin.json("sessions", "ls", "--limit", "0")["Sessions"]:
             found[s.get("Reason", "")] = s
         return found
 
