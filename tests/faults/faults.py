@@ -135,7 +135,8 @@ def run(args, base):
         checker.finish()
         return 0
     except (Broken, AssertionError) as e:
-        print(f"\nFAILED: {e}\nseed {args.seed}; what is left of it is in {base}", flush=True)
+        print(f"\nFAILED: {e}\nwhat is left of it is in {base}; the same faults again: "
+              f"./dev faults --at-once 1 --count {args.count} --seed {args.seed}", flush=True)
         if harbour:
             keep(harbour, base)
         return 1
