@@ -317,6 +317,7 @@ resource_text(enum op_resource resource)
 		[RESOURCE_GROUP] = "the group",
 		[RESOURCE_POLICY] = "the policy",
 		[RESOURCE_DOCUMENT] = "the document",
+		[RESOURCE_RESOURCE_GROUP] = "the resource group",
 		[RESOURCE_TAGGED] = "the tagged resource",
 		[RESOURCE_LISTED] = "each item",
 	};
