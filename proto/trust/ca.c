@@ -201,6 +201,22 @@ ca_cert(const struct ca *ca)
 	return ca->cert;
 }
 
+int
+ca_sign(uint8_t *out, size_t *len, const struct ca *ca, const void *text, size_t n,
+	struct hw_err *err)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	int r = 0;
+
+	/* A certificate's signed part begins with the DER of a sequence. */
+	hw_assert(n > 0 && *(const uint8_t *)text != 0x30);
+	if (ctx == NULL || EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, ca->key) <= 0 ||
+		EVP_DigestSign(ctx, out, len, text, n) <= 0)
+		r = ossl_err(err, HW_EINTERNAL, "cannot sign as the fleet's authority");
+	EVP_MD_CTX_free(ctx);
+	return r;
+}
+
 void
 ca_pin(char out[CERT_PIN_LEN + 1], const struct ca *ca)
 {

@@ -61,6 +61,9 @@ const char *ca_fleet(const struct ca *ca);
 X509 *ca_cert(const struct ca *ca); /* lent */
 int ca_cert_der(struct buf *out, const struct ca *ca);
 void ca_pin(char out[CERT_PIN_LEN + 1], const struct ca *ca);
+/* Signs what cannot be taken for a certificate: text. *len is the room before, the length after. */
+int ca_sign(uint8_t *out, size_t *len, const struct ca *ca, const void *text, size_t n,
+	struct hw_err *err);
 
 /* Checks the PKCS#10 request (its signature, a P-256 or Ed25519 key) and issues a certificate for
  * role and id: nothing of the request's names is used. The DER is appended to out; `serial` is set.

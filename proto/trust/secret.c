@@ -74,6 +74,27 @@ out:
 	return r;
 }
 
+int
+secret_text_load(char *out, size_t room, const char *path, struct hw_err *err)
+{
+	struct buf text;
+
+	buf_init(&text, 4096);
+	int r = private_read(&text, AT_FDCWD, path, err);
+	const char *all = r == 0 ? buf_str(&text) : NULL;
+	size_t n = all != NULL ? strcspn(all, "\r\n") : 0;
+	if (r == 0 && (n == 0 || n >= room))
+		r = hw_err_set(err, HW_ECORRUPT,
+			"%s holds no secret: one line of at most %zu bytes", path, room - 1);
+	if (r == 0) {
+		memcpy(out, all, n);
+		out[n] = '\0';
+	}
+	buf_wipe(&text);
+	buf_fini(&text);
+	return r;
+}
+
 void
 secret_key_derive(struct secret_key *out, const struct secret_key *from, const char *label)
 {

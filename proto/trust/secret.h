@@ -25,6 +25,10 @@ int secret_key_load(struct secret_key *key, const char *path, struct hw_err *err
 void secret_key_random(struct secret_key *key);
 void secret_key_wipe(struct secret_key *key);
 
+/* A secret that somebody else made: the first line of a file, as private as a key's. HW_EDENIED,
+ * HW_ECORRUPT when there is none in it or it is longer than the room. */
+int secret_text_load(char *out, size_t room, const char *path, struct hw_err *err);
+
 /* A key for one purpose, by HKDF-SHA256 with `label`. */
 void secret_key_derive(struct secret_key *out, const struct secret_key *from, const char *label);
 
@@ -50,17 +54,45 @@ int secret_stream_seal(struct secret_stream *s, uint64_t counter, const void *aa
 int secret_stream_open(struct secret_stream *s, uint64_t counter, const void *aad, size_t aad_len,
 	uint8_t *out, const void *p, size_t n);
 
-/* Sealing to the auditors' X25519 public key: ephemeral key, HKDF, AES-256-GCM. Sealing fails with
- * HW_EVALIDATION when `pub` is no key that one can seal to, opening with HW_ECORRUPT. */
-#define BOX_KEY_LEN  32
-#define BOX_OVERHEAD (BOX_KEY_LEN + SECRET_TAG_LEN)
+/*
+ * Boxes: bytes sealed to the X25519 public keys of some readers, any of whom opens them alone. A
+ * fresh key seals the bytes; a fresh X25519 key and HKDF-SHA256 wrap it for each reader
+ * (AES-256-GCM throughout). `aad` says what the bytes are and where they belong: a box that was
+ * moved does not open, nor one whose list of readers was changed.
+ *
+ *   u8 version (2), u8 number of readers, the fresh public key, for each reader the first 8 bytes
+ *   of the SHA-256 of its public key and the wrapped key; then the sealed bytes
+ *
+ * Sealing fails with HW_EVALIDATION when a reader's key is none that one can seal to; opening with
+ * HW_EDENIED when the box is sealed to others, HW_EVERSION for another version, else HW_ECORRUPT.
+ */
+#define BOX_KEY_LEN	32
+#define BOX_ID_LEN	8
+#define BOX_READERS_MAX 4
+#define BOX_SLOT_LEN	(BOX_ID_LEN + SECRET_KEY_LEN + SECRET_TAG_LEN)
+#define BOX_OVERHEAD(n) (2 + BOX_KEY_LEN + (n) * BOX_SLOT_LEN + SECRET_TAG_LEN)
+#define BOX_AAD_MAX	512
+
+struct box_readers {
+	size_t n; /* at most BOX_READERS_MAX */
+	uint8_t keys[BOX_READERS_MAX][BOX_KEY_LEN];
+};
+
 int box_keygen(uint8_t pub[BOX_KEY_LEN], uint8_t priv[BOX_KEY_LEN]);
-int box_seal(struct buf *out, const uint8_t pub[BOX_KEY_LEN], const void *p, size_t n);
-int box_open(struct buf *out, const uint8_t priv[BOX_KEY_LEN], const void *p, size_t n);
+/* The public half. */
+int box_public(uint8_t pub[BOX_KEY_LEN], const uint8_t priv[BOX_KEY_LEN]);
+/* How people tell keys apart: hex of the bytes that a box names it by. */
+void box_key_id(char out[2 * BOX_ID_LEN + 1], const uint8_t pub[BOX_KEY_LEN]);
+int box_seal(struct buf *out, const struct box_readers *to, const char *aad, const void *p,
+	size_t n);
+int box_open(struct buf *out, const uint8_t priv[BOX_KEY_LEN], const char *aad, const void *p,
+	size_t n);
 
 /* Tokens are random, so a plain SHA-256 keeps them: the store holds only the hash. */
 #define SHA256_LEN 32
 void sha256(uint8_t out[SHA256_LEN], const void *p, size_t n);
+/* Of one run of bytes after another. */
+void sha256_joined(uint8_t out[SHA256_LEN], const void *p, size_t n, const void *q, size_t m);
 #define TOKEN_LEN 43 /* 32 random bytes, base64url */
 void token_make(char out[TOKEN_LEN + 1]);
 void token_hash(char out[2 * SHA256_LEN + 1], const char *token); /* hex */

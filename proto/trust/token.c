@@ -15,6 +15,17 @@ sha256(uint8_t out[SHA256_LEN], const void *p, size_t n)
 }
 
 void
+sha256_joined(uint8_t out[SHA256_LEN], const void *p, size_t n, const void *q, size_t m)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+
+	hw_assert(ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) > 0 &&
+		EVP_DigestUpdate(ctx, p, n) > 0 && EVP_DigestUpdate(ctx, q, m) > 0 &&
+		EVP_DigestFinal_ex(ctx, out, NULL) > 0);
+	EVP_MD_CTX_free(ctx);
+}
+
+void
 token_make(char out[TOKEN_LEN + 1])
 {
 	uint8_t bytes[32];

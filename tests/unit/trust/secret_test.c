@@ -301,70 +301,139 @@ Test(secret_stream, another_counter_head_or_byte_is_noticed_and_nothing_comes_ou
 
 /* --- boxes ----------------------------------------------------------------------------------- */
 
-Test(box, opens_with_the_private_key_alone)
-{
-	uint8_t pub[BOX_KEY_LEN], priv[BOX_KEY_LEN], pub2[BOX_KEY_LEN], priv2[BOX_KEY_LEN];
-	struct buf box, plain;
+#define AAD "what it is, and where"
 
+struct reader {
+	uint8_t pub[BOX_KEY_LEN], priv[BOX_KEY_LEN];
+};
+
+static struct buf box, plain;
+
+static void
+box_setup(void)
+{
 	buf_init(&box, 4096);
 	buf_init(&plain, 4096);
-	cr_assert(eq(int, box_keygen(pub, priv), 0));
-	cr_assert(eq(int, box_keygen(pub2, priv2), 0));
-	cr_assert(eq(int, box_seal(&box, pub, text, sizeof(text)), 0));
-	cr_assert(eq(sz, box.len, sizeof(text) + BOX_OVERHEAD));
-	cr_assert(eq(int, box_open(&plain, priv2, buf_data(&box), box.len), HW_ECORRUPT));
-	cr_assert(eq(int, box_open(&plain, priv, buf_data(&box), box.len), 0));
-	cr_assert(eq(str, (char *)buf_str(&plain), (char *)text));
+}
+
+static void
+box_teardown(void)
+{
 	buf_fini(&box);
 	buf_fini(&plain);
+}
+
+TestSuite(box, .init = box_setup, .fini = box_teardown);
+
+static void
+seal_for(struct reader *readers, size_t n)
+{
+	struct box_readers to = {.n = n};
+
+	for (size_t i = 0; i < n; i++) {
+		cr_assert(eq(int, box_keygen(readers[i].pub, readers[i].priv), 0));
+		memcpy(to.keys[i], readers[i].pub, BOX_KEY_LEN);
+	}
+	cr_assert(eq(int, box_seal(&box, &to, AAD, text, sizeof(text)), 0));
+	cr_assert(eq(sz, box.len, sizeof(text) + BOX_OVERHEAD(n)));
+}
+
+static int
+open_as(const struct reader *r, const char *aad)
+{
+	buf_reset(&plain);
+	return box_open(&plain, r->priv, aad, buf_data(&box), box.len);
+}
+
+Test(box, each_of_its_readers_opens_it_alone)
+{
+	struct reader readers[BOX_READERS_MAX], other;
+
+	seal_for(readers, BOX_READERS_MAX);
+	cr_assert(eq(int, box_keygen(other.pub, other.priv), 0));
+	for (size_t i = 0; i < BOX_READERS_MAX; i++) {
+		cr_assert(eq(int, open_as(&readers[i], AAD), 0));
+		cr_assert(eq(str, (char *)buf_str(&plain), (char *)text));
+	}
+	cr_assert(eq(int, open_as(&other, AAD), HW_EDENIED));
+	cr_assert(eq(sz, plain.len, 0));
+}
+
+Test(box, one_that_was_moved_does_not_open)
+{
+	struct reader reader;
+
+	seal_for(&reader, 1);
+	cr_assert(eq(int, open_as(&reader, AAD "!"), HW_ECORRUPT));
+	cr_assert(eq(int, open_as(&reader, ""), HW_ECORRUPT));
 }
 
 Test(box, two_of_the_same_bytes_differ)
 {
-	uint8_t pub[BOX_KEY_LEN], priv[BOX_KEY_LEN];
-	struct buf box;
+	struct reader reader;
+	struct buf first;
 
+	seal_for(&reader, 1);
+	first = box;
 	buf_init(&box, 4096);
-	box_keygen(pub, priv);
-	box_seal(&box, pub, text, sizeof(text));
-	box_seal(&box, pub, text, sizeof(text));
-	cr_assert(not(bytes_equal(buf_data(&box), buf_data(&box) + box.len / 2, box.len / 2)));
-	buf_fini(&box);
+	struct box_readers to = {.n = 1};
+	memcpy(to.keys[0], reader.pub, BOX_KEY_LEN);
+	cr_assert(eq(int, box_seal(&box, &to, AAD, text, sizeof(text)), 0));
+	size_t head = 2 + BOX_KEY_LEN + BOX_ID_LEN;
+	cr_assert(not(bytes_equal(buf_data(&first) + 2, buf_data(&box) + 2, BOX_KEY_LEN)));
+	cr_assert(not(bytes_equal(buf_data(&first) + head, buf_data(&box) + head, box.len - head)));
+	buf_fini(&first);
+}
+
+Test(box, the_public_half_follows_from_the_private_one)
+{
+	struct reader r;
+	uint8_t pub[BOX_KEY_LEN];
+	char id[2 * BOX_ID_LEN + 1];
+
+	cr_assert(eq(int, box_keygen(r.pub, r.priv), 0));
+	cr_assert(eq(int, box_public(pub, r.priv), 0));
+	cr_assert(bytes_equal(pub, r.pub, BOX_KEY_LEN));
+	box_key_id(id, pub);
+	cr_assert(eq(sz, strlen(id), 2 * BOX_ID_LEN));
 }
 
 Test(box, every_changed_byte_and_every_cut_is_noticed)
 {
-	uint8_t pub[BOX_KEY_LEN], priv[BOX_KEY_LEN];
-	struct buf box, plain;
+	struct reader readers[2];
 
-	buf_init(&box, 4096);
-	buf_init(&plain, 4096);
-	box_keygen(pub, priv);
-	box_seal(&box, pub, text, sizeof(text));
+	seal_for(readers, 2);
 	for (size_t i = 0; i < box.len; i++) {
 		box.mem[box.head + i] ^= 0x20;
-		cr_assert(eq(int, box_open(&plain, priv, buf_data(&box), box.len), HW_ECORRUPT));
+		for (int k = 0; k < 2; k++)
+			cr_assert(lt(int, open_as(&readers[k], AAD), 0), "byte %zu", i);
 		box.mem[box.head + i] ^= 0x20;
-		cr_assert(eq(int, box_open(&plain, priv, buf_data(&box), i), HW_ECORRUPT));
+		cr_assert(eq(int, box_open(&plain, readers[0].priv, AAD, buf_data(&box), i),
+			HW_ECORRUPT));
 	}
 	cr_assert(eq(sz, plain.len, 0));
-	buf_fini(&box);
-	buf_fini(&plain);
+}
+
+Test(box, of_another_version_it_says_so)
+{
+	struct reader reader;
+
+	seal_for(&reader, 1);
+	box.mem[box.head] = 3;
+	cr_assert(eq(int, open_as(&reader, AAD), HW_EVERSION));
 }
 
 Test(box, a_point_of_low_order_is_no_key)
 {
-	static const uint8_t zero[BOX_KEY_LEN], one[BOX_KEY_LEN] = {1};
-	uint8_t pub[BOX_KEY_LEN], priv[BOX_KEY_LEN], forged[BOX_OVERHEAD] = {0};
-	struct buf out;
+	struct box_readers zero = {.n = 1}, one = {.n = 1, .keys = {{1}}};
+	struct reader reader;
 
-	buf_init(&out, 4096);
-	box_keygen(pub, priv);
-	cr_assert(eq(int, box_seal(&out, zero, text, sizeof(text)), HW_EVALIDATION));
-	cr_assert(eq(int, box_seal(&out, one, text, sizeof(text)), HW_EVALIDATION));
-	cr_assert(eq(int, box_open(&out, priv, forged, sizeof(forged)), HW_ECORRUPT));
-	cr_assert(eq(sz, out.len, 0));
-	buf_fini(&out);
+	cr_assert(eq(int, box_seal(&box, &zero, AAD, text, sizeof(text)), HW_EVALIDATION));
+	cr_assert(eq(int, box_seal(&box, &one, AAD, text, sizeof(text)), HW_EVALIDATION));
+	cr_assert(eq(sz, box.len, 0));
+	seal_for(&reader, 1);
+	memset(box.mem + box.head + 2, 0, BOX_KEY_LEN);
+	cr_assert(eq(int, open_as(&reader, AAD), HW_ECORRUPT));
 }
 
 /* --- tokens ---------------------------------------------------------------------------------- */
