@@ -20,11 +20,17 @@
 
 #include "audit/archiver_private.h"
 
-#define SLICE	   (4 * 1024 * 1024)  /* of the journal, between two looks at who waits */
-#define MEMORY_MAX (64 * 1024 * 1024) /* of all builders */
-#define LEDGER_MAX (1024 * 1024)      /* entries not yet on disk in the ledger's own files */
-#define POLL_MSEC  100
-#define NICE	   10
+#define SLICE	     (4 * 1024 * 1024)	/* of the journal, between two looks at who waits */
+#define MEMORY_MAX   (64 * 1024 * 1024) /* of all builders */
+#define LEDGER_MAX   (1024 * 1024)	/* entries not yet on disk in the ledger's own files */
+#define POLL_MSEC    100
+#define TRY_EVERY    (2 * USEC_PER_SEC) /* when the disk was full */
+#define NICE	     10
+#define SETTLE_TRIES 3
+#define FILE_EVERY   USEC_PER_SEC	 /* the ledger's files are synced, when something waits */
+#define MARK_BYTES   (8 * 1024 * 1024)	 /* of a live recording, between two checkpoints */
+#define MARK_EVERY   (60 * USEC_PER_SEC) /* the same in time */
+#define LOOK_EVERY   (5 * USEC_PER_SEC)	 /* for recordings whose time has come */
 
 /* --- failure ---------------------------------------------------------------------------------- */
 
@@ -40,6 +46,38 @@ fail(struct archiver *a, const struct hw_err *err)
 	if (a->config.on_failed != NULL)
 		a->config.on_failed(a->config.arg, hw_err_text(err));
 	return HW_ERECORD;
+}
+
+/* There may be room again by itself, when others make some, or an operator does. */
+static int
+stall(struct archiver *a, const struct hw_err *err)
+{
+	a->next_try = clock_mono(a->config.clock) + TRY_EVERY;
+	if (!a->stalled) {
+		log_error(a, "archiver.stalled", "why=%s", hw_err_text(err));
+		if (a->config.on_stalled != NULL)
+			a->config.on_stalled(a->config.arg, hw_err_text(err));
+	}
+	a->stalled = true;
+	return HW_ERECORD;
+}
+
+/* What a cut write left is found as after a crash. */
+static int
+go_on(struct archiver *a, struct hw_err *err)
+{
+	if (clock_mono(a->config.clock) < a->next_try)
+		return hw_err_set(err, HW_ERECORD, "recordings wait for room on the relay's disk");
+	int r = archiver_take_up(a, err);
+	if (r == HW_EFULL)
+		return stall(a, err);
+	if (r < 0)
+		return fail(a, err);
+	a->stalled = false;
+	log_info(a, "archiver.resumed", "at=%" PRIu64, a->at);
+	if (a->config.on_stalled != NULL)
+		a->config.on_stalled(a->config.arg, NULL);
+	return 0;
 }
 
 /* --- sessions --------------------------------------------------------------------------------- */
@@ -83,6 +121,8 @@ archiver_add(struct archiver *a, struct builder *b, struct hw_err *err)
 		return hw_err_set(err, HW_ENOMEM, "no memory for a recording");
 	}
 	l->builder = b;
+	/* `marked` is 0: what a crash left without a checkpoint gets one. */
+	l->marked_time = clock_mono(a->config.clock);
 	l->is_late = recording_writer_complete(builder_file(b));
 	a->late += l->is_late;
 	LIST_INSERT_HEAD(bucket(a, builder_session(b)), l, next);
@@ -115,16 +155,95 @@ count_held(struct archiver *a, struct live *l)
 	a->held += l->held;
 }
 
+/* --- checkpoints ------------------------------------------------------------------------------ */
+
+static void
+tell_checkpoint(struct archiver *a, struct live *l)
+{
+	struct recording_writer *file = builder_file(l->builder);
+	uint64_t size = recording_writer_size(file);
+
+	if (a->config.on_checkpoint == NULL || size == l->marked ||
+		recording_writer_complete(file) || !recording_writer_on_disk(file))
+		return;
+	l->marked = size;
+	l->marked_time = clock_mono(a->config.clock);
+	a->config.on_checkpoint(a->config.arg, recording_writer_id(file),
+		recording_writer_hash(file), size);
+}
+
+static void
+checkpoint_by_size(struct archiver *a, struct live *l)
+{
+	if (recording_writer_size(builder_file(l->builder)) - l->marked >= MARK_BYTES)
+		tell_checkpoint(a, l);
+}
+
+static int
+checkpoint_by_time(struct archiver *a, struct live *l, int64_t now, struct hw_err *err)
+{
+	int r = 0;
+
+	if (now - l->marked_time < MARK_EVERY)
+		return 0;
+	if (builder_waiting(l->builder) != UINT64_MAX) {
+		r = builder_flush(l->builder, false, err);
+		count_held(a, l);
+	}
+	if (r == 0)
+		tell_checkpoint(a, l);
+	return r;
+}
+
+static int
+look_for_checkpoints(struct archiver *a, struct hw_err *err)
+{
+	int64_t now = clock_mono(a->config.clock);
+	struct live *l;
+	int r = 0;
+
+	if (a->config.on_checkpoint == NULL || now - a->looked_time < LOOK_EVERY)
+		return 0;
+	a->looked_time = now;
+	for (size_t i = 0; i < ARCHIVER_BUCKETS; i++)
+		LIST_FOREACH(l, &a->sessions[i], next)
+			if ((r = checkpoint_by_time(a, l, now, err)) < 0)
+				return r;
+	return 0;
+}
+
+/* --- the end of a recording ------------------------------------------------------------------- */
+
+/* One that the ledger does not know stays as it is: it is reported again, by the next start if the
+ * journal has failed. */
+static int
+report(struct archiver *a, struct live *l, struct hw_err *err)
+{
+	struct recording_writer *file = builder_file(l->builder);
+
+	if (l->is_reported || a->config.on_sealed == NULL)
+		return 0;
+	int r = a->config.on_sealed(a->config.arg, recording_writer_id(file),
+		recording_writer_hash(file), recording_writer_size(file));
+	if (journal_failed(a->config.journal))
+		return hw_err_set(err, HW_ERECORD,
+			"the journal failed before the end of %s was in the ledger",
+			recording_writer_id(file));
+	if (r < 0)
+		return hw_err_set(err, HW_EFULL, "the ledger did not take the end of %s yet: %s",
+			recording_writer_id(file), hw_code_name(r));
+	l->is_reported = true;
+	return 0;
+}
+
 /* A complete recording is reported, and only then gets its final name: what has it is done with. */
 static int
 seal(struct archiver *a, struct live *l, struct hw_err *err)
 {
-	struct recording_writer *file = builder_file(l->builder);
+	int r = report(a, l, err);
 
-	if (!l->is_reported && a->config.on_sealed != NULL)
-		a->config.on_sealed(a->config.arg, recording_writer_id(file),
-			recording_writer_hash(file), recording_writer_size(file));
-	int r = recording_writer_finish(file, err);
+	if (r == 0)
+		r = recording_writer_finish(builder_file(l->builder), err);
 	if (r == 0)
 		remove_live(a, l);
 	return r;
@@ -180,6 +299,7 @@ take_session(struct archiver *a, const struct journal_record *rec, jpos begin, j
 	count_held(a, l);
 	if (recording_writer_complete(builder_file(l->builder)) && !l->is_late)
 		return seal(a, l, err);
+	checkpoint_by_size(a, l);
 	return 0;
 }
 
@@ -203,14 +323,37 @@ look_for_report(struct archiver *a, const struct journal_record *rec)
 	arena_free(arena);
 }
 
+void
+archiver_tell_filed(struct archiver *a)
+{
+	uint8_t chain[MERKLE_LEN];
+	uint64_t filed = ledger_writer_filed(a->ledger, chain);
+
+	if (a->config.on_filed != NULL)
+		a->config.on_filed(a->config.arg, filed, chain);
+}
+
 static int
 sync_ledger(struct archiver *a, struct hw_err *err)
 {
 	int r = ledger_writer_sync(a->ledger, err);
 
-	if (r == 0)
-		a->ledger_waiting = UINT64_MAX;
-	return r;
+	if (r < 0)
+		return r;
+	a->ledger_waiting = UINT64_MAX;
+	a->filed_time = clock_mono(a->config.clock);
+	archiver_tell_filed(a);
+	return 0;
+}
+
+/* Heads say how far the files are, and without the master key no more than that can be checked. */
+static int
+file_entries(struct archiver *a, struct hw_err *err)
+{
+	bool due = a->ledger_waiting != UINT64_MAX &&
+		clock_mono(a->config.clock) - a->filed_time >= FILE_EVERY;
+
+	return due ? sync_ledger(a, err) : 0;
 }
 
 static int
@@ -225,7 +368,7 @@ take_ledger(struct archiver *a, const struct journal_record *rec, jpos begin, st
 		return 0;
 	if (rec->offset > due)
 		return hw_err_set(err, HW_ECORRUPT, "ledger entry %" PRIu64 " is missing", due);
-	if ((r = ledger_writer_append(a->ledger, rec->bytes, rec->len, err)) < 0)
+	if ((r = ledger_writer_append(a->ledger, rec->bytes, rec->len, rec->flags, err)) < 0)
 		return r;
 	if (a->ledger_waiting == UINT64_MAX)
 		a->ledger_waiting = begin;
@@ -347,6 +490,10 @@ slice_locked(struct archiver *a, struct hw_err *err)
 
 	if (a->failed)
 		return HW_ERECORD;
+	if (a->stalled && (r = go_on(a, err)) < 0)
+		return r;
+	if (journal_low(a->config.journal))
+		return 0; /* what is left of the disk is the journal's */
 	if ((more = r = read_slice(a, err)) >= 0)
 		r = seal_late(a, err);
 	if (r == 0)
@@ -356,6 +503,12 @@ slice_locked(struct archiver *a, struct hw_err *err)
 		if (r == 0)
 			r = drop_segments(a, err);
 	}
+	if (r == 0)
+		r = file_entries(a, err);
+	if (r == 0)
+		r = look_for_checkpoints(a, err);
+	if (r == HW_EFULL)
+		return stall(a, err);
 	return r < 0 ? fail(a, err) : more;
 }
 
@@ -382,6 +535,49 @@ archiver_run(struct archiver *a, struct hw_err *err)
 	return r;
 }
 
+static int
+settle_recordings(struct archiver *a, struct hw_err *err)
+{
+	struct live *l;
+	int r;
+
+	for (size_t i = 0; i < ARCHIVER_BUCKETS; i++)
+		LIST_FOREACH(l, &a->sessions[i], next) {
+			if (builder_waiting(l->builder) != UINT64_MAX &&
+				(r = builder_flush(l->builder, false, err)) < 0)
+				return r;
+			count_held(a, l);
+			tell_checkpoint(a, l);
+		}
+	return 0;
+}
+
+/* A recording that completes, or has its checkpoint, is one more entry. */
+int
+archiver_settle(struct archiver *a, struct hw_err *err)
+{
+	struct hw_err own = HW_ERR_INIT;
+	jpos end;
+	int r = 0;
+
+	if (err == NULL)
+		err = &own;
+	pthread_mutex_lock(&a->lock);
+	for (int i = 0; i < SETTLE_TRIES && r == 0; i++) {
+		(void)journal_ledger_mark(a->config.journal, &end);
+		if ((r = journal_wait(a->config.journal, end)) == 0 &&
+			(r = run_locked(a, err)) == 0 &&
+			((r = settle_recordings(a, err)) < 0 || (r = sync_ledger(a, err)) < 0))
+			r = fail(a, err);
+		if (r < 0)
+			break; /* it may have no files open */
+		if (ledger_writer_next(a->ledger) == journal_ledger_next(a->config.journal))
+			break;
+	}
+	pthread_mutex_unlock(&a->lock);
+	return r;
+}
+
 int
 archiver_flush(struct archiver *a, const char *session_id, struct hw_err *err)
 {
@@ -395,12 +591,18 @@ archiver_flush(struct archiver *a, const char *session_id, struct hw_err *err)
 	int r = run_locked(a, err);
 	if (r == 0 && (l = find_id(a, session_id)) != NULL) {
 		if ((r = builder_flush(l->builder, false, err)) < 0)
-			r = fail(a, err);
+			r = r == HW_EFULL ? stall(a, err) : fail(a, err);
 		count_held(a, l);
 	}
 	pthread_mutex_unlock(&a->lock);
 	atomic_fetch_sub(&a->waiting, 1);
 	return r;
+}
+
+const struct box_readers *
+archiver_auditors(const struct archiver *a)
+{
+	return &a->env.auditors;
 }
 
 /* --- the thread ------------------------------------------------------------------------------- */
@@ -429,7 +631,8 @@ thread_main(void *arg)
 	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
 	pthread_mutex_lock(&a->lock);
 	while (!a->stopping && !a->failed) {
-		if (slice_locked(a, &err) == 0)
+		int r = slice_locked(a, &err);
+		if (r == 0 || (r < 0 && a->stalled))
 			pause_locked(a, POLL_MSEC);
 		else if (atomic_load(&a->waiting) > 0)
 			pause_locked(a, 1); /* the lock goes to who waits for it */

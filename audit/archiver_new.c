@@ -3,33 +3,29 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "audit/archiver_private.h"
-#include "proto/base/enc.h"
 #include "proto/base/file.h"
+#include "proto/trust/auditor_key.h"
 
-/* 64 hex digits and perhaps a newline. */
+#define AUDITORS_MAX (64 * 1024)
+
 static int
 load_auditors(struct builder_env *env, const char *path, struct hw_err *err)
 {
 	struct buf text;
 
-	buf_init(&text, 2 * BOX_KEY_LEN + 2);
+	buf_init(&text, AUDITORS_MAX);
 	int r = file_read(&text, AT_FDCWD, path, err);
-	if (r == 0) {
-		while (text.len > 0 && buf_data(&text)[text.len - 1] <= ' ')
-			text.len--;
-		const char *hex = buf_str(&text);
-		if (hex == NULL || strlen(hex) != 2 * BOX_KEY_LEN ||
-			hex_decode(env->auditors, BOX_KEY_LEN, hex) < 0)
-			r = hw_err_set(err, HW_EVALIDATION,
-				"%s does not hold the auditors' key: 64 hex digits", path);
-		else
-			env->has_auditors = true;
-	}
+	const char *lines = r == 0 ? buf_str(&text) : NULL;
+	if (r == 0 && lines == NULL)
+		r = hw_err_set(err, HW_ENOMEM, "no memory for the auditors' keys");
+	else if (r == 0 && (r = auditor_list_parse(&env->auditors, lines, err)) < 0)
+		hw_err_prefix(err, "%s", path);
 	buf_fini(&text);
 	return r == HW_ENOTFOUND ? 0 : r;
 }
@@ -95,24 +91,65 @@ open_ledger(struct archiver *a, const struct archiver_config *config, struct hw_
 	return 0;
 }
 
-static int
-take_up(struct archiver *a, const struct archiver_config *config, struct hw_err *err)
+static void
+drop_all(struct archiver *a)
 {
+	archiver_remove_all(a);
+	journal_reader_close(a->reader);
+	ledger_writer_close(a->ledger);
+	recording_store_fini(&a->env.store);
+	a->reader = NULL;
+	a->ledger = NULL;
+	a->env.store = (struct recording_store){.dir = -1};
+	a->ledger_waiting = UINT64_MAX;
+}
+
+int
+archiver_take_up(struct archiver *a, struct hw_err *err)
+{
+	const struct archiver_config *config = &a->config;
 	int r;
 
+	drop_all(a);
 	if ((r = recording_store_init(&a->env.store, config->recordings_dir, config->master,
 		     config->io, err)) < 0 ||
-		(config->masks_file != NULL &&
-			(r = masks_load(&a->env.masks, config->masks_file, err)) < 0) ||
-		(config->auditors_file != NULL &&
-			(r = load_auditors(&a->env, config->auditors_file, err)) < 0) ||
 		(r = journal_reader_open(&a->reader, config->journal_dir, config->master, 0, err)) <
 			0 ||
 		(r = open_ledger(a, config, err)) < 0)
 		return r;
+	archiver_tell_filed(a);
 	a->at = a->segment = a->dropped = journal_reader_segment(a->reader);
 	a->replay_until = journal_synced(config->journal);
-	if ((r = resume_all(a, a->at, err)) < 0)
+	return resume_all(a, a->at, err);
+}
+
+/* It may take up more than once, so it has its own. */
+static int
+keep_dirs(struct archiver *a, const struct archiver_config *config, struct hw_err *err)
+{
+	const char *const dirs[3] = {
+		config->journal_dir, config->recordings_dir, config->ledger_dir};
+
+	for (int i = 0; i < 3; i++)
+		if ((a->dirs[i] = strdup(dirs[i])) == NULL)
+			return hw_err_set(err, HW_ENOMEM, "no memory for the archiver");
+	a->config.journal_dir = a->dirs[0];
+	a->config.recordings_dir = a->dirs[1];
+	a->config.ledger_dir = a->dirs[2];
+	return 0;
+}
+
+static int
+begin(struct archiver *a, const struct archiver_config *config, struct hw_err *err)
+{
+	int r;
+
+	if ((r = keep_dirs(a, config, err)) < 0 ||
+		(config->masks_file != NULL &&
+			(r = masks_load(&a->env.masks, config->masks_file, err)) < 0) ||
+		(config->auditors_file != NULL &&
+			(r = load_auditors(&a->env, config->auditors_file, err)) < 0) ||
+		(r = archiver_take_up(a, err)) < 0)
 		return r;
 	return config->threaded ? archiver_start(a, err) : 0;
 }
@@ -128,6 +165,8 @@ archiver_new(struct archiver **ret, const struct archiver_config *config, struct
 	a->config = *config;
 	a->env.store.dir = -1;
 	a->ledger_waiting = UINT64_MAX;
+	if (config->relay != NULL)
+		snprintf(a->env.relay, sizeof(a->env.relay), "%s", config->relay);
 	if (config->log != NULL)
 		a->log = *config->log;
 	pthread_mutex_init(&a->lock, NULL);
@@ -135,7 +174,7 @@ archiver_new(struct archiver **ret, const struct archiver_config *config, struct
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&a->wake, &monotonic);
 	pthread_condattr_destroy(&monotonic);
-	int r = take_up(a, config, err);
+	int r = begin(a, config, err);
 	if (r < 0)
 		archiver_destroy(a);
 	else
@@ -146,11 +185,10 @@ archiver_new(struct archiver **ret, const struct archiver_config *config, struct
 void
 archiver_destroy(struct archiver *a)
 {
-	archiver_remove_all(a);
-	journal_reader_close(a->reader);
-	ledger_writer_close(a->ledger);
+	drop_all(a);
 	masks_free(a->env.masks);
-	recording_store_fini(&a->env.store);
+	for (int i = 0; i < 3; i++)
+		free(a->dirs[i]);
 	pthread_cond_destroy(&a->wake);
 	pthread_mutex_destroy(&a->lock);
 	free(a);

@@ -20,12 +20,14 @@ struct live {
 	size_t held;
 	bool is_late;	  /* it was complete when the archiver started */
 	bool is_reported; /* the ledger has its hash */
+	uint64_t marked;  /* the file's size at the last checkpoint */
+	int64_t marked_time;
 };
 LIST_HEAD(live_head, live);
 
 struct archiver {
 	struct log_ctx log;
-	struct archiver_config config; /* its texts are not kept */
+	struct archiver_config config; /* of its texts the directories alone are kept */
 	struct builder_env env;
 	struct journal_reader *reader;
 	struct ledger_writer *ledger;
@@ -39,7 +41,11 @@ struct archiver {
 	jpos dropped;	     /* nothing is left below */
 	jpos replay_until;   /* what was synced when it started */
 	jpos ledger_waiting; /* the first entry that is not on disk in the ledger's files */
+	int64_t filed_time, looked_time; /* when those were synced, and checkpoints looked for */
 	bool failed, stopping;
+	bool stalled;	  /* the disk is full: it takes up again when there is room */
+	int64_t next_try; /* on the monotonic clock */
+	char *dirs[3];	  /* journal, recordings, ledger */
 
 	_Atomic int waiting; /* threads in archiver_flush() */
 	pthread_t thread;
@@ -48,7 +54,11 @@ struct archiver {
 
 /* Takes the builder over, also when it fails. */
 int archiver_add(struct archiver *a, struct builder *b, struct hw_err *err);
+/* Tells how far the ledger's files are on disk. */
+void archiver_tell_filed(struct archiver *a);
 void archiver_remove_all(struct archiver *a);
+/* What it has in memory is dropped, and read again from the journal and the files. */
+int archiver_take_up(struct archiver *a, struct hw_err *err);
 int archiver_start(struct archiver *a, struct hw_err *err);
 void archiver_destroy(struct archiver *a);
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit/sealed.h"
 #include "proto/base/arena.h"
 #include "proto/wire/codec.h"
 #include "proto/wire/frame.h"
@@ -13,7 +14,8 @@
 #define UNKNOWN_MAX  (4 * 1024 * 1024) /* what waits for an echo mark, and behind what does */
 #define PIECE_MAX    (64 * 1024)       /* bytes of one event */
 #define PARTS_MAX    32		       /* of a record that echo marks cut up: a node may send any */
-#define PARTS_ROOM   (PARTS_MAX * 2 * (EVENT_HEAD_MAX + BOX_OVERHEAD))
+#define BOX_ROOM     BOX_OVERHEAD(BOX_READERS_MAX)
+#define PARTS_ROOM   (PARTS_MAX * 2 * (EVENT_HEAD_MAX + BOX_ROOM))
 
 _Static_assert(JOURNAL_RECORD_MAX + JOURNAL_RECORD_MAX / PIECE_MAX * EVENT_HEAD_MAX + PARTS_ROOM <
 		RECORDING_BLOCK_MAX,
@@ -217,14 +219,17 @@ static int
 close_hidden(struct builder *b, struct hw_err *err)
 {
 	struct event ev = b->hidden;
+	char aad[BOX_AAD_MAX];
 	struct buf box;
 	int r = 0;
 
 	if (ev.hidden == 0)
 		return 0;
-	buf_init(&box, PIECE_MAX + BOX_OVERHEAD);
-	if (b->env->has_auditors &&
-		(r = box_seal(&box, b->env->auditors, buf_data(&b->secret), b->secret.len)) < 0)
+	buf_init(&box, PIECE_MAX + BOX_ROOM);
+	sealed_aad(aad, b->env->relay, recording_writer_id(b->file), &ev);
+	if (b->env->auditors.n > 0 &&
+		(r = box_seal(&box, &b->env->auditors, aad, buf_data(&b->secret), b->secret.len)) <
+			0)
 		hw_err_set(err, r, "cannot seal input to the auditors");
 	ev.bytes = buf_data(&box);
 	ev.len = box.len;
@@ -341,7 +346,7 @@ add_hidden(struct builder *b, const struct item *it, struct hw_err *err)
 				.author = it->author,
 				.offset = offset};
 		size_t n = PIECE_MAX - h->hidden < left ? PIECE_MAX - h->hidden : left;
-		if (b->env->has_auditors && buf_append(&b->secret, p, n) < 0)
+		if (b->env->auditors.n > 0 && buf_append(&b->secret, p, n) < 0)
 			return hw_err_set(err, HW_ENOMEM, "no memory for a recording");
 		h->hidden += (uint32_t)n;
 		p += n;
@@ -391,13 +396,13 @@ add_plain(struct builder *b, const struct item *it, struct hw_err *err)
 static int
 emit(struct builder *b, struct item *first, struct hw_err *err)
 {
-	size_t need = EVENT_HEAD_MAX + BOX_OVERHEAD; /* hidden input that must be closed before */
+	size_t need = EVENT_HEAD_MAX + BOX_ROOM; /* hidden input that must be closed before */
 	struct item *it = first, *next;
 	bool is_last = false;
 	int r = 0;
 
 	for (struct item *part = first; part != NULL; part = TAILQ_NEXT(part, next)) {
-		need += part->len + (2 + part->len / PIECE_MAX) * (EVENT_HEAD_MAX + BOX_OVERHEAD);
+		need += part->len + (2 + part->len / PIECE_MAX) * (EVENT_HEAD_MAX + BOX_ROOM);
 		if (part->is_last)
 			break;
 	}

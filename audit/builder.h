@@ -13,9 +13,9 @@
 /* What all builders use. */
 struct builder_env {
 	struct recording_store store;
-	struct masks *masks; /* NULL: none */
-	bool has_auditors;
-	uint8_t auditors[BOX_KEY_LEN];
+	struct masks *masks;	     /* NULL: none */
+	struct box_readers auditors; /* none: hidden input is dropped */
+	char relay[65];		     /* hidden input is bound to it */
 };
 
 struct builder;

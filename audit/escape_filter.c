@@ -228,16 +228,50 @@ put_replacement(struct buf *out)
 	return buf_append(out, "\xef\xbf\xbd", 3);
 }
 
+/* What shows nothing, and so hides: in the middle of a word from whoever looks for the word, or a
+ * text of its own from everybody. Joiners stay, which scripts and emoji are written with. */
+static bool
+is_invisible(uint32_t c)
+{
+	static const struct {
+		uint32_t first, last;
+	} rows[] = {
+		{0xad,    0xad   }, /* soft hyphen */
+		{0x61c,	0x61c  }, /* marks of the writing direction */
+		{0x180e,	 0x180e },
+		  {0x200b,  0x200b },
+		    {0x200e,  0x200f },
+		{0x2028,	 0x202e }, /* separators of lines; turning the text around */
+		{0x2060,	 0x206f },
+		  {0xfeff,  0xfeff },
+		    {0xfff9,  0xfffb },
+		      {0xe0000, 0xe007f}, /* tags */
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (c >= rows[i].first && c <= rows[i].last)
+			return true;
+	return false;
+}
+
+static uint32_t
+code_point(const uint8_t *p, size_t n)
+{
+	uint32_t c = p[0] & (0xffu >> (n + 1));
+
+	for (size_t i = 1; i < n; i++)
+		c = c << 6 | (p[i] & 0x3f);
+	return c;
+}
+
 /* A whole character of more than one byte. */
 static int
 put_character(struct buf *out, const uint8_t *p, size_t n)
 {
 	if (n == 2 && p[0] == 0xc2 && p[1] < 0xa0)
 		return 0; /* C1: some terminals obey U+009B as they do ESC [ */
-	if (n == 3 && p[0] == 0xe2 &&
-		((p[1] == 0x80 && p[2] >= 0xaa && p[2] <= 0xae) ||
-			(p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9)))
-		return 0; /* U+202A..202E, U+2066..2069 turn the text around */
+	if (is_invisible(code_point(p, n)))
+		return 0;
 	return buf_append(out, p, n);
 }
 

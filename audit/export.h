@@ -41,8 +41,8 @@ void export_free(struct export *e);		   /* NULL is fine */
  * and its region, insert and delete, the alternate screen, cursor visibility, automatic wrapping,
  * charset G0/G1 line drawing; all else is dropped: titles and every other OSC, DCS, APC, PM, SOS,
  * all queries (DSR, DA, DECRQ..., XTVERSION, ENQ), key and mouse modes, bracketed paste, media
- * copy, resizing, resets that reprogram, C1 characters, and those that turn the direction of
- * writing. Malformed UTF-8 becomes U+FFFD. A string (OSC ...) that has no end is dropped up to the
+ * copy, resizing, resets that reprogram, C1 characters, those that turn the direction of
+ * writing, and those that show nothing. Malformed UTF-8 becomes U+FFFD. A string (OSC ...) that has no end is dropped up to the
  * end of its line, and no more than 4 KiB: nobody can hide the rest of a session in one. Sequences
  * may be split over calls anywhere; the output of a call holds whole ones. Its output through it
  * again is itself.

@@ -9,6 +9,8 @@
 
 #include "audit/journal_private.h"
 
+#define RESERVE	  "reserve"
+#define LOW_WHY	  "the relay's disk is full"
 #define KEEP_ROOM (4 * 1024 * 1024) /* a buffer that grew past this is given back once empty */
 
 /* --- failure ---------------------------------------------------------------------------------- */
@@ -42,7 +44,10 @@ void
 journal_why(struct journal *j, char out[JOURNAL_WHY_MAX])
 {
 	pthread_mutex_lock(&j->lock);
-	strcpy(out, j->why[0] != '\0' ? j->why : "the journal cannot be written");
+	strcpy(out,
+		j->why[0] != '\0'	 ? j->why
+			: journal_low(j) ? LOW_WHY
+					 : "the journal cannot be written");
 	pthread_mutex_unlock(&j->lock);
 }
 
@@ -89,7 +94,7 @@ journal_append(struct journal *j, const struct journal_record *r, jpos *end)
 }
 
 int
-journal_append_ledger(struct journal *j,
+journal_append_ledger(struct journal *j, uint8_t flags,
 	int (*encode)(void *arg, uint64_t sequence, struct buf *out), void *arg, jpos *end)
 {
 	pthread_mutex_lock(&j->lock);
@@ -98,6 +103,7 @@ journal_append_ledger(struct journal *j,
 	if (code == 0) {
 		const struct journal_record r = {
 			.type = JOURNAL_LEDGER,
+			.flags = flags,
 			.offset = j->ledger_next,
 			.time = clock_wall(j->config.clock),
 			.bytes = buf_data(&j->scratch),
@@ -125,6 +131,36 @@ count_write(struct journal *j, size_t n, int64_t usec)
 }
 
 int
+journal_reserve_give(struct journal *j, struct hw_err *err)
+{
+	int r = 0;
+
+	if (j->reserve_fd < 0)
+		return HW_EFULL;
+	pthread_mutex_lock(&j->reserve_lock);
+	if (!journal_low(j)) {
+		atomic_store(&j->low, true);
+		atomic_store(&j->low_new, true);
+		r = journal_io_reserve(j->config.io, j->reserve_fd, 0, err);
+	}
+	pthread_mutex_unlock(&j->reserve_lock);
+	return r;
+}
+
+/* What a full disk has cut short goes on in the room that the reserve gives back. It is tried again
+ * also when that was given already: who sets it aside anew may have held that room for a moment. */
+static int
+write_out(struct journal *j, const uint8_t *p, size_t n, struct hw_err *err)
+{
+	size_t done;
+	int r = journal_io_write_some(j->config.io, j->out.fd, p, n, &done, err);
+
+	if (r != HW_EFULL || journal_reserve_give(j, err) < 0)
+		return r;
+	return journal_io_write(j->config.io, j->out.fd, p + done, n - done, err);
+}
+
+int
 journal_write_buffered(struct journal *j, bool held, struct hw_err *err)
 {
 	if (!held)
@@ -138,7 +174,7 @@ journal_write_buffered(struct journal *j, bool held, struct hw_err *err)
 	if (n == 0)
 		return 0;
 	int64_t begin = clock_mono(j->config.clock);
-	int r = journal_io_write(j->config.io, j->out.fd, buf_data(&full), n, err);
+	int r = write_out(j, buf_data(&full), n, err);
 	int64_t usec = clock_mono(j->config.clock) - begin;
 	buf_consume(&j->spare, n);
 	if (j->spare.room > KEEP_ROOM)
@@ -163,7 +199,72 @@ journal_write(struct journal *j)
 	pthread_mutex_lock(&j->write_lock);
 	int r = journal_failed(j) ? HW_ERECORD : journal_write_buffered(j, false, &err);
 	pthread_mutex_unlock(&j->write_lock);
+	if (r == 0)
+		journal_tell_low(j);
 	return r < 0 && r != HW_ERECORD ? journal_fail(j, hw_err_text(&err)) : r;
+}
+
+/* --- the reserve ------------------------------------------------------------------------------ */
+
+bool
+journal_low(const struct journal *j)
+{
+	return atomic_load(&j->low);
+}
+
+int
+journal_reserve_make(struct journal *j, struct hw_err *err)
+{
+	if (j->config.reserve == 0)
+		return 0;
+	if (j->reserve_fd < 0)
+		j->reserve_fd =
+			openat(j->dir, RESERVE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (j->reserve_fd < 0)
+		return hw_err_sys(err, "cannot make the journal's reserve");
+	int r = journal_io_reserve(j->config.io, j->reserve_fd, j->config.reserve, err);
+	if (r < 0) /* no half of one: others may need it */
+		(void)journal_io_reserve(j->config.io, j->reserve_fd, 0, NULL);
+	return r;
+}
+
+void
+journal_tell_low(struct journal *j)
+{
+	if (!atomic_exchange(&j->low_new, false))
+		return;
+	log_error(j, "journal.low", "reserve=%zu", j->config.reserve);
+	if (j->config.on_low != NULL)
+		j->config.on_low(j->config.arg, LOW_WHY);
+}
+
+void
+journal_reserve_again(struct journal *j)
+{
+	struct hw_err err = HW_ERR_INIT;
+	int r = 0;
+
+	pthread_mutex_lock(&j->reserve_lock);
+	bool is_due = !journal_failed(j) && journal_low(j);
+	if (is_due && (r = journal_reserve_make(j, &err)) == 0)
+		atomic_store(&j->low, false);
+	pthread_mutex_unlock(&j->reserve_lock);
+	if (is_due && r == 0)
+		log_info(j, "journal.recovered", "reserve=%zu", j->config.reserve);
+}
+
+bool
+journal_recover(struct journal *j)
+{
+	if (!journal_failed(j) && journal_low(j) && !j->thread_runs) {
+		journal_reserve_again(j);
+	} else if (!journal_failed(j) && journal_low(j)) {
+		pthread_mutex_lock(&j->lock);
+		j->recover_wanted = j->sync_wanted = true;
+		pthread_cond_signal(&j->wake);
+		pthread_mutex_unlock(&j->lock);
+	}
+	return !journal_failed(j) && !journal_low(j);
 }
 
 /* --- asking ----------------------------------------------------------------------------------- */
@@ -191,6 +292,16 @@ journal_ledger_next(struct journal *j)
 {
 	pthread_mutex_lock(&j->lock);
 	uint64_t next = j->ledger_next;
+	pthread_mutex_unlock(&j->lock);
+	return next;
+}
+
+uint64_t
+journal_ledger_mark(struct journal *j, jpos *end)
+{
+	pthread_mutex_lock(&j->lock);
+	uint64_t next = j->ledger_next;
+	*end = j->next;
 	pthread_mutex_unlock(&j->lock);
 	return next;
 }

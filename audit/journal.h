@@ -9,7 +9,8 @@
  * journal_append() seals into memory; journal_write() hands the memory to the kernel with one
  * write(2); the writer thread syncs: one fdatasync for all that waits, and one within 50 ms for
  * what nobody waits for. A failed write or fsync is never retried: the journal is then failed for
- * good, every call says so, and on_failed is called once. docs/decisions/journal.md has why.
+ * good, every call says so, and on_failed is called once. A full disk is no failure as long as
+ * there is a reserve. docs/decisions/journal.md has why.
  */
 #ifndef HAWSER_AUDIT_JOURNAL_H
 #define HAWSER_AUDIT_JOURNAL_H
@@ -26,7 +27,8 @@ struct journal;
 typedef uint64_t jpos;
 
 enum journal_type {
-	JOURNAL_LEDGER = 1,    /* bytes: one encoded ledger_entry; offset is its sequence number */
+	JOURNAL_LEDGER = 1,    /* bytes: one encoded ledger_entry; offset is its sequence number;
+				* flags are for who moves it to the ledger's files */
 	JOURNAL_SESSION_START, /* bytes: one encoded recording_meta; session is new */
 	JOURNAL_DATA,	       /* bytes of a stream at offset, by author */
 	JOURNAL_ECHO,	       /* input below offset (from the last mark) was shown or hidden: flags
@@ -60,6 +62,9 @@ struct journal_io {
 	ssize_t (*write)(void *arg, int fd, const void *p, size_t n);
 	int (*sync)(void *arg, int fd); /* of directories too */
 	void *arg;
+	int (*reserve)(void *arg, int fd, size_t size); /* an errno; 0: done */
+	int (*make)(void *arg,
+		const char *name); /* before a file is made or named: an errno or 0 */
 };
 
 struct journal_config {
@@ -70,12 +75,17 @@ struct journal_config {
 	size_t segment_size; /* 64 MiB when 0 */
 	int64_t segment_age; /* microseconds until a segment with records is closed; an hour
 			      * when 0 */
-	bool threaded;	     /* false: journal_wait() and journal_sync() work inline (tests) */
+	/* Bytes of the disk that are set aside. When it is full they are given back, so that what
+	 * is under way can be ended in order: the journal is then low. 0: none, and a full disk is
+	 * a failure. */
+	size_t reserve;
+	bool threaded; /* false: journal_wait() and journal_sync() work inline (tests) */
 	const struct journal_io *io; /* NULL: the system's */
 	/* From the writer thread (or inline): everything below pos is on disk; the journal has
 	 * failed. No lock is held, but journal_close() must not be called. */
 	void (*on_synced)(void *arg, jpos pos);
 	void (*on_failed)(void *arg, const char *why);
+	void (*on_low)(void *arg, const char *why); /* likewise */
 	void *arg;
 };
 
@@ -101,7 +111,7 @@ int journal_append(struct journal *j, const struct journal_record *r, jpos *end)
  * turn: called under the journal's lock, so that numbers and positions have the same order and no
  * number is lost. encode must not call back; when it fails, its code is returned and the number
  * stays. */
-int journal_append_ledger(struct journal *j,
+int journal_append_ledger(struct journal *j, uint8_t flags,
 	int (*encode)(void *arg, uint64_t sequence, struct buf *out), void *arg, jpos *end);
 
 /* One write(2) of all that is buffered; the loop calls it at the end of a turn. Does not sync, and
@@ -116,9 +126,16 @@ jpos journal_written(const struct journal *j);
 jpos journal_synced(const struct journal *j);
 size_t journal_segment_size(const struct journal *j);
 bool journal_failed(const struct journal *j);
+/* The disk is full, and what is written takes from what was set aside for last words. */
+bool journal_low(const struct journal *j);
+/* Whether it can record. When it is low, the writer thread is asked to set room aside again
+ * (without one it is done here): the next call says whether it could. False once it has failed. */
+bool journal_recover(struct journal *j);
 #define JOURNAL_WHY_MAX 256
-void journal_why(struct journal *j, char out[JOURNAL_WHY_MAX]); /* a sentence; once it has failed */
+void journal_why(struct journal *j, char out[JOURNAL_WHY_MAX]); /* once it has failed or is low */
 uint64_t journal_ledger_next(struct journal *j);		/* the next sequence number */
+/* The same, and the position that all entries before it lie below. */
+uint64_t journal_ledger_mark(struct journal *j, jpos *end);
 void journal_stats(struct journal *j, struct journal_stats *ret);
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -128,6 +145,9 @@ struct journal_reader;
  * being written. */
 int journal_reader_open(struct journal_reader **ret, const char *dir,
 	const struct secret_key *master, jpos pos, struct hw_err *err);
+/* From the segment on that has ledger entry `sequence`, or the oldest that is left. */
+int journal_reader_open_ledger(struct journal_reader **ret, const char *dir,
+	const struct secret_key *master, uint64_t sequence, struct hw_err *err);
 /* 1 and a record (bytes good until the next call) and the position after it; 0 at the present end;
  * HW_ECORRUPT; HW_ENOTFOUND when what comes next has been dropped. */
 int journal_reader_next(struct journal_reader *r, struct journal_record *ret, jpos *end,

@@ -200,13 +200,14 @@ allocate(const struct journal_config *config)
 	secret_key_derive(&j->wrap, config->master, "hawser journal");
 	j->config.master = NULL; /* the caller's memory, and not needed any more */
 	j->config.dir = NULL;
-	j->dir = j->lock_fd = j->out.fd = -1;
+	j->dir = j->lock_fd = j->out.fd = j->reserve_fd = -1;
 	buf_init(&j->active, JOURNAL_BUFFER_MAX);
 	buf_init(&j->spare, JOURNAL_BUFFER_MAX);
 	buf_init(&j->scratch, JOURNAL_RECORD_MAX);
 	pthread_mutex_init(&j->sync_lock, NULL);
 	pthread_mutex_init(&j->write_lock, NULL);
 	pthread_mutex_init(&j->lock, NULL);
+	pthread_mutex_init(&j->reserve_lock, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&j->wake, &monotonic);
@@ -219,6 +220,7 @@ static void
 destroy(struct journal *j)
 {
 	fd_close(j->out.fd);
+	fd_close(j->reserve_fd);
 	fd_close(j->lock_fd);
 	fd_close(j->dir);
 	secret_stream_free(j->out.key);
@@ -228,6 +230,7 @@ destroy(struct journal *j)
 	buf_fini(&j->scratch);
 	pthread_cond_destroy(&j->done);
 	pthread_cond_destroy(&j->wake);
+	pthread_mutex_destroy(&j->reserve_lock);
 	pthread_mutex_destroy(&j->lock);
 	pthread_mutex_destroy(&j->write_lock);
 	pthread_mutex_destroy(&j->sync_lock);
@@ -263,6 +266,7 @@ journal_open(struct journal **ret, const struct journal_config *config, uint64_t
 	if ((r = dir_open(&j->dir, config->dir, true, err)) < 0 ||
 		(r = file_lock(&j->lock_fd, j->dir, "journal.lock", err)) < 0 ||
 		(r = check(&found, j, err)) < 0 || (r = begin(j, &found, err)) < 0 ||
+		(r = journal_reserve_make(j, err)) < 0 ||
 		(config->threaded && (r = start_thread(j, err)) < 0)) {
 		destroy(j);
 		return r;

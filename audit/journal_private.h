@@ -41,19 +41,34 @@ struct journal {
 	jpos next;	    /* of the next record */
 	uint64_t ledger_next;
 	struct journal_stats stats;
-	bool sync_wanted, stopping, thread_idle;
+	bool sync_wanted, recover_wanted, stopping, thread_idle;
 	char why[JOURNAL_WHY_MAX]; /* set once, when it has failed */
 
 	struct buf spare; /* under write_lock */
 
 	_Atomic jpos written, synced;
 	_Atomic bool failed, reported;
+	pthread_mutex_t reserve_lock; /* of what the reserve has of the disk; taken last */
+	int reserve_fd;		      /* -1: none; set when it is opened */
+	_Atomic bool low, low_new;    /* the reserve was given back; and nobody was told */
 	pthread_t thread;
 	bool thread_runs;
 };
 
 /* Marks the journal as failed, once, and says so. Not under `lock`. Returns HW_ERECORD. */
 int journal_fail(struct journal *j, const char *why);
+
+/* Sets the reserve aside, at a start, or under reserve_lock. */
+int journal_reserve_make(struct journal *j, struct hw_err *err);
+/* Gives the reserve back, for who found no room; fine when that has been done. HW_EFULL without
+ * one.
+ */
+int journal_reserve_give(struct journal *j, struct hw_err *err);
+/* Sets it aside again when it was given back, if there is room. May take long; not under a lock
+ * that the loop takes. */
+void journal_reserve_again(struct journal *j);
+/* Says that it is low, when that is new. Not under a lock. */
+void journal_tell_low(struct journal *j);
 
 /* Writes what is buffered; `held` says that the caller has `lock` already (and keeps it). Under
  * write_lock. A failure is final at once; the caller reports it with journal_fail() when it has let

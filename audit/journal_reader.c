@@ -55,6 +55,42 @@ find(jpos *first, const struct journal_reader *r, jpos pos, struct hw_err *err)
 }
 
 int
+journal_reader_open_ledger(struct journal_reader **ret, const char *dir,
+	const struct secret_key *master, uint64_t sequence, struct hw_err *err)
+{
+	struct journal_reader *r;
+	jpos *list, last;
+	size_t n;
+
+	int code = journal_reader_open(&r, dir, master, 0, err);
+	if (code < 0)
+		return code;
+	if ((code = segment_list(&list, &n, r->dir, err)) < 0) {
+		journal_reader_close(r);
+		return code;
+	}
+	last = segment_head(r->segment)->first;
+	/* Ascending: the first that begins after it is one too far. */
+	for (size_t i = 0; i < n && code == 0; i++) {
+		if (list[i] <= last)
+			continue;
+		if ((code = enter(r, list[i], err)) == 0 &&
+			segment_head(r->segment)->ledger_first > sequence)
+			break;
+		if (code == 0)
+			last = list[i];
+	}
+	if (code == 0)
+		code = enter(r, last, err);
+	free(list);
+	if (code < 0)
+		journal_reader_close(r);
+	else
+		*ret = r;
+	return code;
+}
+
+int
 journal_reader_open(struct journal_reader **ret, const char *dir, const struct secret_key *master,
 	jpos pos, struct hw_err *err)
 {

@@ -14,12 +14,13 @@
 #include "audit/key_wrap.h"
 #include "proto/base/file.h"
 
-#define MAGIC	"hwjrnl1\n"
-#define AAD_LEN 12
-#define WINDOW	(1024 * 1024) /* of the file, in memory; more than a frame */
+#define MAGIC	   "hwjrnl1\n"
+#define AAD_LEN	   12
+#define WRAPPED_AT 32		 /* in the head */
+#define WINDOW	   (1024 * 1024) /* of the file, in memory; more than a frame */
 
 _Static_assert(WINDOW > FRAME_MAX, "a frame must fit");
-_Static_assert(32 + KEY_WRAP_LEN <= SEGMENT_HEAD_LEN, "the head must fit");
+_Static_assert(WRAPPED_AT + KEY_WRAP_LEN <= SEGMENT_HEAD_LEN, "the head must fit");
 
 /* --- names ------------------------------------------------------------------------------------ */
 
@@ -111,7 +112,17 @@ segment_head_make(uint8_t out[SEGMENT_HEAD_LEN], const struct segment_head *h,
 	put_le64(out + 16, h->ledger_first);
 	put_le64(out + 24, (uint64_t)h->created);
 	head_aad(aad, h);
-	return key_wrap(out + 32, key, aad, wrap);
+	return key_wrap(out + WRAPPED_AT, key, aad, wrap);
+}
+
+static void
+head_parse(struct segment_head *h, const uint8_t in[SEGMENT_HEAD_LEN])
+{
+	*h = (struct segment_head){
+		.first = get_le64(in + 8),
+		.ledger_first = get_le64(in + 16),
+		.created = (int64_t)get_le64(in + 24),
+	};
 }
 
 static int
@@ -122,13 +133,9 @@ head_read(struct segment_head *h, struct secret_key *key, const uint8_t in[SEGME
 
 	if (memcmp(in, MAGIC, 8) != 0)
 		return HW_ECORRUPT;
-	*h = (struct segment_head){
-		.first = get_le64(in + 8),
-		.ledger_first = get_le64(in + 16),
-		.created = (int64_t)get_le64(in + 24),
-	};
+	head_parse(h, in);
 	head_aad(aad, h);
-	return key_unwrap(key, in + 32, aad, wrap);
+	return key_unwrap(key, in + WRAPPED_AT, aad, wrap);
 }
 
 /* --- frames ----------------------------------------------------------------------------------- */
@@ -402,4 +409,33 @@ int
 segment_fd(const struct segment *s)
 {
 	return s->fd;
+}
+
+/* --- another master key ----------------------------------------------------------------------- */
+
+int
+segment_rewrap(int dir, const char *name, const struct secret_key *from,
+	const struct secret_key *to, struct hw_err *err)
+{
+	uint8_t bytes[SEGMENT_HEAD_LEN];
+	struct segment_head h;
+	char aad[128];
+	int r;
+
+	int fd = openat(dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return hw_err_sys(err, "cannot open %s", name);
+	ssize_t got = pread(fd, bytes, sizeof(bytes), 0);
+	if (got < 0) {
+		r = hw_err_sys(err, "cannot read %s", name);
+	} else if ((size_t)got < sizeof(bytes)) {
+		r = hw_err_set(err, HW_ENOTFOUND, "%s has no whole head", name);
+	} else {
+		head_parse(&h, bytes);
+		head_aad(aad, &h);
+		if ((r = key_rewrap(fd, WRAPPED_AT, aad, from, to, err)) < 0)
+			hw_err_prefix(err, "%s", name);
+	}
+	fd_close(fd);
+	return r;
 }

@@ -62,4 +62,9 @@ const struct segment_head *segment_head(const struct segment *s);
 jpos segment_at(const struct segment *s); /* the position after the last record that was returned */
 int segment_fd(const struct segment *s);
 
+/* Wraps the segment's key anew. HW_ENOTFOUND: its head was not wholly written, so that nothing is
+ * in it. */
+int segment_rewrap(int dir, const char *name, const struct secret_key *from,
+	const struct secret_key *to, struct hw_err *err);
+
 #endif

@@ -34,11 +34,12 @@ journal_segment_prepare(int *fd, struct secret_key *key, struct journal *j, stru
 {
 	if (unlinkat(j->dir, SEGMENT_NEXT, 0) < 0 && errno != ENOENT)
 		return hw_err_sys(err, "cannot remove %s", SEGMENT_NEXT);
-	int got = openat(j->dir, SEGMENT_NEXT, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (got < 0)
-		return hw_err_sys(err, "cannot make a journal segment");
-	int r = journal_io_sync(j->config.io, got, err);
-	if (r == 0)
+	int got,
+		r = journal_io_make(&got, j->config.io, j->dir, SEGMENT_NEXT, O_WRONLY | O_EXCL,
+			err);
+	if (r < 0)
+		return r;
+	if ((r = journal_io_sync(j->config.io, got, err)) == 0)
 		r = journal_io_sync_dir(j->config.io, j->dir, err);
 	if (r < 0) {
 		fd_close(got);
@@ -65,10 +66,11 @@ int
 journal_segment_publish(struct journal *j, jpos first, struct hw_err *err)
 {
 	char name[SEGMENT_NAME_LEN + 1];
+	int r;
 
 	segment_name(name, first);
-	if (renameat(j->dir, SEGMENT_NEXT, j->dir, name) < 0)
-		return hw_err_sys(err, "cannot name %s", name);
+	if ((r = journal_io_rename(j->config.io, j->dir, SEGMENT_NEXT, name, err)) < 0)
+		return r;
 	return journal_io_sync_dir(j->config.io, j->dir, err);
 }
 
@@ -92,7 +94,14 @@ switch_over(struct segment_out *old, struct journal *j, struct segment_out *fres
 	return r;
 }
 
-/* Steps 4 and 5. */
+static int
+give_reserve(struct journal *j, struct hw_err *err)
+{
+	return journal_failed(j) ? HW_ERECORD : journal_reserve_give(j, err);
+}
+
+/* Steps 4 and 5. Even a name may need room on the disk, and here the new segment must get its own.
+ */
 static int
 leave(struct journal *j, const struct segment_out *old, jpos end, struct hw_err *err)
 {
@@ -100,7 +109,19 @@ leave(struct journal *j, const struct segment_out *old, jpos end, struct hw_err 
 
 	if ((r = journal_io_sync(j->config.io, old->fd, err)) < 0)
 		return r;
-	return journal_segment_publish(j, end, err);
+	r = journal_segment_publish(j, end, err);
+	if (r == HW_EFULL && !journal_low(j) && give_reserve(j, err) == 0)
+		r = journal_segment_publish(j, end, err);
+	return r;
+}
+
+/* The disk has no room for another segment, and nothing was switched: the journal is low, and goes
+ * on in the one that it has. */
+static int
+put_off(struct journal *j, struct hw_err *err)
+{
+	(void)unlinkat(j->dir, SEGMENT_NEXT, 0);
+	return give_reserve(j, err);
 }
 
 /* Under sync_lock, after a sync (step 2). */
@@ -112,13 +133,15 @@ change_segment(struct journal *j, struct hw_err *err)
 	int r;
 
 	if ((r = journal_segment_prepare(&fresh.fd, &key, j, err)) < 0)
-		return r;
+		return r == HW_EFULL ? put_off(j, err) : r;
 	fresh.opened = clock_mono(j->config.clock);
 	if ((fresh.key = secret_stream_new(&key)) == NULL)
 		r = hw_err_set(err, HW_ENOMEM, "no memory for a segment");
 	else if ((r = switch_over(&old, j, &fresh, &key, err)) == 0)
 		r = leave(j, &old, fresh.first, err);
 	secret_key_wipe(&key);
+	if (old.fd < 0 && r == HW_EFULL)
+		r = put_off(j, err);
 	if (old.fd < 0)
 		old = fresh; /* nothing was switched: that one goes */
 	fd_close(old.fd);
@@ -134,6 +157,8 @@ is_time_to_change(struct journal *j)
 	pthread_mutex_lock(&j->lock);
 	jpos held = j->next - j->out.first;
 	pthread_mutex_unlock(&j->lock);
+	if (journal_low(j))
+		return false; /* a new one is room that last words may need */
 	return held >= j->config.segment_size || (held > 0 && age >= j->config.segment_age);
 }
 
@@ -189,6 +214,8 @@ journal_sync_round(struct journal *j)
 	pthread_mutex_unlock(&j->sync_lock);
 	if (after != before && j->config.on_synced != NULL)
 		j->config.on_synced(j->config.arg, after);
+	if (r == 0)
+		journal_tell_low(j);
 	if (r < 0 && err.code != HW_OK)
 		journal_fail(j, hw_err_text(&err));
 	return r;
@@ -270,8 +297,12 @@ journal_thread(void *arg)
 	pthread_mutex_lock(&j->lock);
 	while (!j->stopping && !journal_failed(j)) {
 		sleep_locked(j);
+		bool recover = j->recover_wanted;
+		j->recover_wanted = false;
 		pthread_mutex_unlock(&j->lock);
 		(void)journal_sync_round(j);
+		if (recover)
+			journal_reserve_again(j);
 		pthread_mutex_lock(&j->lock);
 	}
 	pthread_mutex_unlock(&j->lock);

@@ -16,14 +16,19 @@
 #include "audit/key_wrap.h"
 #include "proto/base/file.h"
 
-#define MAGIC	   "hwledg1\n"
+#define MAGIC	   "hwledg2\n"
 #define HEAD_LEN   128
 #define NAME_LEN   27 /* ledger-<16 hex digits>.log */
+#define CRC_AT	   (HEAD_LEN - 4)
+#define CHAIN_AT   (16 + KEY_WRAP_LEN) /* in the head */
 #define ENTRY_HEAD 8
+#define ENTRY_META (4 + 2 * MERKLE_LEN) /* flags, leaf, hash of what is stored */
 #define SEAL_MORE  (SECRET_NONCE_LEN + SECRET_TAG_LEN)
-#define SEALED_MAX (JOURNAL_RECORD_MAX + SEAL_MORE)
+#define REST_MAX   (ENTRY_META + JOURNAL_RECORD_MAX + SEAL_MORE)
 #define FILE_MAX   (64 * 1024 * 1024) /* then a new one begins */
 #define BUFFER_MAX (4 * 1024 * 1024)
+
+_Static_assert(CHAIN_AT + MERKLE_LEN <= CRC_AT, "the head must fit");
 
 static void
 file_name(char out[NAME_LEN + 1], uint64_t first)
@@ -43,10 +48,31 @@ head_aad(char out[64], uint64_t first)
 	snprintf(out, 64, "hawser ledger file %016" PRIx64, first);
 }
 
-static uint32_t
-entry_crc(const uint8_t *head, const uint8_t *sealed, uint32_t len)
+/* What an entry had before its stored bytes when it was whole: flags, leaf, hash of what is stored.
+ */
+static void
+meta_whole(uint8_t out[ENTRY_META], const uint8_t *meta)
 {
-	return crc32c(crc32c(0, head, 4), sealed, len);
+	memcpy(out, meta, ENTRY_META);
+	put_le32(out, get_le32(meta) & ~(uint32_t)LEDGER_ERASED);
+}
+
+static uint32_t
+entry_crc(const uint8_t *head, const uint8_t *meta)
+{
+	uint8_t whole[ENTRY_META];
+
+	meta_whole(whole, meta);
+	return crc32c(crc32c(0, head, 4), whole, sizeof(whole));
+}
+
+static void
+chain_on(uint8_t chain[MERKLE_LEN], const uint8_t *meta)
+{
+	uint8_t whole[ENTRY_META];
+
+	meta_whole(whole, meta);
+	sha256_joined(chain, chain, MERKLE_LEN, whole, sizeof(whole));
 }
 
 /* The file with the highest first sequence that is at most `most`. False when there is none. */
@@ -86,8 +112,9 @@ struct ledger_files {
 	FILE *file;
 	uint64_t next;
 	off_t at; /* of the next entry */
+	uint8_t chain[MERKLE_LEN];
 	struct buf opened;
-	uint8_t *sealed;
+	uint8_t *rest; /* of the entry that is read */
 };
 
 static int
@@ -105,13 +132,15 @@ open_file(struct ledger_files *f, uint64_t first, struct hw_err *err)
 	}
 	head_aad(aad, first);
 	if (fread(head, sizeof(head), 1, file) != 1 || memcmp(head, MAGIC, 8) != 0 ||
-		get_le64(head + 8) != first || key_unwrap(&f->key, head + 16, aad, &f->wrap) < 0) {
+		get_le64(head + 8) != first || get_le32(head + CRC_AT) != crc32c(0, head, CRC_AT) ||
+		key_unwrap(&f->key, head + 16, aad, &f->wrap) < 0) {
 		fclose(file);
 		return hw_err_set(err, HW_ECORRUPT, "%s: the head does not verify", name);
 	}
 	if (f->file != NULL)
 		fclose(f->file);
 	f->file = file;
+	memcpy(f->chain, head + CHAIN_AT, MERKLE_LEN);
 	f->next = first;
 	f->at = HEAD_LEN;
 	return 0;
@@ -128,30 +157,9 @@ files_new(struct ledger_files **ret, const char *dir, const struct secret_key *m
 	f->dir = -1;
 	buf_init(&f->opened, JOURNAL_RECORD_MAX);
 	secret_key_derive(&f->wrap, master, "hawser ledger");
-	f->sealed = malloc(SEALED_MAX);
-	int r = f->sealed == NULL ? hw_err_set(err, HW_ENOMEM, "no memory to read the ledger")
-				  : dir_open(&f->dir, dir, make, err);
-	if (r < 0)
-		ledger_files_close(f);
-	else
-		*ret = f;
-	return r;
-}
-
-int
-ledger_files_open(struct ledger_files **ret, const char *dir, const struct secret_key *master,
-	struct hw_err *err)
-{
-	struct ledger_files *f;
-	uint64_t first = 0;
-
-	int r = files_new(&f, dir, master, false, err);
-	if (r < 0)
-		return r;
-	if (!find_file(&first, f->dir, 0, UINT64_MAX, true))
-		r = hw_err_set(err, HW_ENOTFOUND, "no ledger in %s", dir);
-	else
-		r = open_file(f, first, err);
+	f->rest = malloc(REST_MAX);
+	int r = f->rest == NULL ? hw_err_set(err, HW_ENOMEM, "no memory to read the ledger")
+				: dir_open(&f->dir, dir, make, err);
 	if (r < 0)
 		ledger_files_close(f);
 	else
@@ -165,39 +173,121 @@ ledger_files_next(const struct ledger_files *f)
 	return f->next;
 }
 
-/* 1: an entry is in f->opened; 0: there is no whole one; HW_ECORRUPT: it is whole and does not
- * open. */
+/* Whether what is stored is all there. */
+static bool
+is_whole(const uint8_t *rest, uint32_t len)
+{
+	uint8_t hash[MERKLE_LEN];
+
+	if ((get_le32(rest) & LEDGER_ERASED) != 0)
+		return true;
+	sha256(hash, rest + ENTRY_META, len - ENTRY_META);
+	return memcmp(hash, rest + 4 + MERKLE_LEN, MERKLE_LEN) == 0;
+}
+
+/* 1: a whole entry of *len bytes after its head is in f->rest; 0: there is none. */
 static int
-read_entry(struct ledger_files *f, struct hw_err *err)
+read_frame(struct ledger_files *f, uint32_t *len, struct hw_err *err)
 {
 	uint8_t head[ENTRY_HEAD];
-	char aad[64];
 
 	clearerr(f->file);
 	if (fseeko(f->file, f->at, SEEK_SET) < 0)
 		return hw_err_sys(err, "cannot read the ledger");
 	if (fread(head, sizeof(head), 1, f->file) != 1)
 		return 0;
-	uint32_t len = get_le32(head);
-	if (len < SEAL_MORE || len > SEALED_MAX || fread(f->sealed, len, 1, f->file) != 1 ||
-		get_le32(head + 4) != entry_crc(head, f->sealed, len))
-		return 0;
+	*len = get_le32(head);
+	return *len >= ENTRY_META && *len <= REST_MAX && fread(f->rest, *len, 1, f->file) == 1 &&
+		get_le32(head + 4) == entry_crc(head, f->rest) && is_whole(f->rest, *len);
+}
+
+static int
+open_entry(struct ledger_files *f, struct ledger_stored *ret, uint32_t len, struct hw_err *err)
+{
+	const uint8_t *stored = f->rest + ENTRY_META;
+	uint32_t flags = get_le32(f->rest);
+	size_t n = len - ENTRY_META;
+	uint8_t leaf[MERKLE_LEN];
+	char aad[64];
+	int r = 0;
+
+	*ret = (struct ledger_stored){.erased = (flags & LEDGER_ERASED) != 0};
+	memcpy(ret->leaf, f->rest + 4, MERKLE_LEN);
 	buf_reset(&f->opened);
+	if (ret->erased)
+		return 0;
 	entry_aad(aad, f->next);
-	if (secret_open(&f->opened, &f->key, aad, f->sealed, len) < 0)
+	if ((flags & LEDGER_OPEN) != 0)
+		r = buf_append(&f->opened, stored, n);
+	else
+		r = secret_open(&f->opened, &f->key, aad, stored, n);
+	ret->bytes = buf_data(&f->opened);
+	ret->n = f->opened.len;
+	merkle_leaf(leaf, ret->bytes, ret->n);
+	if (r < 0 || memcmp(leaf, ret->leaf, MERKLE_LEN) != 0)
 		return hw_err_set(err, HW_ECORRUPT, "ledger entry %" PRIu64 " does not verify",
 			f->next);
+	return 0;
+}
+
+/* 1: an entry; 0: there is no whole one; HW_ECORRUPT: it is whole and does not open. */
+static int
+read_entry(struct ledger_files *f, struct ledger_stored *ret, struct hw_err *err)
+{
+	uint32_t len;
+	int r;
+
+	if ((r = read_frame(f, &len, err)) <= 0 || (r = open_entry(f, ret, len, err)) < 0)
+		return r;
+	chain_on(f->chain, f->rest);
 	f->next++;
 	f->at += ENTRY_HEAD + (off_t)len;
 	return 1;
 }
 
+/* Passes over what is before entry `from`, in the file that is open. */
+static int
+skip_to(struct ledger_files *f, uint64_t from, struct hw_err *err)
+{
+	uint32_t len;
+	int r = 1;
+
+	while (f->next < from && (r = read_frame(f, &len, err)) == 1) {
+		chain_on(f->chain, f->rest);
+		f->next++;
+		f->at += ENTRY_HEAD + (off_t)len;
+	}
+	return r < 0 ? r : 0;
+}
+
 int
-ledger_files_read(struct ledger_files *f, const uint8_t **p, size_t *n, struct hw_err *err)
+ledger_files_open(struct ledger_files **ret, const char *dir, const struct secret_key *master,
+	uint64_t from, struct hw_err *err)
+{
+	struct ledger_files *f;
+	uint64_t first = 0;
+
+	int r = files_new(&f, dir, master, false, err);
+	if (r < 0)
+		return r;
+	if (!find_file(&first, f->dir, 0, from, false) &&
+		!find_file(&first, f->dir, 0, UINT64_MAX, true))
+		r = hw_err_set(err, HW_ENOTFOUND, "no ledger in %s", dir);
+	else if ((r = open_file(f, first, err)) == 0)
+		r = skip_to(f, from, err);
+	if (r < 0)
+		ledger_files_close(f);
+	else
+		*ret = f;
+	return r;
+}
+
+int
+ledger_files_read(struct ledger_files *f, struct ledger_stored *ret, struct hw_err *err)
 {
 	uint64_t first;
 
-	int r = read_entry(f, err);
+	int r = read_entry(f, ret, err);
 	if (r == 0 && f->at > HEAD_LEN && find_file(&first, f->dir, f->next, UINT64_MAX, true)) {
 		if (first != f->next)
 			return hw_err_set(err, HW_ECORRUPT,
@@ -205,11 +295,7 @@ ledger_files_read(struct ledger_files *f, const uint8_t **p, size_t *n, struct h
 				" is missing: the next file begins at %" PRIu64,
 				f->next, first);
 		if ((r = open_file(f, first, err)) == 0)
-			r = read_entry(f, err);
-	}
-	if (r == 1) {
-		*p = buf_data(&f->opened);
-		*n = f->opened.len;
+			r = read_entry(f, ret, err);
 	}
 	return r;
 }
@@ -225,8 +311,56 @@ ledger_files_close(struct ledger_files *f)
 	secret_key_wipe(&f->wrap);
 	secret_key_wipe(&f->key);
 	buf_fini(&f->opened);
-	free(f->sealed);
+	free(f->rest);
 	free(f);
+}
+
+/* --- erasing ---------------------------------------------------------------------------------- */
+
+/* First the mark, then the zeros: the checksum is the same with it and without, so that a power cut
+ * leaves an entry that is there, or one that is erased, if perhaps not wholly overwritten. */
+static int
+write_erased(struct ledger_files *f, uint32_t len, struct hw_err *err)
+{
+	uint8_t flags[4];
+	char path[64];
+	int r;
+
+	put_le32(flags, get_le32(f->rest) | LEDGER_ERASED);
+	memset(f->rest, 0, len - ENTRY_META);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fileno(f->file));
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return hw_err_sys(err, "cannot open the ledger for writing");
+	if (pwrite(fd, flags, 1, f->at + ENTRY_HEAD) != 1)
+		r = hw_err_sys(err, "cannot write to the ledger");
+	else if ((r = journal_io_sync(NULL, fd, err)) == 0 &&
+		pwrite(fd, f->rest, len - ENTRY_META, f->at + ENTRY_HEAD + ENTRY_META) !=
+			(ssize_t)(len - ENTRY_META))
+		r = hw_err_sys(err, "cannot write to the ledger");
+	if (r == 0)
+		r = journal_io_sync(NULL, fd, err);
+	fd_close(fd);
+	return r;
+}
+
+int
+ledger_files_erase(const char *dir, uint64_t sequence, const struct secret_key *master,
+	struct hw_err *err)
+{
+	struct ledger_files *f;
+	uint32_t len;
+
+	int r = ledger_files_open(&f, dir, master, sequence, err);
+	if (r < 0)
+		return r;
+	if (f->next != sequence || (r = read_frame(f, &len, err)) == 0)
+		r = hw_err_set(err, HW_ENOTFOUND, "entry %" PRIu64 " is not in the ledger's files",
+			sequence);
+	else if (r == 1)
+		r = write_erased(f, len, err);
+	ledger_files_close(f);
+	return r;
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */
@@ -236,9 +370,17 @@ struct ledger_writer {
 	int dir, fd;
 	struct secret_key wrap, key;
 	struct buf waiting;
-	uint64_t next;
+	uint64_t next, filed; /* the next entry; what is on disk */
+	uint8_t chain[MERKLE_LEN], filed_chain[MERKLE_LEN];
 	off_t size; /* of the file, with what waits */
 };
+
+static void
+mark_filed(struct ledger_writer *w)
+{
+	w->filed = w->next;
+	memcpy(w->filed_chain, w->chain, MERKLE_LEN);
+}
 
 static int
 begin_file(struct ledger_writer *w, struct hw_err *err)
@@ -249,14 +391,16 @@ begin_file(struct ledger_writer *w, struct hw_err *err)
 
 	/* An empty file of that name may be left from a crash. */
 	file_name(name, w->next);
-	int fd = openat(w->dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return hw_err_sys(err, "cannot make %s", name);
+	int fd;
+	if ((r = journal_io_make(&fd, w->io, w->dir, name, O_WRONLY | O_TRUNC, err)) < 0)
+		return r;
 	secret_key_random(&w->key);
 	put_le64(head + 8, w->next);
+	memcpy(head + CHAIN_AT, w->chain, MERKLE_LEN);
 	head_aad(aad, w->next);
 	if ((r = key_wrap(head + 16, &w->key, aad, &w->wrap)) < 0)
 		hw_err_set(err, r, "cannot seal the key of %s", name);
+	put_le32(head + CRC_AT, crc32c(0, head, CRC_AT));
 	if (r < 0 || (r = journal_io_write(w->io, fd, head, sizeof(head), err)) < 0 ||
 		(r = journal_io_sync(w->io, fd, err)) < 0 ||
 		(r = journal_io_sync_dir(w->io, w->dir, err)) < 0) {
@@ -275,12 +419,13 @@ take_up(struct ledger_writer *w, struct ledger_files *f, uint64_t first, uint64_
 	struct hw_err *err)
 {
 	char name[NAME_LEN + 1];
+	struct ledger_stored entry;
 	struct stat st;
 	int r;
 
 	if ((r = open_file(f, first, err)) < 0)
 		return r;
-	while ((r = read_entry(f, err)) == 1)
+	while ((r = read_entry(f, &entry, err)) == 1)
 		;
 	if (r < 0)
 		return r;
@@ -304,6 +449,8 @@ take_up(struct ledger_writer *w, struct ledger_files *f, uint64_t first, uint64_
 	w->fd = fd;
 	w->key = f->key;
 	w->next = f->next;
+	memcpy(w->chain, f->chain, MERKLE_LEN);
+	mark_filed(w);
 	w->size = f->at;
 	return 0;
 }
@@ -329,6 +476,7 @@ find_end(struct ledger_writer *w, struct ledger_files *f, uint64_t kept_from, st
 		most = first - 1;
 	}
 	w->next = kept_from;
+	mark_filed(w);
 	return begin_file(w, err);
 }
 
@@ -382,29 +530,47 @@ write_waiting(struct ledger_writer *w, struct hw_err *err)
 	return r;
 }
 
-int
-ledger_writer_append(struct ledger_writer *w, const void *bytes, size_t n, struct hw_err *err)
+/* Appends an entry's frame but for its checksum. */
+static int
+put_entry(struct ledger_writer *w, const void *bytes, size_t n, uint32_t flags, uint32_t len)
 {
-	uint8_t head[ENTRY_HEAD];
+	uint8_t head[ENTRY_HEAD + ENTRY_META] = {0}, stored[MERKLE_LEN];
 	char aad[64];
 	int r;
 
-	if (w->waiting.len + ENTRY_HEAD + n + SEAL_MORE > BUFFER_MAX &&
-		(r = write_waiting(w, err)) < 0)
+	put_le32(head, len);
+	put_le32(head + ENTRY_HEAD, flags);
+	merkle_leaf(head + ENTRY_HEAD + 4, bytes, n);
+	size_t at = w->waiting.len;
+	if ((r = buf_append(&w->waiting, head, sizeof(head))) < 0)
+		return r;
+	entry_aad(aad, w->next);
+	r = (flags & LEDGER_OPEN) != 0 ? buf_append(&w->waiting, bytes, n)
+				       : secret_seal(&w->waiting, &w->key, aad, bytes, n);
+	if (r < 0)
+		return r;
+	uint8_t *frame = w->waiting.mem + w->waiting.head + at;
+	sha256(stored, frame + sizeof(head), len - ENTRY_META);
+	memcpy(frame + sizeof(head) - MERKLE_LEN, stored, MERKLE_LEN);
+	put_le32(frame + 4, entry_crc(frame, frame + ENTRY_HEAD));
+	chain_on(w->chain, frame + ENTRY_HEAD);
+	return 0;
+}
+
+int
+ledger_writer_append(struct ledger_writer *w, const void *bytes, size_t n, uint32_t flags,
+	struct hw_err *err)
+{
+	uint32_t len = (uint32_t)(ENTRY_META + n + ((flags & LEDGER_OPEN) != 0 ? 0 : SEAL_MORE));
+	int r;
+
+	if (w->waiting.len + ENTRY_HEAD + len > BUFFER_MAX && (r = write_waiting(w, err)) < 0)
 		return r;
 	if (w->size > FILE_MAX &&
 		((r = ledger_writer_sync(w, err)) < 0 || (r = begin_file(w, err)) < 0))
 		return r;
-	size_t at = w->waiting.len;
-	uint32_t len = (uint32_t)(n + SEAL_MORE);
-	put_le32(head, len);
-	put_le32(head + 4, 0);
-	entry_aad(aad, w->next);
-	if ((r = buf_append(&w->waiting, head, sizeof(head))) < 0 ||
-		(r = secret_seal(&w->waiting, &w->key, aad, bytes, n)) < 0)
+	if ((r = put_entry(w, bytes, n, flags, len)) < 0)
 		return hw_err_set(err, r, "cannot seal a ledger entry");
-	uint8_t *frame = w->waiting.mem + w->waiting.head + at;
-	put_le32(frame + 4, entry_crc(frame, frame + ENTRY_HEAD, len));
 	w->size += ENTRY_HEAD + (off_t)len;
 	w->next++;
 	return 0;
@@ -415,7 +581,18 @@ ledger_writer_sync(struct ledger_writer *w, struct hw_err *err)
 {
 	int r = w->waiting.len > 0 ? write_waiting(w, err) : 0;
 
-	return r == 0 ? journal_io_sync(w->io, w->fd, err) : r;
+	if (r == 0)
+		r = journal_io_sync(w->io, w->fd, err);
+	if (r == 0)
+		mark_filed(w);
+	return r;
+}
+
+uint64_t
+ledger_writer_filed(const struct ledger_writer *w, uint8_t chain[MERKLE_LEN])
+{
+	memcpy(chain, w->filed_chain, MERKLE_LEN);
+	return w->filed;
 }
 
 void
@@ -429,4 +606,94 @@ ledger_writer_close(struct ledger_writer *w)
 	secret_key_wipe(&w->key);
 	buf_fini(&w->waiting);
 	free(w);
+}
+
+/* --- another master key ----------------------------------------------------------------------- */
+
+/* Puts the key into the head, wrapped by `to`, with the checksum over it. One that `to` opens
+ * already is from a rotation that was cut off. */
+static int
+rewrap_head(uint8_t head[HEAD_LEN], uint64_t first, const struct secret_key *from,
+	const struct secret_key *to, struct hw_err *err)
+{
+	struct secret_key key;
+	char aad[64];
+	int r = 0;
+
+	if (memcmp(head, MAGIC, 8) != 0 || get_le64(head + 8) != first)
+		return hw_err_set(err, HW_ECORRUPT, "its head is not that of a file of the ledger");
+	head_aad(aad, first);
+	if (key_unwrap(&key, head + 16, aad, to) < 0) {
+		if (key_unwrap(&key, head + 16, aad, from) < 0)
+			return hw_err_set(err, HW_ECORRUPT, "no key of ours opens it");
+		if ((r = key_wrap(head + 16, &key, aad, to)) < 0)
+			hw_err_set(err, r, "cannot wrap a file's key");
+	}
+	secret_key_wipe(&key);
+	put_le32(head + CRC_AT, crc32c(0, head, CRC_AT));
+	return r;
+}
+
+/* The head is written as a whole: it is within the first sector, so that neither a kill nor a
+ * power cut leaves a key without its checksum. One that was not wholly written has no entries. */
+static int
+rewrap_open(int fd, uint64_t first, const struct secret_key *from, const struct secret_key *to,
+	struct hw_err *err)
+{
+	uint8_t head[HEAD_LEN], was[HEAD_LEN];
+	int r;
+
+	ssize_t n = pread(fd, head, sizeof(head), 0);
+	if (n < 0)
+		return hw_err_sys(err, "cannot read it");
+	if (n < HEAD_LEN)
+		return 0;
+	memcpy(was, head, sizeof(was));
+	if ((r = rewrap_head(head, first, from, to, err)) < 0)
+		return r;
+	if (memcmp(was, head, sizeof(head)) != 0 && pwrite(fd, head, sizeof(head), 0) != HEAD_LEN)
+		return hw_err_sys(err, "cannot write its head");
+	/* Also when it stands there already: whether it is on the disk is not known. */
+	return journal_io_sync(NULL, fd, err);
+}
+
+static int
+rewrap_file(int dir, uint64_t first, const struct secret_key *from, const struct secret_key *to,
+	struct hw_err *err)
+{
+	char name[NAME_LEN + 1];
+
+	file_name(name, first);
+	int fd = openat(dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return hw_err_sys(err, "cannot open %s", name);
+	int r = rewrap_open(fd, first, from, to, err);
+	if (r < 0)
+		hw_err_prefix(err, "%s", name);
+	fd_close(fd);
+	return r;
+}
+
+int
+ledger_files_rewrap(const char *dir, const struct secret_key *from, const struct secret_key *to,
+	struct hw_err *err)
+{
+	struct secret_key old, fresh;
+	uint64_t first = 0, least = 0;
+	int fd, r = dir_open(&fd, dir, false, err);
+
+	if (r < 0)
+		return r == HW_ENOTFOUND ? 0 : r;
+	secret_key_derive(&old, from, "hawser ledger");
+	secret_key_derive(&fresh, to, "hawser ledger");
+	while (r == 0 && find_file(&first, fd, least, UINT64_MAX, true)) {
+		r = rewrap_file(fd, first, &old, &fresh, err);
+		if (first == UINT64_MAX)
+			break;
+		least = first + 1;
+	}
+	secret_key_wipe(&old);
+	secret_key_wipe(&fresh);
+	fd_close(fd);
+	return r;
 }

@@ -5,7 +5,7 @@
  * id>.part, a complete one DIR/<session id>.rec.
  *
  * An input byte becomes readable only when a mark said that the terminal showed it. Otherwise it is
- * sealed to the auditors' public key (64 hex digits in a file, when there is one) and its count and
+ * sealed to the auditors' public keys (proto/trust/auditor_key.h has their file) and its count and
  * time show; without a key it is dropped and its count kept. Masks (PCRE2, one a line in a file)
  * apply to the readable text by line: audit/mask.h says how far.
  */
@@ -20,7 +20,7 @@
 enum event_type {
 	EVENT_DATA = 1, /* bytes of a stream, readable */
 	EVENT_HIDDEN, /* `hidden` input bytes from offset on that the terminal did not show; bytes:
-		       * sealed to the auditors (box_seal), or empty */
+		       * sealed to the auditors (audit/sealed.h), or empty */
 	EVENT_RESIZE, /* cols, rows */
 	EVENT_END_STREAM, /* stream ended at offset */
 	EVENT_REWIND,	  /* offset: of the stream, what is from there on was not delivered */
@@ -43,7 +43,7 @@ struct event {
 	const uint8_t *bytes;
 	size_t len; /* at most EVENT_BYTES_MAX in a recording */
 };
-#define EVENT_BYTES_MAX (64 * 1024 + BOX_OVERHEAD)
+#define EVENT_BYTES_MAX (64 * 1024 + BOX_OVERHEAD(BOX_READERS_MAX))
 #define EVENT_HEAD_MAX	48 /* what an event's encoding has besides its bytes, at most */
 
 /* One byte of type, one that says which fields follow, then those as variable-length numbers. */
@@ -62,15 +62,29 @@ struct archiver_config {
 	const struct log_ctx *log; /* NULL: silent */
 	const struct hw_clock *clock;
 	const char *auditors_file, *masks_file; /* read at start; NULL or missing: none */
-	bool threaded;				/* false: archiver_run() does the work (tests) */
+	const char *relay; /* its name, which hidden input is bound to; at most 64 bytes */
+	bool threaded;	   /* false: archiver_run() does the work (tests) */
 	/* A recording is complete and on disk: its final hash and size. From the archiver's thread,
-	 * or who flushes. Called once for each recording, also across crashes, if it returns only
-	 * when an ENTRY_RECORDING_SEALED entry with the session's id is on disk (ledger_commit); it
-	 * must not call the archiver. */
-	void (*on_sealed)(void *arg, const char *session_id, const uint8_t hash[SHA256_LEN],
+	 * or who flushes. Called once for each recording, also across crashes, if it returns 0 only
+	 * when an ENTRY_RECORDING_SEALED entry with the session's id is on disk (ledger_commit);
+	 * after an error it is called again, in two seconds or, when the journal has failed, by the
+	 * next start, and the recording is not done with until then. It must not call the archiver.
+	 */
+	int (*on_sealed)(void *arg, const char *session_id, const uint8_t hash[SHA256_LEN],
 		uint64_t size);
+	/* A live recording is on disk up to a size, and has that hash there: every 8 MiB, and every
+	 * minute in which it grew. NULL: nobody asks. From the archiver's thread; it must not call
+	 * the archiver. */
+	void (*on_checkpoint)(void *arg, const char *session_id, const uint8_t hash[SHA256_LEN],
+		uint64_t size);
+	/* The ledger's own files are on disk up to entry `filed`, and their chain has that value:
+	 * at the start, and within a second or two of an entry. NULL: nobody asks. Likewise. */
+	void (*on_filed)(void *arg, uint64_t filed, const uint8_t chain[SHA256_LEN]);
 	/* It could not write, and stopped for good: the journal keeps everything and grows. */
 	void (*on_failed)(void *arg, const char *why);
+	/* The disk is full: it waits, and why is said; it goes on, and why is NULL. Under its lock,
+	 * so nothing of it may be called. NULL: nobody listens. */
+	void (*on_stalled)(void *arg, const char *why);
 	void *arg;
 	const struct journal_io *io; /* NULL: the system's */
 };
@@ -81,9 +95,14 @@ int archiver_new(struct archiver **ret, const struct archiver_config *config, st
 void archiver_free(struct archiver *a); /* before the journal is closed; NULL is fine */
 /* All that is synced now; not when threaded. HW_ERECORD after a failure. */
 int archiver_run(struct archiver *a, struct hw_err *err);
+/* Before the end: all that the journal has is taken, and the ledger's files are on disk. Fails as
+ * archiver_run() does. */
+int archiver_settle(struct archiver *a, struct hw_err *err);
 /* Returns when all of the session that is synced now can be read from its file, up to the first
  * input of which it is not yet known whether it was shown. Any thread but the loop's. */
 int archiver_flush(struct archiver *a, const char *session_id, struct hw_err *err);
+/* Whom hidden input is sealed to; does not change. */
+const struct box_readers *archiver_auditors(const struct archiver *a);
 
 /* --- reading ---------------------------------------------------------------------------------- */
 

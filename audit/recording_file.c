@@ -1,6 +1,7 @@
 #include "audit/recording_file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,8 +10,9 @@
 
 #include "audit/bytes.h"
 #include "audit/key_wrap.h"
+#include "proto/base/file.h"
 
-#define MAGIC	    "hwrec-1\n"
+#define MAGIC	    "hwrec-2\n"
 #define BLOCK_MAGIC 0x4b425748u /* "HWBK" */
 /* A zstd frame of incompressible bytes is a little longer than they are. */
 #define PACKED_MAX (RECORDING_BLOCK_MAX + RECORDING_BLOCK_MAX / 128 + 1024)
@@ -49,6 +51,24 @@ block_aad(char out[128], uint64_t index, const struct recording_block *b)
 		index, b->to, b->raw_len, b->flags);
 }
 
+/* What the head says of its key, so that no other can take its place. */
+static void
+commit(uint8_t out[SECRET_KEY_LEN], const struct secret_key *key)
+{
+	struct secret_key said;
+
+	secret_key_derive(&said, key, "hawser recording's key");
+	memcpy(out, said.bytes, SECRET_KEY_LEN);
+}
+
+/* Of a head and its meta; `all` is changed. */
+static void
+hash_head(uint8_t out[SHA256_LEN], uint8_t *all, size_t n)
+{
+	memset(all + RECORDING_WRAPPED_AT, 0, KEY_WRAP_LEN);
+	sha256(out, all, n);
+}
+
 /* The hash over the hash so far and n bytes. */
 static int
 chain_on(struct recording_chain *c, const void *p, size_t n)
@@ -72,7 +92,7 @@ recording_head_make(struct buf *out, struct recording_chain *chain,
 	const struct recording_head *head, const void *meta, size_t n,
 	const struct secret_key *wrap)
 {
-	uint8_t fixed[RECORDING_HEAD_LEN] = MAGIC;
+	uint8_t fixed[RECORDING_HEAD_LEN] = MAGIC, wrapped[KEY_WRAP_LEN];
 	size_t begin = out->len;
 	char aad[96];
 	int r;
@@ -83,11 +103,14 @@ recording_head_make(struct buf *out, struct recording_chain *chain,
 	put_le64(fixed + 16, head->session);
 	put_le64(fixed + 24, head->start);
 	key_aad(aad, head);
-	if ((r = key_wrap(fixed + 32, &chain->key, aad, wrap)) < 0 ||
+	commit(fixed + RECORDING_COMMIT_AT, &chain->key);
+	if ((r = key_wrap(wrapped, &chain->key, aad, wrap)) < 0 ||
 		(r = buf_append(out, fixed, sizeof(fixed))) < 0 ||
 		(r = secret_seal(out, &chain->key, META_AAD, meta, n)) < 0)
 		return r;
-	sha256(chain->hash, buf_data(out) + begin, out->len - begin);
+	uint8_t *all = out->mem + out->head + begin;
+	hash_head(chain->hash, all, out->len - begin);
+	memcpy(all + RECORDING_WRAPPED_AT, wrapped, sizeof(wrapped));
 	chain->at = out->len - begin;
 	return 0;
 }
@@ -139,7 +162,7 @@ int
 recording_head_read(struct recording_head *head, struct recording_chain *chain, struct buf *meta,
 	int fd, const struct secret_key *wrap)
 {
-	uint8_t fixed[RECORDING_HEAD_LEN];
+	uint8_t fixed[RECORDING_HEAD_LEN], committed[SECRET_KEY_LEN];
 	char aad[96];
 	int r;
 
@@ -153,7 +176,10 @@ recording_head_read(struct recording_head *head, struct recording_chain *chain, 
 	*head = (struct recording_head){get_le64(fixed + 16), get_le64(fixed + 24)};
 	*chain = (struct recording_chain){.at = sizeof(fixed) + sealed};
 	key_aad(aad, head);
-	if (key_unwrap(&chain->key, fixed + 32, aad, wrap) < 0)
+	if (key_unwrap(&chain->key, fixed + RECORDING_WRAPPED_AT, aad, wrap) < 0)
+		return HW_ECORRUPT;
+	commit(committed, &chain->key);
+	if (memcmp(committed, fixed + RECORDING_COMMIT_AT, SECRET_KEY_LEN) != 0)
 		return HW_ECORRUPT;
 	uint8_t *all = malloc(sizeof(fixed) + sealed);
 	if (all == NULL)
@@ -162,7 +188,7 @@ recording_head_read(struct recording_head *head, struct recording_chain *chain, 
 		r = HW_ENOTFOUND;
 	else
 		r = secret_open(meta, &chain->key, META_AAD, all + sizeof(fixed), sealed);
-	sha256(chain->hash, all, sizeof(fixed) + sealed);
+	hash_head(chain->hash, all, sizeof(fixed) + sealed);
 	free(all);
 	return r;
 }
@@ -197,5 +223,30 @@ recording_block_read(struct recording_block *block, struct recording_chain *chai
 		chain->blocks++;
 		*block = got;
 	}
+	return r;
+}
+
+/* --- another master key ----------------------------------------------------------------------- */
+
+int
+recording_file_rewrap(int dir, const char *name, const struct secret_key *from,
+	const struct secret_key *to, struct hw_err *err)
+{
+	uint8_t fixed[RECORDING_HEAD_LEN];
+	char aad[96];
+	int r;
+
+	int fd = openat(dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return hw_err_sys(err, "cannot open %s", name);
+	if (!read_whole(fd, fixed, sizeof(fixed), 0)) {
+		r = hw_err_set(err, HW_ENOTFOUND, "%s has no whole head", name);
+	} else {
+		const struct recording_head head = {get_le64(fixed + 16), get_le64(fixed + 24)};
+		key_aad(aad, &head);
+		if ((r = key_rewrap(fd, RECORDING_WRAPPED_AT, aad, from, to, err)) < 0)
+			hw_err_prefix(err, "%s", name);
+	}
+	fd_close(fd);
 	return r;
 }

@@ -1,14 +1,17 @@
 /*
  * The file of a recording, for who writes and who reads it.
  *
- *   head   "hwrec-1\n", u32 length of the sealed meta, u32 0, u64 session, u64 position of the
- *          session's start in the journal, wrapped key, sealed meta (an encoded recording_meta)
+ *   head   "hwrec-2\n", u32 length of the sealed meta, u32 0, u64 session, u64 position of the
+ *          session's start in the journal, wrapped key, 32 bytes that commit to that key, sealed
+ *          meta (an encoded recording_meta)
  *   block  u32 "HWBK", u32 length of what is sealed, u64 position up to which the journal's records
  *          of this session are in the file with this block, u32 length of the events, u32 flags,
  *          sealed zstd frame of events
  *
- * Numbers are little-endian. The hash of a recording is a chain: SHA-256 of the head, then for each
- * block SHA-256 of the hash so far and the block's bytes.
+ * Numbers are little-endian. The hash of a recording is a chain: SHA-256 of the head with zeros for
+ * the wrapped key, then for each block SHA-256 of the hash so far and the block's bytes. So the
+ * hash that the ledger has stays right when the key is wrapped by another master key, and still
+ * says which key it is: the commitment is HKDF-SHA256 of it.
  */
 #ifndef HAWSER_AUDIT_RECORDING_FILE_H
 #define HAWSER_AUDIT_RECORDING_FILE_H
@@ -17,7 +20,9 @@
 
 #define RECORDING_ID_MAX     96
 #define RECORDING_NAME_MAX   (RECORDING_ID_MAX + 5)
-#define RECORDING_HEAD_LEN   (32 + RECORDING_SEALED(SECRET_KEY_LEN)) /* without the meta */
+#define RECORDING_WRAPPED_AT 32 /* in the head */
+#define RECORDING_COMMIT_AT  (RECORDING_WRAPPED_AT + RECORDING_SEALED(SECRET_KEY_LEN))
+#define RECORDING_HEAD_LEN   (RECORDING_COMMIT_AT + SECRET_KEY_LEN) /* without the meta */
 #define RECORDING_BLOCK_HEAD 24
 #define RECORDING_META_MAX   (256 * 1024)
 #define RECORDING_SEALED(n)  ((n) + SECRET_NONCE_LEN + SECRET_TAG_LEN)
@@ -62,5 +67,9 @@ int recording_head_read(struct recording_head *head, struct recording_chain *cha
  * where a block is not whole; HW_ECORRUPT for one that is whole and does not verify. */
 int recording_block_read(struct recording_block *block, struct recording_chain *chain,
 	struct buf *packed, int fd);
+
+/* Wraps the key of a recording's file anew. HW_ENOTFOUND: its head was not wholly written. */
+int recording_file_rewrap(int dir, const char *name, const struct secret_key *from,
+	const struct secret_key *to, struct hw_err *err);
 
 #endif

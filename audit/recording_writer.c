@@ -15,8 +15,9 @@
 #include "proto/base/file.h"
 #include "proto/base/id.h"
 
-#define MARK_EVERY (8 << 20) /* bytes of a file: what is read again when it is taken up, at most \
-			      */
+#define MARK_EVERY                                                                    \
+	(8 << 20) /* bytes of a file: what is read again when it is taken up, at most \
+		   */
 
 #define ZSTD_LEVEL 1 /* half the time of 3, a tenth more bytes */
 
@@ -244,7 +245,9 @@ open_live(struct recording_writer *w, int flags, int *fd, struct hw_err *err)
 
 	recording_file_name(name, w->id, false);
 	*fd = openat(w->store->dir, name, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
-	return *fd < 0 ? hw_err_sys(err, "cannot open %s", name) : 0;
+	bool full = *fd < 0 && (errno == ENOSPC || errno == EDQUOT);
+	int r = *fd < 0 ? hw_err_sys(err, "cannot open %s", name) : 0;
+	return full ? HW_EFULL : r;
 }
 
 static int
@@ -374,6 +377,12 @@ bool
 recording_writer_complete(const struct recording_writer *w)
 {
 	return w->complete;
+}
+
+bool
+recording_writer_on_disk(const struct recording_writer *w)
+{
+	return !w->is_new && w->synced == w->covered;
 }
 
 const uint8_t *

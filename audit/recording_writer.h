@@ -45,6 +45,7 @@ uint64_t recording_writer_session(const struct recording_writer *w);
 jpos recording_writer_covered(const struct recording_writer *w);
 jpos recording_writer_synced(const struct recording_writer *w);
 bool recording_writer_complete(const struct recording_writer *w); /* the last block is there */
+bool recording_writer_on_disk(const struct recording_writer *w);  /* all of it */
 const uint8_t *recording_writer_hash(const struct recording_writer *w);
 uint64_t recording_writer_size(const struct recording_writer *w);
 

@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #include "audit/ledger.h"
+#include "audit/ledger_file.h"
 #include "audit/recording.h"
+#include "audit/sealed.h"
 #include "proto/base/arena.h"
 #include "proto/base/enc.h"
 #include "proto/wire/codec.h"
@@ -30,7 +32,9 @@ struct side {
 	char last_sealed[128];
 	uint8_t hash[SHA256_LEN];
 	uint64_t size;
+	int stalls, resumes;
 	bool no_entry; /* on_sealed appends nothing to the ledger */
+	int refused;   /* so often the ledger does not take what on_sealed says */
 };
 
 static void
@@ -49,7 +53,7 @@ teardown(void)
 
 TestSuite(archiver, .init = setup, .fini = teardown, .timeout = 60);
 
-static void
+static int
 told_sealed(void *arg, const char *id, const uint8_t hash[SHA256_LEN], uint64_t size)
 {
 	struct side *side = arg;
@@ -62,8 +66,22 @@ told_sealed(void *arg, const char *id, const uint8_t hash[SHA256_LEN], uint64_t 
 	snprintf(side->last_sealed, sizeof(side->last_sealed), "%s", id);
 	memcpy(side->hash, hash, SHA256_LEN);
 	side->size = size;
+	if (side->refused > 0) {
+		side->refused--;
+		return HW_ENOMEM;
+	}
 	if (!side->no_entry)
 		cr_assert(eq(int, ledger_commit(side->ledger, ENTRY_RECORDING_SEALED, &entry), 0));
+	return 0;
+}
+
+static void
+told_stalled(void *arg, const char *why)
+{
+	struct side *side = arg;
+
+	side->stalls += why != NULL;
+	side->resumes += why == NULL;
 }
 
 /* Over the directories under `dir`. */
@@ -93,8 +111,10 @@ side_open(struct side *side, const char *dir, const struct journal_io *io, size_
 		.master = &s.master,
 		.clock = &s.clock.clock,
 		.auditors_file = auditors_file,
+		.relay = "relay-1",
 		.masks_file = masks_file,
 		.on_sealed = told_sealed,
+		.on_stalled = told_stalled,
 		.arg = side,
 		.io = io,
 		.threaded = threaded,
@@ -207,7 +227,7 @@ run(struct side *side)
 /* --- looking at recordings -------------------------------------------------------------------- */
 
 static void
-describe(struct buf *out, const struct event *ev, const uint8_t *auditor)
+describe(struct buf *out, const struct event *ev, const char *id, const uint8_t *auditor)
 {
 	struct buf opened;
 
@@ -220,7 +240,7 @@ describe(struct buf *out, const struct event *ev, const uint8_t *auditor)
 		buf_printf(out, "h%" PRIu64 ":%u", ev->offset, ev->hidden);
 		buf_init(&opened, 100000);
 		if (ev->len > 0 && auditor != NULL &&
-			box_open(&opened, auditor, ev->bytes, ev->len) == 0)
+			sealed_open(&opened, auditor, "relay-1", id, ev) == 0)
 			buf_printf(out, "=%s", buf_str(&opened));
 		else if (ev->len > 0)
 			buf_append_str(out, "=?");
@@ -271,7 +291,7 @@ read_all(const char *dir, const char *id, const uint8_t *auditor, uint8_t hash[S
 		for (; n > 0; p += used, n -= used) {
 			struct event ev;
 			cr_assert(eq(int, event_decode(&ev, p, n, &used), 0));
-			describe(&out, &ev, auditor);
+			describe(&out, &ev, id, auditor);
 		}
 	cr_assert(eq(int, code, 0), "%s", err.text);
 	if (!recording_complete(r))
@@ -404,12 +424,70 @@ Test(archiver, hidden_input_is_sealed_to_the_auditors)
 	expect(side, "alice-1", "h0:7=? i7:x close() ");
 	const char *got = read_all(side->recordings_dir, "alice-1", priv, NULL);
 	cr_assert(strcmp(got, "h0:7=hunter2 i7:x close() ") == 0, "%s", got);
+	cr_assert(eq(sz, archiver_auditors(side->archiver)->n, 1));
 	snprintf(path, sizeof(path), "%s/alice-1.rec", side->recordings_dir);
 	f = fopen(path, "rb");
 	size_t n = fread(bytes, 1, sizeof(bytes), f);
 	fclose(f);
 	cr_assert(memmem(bytes, n, "hunter", 6) == NULL);
 	side_close(side);
+}
+
+static void
+write_auditors(const char *text)
+{
+	FILE *f = fopen(auditors_file, "w");
+
+	fputs(text, f);
+	fclose(f);
+}
+
+/* One after the other has the file, and both have it between. */
+Test(archiver, auditors_keys_take_turns)
+{
+	uint8_t pub[2][BOX_KEY_LEN], priv[2][BOX_KEY_LEN];
+	char hex[2][2 * BOX_KEY_LEN + 1], text[400];
+	static const char *const opened[3][2] = {
+		{"=one", "=?"  },
+		{"=one", "=one"},
+		  {"=?",	 "=one"}
+	};
+
+	for (int i = 0; i < 2; i++) {
+		cr_assert(eq(int, box_keygen(pub[i], priv[i]), 0));
+		hex_encode(hex[i], pub[i], BOX_KEY_LEN);
+	}
+	for (int turn = 0; turn < 3; turn++) {
+		char id[32], want[64];
+
+		snprintf(text, sizeof(text), "# ours\n\n%s%s%s%s", turn < 2 ? hex[0] : "",
+			turn < 2 ? " ann's key\n" : "", turn > 0 ? hex[1] : "",
+			turn > 0 ? "\n" : "");
+		write_auditors(text);
+		snprintf(id, sizeof(id), "alice-%d", turn);
+		struct side *side = open_side(0);
+		start(side, (uint64_t)turn + 1, id);
+		data(side, (uint64_t)turn + 1, STREAM_IN, 0, "one");
+		simple(side, (uint64_t)turn + 1, JOURNAL_SESSION_END, 0, "");
+		run(side);
+		for (int k = 0; k < 2; k++) {
+			const char *got = read_all(side->recordings_dir, id, priv[k], NULL);
+			snprintf(want, sizeof(want), "h0:3%s close() ", opened[turn][k]);
+			cr_assert(strcmp(got, want) == 0, "turn %d, key %d: %s", turn, k, got);
+		}
+		side_close(side);
+	}
+}
+
+Test(archiver, auditors_keys_that_are_none_stop_the_start)
+{
+	struct hw_err err = HW_ERR_INIT;
+	struct side side;
+
+	write_auditors("# ours\n0000\n");
+	cr_assert(eq(int, side_open(&side, s.dir, 0, false, NULL, &err), HW_EVALIDATION));
+	cr_assert(strstr(err.text, "auditors.pub: line 2: ") != NULL, "%s", err.text);
+	side_close(&side);
 }
 
 Test(archiver, what_was_rewound_is_hidden_and_recorded_anew)
@@ -815,6 +893,37 @@ Test(archiver, the_ledger_is_whole_wherever_its_entries_are)
 	side_close(side);
 }
 
+/* Otherwise it would look like one that somebody had put there. */
+Test(archiver, a_recording_whose_seal_is_not_in_the_ledger_is_not_done_with)
+{
+	struct side *side = open_side(0);
+	struct hw_err err = HW_ERR_INIT;
+	char path[300];
+	int sealed = 0;
+
+	snprintf(path, sizeof(path), "%s/alice-1.rec", side->recordings_dir);
+	side->refused = 2;
+	start(side, 1, "alice-1");
+	data(side, 1, STREAM_OUT, 0, "$ ");
+	simple(side, 1, JOURNAL_SESSION_END, 0, "bye");
+	journal_sync(side->journal);
+	for (int i = 0; i < 2; i++) {
+		cr_assert(eq(int, archiver_run(side->archiver, &err), HW_ERECORD));
+		cr_assert(eq(int, side->sealed, i + 1));
+		cr_assert(ne(int, access(path, F_OK), 0));
+		fake_clock_advance(&s.clock, 3 * USEC_PER_SEC);
+	}
+	run(side);
+	cr_assert(eq(int, side->stalls, 2));
+	cr_assert(eq(int, side->resumes, 2));
+	cr_assert(eq(int, side->sealed, 3));
+	cr_assert(eq(int, access(path, F_OK), 0));
+	count_entries(side->ledger_dir, side->journal_dir, &sealed);
+	cr_assert(eq(int, sealed, 1));
+	expect(side, "alice-1", "o0:$  close(bye) ");
+	side_close(side);
+}
+
 Test(archiver, a_missing_or_changed_ledger_entry_is_named)
 {
 	struct msg_ledger_entry entry = {.principal = "arn:x"}, *got;
@@ -843,16 +952,63 @@ Test(archiver, a_missing_or_changed_ledger_entry_is_named)
 	side_close(side);
 }
 
-Test(archiver, leaves_are_hashed_as_rfc_9162_says)
+/* How many entries the ledger's files have, or what was wrong. */
+static int
+count_filed(const char *ledger_dir, const struct secret_key *master)
 {
-	uint8_t leaf[SHA256_LEN];
-	char hex[2 * SHA256_LEN + 1];
+	struct ledger_stored entry;
+	struct ledger_files *f;
+	int n = 0, r;
 
-	ledger_leaf(leaf, "", 0); /* a test vector of certificate-transparency-go */
-	hex_encode(hex, leaf, sizeof(leaf));
-	cr_assert(strcmp(hex, "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d") ==
-			0,
-		"%s", hex);
+	if ((r = ledger_files_open(&f, ledger_dir, master, 0, NULL)) < 0)
+		return r;
+	while ((r = ledger_files_read(f, &entry, NULL)) == 1)
+		n++;
+	ledger_files_close(f);
+	return r < 0 ? r : n;
+}
+
+Test(archiver, another_master_key_opens_the_ledgers_files_and_they_go_on)
+{
+	struct msg_ledger_entry entry = {.principal = "arn:x"};
+	struct side *side = open_side(2000);
+	struct ledger_writer *w;
+	struct secret_key other;
+	char path[300];
+
+	for (int i = 0; i < 100; i++)
+		ledger_commit(side->ledger, ENTRY_LINK_UP, &entry);
+	run(side);
+	int n = count_filed(side->ledger_dir, &s.master);
+	cr_assert(gt(int, n, 0));
+	secret_key_random(&other);
+	cr_assert(eq(int, ledger_files_rewrap(side->ledger_dir, &s.master, &other, NULL), 0));
+	cr_assert(eq(int, count_filed(side->ledger_dir, &other), n));
+	cr_assert(eq(int, count_filed(side->ledger_dir, &s.master), HW_ECORRUPT));
+
+	/* the key alone was written: going on with the rotation puts its checksum in */
+	snprintf(path, sizeof(path), "%s/ledger-0000000000000000.log", side->ledger_dir);
+	file_flip(path, 124);
+	cr_assert(eq(int, count_filed(side->ledger_dir, &other), HW_ECORRUPT));
+	cr_assert(eq(int, ledger_files_rewrap(side->ledger_dir, &s.master, &other, NULL), 0));
+	cr_assert(eq(int, count_filed(side->ledger_dir, &other), n));
+
+	cr_assert(eq(int, ledger_writer_open(&w, side->ledger_dir, &other, (uint64_t)n, NULL, NULL),
+		0));
+	cr_assert(eq(u64, ledger_writer_next(w), (uint64_t)n));
+	ledger_writer_close(w);
+
+	/* neither key, or another file's head */
+	file_flip(path, 20);
+	cr_assert(eq(int, ledger_files_rewrap(side->ledger_dir, &other, &s.master, NULL),
+		HW_ECORRUPT));
+	file_flip(path, 20);
+	file_flip(path, 8);
+	cr_assert(eq(int, ledger_files_rewrap(side->ledger_dir, &other, &s.master, NULL),
+		HW_ECORRUPT));
+	file_flip(path, 8);
+	cr_assert(eq(int, ledger_files_rewrap(side->ledger_dir, &other, &s.master, NULL), 0));
+	side_close(side);
 }
 
 /* --- crashes ---------------------------------------------------------------------------------- */
@@ -1003,7 +1159,7 @@ go_on_from(const char *dir, int step)
 Test(archiver, a_crash_at_any_point_loses_and_doubles_nothing)
 {
 	struct snapshots snap = {.max = 1000};
-	struct journal_io io = {snapshot_write, snapshot_sync, &snap};
+	struct journal_io io = {.write = snapshot_write, .sync = snapshot_sync, .arg = &snap};
 	struct hw_err err = HW_ERR_INIT;
 	struct side side;
 	int first[13];
@@ -1063,11 +1219,74 @@ bad_sync(void *arg, int fd)
 	return 0;
 }
 
+struct full_disk {
+	int full_at, calls;
+	bool full;
+};
+
+/* The call fails with half of its bytes written, and all after it until there is room. */
+static ssize_t
+full_write(void *arg, int fd, const void *p, size_t n)
+{
+	struct full_disk *d = arg;
+
+	if (++d->calls == d->full_at) {
+		d->full = true;
+		if (n > 1)
+			return write(fd, p, n / 2);
+	}
+	if (!d->full)
+		return write(fd, p, n);
+	errno = ENOSPC;
+	return -1;
+}
+
+Test(archiver, on_a_full_disk_it_waits_and_goes_on_with_nothing_lost)
+{
+	for (int at = 1;; at++) {
+		struct full_disk disk = {.full_at = at};
+		struct journal_io io = {.write = full_write, .arg = &disk};
+		struct hw_err err = HW_ERR_INIT;
+		struct side side;
+		char dir[100];
+		int step;
+
+		snprintf(dir, sizeof(dir), "%s/full-%d", s.dir, at);
+		mkdir(dir, 0700);
+		if (side_open(&side, dir, &io, 4096, false, &err) < 0) {
+			side_close(&side);
+			continue;
+		}
+		for (step = 0; step < 12; step++) {
+			story(&side, step);
+			journal_sync(side.journal);
+			if (archiver_run(side.archiver, &err) < 0 && disk.full)
+				cr_assert(eq(int, archiver_run(side.archiver, NULL), HW_ERECORD));
+			if (step % 3 == 2) {
+				disk.full = false;
+				fake_clock_advance(&s.clock, 3 * USEC_PER_SEC);
+			}
+		}
+		if (archiver_run(side.archiver, &err) < 0 && disk.full) { /* only now */
+			disk.full = false;
+			fake_clock_advance(&s.clock, 3 * USEC_PER_SEC);
+		}
+		cr_assert(eq(int, archiver_run(side.archiver, &err), 0), "at %d: %s", at, err.text);
+		cr_assert(eq(int, side.stalls, side.resumes));
+		int stalls = side.stalls;
+		side_close(&side);
+		go_on_from(dir, step);
+		if (stalls == 0)
+			break;
+		cr_assert(lt(int, at, 500));
+	}
+}
+
 Test(archiver, a_failing_disk_stops_it_and_the_journal_keeps_all)
 {
 	for (int at = 1;; at++) {
 		struct bad_disk disk = {.fail_at = at};
-		struct journal_io io = {bad_write, bad_sync, &disk};
+		struct journal_io io = {.write = bad_write, .sync = bad_sync, .arg = &disk};
 		struct hw_err err = HW_ERR_INIT;
 		struct side side;
 		char dir[100];

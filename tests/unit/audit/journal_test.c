@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -180,8 +181,8 @@ Test(journal, positions_and_sequences_go_on_after_a_restart)
 		cr_assert(eq(u64, journal_synced(j), end));
 		cr_assert(eq(u64, journal_ledger_next(j), (uint64_t)(2 * life)));
 		put(j, (uint64_t)life, "x");
-		journal_append_ledger(j, entry_of, text, NULL);
-		journal_append_ledger(j, entry_of, text, &end);
+		journal_append_ledger(j, 0, entry_of, text, NULL);
+		journal_append_ledger(j, 0, entry_of, text, &end);
 		journal_close(j);
 	}
 	cr_assert(eq(int, count(), 9));
@@ -202,9 +203,9 @@ Test(journal, a_refused_entry_takes_no_number)
 	struct journal *j = open_journal(&config, NULL);
 	char text[] = "entry";
 
-	cr_assert(eq(int, journal_append_ledger(j, refuse, NULL, NULL), HW_EVALIDATION));
+	cr_assert(eq(int, journal_append_ledger(j, 0, refuse, NULL, NULL), HW_EVALIDATION));
 	cr_assert(eq(u64, journal_ledger_next(j), 0));
-	cr_assert(eq(int, journal_append_ledger(j, entry_of, text, NULL), 0));
+	cr_assert(eq(int, journal_append_ledger(j, 0, entry_of, text, NULL), 0));
 	cr_assert(eq(u64, journal_ledger_next(j), 1));
 	journal_close(j);
 	cr_assert(eq(int, count(), 1));
@@ -543,7 +544,7 @@ told_synced(void *arg, jpos pos)
 static bool
 run_on(struct bad_disk *d)
 {
-	struct journal_io io = {bad_write, bad_sync, d};
+	struct journal_io io = {.write = bad_write, .sync = bad_sync, .arg = d};
 	struct journal_config config = scratch_journal(&s);
 	struct hw_err err = HW_ERR_INIT;
 	struct journal *j = NULL;
@@ -630,6 +631,231 @@ Test(journal, each_sync_may_fail)
 	fail_each(true, false, EIO);
 }
 
+/* --- a disk that is full, with a reserve ---------------------------------------------------------
+ */
+
+struct small_disk {
+	size_t room, held; /* bytes that are left; that the reserve has */
+	int lows, failures;
+	pthread_t loop;
+	int on_loop;	     /* so often that thread set room aside */
+	int made, refuse_at; /* files that were made or named; the one that finds no room */
+};
+
+static ssize_t
+small_write(void *arg, int fd, const void *p, size_t n)
+{
+	struct small_disk *d = arg;
+
+	if (d->room == 0) {
+		errno = ENOSPC;
+		return -1;
+	}
+	n = n < d->room ? n : d->room;
+	d->room -= n;
+	return write(fd, p, n);
+}
+
+static int
+small_reserve(void *arg, int fd, size_t size)
+{
+	struct small_disk *d = arg;
+
+	(void)fd;
+	if (size > d->room + d->held)
+		return ENOSPC;
+	d->room += d->held;
+	d->room -= size;
+	d->held = size;
+	return 0;
+}
+
+static int
+small_make(void *arg, const char *name)
+{
+	struct small_disk *d = arg;
+
+	(void)name;
+	return ++d->made == d->refuse_at ? ENOSPC : 0;
+}
+
+static void
+told_low(void *arg, const char *why)
+{
+	struct small_disk *d = arg;
+
+	cr_assert(strstr(why, "disk is full") != NULL);
+	d->lows++;
+}
+
+static void
+told_small_failed(void *arg, const char *why)
+{
+	struct small_disk *d = arg;
+
+	cr_assert(strstr(why, "No space left") != NULL, "%s", why);
+	d->failures++;
+}
+
+static struct journal_config
+small_journal(struct small_disk *d, const struct journal_io *io)
+{
+	struct journal_config config = scratch_journal(&s);
+
+	config.io = io;
+	config.reserve = 1000;
+	config.on_low = told_low;
+	config.on_failed = told_small_failed;
+	config.arg = d;
+	return config;
+}
+
+/* Wherever within a frame the disk becomes full, what follows is whole, and it goes on once there
+ * is room. */
+Test(journal, a_full_disk_leaves_room_for_last_words_and_it_recovers)
+{
+	for (size_t room = 1; room < 260; room += 7) {
+		struct small_disk d = {.room = 1128 + room};
+		struct journal_io io = {.write = small_write, .reserve = small_reserve, .arg = &d};
+		struct journal_config config = small_journal(&d, &io);
+		char why[JOURNAL_WHY_MAX];
+
+		dir_remove(s.journal);
+		struct journal *j = open_journal(&config, NULL);
+		for (uint64_t i = 0; i < 4; i++)
+			cr_assert(eq(int, journal_wait(j, put(j, i, "0123456789")), 0));
+		cr_assert(eq(int, d.lows, 1), "room %zu", room);
+		cr_assert(journal_low(j) && !journal_failed(j));
+		journal_why(j, why);
+		cr_assert(strstr(why, "full") != NULL);
+		cr_assert(not(journal_recover(j)));
+		d.room += 2000;
+		cr_assert(journal_recover(j) && !journal_low(j));
+		cr_assert(eq(int, journal_wait(j, put(j, 4, "after")), 0));
+		journal_close(j);
+		cr_assert(eq(int, count(), 5));
+		cr_assert(eq(int, d.failures, 0));
+	}
+}
+
+static int
+own_reserve(void *arg, int fd, size_t size)
+{
+	struct small_disk *d = arg;
+
+	if (size > 0 && pthread_equal(pthread_self(), d->loop))
+		d->on_loop++;
+	return small_reserve(arg, fd, size);
+}
+
+/* Setting blocks of the disk aside may take long. */
+Test(journal, the_reserve_is_set_aside_again_by_the_writer_thread)
+{
+	struct small_disk d = {.room = 1150, .loop = pthread_self()};
+	struct journal_io io = {.write = small_write, .reserve = own_reserve, .arg = &d};
+	struct journal_config config = small_journal(&d, &io);
+
+	config.threaded = true;
+	struct journal *j = open_journal(&config, NULL);
+	d.on_loop = 0; /* but for the start */
+	cr_assert(eq(int, journal_wait(j, put(j, 0, "0123456789")), 0));
+	cr_assert(journal_low(j));
+	for (d.room += 2000; !journal_recover(j);)
+		sched_yield();
+	cr_assert(not(journal_low(j)));
+	cr_assert(eq(int, d.on_loop, 0));
+	cr_assert(eq(int, journal_wait(j, put(j, 1, "after")), 0));
+	journal_close(j);
+	cr_assert(eq(int, count(), 2));
+}
+
+/* The disk is full where a segment is made, gets its head or its name: the journal is low, and goes
+ * on. */
+Test(journal, a_full_disk_puts_another_segment_off)
+{
+	int lows = 0;
+
+	for (size_t room = 1; room < 800; room += 7) {
+		struct small_disk d = {.room = 1128 + room};
+		struct journal_io io = {.write = small_write, .reserve = small_reserve, .arg = &d};
+		struct journal_config config = small_journal(&d, &io);
+
+		dir_remove(s.journal);
+		config.segment_size = 100;
+		struct journal *j = open_journal(&config, NULL);
+		for (uint64_t i = 0; i < 8; i++)
+			cr_assert(eq(int, journal_wait(j, put(j, i, "0123456789")), 0));
+		cr_assert(not(journal_failed(j)), "room %zu", room);
+		lows += d.lows;
+		d.room += 2000;
+		cr_assert(journal_recover(j));
+		cr_assert(eq(int, journal_wait(j, put(j, 8, "after")), 0));
+		journal_close(j);
+		cr_assert(eq(int, count(), 9), "room %zu", room);
+		cr_assert(eq(int, d.failures, 0));
+	}
+	cr_assert(gt(int, lows, 50));
+}
+
+Test(journal, a_full_directory_puts_another_segment_off)
+{
+	for (int at = 3; at <= 6; at++) { /* the first two are those of the start */
+		struct small_disk d = {.room = 10000, .refuse_at = at};
+		struct journal_io io = {.write = small_write,
+			.reserve = small_reserve,
+			.make = small_make,
+			.arg = &d};
+		struct journal_config config = small_journal(&d, &io);
+
+		dir_remove(s.journal);
+		config.segment_size = 100;
+		struct journal *j = open_journal(&config, NULL);
+		for (uint64_t i = 0; i < 8; i++)
+			cr_assert(eq(int, journal_wait(j, put(j, i, "0123456789")), 0));
+		cr_assert(eq(int, d.lows, 1), "at %d", at);
+		cr_assert(not(journal_failed(j)), "at %d", at);
+		cr_assert(journal_recover(j));
+		for (uint64_t i = 8; i < 16; i++)
+			cr_assert(eq(int, journal_wait(j, put(j, i, "0123456789")), 0));
+		journal_close(j);
+		cr_assert(eq(int, count(), 16), "at %d", at);
+		cr_assert(eq(int, d.failures, 0));
+	}
+}
+
+Test(journal, when_the_reserve_is_used_up_too_it_has_failed)
+{
+	struct small_disk d = {.room = 1300};
+	struct journal_io io = {.write = small_write, .reserve = small_reserve, .arg = &d};
+	struct journal_config config = small_journal(&d, &io);
+	struct journal_record r = {.type = JOURNAL_DATA, .bytes = "0123456789", .len = 10};
+	int done = 0;
+
+	struct journal *j = open_journal(&config, NULL);
+	for (jpos end; journal_append(j, &r, &end) == 0 && journal_wait(j, end) == 0;)
+		r.offset = (uint64_t)++done;
+	cr_assert(gt(int, done, 10));
+	cr_assert(journal_failed(j));
+	cr_assert(eq(int, d.lows, 1));
+	cr_assert(eq(int, d.failures, 1));
+	d.room += 10000;
+	cr_assert(not(journal_recover(j))); /* what is on the disk must be looked at */
+	journal_close(j);
+	cr_assert(eq(int, count(), done));
+}
+
+Test(journal, without_room_for_its_reserve_it_does_not_open)
+{
+	struct small_disk d = {.room = 900};
+	struct journal_io io = {.write = small_write, .reserve = small_reserve, .arg = &d};
+	struct journal_config config = small_journal(&d, &io);
+	struct hw_err err = HW_ERR_INIT;
+	struct journal *j;
+
+	cr_assert(eq(int, journal_open(&j, &config, NULL, &err), HW_EFULL));
+	cr_assert(strstr(err.text, "set room aside") != NULL, "%s", err.text);
+}
+
 /* --- crashes ---------------------------------------------------------------------------------- */
 
 struct snapshots {
@@ -673,7 +899,7 @@ snapshot_sync(void *arg, int fd)
 Test(journal, a_crash_at_any_point_loses_nothing_that_was_written)
 {
 	struct snapshots snap = {.from = s.journal};
-	struct journal_io io = {snapshot_write, snapshot_sync, &snap};
+	struct journal_io io = {.write = snapshot_write, .sync = snapshot_sync, .arg = &snap};
 	struct journal_config config = scratch_journal(&s);
 	char text[] = "entry";
 
@@ -684,7 +910,7 @@ Test(journal, a_crash_at_any_point_loses_nothing_that_was_written)
 	struct journal *j = snap.j = open_journal(&config, NULL);
 	for (uint64_t i = 0; i < 8; i++) {
 		put(j, i, "0123456789");
-		journal_append_ledger(j, entry_of, text, NULL);
+		journal_append_ledger(j, 0, entry_of, text, NULL);
 		journal_write(j);
 		journal_sync(j);
 	}
@@ -707,7 +933,7 @@ Test(journal, a_crash_at_any_point_loses_nothing_that_was_written)
 Test(journal, a_new_segment_without_its_predecessors_end_is_cut)
 {
 	struct snapshots snap = {.from = s.journal};
-	struct journal_io io = {NULL, snapshot_sync, &snap};
+	struct journal_io io = {.write = NULL, .sync = snapshot_sync, .arg = &snap};
 	struct journal_config config = scratch_journal(&s);
 	char old[200], dir[100];
 	uint64_t cut = 0;
@@ -743,7 +969,7 @@ append_many(void *arg)
 	jpos end;
 
 	for (int i = 0; i < 200; i++) {
-		cr_assert(eq(int, journal_append_ledger(j, entry_of, text, &end), 0));
+		cr_assert(eq(int, journal_append_ledger(j, 0, entry_of, text, &end), 0));
 		if (i % 20 == 0)
 			cr_assert(eq(int, journal_wait(j, end), 0));
 	}

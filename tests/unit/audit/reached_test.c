@@ -93,10 +93,11 @@ forget_journal(void)
 	cr_assert(eq(int, journal_open(&journal, &config, NULL, &err), 0), "%s", err.text);
 }
 
-static void
+static int
 on_sealed(void *arg, const char *id, const uint8_t hash[SHA256_LEN], uint64_t size)
 {
 	(void)arg, (void)id, (void)hash, (void)size;
+	return 0;
 }
 
 static void

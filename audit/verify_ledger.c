@@ -1,0 +1,635 @@
+/*
+ * The tree and the ledger's files, side by side: each entry's leaf is read from the tree, its
+ * hashes from its file, and both are held against what heads and epochs have signed.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "audit/bytes.h"
+#include "audit/crc32c.h"
+#include "audit/verify_reader.h"
+#include "proto/wire/codec.h"
+
+#define TREE	   "ledger/tree"
+#define WINDOW	   (1024 * 1024)
+#define FILE_HEAD  128
+#define KEY_LEN	   60
+#define CHAIN_AT   76
+#define PAD_AT	   108
+#define CRC_AT	   124
+#define FRAME_HEAD 8
+#define META	   68 /* flags, leaf, hash of what is stored */
+#define STORED_MAX (256 * 1024 + 28)
+
+enum { OPEN = 1, ERASED = 2 };
+
+struct walk {
+	struct verify *v;
+	struct hw_err *err;
+	uint64_t entry; /* the next one */
+
+	struct verify_reader tree;
+	bool tree_bad; /* nothing more is believed of it */
+	uint8_t peaks[64][MERKLE_LEN];
+	uint8_t leaf[MERKLE_LEN];
+	bool has_leaf;
+	size_t mark;	  /* the next one */
+	uint64_t good_to; /* where the last good one stood */
+
+	uint64_t *firsts; /* of the files */
+	size_t n_files, files_room, next_file;
+	struct verify_reader file;
+	char name[64];
+	struct secret_key wrap, key;
+	struct buf plain;
+	bool files_bad, files_end;
+	uint8_t chain[MERKLE_LEN];
+	size_t link;
+	uint64_t linked_to;
+};
+
+/* --- the tree --------------------------------------------------------------------------------- */
+
+static void
+tree_fault(struct walk *w, struct verify_finding at, const char *what)
+{
+	if (!w->tree_bad)
+		verify_find(w->v, at, TREE, "%s", what);
+	w->tree_bad = true;
+}
+
+/* The next hash of the file: false when there is none. */
+static int
+next_hash(struct walk *w, uint8_t out[MERKLE_LEN])
+{
+	const uint8_t *p;
+
+	int r = verify_reader_look(&w->tree, &p, MERKLE_LEN, w->err);
+	if (r == 1) {
+		memcpy(out, p, MERKLE_LEN);
+		verify_reader_pass(&w->tree, MERKLE_LEN);
+	}
+	return r;
+}
+
+static int
+tree_open(struct walk *w)
+{
+	uint8_t head[MERKLE_LEN], want[MERKLE_LEN] = "hwtree1\n";
+
+	int r = verify_reader_open(&w->tree, w->v, TREE, WINDOW, w->err);
+	if (r == HW_ENOTFOUND) {
+		tree_fault(w, verify_at(VERIFY_NONE, VERIFY_NONE, 0, w->v->result->head.size),
+			"is missing");
+		return 0;
+	}
+	if (r < 0 || (r = next_hash(w, head)) < 0)
+		return r;
+	if (r == 0 || memcmp(head, want, MERKLE_LEN) != 0)
+		tree_fault(w, verify_at(0, MERKLE_LEN, VERIFY_NONE, VERIFY_NONE),
+			"does not begin as a ledger's tree");
+	return 0;
+}
+
+/* Bytes of all hashes of a whole subtree, which lie one after another. */
+static uint64_t
+subtree_len(unsigned level)
+{
+	return ((UINT64_C(2) << level) - 1) * MERKLE_LEN;
+}
+
+/* The hashes that the entry completed, each made anew. */
+static int
+climb(struct walk *w)
+{
+	uint8_t node[MERKLE_LEN], stored[MERKLE_LEN];
+	unsigned level = 0;
+	int r;
+
+	memcpy(node, w->leaf, MERKLE_LEN);
+	for (; (w->entry >> level & 1) != 0; level++) {
+		uint64_t at = w->tree.at;
+		merkle_node(node, w->peaks[level], node);
+		if ((r = next_hash(w, stored)) < 0)
+			return r;
+		if (r == 0 || memcmp(node, stored, MERKLE_LEN) != 0)
+			tree_fault(w,
+				verify_at(at + MERKLE_LEN - subtree_len(level + 1), at + MERKLE_LEN,
+					w->entry + 1 - (UINT64_C(2) << level), w->entry + 1),
+				r == 0 ? "ends before its time"
+				       : "a hash is not that of the two below it");
+	}
+	memcpy(w->peaks[level], node, MERKLE_LEN);
+	return 0;
+}
+
+static int
+tree_step(struct walk *w)
+{
+	uint64_t at = w->tree.at;
+
+	w->has_leaf = false;
+	if (w->tree_bad)
+		return 0;
+	int r = next_hash(w, w->leaf);
+	if (r == 0)
+		tree_fault(w, verify_at(at, VERIFY_NONE, w->entry, w->v->result->head.size),
+			"ends before the last entry that was signed");
+	if (r <= 0)
+		return r;
+	w->has_leaf = true;
+	return climb(w);
+}
+
+static void
+fold(const struct walk *w, uint64_t size, uint8_t out[MERKLE_LEN])
+{
+	bool any = false;
+
+	merkle_empty(out);
+	for (unsigned l = 0; l < 64; l++) {
+		if ((size >> l & 1) == 0)
+			continue;
+		if (any)
+			merkle_node(out, w->peaks[l], out);
+		else
+			memcpy(out, w->peaks[l], MERKLE_LEN);
+		any = true;
+	}
+}
+
+/* Roots that were signed over exactly the first `size` entries. */
+static void
+check_marks(struct walk *w, uint64_t size)
+{
+	struct verify *v = w->v;
+	uint8_t root[MERKLE_LEN];
+	bool made = false;
+
+	for (; w->mark < v->n_marks && v->marks[w->mark].size == size; w->mark++) {
+		const struct verify_mark *m = &v->marks[w->mark];
+		if (w->tree_bad)
+			continue;
+		if (!made)
+			fold(w, size, root);
+		made = true;
+		if (memcmp(root, m->root, MERKLE_LEN) != 0) {
+			verify_find(v, verify_at(m->from, m->to, w->good_to, size), m->file,
+				"the tree is not the one that was signed");
+			w->tree_bad = true;
+		}
+	}
+	if (made && !w->tree_bad)
+		w->good_to = size;
+}
+
+/* --- files ------------------------------------------------------------------------------------ */
+
+static int
+each_file(void *ctx, const char *name, struct hw_err *err)
+{
+	struct walk *w = ctx;
+	char made[64];
+	uint64_t first;
+
+	if (sscanf(name, "ledger-%16" SCNx64 ".log", &first) != 1)
+		return 0;
+	snprintf(made, sizeof(made), "ledger-%016" PRIx64 ".log", first);
+	if (strcmp(made, name) != 0)
+		return 0;
+	uint64_t *list = verify_grow(w->firsts, w->n_files, &w->files_room, sizeof(*list));
+	if (list == NULL)
+		return hw_err_set(err, HW_ENOMEM, "no memory for the ledger's files");
+	w->firsts = list;
+	w->firsts[w->n_files++] = first;
+	return 0;
+}
+
+static int
+by_number(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static int
+by_size(const void *a, const void *b)
+{
+	return by_number(&((const struct verify_mark *)a)->size,
+		&((const struct verify_mark *)b)->size);
+}
+
+static void
+file_fault(struct walk *w, uint64_t from, uint64_t to, const char *what)
+{
+	if (!w->files_bad)
+		verify_find(w->v, verify_at(from, to, w->entry, w->entry + 1), w->name, "%s", what);
+	w->files_bad = true;
+}
+
+/* The entry at hand is wrong, but what follows can be read all the same. */
+static void
+entry_fault(struct walk *w, uint64_t len, const char *what)
+{
+	verify_find(w->v,
+		verify_at(w->file.at, w->file.at + FRAME_HEAD + len, w->entry, w->entry + 1),
+		w->name, "%s", what);
+}
+
+static bool
+unwrap(struct walk *w, const uint8_t *head)
+{
+	char aad[64];
+	struct buf b;
+
+	if (w->v->options->master == NULL)
+		return true;
+	snprintf(aad, sizeof(aad), "hawser ledger file %016" PRIx64, get_le64(head + 8));
+	buf_init(&b, SECRET_KEY_LEN);
+	bool good =
+		secret_open(&b, &w->wrap, aad, head + 16, KEY_LEN) == 0 && b.len == SECRET_KEY_LEN;
+	if (good)
+		memcpy(w->key.bytes, b.mem, SECRET_KEY_LEN);
+	buf_wipe(&b);
+	buf_fini(&b);
+	return good;
+}
+
+static const char *
+why_no_head(struct walk *w, const uint8_t *p, uint64_t first)
+{
+	static const uint8_t zeros[CRC_AT - PAD_AT];
+
+	if (memcmp(p, "hwledg2\n", 8) != 0 || get_le64(p + 8) != first)
+		return "does not begin as the ledger's file of that name";
+	if (get_le32(p + CRC_AT) != crc32c(0, p, CRC_AT) ||
+		memcmp(p + PAD_AT, zeros, sizeof(zeros)) != 0)
+		return "the head fails its checksum";
+	if (memcmp(p + CHAIN_AT, w->chain, MERKLE_LEN) != 0)
+		return "does not go on from the file before it";
+	return unwrap(w, p) ? NULL : "the master key does not open it";
+}
+
+/* Opens the file that is next: 1; 0 when there is none. */
+static int
+open_next(struct walk *w)
+{
+	const uint8_t *p;
+	char path[96];
+	int r;
+
+	if (w->next_file == w->n_files)
+		return 0;
+	uint64_t first = w->firsts[w->next_file++];
+	snprintf(w->name, sizeof(w->name), "ledger/ledger-%016" PRIx64 ".log", first);
+	if (first != w->entry) {
+		verify_find(w->v, verify_at(0, VERIFY_NONE, w->entry, first), w->name,
+			first > w->entry ? "entries before it are missing"
+					 : "begins with an entry that another file has");
+		w->files_bad = true;
+		return 0;
+	}
+	snprintf(path, sizeof(path), "%s", w->name);
+	verify_reader_close(&w->file);
+	if ((r = verify_reader_open(&w->file, w->v, path, FRAME_HEAD + META + STORED_MAX + WINDOW,
+		     w->err)) < 0 ||
+		(r = verify_reader_look(&w->file, &p, FILE_HEAD, w->err)) < 0)
+		return r;
+	const char *why = r == 0 ? "is cut off in its head" : why_no_head(w, p, first);
+	if (r == 0 && w->next_file == w->n_files && first >= w->v->result->head.filed) {
+		verify_doubt(w->v, verify_at(0, w->file.file.size, VERIFY_NONE, VERIFY_NONE),
+			w->name, "%s", why);
+		w->files_bad = true;
+		return 0;
+	}
+	if (why != NULL) {
+		file_fault(w, 0, FILE_HEAD, why);
+		return 0;
+	}
+	verify_reader_pass(&w->file, FILE_HEAD);
+	return 1;
+}
+
+/* --- entries ---------------------------------------------------------------------------------- */
+
+static int
+add_number(uint64_t **list, size_t *n, size_t *room, uint64_t number, struct hw_err *err)
+{
+	uint64_t *grown = verify_grow(*list, *n, room, sizeof(*grown));
+
+	if (grown == NULL)
+		return hw_err_set(err, HW_ENOMEM, "no memory for what was erased");
+	*list = grown;
+	grown[(*n)++] = number;
+	return 0;
+}
+
+static bool
+is_kind(const struct msg_ledger_entry *e, enum entry_kind kind)
+{
+	return strcmp(e->kind, entry_kind_name(kind)) == 0;
+}
+
+static bool
+speaks_of_recording(const struct msg_ledger_entry *e)
+{
+	return is_kind(e, ENTRY_RECORDING_SEALED) || is_kind(e, ENTRY_RECORDING_CHECKPOINT) ||
+		is_kind(e, ENTRY_RECORDING_DELETED);
+}
+
+static int
+add_fact(struct verify *v, const struct msg_ledger_entry *e, struct hw_err *err)
+{
+	struct verify_fact *list = verify_grow(v->facts, v->n_facts, &v->facts_room, sizeof(*list));
+
+	if (list == NULL)
+		return hw_err_set(err, HW_ENOMEM, "no memory for what the ledger says");
+	v->facts = list;
+	struct verify_fact *f = &list[v->n_facts++];
+	*f = (struct verify_fact){
+		.is_final = is_kind(e, ENTRY_RECORDING_SEALED),
+		.is_gone = is_kind(e, ENTRY_RECORDING_DELETED),
+		.entry = (uint64_t)e->sequence,
+		.size = (uint64_t)e->size,
+	};
+	snprintf(f->id, sizeof(f->id), "%s", e->session_id);
+	if (e->hash.n == MERKLE_LEN)
+		memcpy(f->hash, e->hash.p, MERKLE_LEN);
+	return 0;
+}
+
+int
+verify_entry(struct verify *v, uint64_t sequence, const uint8_t *p, size_t n, const char *file,
+	uint64_t at, struct hw_err *err)
+{
+	struct arena_mark mark = arena_mark(v->arena);
+	const struct verify_finding where = verify_at(at, VERIFY_NONE, sequence, sequence + 1);
+	void *msg;
+	int r = 0;
+
+	if (msg_decode(&msg, v->arena, MSG_ROW(ledger_entry), p, n, NULL) < 0) {
+		verify_find(v, where, file, "is no entry of a ledger");
+		arena_release(v->arena, &mark);
+		return 0;
+	}
+	const struct msg_ledger_entry *e = msg;
+	if (e->sequence != (int64_t)sequence)
+		verify_find(v, where, file, "says that it is entry %" PRId64, e->sequence);
+	else if (speaks_of_recording(e)) {
+		if (e->session_id == NULL ||
+			(e->hash.n != MERKLE_LEN && !is_kind(e, ENTRY_RECORDING_DELETED)))
+			verify_find(v, where, file, "speaks of a recording without its hash");
+		else
+			r = add_fact(v, e, err);
+	} else if (is_kind(e, ENTRY_ENTRY_ERASED) && (uint64_t)e->size < sequence) {
+		r = add_number(&v->named, &v->n_named, &v->named_room, (uint64_t)e->size, err);
+	}
+	arena_release(v->arena, &mark);
+	return r;
+}
+
+static bool
+is_zero(const uint8_t *p, size_t n)
+{
+	return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
+}
+
+/* What is stored of the entry, opened if it can be. */
+static int
+check_stored(struct walk *w, const uint8_t *meta, const uint8_t *stored, size_t n)
+{
+	uint32_t flags = get_le32(meta);
+	uint8_t hash[MERKLE_LEN];
+	char aad[64];
+
+	if ((flags & ERASED) != 0) {
+		if (!is_zero(stored, n))
+			entry_fault(w, META + n, "is erased, and yet there are bytes");
+		return add_number(&w->v->erased, &w->v->n_erased, &w->v->erased_room, w->entry,
+			w->err);
+	}
+	sha256(hash, stored, n);
+	if (memcmp(hash, meta + 4 + MERKLE_LEN, MERKLE_LEN) != 0) {
+		entry_fault(w, META + n, "the stored bytes are not those that were written");
+		return 0;
+	}
+	const uint8_t *p = stored;
+	if ((flags & OPEN) == 0) {
+		if (w->v->options->master == NULL)
+			return 0;
+		snprintf(aad, sizeof(aad), "hawser ledger entry %016" PRIx64, w->entry);
+		buf_reset(&w->plain);
+		if (secret_open(&w->plain, &w->key, aad, stored, n) < 0) {
+			entry_fault(w, META + n, "does not open");
+			return 0;
+		}
+		p = buf_data(&w->plain);
+		n = w->plain.len;
+	}
+	merkle_leaf(hash, p, n);
+	if (memcmp(hash, meta + 4, MERKLE_LEN) != 0) {
+		entry_fault(w, META, "the leaf is not that of the entry");
+		return 0;
+	}
+	return verify_entry(w->v, w->entry, p, n, w->name, w->file.at, w->err);
+}
+
+static void
+chain_on(struct walk *w, const uint8_t *meta)
+{
+	struct verify *v = w->v;
+	uint8_t whole[META];
+	uint64_t filed = w->entry + 1;
+
+	memcpy(whole, meta, META);
+	put_le32(whole, get_le32(meta) & ~(uint32_t)ERASED);
+	sha256_joined(w->chain, w->chain, MERKLE_LEN, whole, META);
+	for (; w->link < v->n_links && v->links[w->link].filed <= filed; w->link++) {
+		const struct verify_link *l = &v->links[w->link];
+		if (l->filed < filed)
+			continue;
+		if (memcmp(l->chain, w->chain, MERKLE_LEN) != 0) {
+			verify_find(v, verify_at(VERIFY_NONE, VERIFY_NONE, w->linked_to, filed),
+				w->name, "the entries are not those whose files were signed");
+			w->files_bad = true;
+			return;
+		}
+		w->linked_to = filed;
+	}
+}
+
+/* What is not whole was never signed, if it comes after the last head. */
+static int
+torn(struct walk *w, uint64_t at, const char *what)
+{
+	uint64_t size = w->file.file.size;
+
+	if (w->entry < w->v->result->head.filed || w->next_file < w->n_files) {
+		file_fault(w, at, size, what);
+		return 0;
+	}
+	if (!w->v->options->is_running)
+		verify_doubt(w->v, verify_at(at, size, w->entry, VERIFY_NONE), w->name,
+			"%s, after the last entry that was signed", what);
+	w->files_end = true;
+	return 0;
+}
+
+/* The next entry out of the files: 1; 0 when they have none. */
+static int
+file_step(struct walk *w)
+{
+	const uint8_t *p;
+	int r;
+
+	if (w->files_bad || w->files_end)
+		return 0;
+	while (!w->file.is_open || verify_reader_left(&w->file) == 0)
+		if ((r = open_next(w)) <= 0) {
+			w->files_end = true;
+			return r;
+		}
+	uint64_t at = w->file.at;
+	if ((r = verify_reader_look(&w->file, &p, FRAME_HEAD, w->err)) < 0)
+		return r;
+	uint32_t len = r == 1 ? get_le32(p) : 0;
+	if (r == 0 || len < META || len > META + STORED_MAX)
+		return torn(w, at, r == 0 ? "an entry is cut off" : "an entry has a bad length");
+	if ((r = verify_reader_look(&w->file, &p, FRAME_HEAD + len, w->err)) <= 0)
+		return r < 0 ? r : torn(w, at, "an entry is cut off");
+	const uint8_t *meta = p + FRAME_HEAD;
+	uint8_t whole[META];
+	memcpy(whole, meta, META);
+	put_le32(whole, get_le32(meta) & ~(uint32_t)ERASED);
+	if (get_le32(p + 4) != crc32c(crc32c(0, p, 4), whole, META))
+		return torn(w, at, "an entry fails its checksum");
+	if ((get_le32(meta) & ~(uint32_t)(OPEN | ERASED)) != 0)
+		entry_fault(w, len, "is of a kind that this program does not know");
+	if (w->has_leaf && memcmp(w->leaf, meta + 4, MERKLE_LEN) != 0)
+		entry_fault(w, len, "is not the entry that the tree has in its place");
+	if ((r = check_stored(w, meta, meta + META, len - META)) < 0)
+		return r;
+	chain_on(w, meta);
+	verify_reader_pass(&w->file, FRAME_HEAD + len);
+	return 1;
+}
+
+/* --- the walk --------------------------------------------------------------------------------- */
+
+static int
+keep_leaf(struct walk *w, size_t *room)
+{
+	struct verify *v = w->v;
+	uint8_t *list = verify_grow(v->leaves, v->n_leaves, room, MERKLE_LEN);
+
+	if (list == NULL)
+		return hw_err_set(w->err, HW_ENOMEM, "no memory for the ledger's tree");
+	v->leaves = list;
+	memcpy(list + v->n_leaves++ * MERKLE_LEN, w->leaf, MERKLE_LEN);
+	return 0;
+}
+
+static int
+walk_signed(struct walk *w)
+{
+	struct verify *v = w->v;
+	size_t room = 0;
+	int r = 0;
+
+	v->filed_end = VERIFY_NONE;
+	check_marks(w, 0);
+	for (; w->entry < v->result->head.size; w->entry++) {
+		if ((r = tree_step(w)) < 0 || (r = file_step(w)) < 0)
+			return r;
+		if (r == 0 && v->filed_end == VERIFY_NONE)
+			v->filed_end = w->entry;
+		if (r == 0 && w->has_leaf && (r = keep_leaf(w, &room)) < 0)
+			return r;
+		check_marks(w, w->entry + 1);
+		/* Neither is worth going on with. */
+		if (w->tree_bad && (w->files_bad || w->files_end))
+			break;
+	}
+	if (v->filed_end == VERIFY_NONE)
+		v->filed_end = w->entry;
+	return 0;
+}
+
+/* What comes after the last head: nobody has signed it yet. */
+static int
+walk_rest(struct walk *w)
+{
+	struct verify *v = w->v;
+	uint64_t begin = w->entry;
+	int r = 1;
+
+	w->has_leaf = false;
+	if (v->filed_end == v->result->head.size)
+		while ((r = file_step(w)) == 1)
+			w->entry++;
+	if (r < 0 || v->options->is_running)
+		return r;
+	if (w->entry > begin)
+		verify_doubt(v, verify_at(VERIFY_NONE, VERIFY_NONE, begin, w->entry), w->name,
+			"the last entries are not signed yet");
+	if (!w->tree_bad && w->tree.is_open && verify_reader_left(&w->tree) > 0)
+		verify_doubt(v, verify_at(w->tree.at, w->tree.file.size, VERIFY_NONE, VERIFY_NONE),
+			TREE, "the last hashes are not signed yet");
+	return 0;
+}
+
+static void
+check_filed(struct walk *w)
+{
+	struct verify *v = w->v;
+	const struct log_head *head = &v->result->head;
+
+	if (v->filed_end < head->filed && !w->files_bad)
+		verify_find(v, verify_at(VERIFY_NONE, VERIFY_NONE, v->filed_end, head->filed),
+			"ledger", "entries are missing at the end of the ledger's files");
+	if (v->filed_end < head->size && v->options->master == NULL && !v->options->is_running &&
+		!w->files_bad)
+		verify_doubt(v, verify_at(VERIFY_NONE, VERIFY_NONE, v->filed_end, head->size),
+			"ledger",
+			"the last entries are in the journal alone, which only the master key opens");
+}
+
+int
+verify_ledger(struct verify *v, struct hw_err *err)
+{
+	struct walk *w;
+	int r;
+
+	if (v->epochs.n == 0)
+		return 0; /* nothing can be believed */
+	if ((w = calloc(1, sizeof(*w))) == NULL)
+		return hw_err_set(err, HW_ENOMEM, "no memory to verify the ledger");
+	w->v = v;
+	w->err = err;
+	buf_init(&w->plain, STORED_MAX);
+	if (v->options->master != NULL)
+		secret_key_derive(&w->wrap, v->options->master, "hawser ledger");
+	v->result->entries = v->result->head.size;
+	if (v->n_marks > 1)
+		qsort(v->marks, v->n_marks, sizeof(*v->marks), by_size);
+	if ((r = v->source->list(v->source->arg, "ledger", each_file, w, err)) == 0) {
+		if (w->n_files > 1)
+			qsort(w->firsts, w->n_files, sizeof(*w->firsts), by_number);
+		r = tree_open(w);
+	}
+	if (r == 0 && (r = walk_signed(w)) == 0) {
+		check_filed(w);
+		r = walk_rest(w);
+	}
+	verify_reader_close(&w->tree);
+	verify_reader_close(&w->file);
+	secret_key_wipe(&w->wrap);
+	secret_key_wipe(&w->key);
+	buf_fini(&w->plain);
+	free(w->firsts);
+	free(w);
+	return r < 0 ? r : 0;
+}
