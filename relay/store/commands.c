@@ -7,7 +7,8 @@
 	"id, principal, owner_arn, document, version, version_asked, comment,"            \
 	" max_concurrency, max_errors, concurrency, error_limit, targets, requested,"     \
 	" deliver_before, expires, timeout_seconds, output_max, live, cancelled, status," \
-	" details, completed, errors, not_delivered, ended, output_bytes, output_gone"
+	" details, completed, errors, not_delivered, ended, output_bytes, output_gone,"   \
+	" s3_bucket, s3_prefix, s3_region, source, by_key"
 
 static int
 no_such_command(const char *id, struct hw_err *err)
@@ -22,15 +23,16 @@ command_insert(struct db *db, const struct command_row *row, const struct comman
 	return db_run(db, NULL, err,
 		"INSERT INTO command (" COLUMNS ", content, parameters, given) VALUES ($1, $2, $3,"
 		" $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,"
-		" $22, $23, $24, $25, $26, $27, $28, $29, $30)",
-		"sssssssssiiiiiiiiiissiiiiiisss", row->id, row->principal, row->owner_arn,
+		" $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35)",
+		"sssssssssiiiiiiiiiissiiiiiissssisss", row->id, row->principal, row->owner_arn,
 		row->document, row->version, row->version_asked, row->comment, row->max_concurrency,
 		row->max_errors, (int64_t)row->concurrency, (int64_t)row->error_limit,
 		(int64_t)row->targets, row->requested, row->deliver_before, row->expires,
 		row->timeout_seconds, row->output_max, (int64_t)row->live, (int64_t)row->cancelled,
 		enum_text(&enum_INVOCATION_STATUS, row->status), row->details,
 		(int64_t)row->completed, (int64_t)row->errors, (int64_t)row->not_delivered,
-		row->ended, row->output_bytes, (int64_t)row->output_gone, body->content,
+		row->ended, row->output_bytes, (int64_t)row->output_gone, row->s3_bucket,
+		row->s3_prefix, row->s3_region, row->source, (int64_t)row->by_key, body->content,
 		body->parameters, body->given);
 }
 
@@ -51,6 +53,10 @@ read_texts(struct command_row *ret, struct query *q)
 	query_copy(q, 19, word, sizeof(word));
 	ret->status = enum_value(&enum_INVOCATION_STATUS, word);
 	query_copy(q, 20, ret->details, sizeof(ret->details));
+	query_copy(q, 27, ret->s3_bucket, sizeof(ret->s3_bucket));
+	query_copy(q, 28, ret->s3_prefix, sizeof(ret->s3_prefix));
+	query_copy(q, 29, ret->s3_region, sizeof(ret->s3_region));
+	query_copy(q, 30, ret->source, sizeof(ret->source));
 }
 
 static void
@@ -72,6 +78,7 @@ read_numbers(struct command_row *ret, struct query *q)
 	ret->ended = query_int(q, 24);
 	ret->output_bytes = query_int(q, 25);
 	ret->output_gone = query_int(q, 26) != 0;
+	ret->by_key = query_int(q, 31) != 0;
 }
 
 int
@@ -249,7 +256,9 @@ command_oldest_output(struct db *db, int64_t before, struct command_row *ret, st
 
 	int r = db_query(&q, db,
 		"SELECT " COLUMNS " FROM command WHERE live = 0 AND output_gone = 0"
-		" AND output_bytes > 0 AND ended < $1 ORDER BY ended LIMIT 1",
+		" AND output_bytes > 0 AND ended < $1"
+		" ORDER BY EXISTS (SELECT 1 FROM upload WHERE command_id = command.id"
+		" AND status = 'Pending'), ended LIMIT 1",
 		err);
 	query_bind_int(&q, 1, before);
 	if (r == 0 && (r = command_next(&q, ret, err)) == 0)
@@ -259,18 +268,35 @@ command_oldest_output(struct db *db, int64_t before, struct command_row *ret, st
 }
 
 int
-command_forget_output(struct db *db, const char *id, struct hw_err *err)
+command_set_output_gone(struct db *db, const char *id, struct hw_err *err)
 {
-	int r = db_run(db, NULL, err, "UPDATE command SET output_gone = 1 WHERE id = $1", "s", id);
-
-	if (r < 0)
-		return r;
-	return db_run(db, NULL, err, "UPDATE invocation SET output = '' WHERE command_id = $1", "s",
-		id);
+	return db_run(db, NULL, err, "UPDATE command SET output_gone = 1 WHERE id = $1", "s", id);
 }
 
 int
-command_delete(struct db *db, const char *id, struct hw_err *err)
+command_forget_output(struct db *db, const char *id, size_t most, bool *more, struct hw_err *err)
 {
+	int64_t n = 0;
+	int r = db_run(db, &n, err,
+		"UPDATE invocation SET output = '' WHERE command_id = $1 AND node_id IN (SELECT"
+		" node_id FROM invocation WHERE command_id = $1 AND output <> '' LIMIT $2)",
+		"si", id, (int64_t)most);
+
+	*more = r == 0 && n > 0;
+	return r;
+}
+
+int
+command_delete(struct db *db, const char *id, size_t most, bool *more, struct hw_err *err)
+{
+	int64_t n = 0;
+	int r = db_run(db, &n, err,
+		"DELETE FROM invocation WHERE command_id = $1 AND node_id IN (SELECT node_id FROM"
+		" invocation WHERE command_id = $1 LIMIT $2)",
+		"si", id, (int64_t)most);
+
+	*more = r == 0 && n > 0;
+	if (r < 0 || n > 0)
+		return r;
 	return db_run(db, NULL, err, "DELETE FROM command WHERE id = $1", "s", id);
 }

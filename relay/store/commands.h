@@ -29,7 +29,10 @@ struct command_row {
 	char details[101];
 	uint32_t completed, errors, not_delivered;
 	int64_t ended, output_bytes;
-	bool output_gone; /* what it wrote is not kept any more */
+	bool output_gone;				   /* what it wrote is not kept any more */
+	char s3_bucket[64], s3_prefix[501], s3_region[21]; /* where it goes too; "" is nowhere */
+	char source[64]; /* the address that it was sent from; "": there was none */
+	bool by_key;	 /* an access key signed it */
 };
 
 /* What only some need of it; in the arena. */
@@ -86,8 +89,12 @@ int command_list_old(struct db *db, struct arena *arena, int64_t before, size_t 
 int command_output_total(struct db *db, int64_t *ret, struct hw_err *err);
 int command_oldest_output(struct db *db, int64_t before, struct command_row *ret,
 	struct hw_err *err); /* HW_ECOMMAND: there is none */
-int command_forget_output(struct db *db, const char *id, struct hw_err *err);
-/* With its invocations. */
-int command_delete(struct db *db, const char *id, struct hw_err *err);
+/* Nobody is shown its output any more. */
+int command_set_output_gone(struct db *db, const char *id, struct hw_err *err);
+/* What of it is in the store goes, and the command with all its invocations: each of `most` of
+ * these at once, so that no write is long. Again while *more. */
+int command_forget_output(struct db *db, const char *id, size_t most, bool *more,
+	struct hw_err *err);
+int command_delete(struct db *db, const char *id, size_t most, bool *more, struct hw_err *err);
 
 #endif

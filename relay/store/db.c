@@ -121,6 +121,7 @@ prepare_connection(struct db *db, bool writer, struct hw_err *err)
 		"PRAGMA synchronous = FULL",
 		"PRAGMA foreign_keys = ON",
 		"PRAGMA trusted_schema = OFF",
+		"PRAGMA secure_delete = ON", /* what was sealed with an old key is gone for good */
 		"PRAGMA cell_size_check = ON",
 		"PRAGMA temp_store = MEMORY", /* no file but its own: the sandbox has no others */
 	};

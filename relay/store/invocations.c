@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "relay/store/uploads.h"
+
 #define COLUMNS                                                                           \
 	"i.command_id, i.node_id, i.node_name, i.live, i.sent, i.status, i.details,"      \
 	" i.reason, i.response_code, i.started, i.ended, i.stdout_bytes, i.stderr_bytes," \
@@ -67,6 +69,8 @@ invocation_finish(struct db *db, const struct invocation_row *row, const char *s
 		steps, output);
 	if (r == 0 && ended != NULL)
 		*ended = n > 0;
+	if (r == 0 && n > 0 && row->upload_at != 0)
+		r = upload_insert(db, row->command_id, row->node_id, row->upload_at, err);
 	return r;
 }
 

@@ -28,6 +28,8 @@ struct invocation_row {
 	int64_t started, ended;
 	int64_t stdout_bytes, stderr_bytes;
 	int64_t change;
+	int64_t upload_at; /* of who ends it: from when on its output goes elsewhere; 0: it does not
+			    */
 };
 
 /* With `change` as the row has it, and the name that the node has now. */
@@ -46,8 +48,9 @@ int invocation_set(struct db *db, const struct invocation_note *note, struct hw_
 int invocation_set_steps(struct db *db, const char *command_id, const char *node_id,
 	const char *steps, int64_t started, struct hw_err *err);
 /* Ends it: status, details, reason, response code, times and bytes of the row; a start of 0 leaves
- * the one that is known. `steps` NULL: as they are; `output` is what was kept of its output in the
- * row itself, "" for none. *ended (may be NULL) says whether it was live. */
+ * the one that is known. With `upload_at` it is in the queue of uploads then. `steps` NULL: as they
+ * are; `output` is what was kept of its output in the row itself, "" for none. *ended (may be NULL)
+ * says whether it was live. */
 int invocation_finish(struct db *db, const struct invocation_row *row, const char *steps,
 	const char *output, bool *ended, struct hw_err *err);
 

@@ -266,9 +266,54 @@ static const char *const version_7[] = {
 	NULL,
 };
 
-static const char *const *const versions[] = {
-	version_1, version_2, version_3, version_4, version_5, version_6,
-	version_7};
+/* What of a command's output goes elsewhere, and how far that is; how it was sent; nodes under a
+ * name of their own. */
+static const char *const version_8[] = {
+	"ALTER TABLE command ADD COLUMN s3_bucket TEXT NOT NULL DEFAULT ''",
+	"ALTER TABLE command ADD COLUMN s3_prefix TEXT NOT NULL DEFAULT ''",
+	"ALTER TABLE command ADD COLUMN s3_region TEXT NOT NULL DEFAULT ''",
+	"ALTER TABLE command ADD COLUMN source TEXT NOT NULL DEFAULT ''",
+	"ALTER TABLE command ADD COLUMN by_key BIGINT NOT NULL DEFAULT 0",
+	"CREATE TABLE upload ("
+	" command_id TEXT NOT NULL,"
+	" node_id TEXT NOT NULL,"
+	" status TEXT NOT NULL,"
+	" since BIGINT NOT NULL,"
+	" attempts BIGINT NOT NULL,"
+	" next BIGINT NOT NULL,"
+	" reason TEXT NOT NULL,"
+	" PRIMARY KEY (command_id, node_id),"
+	" FOREIGN KEY (command_id, node_id) REFERENCES invocation (command_id, node_id)"
+	" ON DELETE CASCADE)",
+	"CREATE INDEX upload_next ON upload (next) WHERE status = 'Pending'",
+	"CREATE TABLE resource_group ("
+	" name TEXT PRIMARY KEY,"
+	" description TEXT NOT NULL,"
+	" created BIGINT NOT NULL,"
+	" updated BIGINT NOT NULL,"
+	" targets TEXT NOT NULL)",
+	NULL,
+};
+
+/* What keeps recordings from being deleted, and which were. */
+static const char *const version_9[] = {
+	"CREATE TABLE hold ("
+	" id TEXT PRIMARY KEY,"
+	" session_id TEXT NOT NULL,"
+	" user_name TEXT NOT NULL,"
+	" node_id TEXT NOT NULL,"
+	" started_after BIGINT NOT NULL,"
+	" started_before BIGINT NOT NULL,"
+	" reason TEXT NOT NULL,"
+	" created_by TEXT NOT NULL,"
+	" created BIGINT NOT NULL)",
+	"ALTER TABLE session ADD COLUMN recording_gone BIGINT NOT NULL DEFAULT 0",
+	"CREATE INDEX session_kept ON session (ended, id) WHERE live = 0 AND recording_gone = 0",
+	NULL,
+};
+
+static const char *const *const versions[] = {version_1, version_2, version_3, version_4, version_5,
+	version_6, version_7, version_8, version_9};
 
 int
 migrations_newest(void)
