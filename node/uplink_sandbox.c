@@ -1,96 +1,23 @@
 #include "node/uplink_sandbox.h"
 
-#include <ctype.h>
-#include <dlfcn.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
+#include "proto/sandbox/names.h"
 
-/* --- the name service ------------------------------------------------------------------------ */
-
-/* Stays loaded for good, so that the C library finds it when it wants it. */
-static void
-load_service(const char *name)
-{
-	char library[80];
-
-	snprintf(library, sizeof(library), "libnss_%.60s.so.2", name);
-	if (dlopen(library, RTLD_LAZY | RTLD_NODELETE) == NULL)
-		(void)dlerror(); /* those of the C library itself are none; others are left out */
-}
-
-/* "hosts: files resolve [!UNAVAIL=return] dns" */
-static void
-load_services(char *line)
-{
-	char *rest = NULL;
-
-	line[strcspn(line, "#\n")] = '\0';
-	for (char *w = strtok_r(line, " \t", &rest); w != NULL; w = strtok_r(NULL, " \t", &rest))
-		if (isalnum((unsigned char)w[0]) && strchr(w, '/') == NULL &&
-			strpbrk(w, "[]!=:") == NULL)
-			load_service(w);
-}
-
-/* Once inside, no code is loaded any more. */
-static void
-load_name_service(void)
-{
-	char line[512];
-	FILE *f = fopen("/etc/nsswitch.conf", "re");
-
-	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
-		if (strncmp(line, "hosts:", 6) == 0)
-			load_services(line + 6);
-	if (f != NULL)
-		fclose(f);
-}
-
-/* --- the sandbox ----------------------------------------------------------------------------- */
-
-/* clang-format off */
-/* Who dials must see a file that was replaced, as resolv.conf is when the network changes, and only a
- * rule for its folder does. To another user than root the folders show nothing that is secret. */
-static const struct sandbox_path as_user[] = {
-	{"/etc", SANDBOX_READ},
-	{"/run", SANDBOX_READ},
-	{"/usr/lib", SANDBOX_READ},
-};
-
-/* As root nothing else stands before what is: the files alone, as they are now. */
-static const struct sandbox_path as_root[] = {
-	{"/etc/resolv.conf", SANDBOX_READ},
-	{"/etc/hosts", SANDBOX_READ},
-	{"/etc/nsswitch.conf", SANDBOX_READ},
-	{"/etc/host.conf", SANDBOX_READ},
-	{"/etc/gai.conf", SANDBOX_READ},
-	{"/etc/services", SANDBOX_READ},
-	{"/etc/os-release", SANDBOX_READ},
-	{"/run/systemd/resolve", SANDBOX_READ},
-	{"/run/NetworkManager/resolv.conf", SANDBOX_READ},
-	{"/run/resolvconf", SANDBOX_READ},
-};
-
-#define ROWS(table) (sizeof(table) / sizeof(table[0]))
+#define OWN 4
 
 int
 uplink_sandbox_enter(char said[SANDBOX_SAID_MAX], const char *dir, struct hw_err *err)
 {
-	struct sandbox_path paths[ROWS(as_root) + 4] = {
-		{dir, SANDBOX_WRITE},
-		/* libwebsockets wants it open */
-		{"/dev/urandom", SANDBOX_READ},
-		/* what /etc/os-release leads to, and is without it */
-		{"/usr/lib/os-release", SANDBOX_READ},
-		{"/sys/devices/system/cpu", SANDBOX_READ},
+	struct sandbox_path paths[OWN + NAMES_PATHS_MAX] = {
+		{dir,		       SANDBOX_WRITE},
+ /* libwebsockets wants it open */
+		{"/dev/urandom",		 SANDBOX_READ },
+ /* what /etc/os-release leads to, and is without it */
+		{"/usr/lib/os-release",	SANDBOX_READ },
+		{"/sys/devices/system/cpu", SANDBOX_READ },
 	};
-	struct sandbox s = {.paths = paths, .n_paths = 4, .dials = true};
-	const struct sandbox_path *more = geteuid() == 0 ? as_root : as_user;
-	size_t n = geteuid() == 0 ? ROWS(as_root) : ROWS(as_user);
+	struct sandbox s = {.paths = paths, .n_paths = OWN, .dials = true};
 
-	_Static_assert(ROWS(as_user) <= ROWS(as_root), "there is room for either");
-	memcpy(paths + s.n_paths, more, n * sizeof(*more));
-	s.n_paths += n;
-	load_name_service();
+	s.n_paths += names_paths(paths + OWN);
+	names_load();
 	return sandbox_enter(said, &s, err);
 }

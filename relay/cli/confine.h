@@ -10,6 +10,10 @@ struct confine {
 	const char *dir;	       /* all of it is the relay's own */
 	const char *master_key;	       /* a path from here; NULL or in dir: nothing more is read */
 	int listen_port, metrics_port; /* 0: none */
+	bool dials;		       /* to a storage, or a syslog server */
+	const char *s3_secret, *s3_ca; /* as master_key */
+	const char *stream_dir;	       /* where a file lies that entries go to; NULL or in dir */
+	const char *stream_files[3];   /* the relay's side of syslog; NULL or in dir */
 };
 
 /* Enters it; before any thread is started. As sandbox_enter(). */
