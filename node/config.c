@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,18 +16,26 @@
 struct key_row {
 	const char *name;
 	size_t offset, size;
+	bool path; /* absolute */
 };
+
+#define TEXT(key, path)                                                                          \
+	{                                                                                        \
+#key, offsetof(struct node_config, key), sizeof(((struct node_config *)0)->key), \
+			path                                                                     \
+	}
 
 /* `relay` is parsed, the others are copied. */
 static const struct key_row keys[] = {
-	{"name",		 offsetof(struct node_config, name),	     sizeof(((struct node_config *)0)->name)  },
-	{"run_as",	   offsetof(struct node_config, run_as),	 sizeof(((struct node_config *)0)->run_as)},
-	{"command_run_as", offsetof(struct node_config, command_run_as),
-		sizeof(((struct node_config *)0)->command_run_as)							 },
-	{"reboot_command", offsetof(struct node_config, reboot_command),
-		sizeof(((struct node_config *)0)->reboot_command)							 },
-	{"agent_user",     offsetof(struct node_config, agent_user),
-		sizeof(((struct node_config *)0)->agent_user)							     },
+	TEXT(name, false),
+	TEXT(run_as, false),
+	TEXT(command_run_as, false),
+	TEXT(reboot_command, false),
+	TEXT(agent_user, false),
+	TEXT(commands_work, true),
+	TEXT(download_ca, true),
+	TEXT(download_proxy, false),
+	TEXT(download_s3_host, false),
 };
 
 struct number_row {
@@ -39,6 +48,8 @@ static const struct number_row numbers[] = {
 	{"commands_running", offsetof(struct node_config, commands_running), 1, 1000	    },
 	{"commands_held",	  offsetof(struct node_config, commands_held),    1, 1000	      },
 	{"command_output",   offsetof(struct node_config, command_output),	 1, INT64_C(1) << 40},
+	{"commands_spool",   offsetof(struct node_config, commands_spool),	 1, INT64_C(1) << 50},
+	{"download_max",	 offsetof(struct node_config, download_max),     1, INT64_C(1) << 40},
 };
 
 static char *
@@ -79,6 +90,9 @@ set(struct node_config *c, const char *key, const char *value, struct hw_err *er
 			continue;
 		if (strlen(value) >= keys[i].size)
 			return hw_err_set(err, HW_EVALIDATION, "%s is too long", key);
+		if (keys[i].path && value[0] != '/')
+			return hw_err_set(err, HW_EVALIDATION, "%s is a path from the root, not %s",
+				key, value);
 		strcpy((char *)c + keys[i].offset, value);
 		return 0;
 	}
@@ -87,7 +101,8 @@ set(struct node_config *c, const char *key, const char *value, struct hw_err *er
 			return set_number(c, &numbers[i], value, err);
 	return hw_err_set(err, HW_EVALIDATION,
 		"no setting is called %s: relay, name, run_as, command_run_as, agent_user, "
-		"reboot_command, commands_running, commands_held, command_output",
+		"reboot_command, commands_running, commands_held, command_output, commands_spool, "
+		"commands_work, download_max, download_ca, download_proxy, download_s3_host",
 		key);
 }
 

@@ -23,6 +23,13 @@ struct node_config {
 	/* Bounds for commands: how many run at once, how many are held, and bytes kept of the
 	 * output of one. 0: what commands.h has. */
 	int64_t commands_running, commands_held, command_output;
+	int64_t commands_spool; /* and of all that the relay has not taken */
+	/* What aws:downloadContent goes by: where commands have their own directories, a file of
+	 * authorities, a proxy, a host of S3 that is none of Amazon's; each may be empty. And how
+	 * large what it gets may be; 0: as commands.h has it. */
+	char commands_work[257], download_ca[257], download_proxy[257];
+	char download_s3_host[257];
+	int64_t download_max;
 	char id[24]; /* of the node; from its certificate, not from node.conf */
 };
 

@@ -17,11 +17,15 @@ struct program_spec {
 	int type; /* CHANNEL_TYPE_* */
 	const char *session_id;
 	const char *document; /* NULL or empty: the built-in one of its type */
-	const char *run_as;   /* NULL or empty: the node's default */
-	const char *command;  /* NULL or empty: a login shell */
+	const char
+		*within[3];  /* documents within it that a script is of, outermost first; or NULL */
+	const char *run_as;  /* NULL or empty: the node's default */
+	const char *command; /* NULL or empty: a login shell */
 	/* `command` is a script's text, to be run as a file and not as a login; of type EXEC. */
 	bool script;
 	const char *directory;	 /* absolute; NULL or empty: the root */
+	bool directory_optional; /* where there is none such, it is the root too */
+	size_t work_len;	 /* of the directory: see node/monitor/request.h; or 0 */
 	const char *environment; /* each NAME=VALUE with a NUL, environment_len bytes in all */
 	size_t environment_len;
 	int seconds; /* how long it has; the caller ends it, and its holder where no caller is */

@@ -553,6 +553,17 @@ put_text(char *to, size_t room, const char *from, const char *what, struct hw_er
 }
 
 static int
+put_within(struct monitor_request *r, const struct program_spec *s, struct hw_err *err)
+{
+	int e = 0;
+
+	_Static_assert(REQUEST_WITHIN_MAX == sizeof(s->within) / sizeof(s->within[0]), "the same");
+	for (size_t i = 0; e == 0 && i < REQUEST_WITHIN_MAX; i++)
+		e = put_text(r->within[i], sizeof(r->within[i]), s->within[i], "DocumentName", err);
+	return e;
+}
+
+static int
 make_request(struct monitor_request *r, const struct program_spec *s, struct hw_err *err)
 {
 	int e;
@@ -562,6 +573,7 @@ make_request(struct monitor_request *r, const struct program_spec *s, struct hw_
 			 err)) < 0 ||
 		(e = put_text(r->document, sizeof(r->document), s->document, "DocumentName", err)) <
 			0 ||
+		(e = put_within(r, s, err)) < 0 ||
 		(e = put_text(r->term, sizeof(r->term), s->term, "Term", err)) < 0 ||
 		(e = put_text(r->lang, sizeof(r->lang), s->lang, "Lang", err)) < 0 ||
 		(e = put_text(r->colorterm, sizeof(r->colorterm), s->colorterm, "ColorTerm", err)) <
@@ -641,6 +653,8 @@ monitor_start(struct job **ret, struct programs *base, const struct program_spec
 		r.directory_len = named ? (uint32_t)strlen(spec->directory) + 1 : 0;
 		r.environment_len = (uint32_t)spec->environment_len;
 		r.seconds = (uint32_t)spec->seconds;
+		r.directory_optional = named && spec->directory_optional;
+		r.work_len = named ? (uint32_t)spec->work_len : 0;
 	}
 	if ((e = make_request(&r, spec, err)) < 0 || (e = send_request(ps, &r, spec, err)) < 0)
 		return e;

@@ -1,5 +1,6 @@
 #include "node/uplink.h"
 
+#include <limits.h>
 #include <openssl/ssl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -26,6 +27,7 @@
 
 #define GOODBYE_WITHIN (250 * USEC_PER_MSEC) /* for what the relay is still to be told */
 #define TRIM_AFTER     (5 * USEC_PER_SEC)
+#define FETCH	       "hawser-node-fetch"
 
 struct uplink {
 	struct log_sink sink;
@@ -35,6 +37,7 @@ struct uplink {
 	int smaps;
 	struct node_config config;
 	char boot_id[64], platform_name[129], platform_version[129];
+	char fetch[PATH_MAX];		   /* the program that downloads; "": there is none */
 	char ca[512], cert[512], key[512]; /* paths */
 	struct ws_client *ws;
 	struct ws_dial *dial; /* an attempt under way */
@@ -260,6 +263,29 @@ find_boot_id(struct uplink *u)
 	arena_free(a);
 }
 
+/* Beside this program, or where the installation puts what is not for people. Inside the sandbox
+ * nothing can be looked for. */
+static void
+find_fetch(struct uplink *u)
+{
+	ssize_t n = readlink("/proc/self/exe", u->fetch, sizeof(u->fetch) - sizeof("/" FETCH));
+	char *slash;
+
+	u->fetch[n > 0 ? n : 0] = '\0';
+	if ((slash = strrchr(u->fetch, '/')) != NULL)
+		strcpy(slash, "/" FETCH);
+	if (slash == NULL || access(u->fetch, X_OK) < 0)
+		snprintf(u->fetch, sizeof(u->fetch), HAWSER_LIBEXECDIR "/" FETCH);
+	if (access(u->fetch, X_OK) < 0)
+		u->fetch[0] = '\0';
+}
+
+static const char *
+or_null(const char *text)
+{
+	return text[0] != '\0' ? text : NULL;
+}
+
 /* For the environment of commands. */
 static void
 find_platform(struct uplink *u)
@@ -288,6 +314,7 @@ confine(struct uplink *u, const char *dir, struct hw_err *err)
 	find_boot_id(u);
 	u->smaps = memory_open();
 	OPENSSL_init_ssl(0, NULL);
+	find_fetch(u);
 	int r = uplink_sandbox_enter(said, dir, err);
 	if (r == 0)
 		log_info(u, "agent.sandbox", "%s", said);
@@ -335,6 +362,13 @@ make_commands(struct uplink *u, struct hw_err *err)
 		.running_max = (size_t)u->config.commands_running,
 		.held_max = (size_t)u->config.commands_held,
 		.output_max = (uint64_t)u->config.command_output,
+		.spool_max = (uint64_t)u->config.commands_spool,
+		.fetch = or_null(u->fetch),
+		.work = or_null(u->config.commands_work),
+		.download_ca = or_null(u->config.download_ca),
+		.download_proxy = or_null(u->config.download_proxy),
+		.download_s3_host = or_null(u->config.download_s3_host),
+		.download_max = u->config.download_max,
 		.now = judging_time,
 		.arg = u,
 	};

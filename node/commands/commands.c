@@ -7,6 +7,7 @@
 #include "node/commands/invocation.h"
 #include "node/commands/orders.h"
 #include "node/commands/report.h"
+#include "node/plugins/plugins.h"
 #include "proto/base/arena.h"
 #include "proto/base/list.h"
 #include "proto/base/loop.h"
@@ -42,8 +43,9 @@ struct held {
 	bool unwanted;	       /* nobody wants to know how it ends */
 	uint64_t turn;	       /* of its last report: who had the last one waits for the others */
 	struct report *report; /* on its way */
-	int64_t not_before;    /* monotonic: the relay did not want it */
-	int64_t again;	       /* how long it waits the next time */
+	struct question *question;
+	int64_t not_before; /* monotonic: the relay did not want it */
+	int64_t again;	    /* how long it waits the next time */
 };
 
 /* One UpdateInvocation that has no answer yet. */
@@ -55,6 +57,13 @@ struct report {
 	bool ends; /* it says how it ended */
 };
 
+/* One question for a document that has no answer yet. */
+struct question {
+	LIST_ENTRY(question) link;
+	struct commands *owner;
+	struct held *held; /* NULL: nobody wants it any more */
+};
+
 struct commands {
 	struct commands_config config;
 	struct log_ctx log;
@@ -62,7 +71,9 @@ struct commands {
 	struct invocation_host host;
 	TAILQ_HEAD(held_list, held) held; /* in the order that they came */
 	LIST_HEAD(, report) reports;
+	LIST_HEAD(, question) questions;
 	size_t n_held;
+	uint64_t spool_left; /* bytes of output that may still be kept */
 	uint64_t turns;
 	bool stopped;
 	struct link *link;
@@ -70,8 +81,8 @@ struct commands {
 	bool refused;		/* an order, as there were too many: ask when there are fewer */
 	size_t unanswered;	/* bytes of output */
 	size_t n_reports;
-	struct loop_task pump, starts, drops;
-	struct loop_timer due, sync, later, forget;
+	struct loop_task pump, starts, drops, wishes;
+	struct loop_timer due, sync, later, forget, wish_again;
 };
 
 static struct commands *
@@ -175,6 +186,8 @@ held_free(struct held *h)
 
 	if (h->report != NULL)
 		h->report->held = NULL;
+	if (h->question != NULL)
+		h->question->held = NULL;
 	TAILQ_REMOVE(&cs->held, h, link);
 	cs->n_held--;
 	invocation_free(h->invocation);
@@ -282,6 +295,24 @@ take_reply(struct held *h, const struct msg_update_invocation_reply *reply, bool
 		h->again = AGAIN_MIN;
 }
 
+/* What the relay has no room for it never takes: of this invocation it is dropped, and counted, so
+ * that its end can be told. False when nothing was left to be dropped. */
+static bool
+give_up_output(struct invocation *i)
+{
+	bool some = false;
+
+	for (size_t k = 0; k < invocation_step_count(i); k++)
+		for (int s = 0; s < SPOOL_STREAMS; s++) {
+			uint64_t acked = invocation_step_at(i, k)->acked[s];
+			if (invocation_kept(i, k, s) <= acked)
+				continue;
+			invocation_lose(i, k, s, acked);
+			some = true;
+		}
+	return some;
+}
+
 static void
 on_report_reply(void *arg, int code, const char *message, const void *body, size_t n)
 {
@@ -311,7 +342,8 @@ on_report_reply(void *arg, int code, const char *message, const void *body, size
 		} else {
 			report_rewind(h->invocation);
 			h->changed = true;
-			put_off(h); /* a new link says it at once */
+			if (code != HW_ELIMIT || !give_up_output(h->invocation))
+				put_off(h); /* a new link says it at once */
 			if (code != HW_EUNAVAILABLE)
 				log_trouble(cs, "command.report_refused",
 					invocation_id(h->invocation), message);
@@ -612,6 +644,111 @@ commands_ask(struct commands *cs)
 	free(m.held.v);
 }
 
+/* --- documents of the relay -------------------------------------------------------------------
+ */
+
+/* What is wrong with the link or the relay's load is over some time; what is wrong with the
+ * document is not. */
+static bool
+is_passing(int code)
+{
+	return code == HW_EUNAVAILABLE || code == HW_EFULL || code == HW_EINTERRUPTED ||
+		code == HW_ERECORD;
+}
+
+static void
+wish_later(struct commands *cs)
+{
+	if (cs->wish_again.slot == 0)
+		loop_timer_start(cs->config.loop, &cs->wish_again, ASK_AGAIN);
+}
+
+static void
+on_document(void *arg, int code, const char *message, const void *body, size_t n)
+{
+	struct question *q = arg;
+	struct commands *cs = commands_from(q->owner);
+	struct held *h = q->held;
+	struct arena *a = arena_new(ARENA_MAX);
+	struct hw_err err = HW_ERR_INIT;
+	void *reply;
+
+	LIST_REMOVE(q, link);
+	free(q);
+	if (h != NULL) {
+		h->question = NULL;
+		if (code == 0 &&
+			(a == NULL ||
+				msg_decode(&reply, a, MSG_ROW(get_invocation_document_reply), body,
+					n, &err) < 0)) {
+			code = HW_EPROTO;
+			message = hw_err_text(&err);
+		}
+		if (code == 0)
+			invocation_take_document(h->invocation, reply);
+		else if (is_passing(code))
+			wish_later(cs);
+		else
+			invocation_take_no_document(h->invocation, message);
+	}
+	arena_free(a);
+}
+
+static void
+ask_for_document(struct commands *cs, struct held *h, const struct plugin_wish *w)
+{
+	const struct msg_get_invocation_document_request m = {
+		.command_id = invocation_id(h->invocation),
+		.name = w->name,
+		.document_version = w->version,
+	};
+	struct question *q = calloc(1, sizeof(*q));
+	struct hw_err err = HW_ERR_INIT;
+
+	if (q == NULL) {
+		wish_later(cs);
+		return;
+	}
+	*q = (struct question){.owner = cs, .held = h};
+	if (link_request(cs->link, &op_rows[OP_get_invocation_document], &m, on_document, q, &err) <
+		0) {
+		log_trouble(cs, "command.document_not_asked", m.command_id, hw_err_text(&err));
+		free(q);
+		wish_later(cs);
+		return;
+	}
+	LIST_INSERT_HEAD(&cs->questions, q, link);
+	h->question = q;
+}
+
+/* Without a link they wait for one. */
+static void
+on_wishes(void *arg)
+{
+	struct commands *cs = commands_from(arg);
+	const struct plugin_wish *w;
+	struct held *h;
+
+	TAILQ_FOREACH(h, &cs->held, link)
+	if (cs->link != NULL && h->question == NULL && (w = invocation_wish(h->invocation)) != NULL)
+		ask_for_document(cs, h, w);
+}
+
+/* The question of a step before has no answer that counts. */
+static void
+on_wish(void *arg, struct invocation *i)
+{
+	struct commands *cs = commands_from(arg);
+	struct held *h;
+
+	TAILQ_FOREACH(h, &cs->held, link)
+	if (h->invocation == i && h->question != NULL) {
+		h->question->held = NULL;
+		h->question = NULL;
+	}
+	loop_defer(cs->config.loop, &cs->wishes);
+}
+
 /* --- the link
  * --------------------------------------------------------------------------------------- */
 
@@ -631,6 +768,7 @@ commands_link_up(struct commands *cs, struct link *l)
 	}
 	commands_ask(cs);
 	loop_defer(cs->config.loop, &cs->pump);
+	loop_defer(cs->config.loop, &cs->wishes);
 }
 
 /* Answers that were still to come do not come any more, and have not come when the link was closed
@@ -638,13 +776,19 @@ commands_link_up(struct commands *cs, struct link *l)
 void
 commands_link_down(struct commands *cs)
 {
+	struct question *q;
 	struct report *r;
 	struct held *h;
 
 	TAILQ_FOREACH(h, &cs->held, link)
 	{
 		h->report = NULL;
+		h->question = NULL;
 		report_rewind(h->invocation);
+	}
+	while ((q = LIST_FIRST(&cs->questions)) != NULL) {
+		LIST_REMOVE(q, link);
+		free(q);
 	}
 	while ((r = LIST_FIRST(&cs->reports)) != NULL) {
 		LIST_REMOVE(r, link);
@@ -729,6 +873,8 @@ commands_new(struct commands **ret, const struct commands_config *config, struct
 	cs->log = *config->log;
 	TAILQ_INIT(&cs->held);
 	LIST_INIT(&cs->reports);
+	LIST_INIT(&cs->questions);
+	cs->spool_left = config->spool_max > 0 ? config->spool_max : COMMANDS_SPOOL_MAX;
 	if ((r = orders_open(&cs->journal, config->dir, err)) < 0) {
 		free(cs);
 		return r;
@@ -745,13 +891,23 @@ commands_new(struct commands **ret, const struct commands_config *config, struct
 		.reboot = config->reboot != NULL && config->reboot[0] != '\0' ? config->reboot
 									      : "shutdown -r now",
 		.output_max = config->output_max > 0 ? config->output_max : COMMANDS_OUTPUT_MAX,
+		.spool_left = &cs->spool_left,
+		.fetch = config->fetch,
+		.work = config->work,
+		.download_ca = config->download_ca,
+		.download_proxy = config->download_proxy,
+		.download_s3_host = config->download_s3_host,
+		.download_max = config->download_max > 0 ? config->download_max : COMMANDS_DOWNLOAD,
 		.now = now,
 		.on_change = on_change,
+		.on_wish = on_wish,
 		.arg = cs,
 	};
 	cs->pump = (struct loop_task){.fn = on_pump, .arg = cs};
 	cs->starts = (struct loop_task){.fn = on_starts, .arg = cs};
 	cs->drops = (struct loop_task){.fn = on_drops, .arg = cs};
+	cs->wishes = (struct loop_task){.fn = on_wishes, .arg = cs};
+	cs->wish_again = (struct loop_timer){.fn = on_wishes, .arg = cs};
 	cs->later = (struct loop_timer){.fn = on_later, .arg = cs};
 	cs->due = (struct loop_timer){.fn = on_due, .arg = cs};
 	cs->sync = (struct loop_timer){.fn = on_sync, .arg = cs};
@@ -770,6 +926,8 @@ stop_timers(struct commands *cs)
 	loop_undefer(l, &cs->pump);
 	loop_undefer(l, &cs->starts);
 	loop_undefer(l, &cs->drops);
+	loop_undefer(l, &cs->wishes);
+	loop_timer_stop(l, &cs->wish_again);
 	loop_timer_stop(l, &cs->later);
 	loop_timer_stop(l, &cs->due);
 	loop_timer_stop(l, &cs->sync);

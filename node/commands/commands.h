@@ -24,6 +24,8 @@ struct programs;
 #define COMMANDS_RUNNING_MAX 64
 #define COMMANDS_HELD_MAX    1000 /* as many as one ask may name */
 #define COMMANDS_OUTPUT_MAX  (UINT64_C(64) << 20)
+#define COMMANDS_SPOOL_MAX   (UINT64_C(1) << 30)
+#define COMMANDS_DOWNLOAD    (INT64_C(1) << 30)
 
 struct commands_config {
 	struct loop *loop;
@@ -35,7 +37,12 @@ struct commands_config {
 	const char *reboot; /* a script that restarts the machine; NULL or empty: shutdown -r now */
 	size_t running_max, held_max; /* 0: as above */
 	uint64_t output_max;	      /* bytes kept of one's output; an order may say less */
-	int64_t (*now)(void *arg);    /* wall time, for deadlines; NULL: the loop's */
+	uint64_t spool_max;	      /* and of all that the relay has not taken; 0: as above */
+	const char *fetch;	      /* hawser-node-fetch; NULL: nothing can be downloaded */
+	const char *work;	      /* where commands have directories; NULL: /var/tmp */
+	const char *download_ca, *download_proxy, *download_s3_host; /* or NULL */
+	int64_t download_max;					     /* bytes; 0: as above */
+	int64_t (*now)(void *arg); /* wall time, for deadlines; NULL: the loop's */
 	void *arg;
 };
 

@@ -17,6 +17,7 @@ struct program_exit;
 #define FLOW_EXIT_FAILURE 169 /* the step has failed, and the document ends */
 #define FLOW_EXIT_REBOOT  194 /* the machine is restarted, and then the step runs again */
 #define FLOW_EXIT_KILLED  137
+#define FLOW_CODE_LOST	  -1 /* of a step that failed, for nobody knows how it ended */
 
 /* In the order that an outcome made of several goes by: the last of them that occurs. */
 enum flow_status {
@@ -37,6 +38,12 @@ struct flow_end {
 	enum flow_status status;
 	int code;
 };
+
+static inline bool
+flow_is_lost(struct flow_end end)
+{
+	return end.status == FLOW_FAILED && end.code == FLOW_CODE_LOST;
+}
 
 /* How a program ended. */
 struct flow_end flow_program_end(const struct program_exit *exit, enum flow_killer killer);

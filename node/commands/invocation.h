@@ -21,6 +21,7 @@ struct arena;
 struct invocation;
 struct orders;
 struct orders_entry;
+struct plugin_wish;
 struct loop;
 struct programs;
 
@@ -34,9 +35,16 @@ struct invocation_host {
 	const char *platform_name, *platform_version; /* or NULL */
 	const char *reboot;			      /* a script that restarts the machine */
 	uint64_t output_max;			      /* bytes kept of an invocation's output */
-	int64_t (*now)(void *arg);		      /* wall time to judge deadlines by */
+	uint64_t *spool_left;			      /* and of all of them together */
+	const char *fetch; /* the program that downloads; NULL: there is none */
+	const char *work;  /* where each that downloads has its own directory */
+	const char *download_ca, *download_proxy, *download_s3_host; /* or NULL */
+	int64_t download_max;
+	int64_t (*now)(void *arg); /* wall time to judge deadlines by */
 	/* Its state, a step or its output has changed. */
 	void (*on_change)(void *arg, struct invocation *i);
+	/* It waits for a document of the relay: invocation_wish() has the name. */
+	void (*on_wish)(void *arg, struct invocation *i);
 	void *arg;
 };
 
@@ -78,11 +86,20 @@ void invocation_stop(struct invocation *i);
 /* What runs is left to the next agent. */
 void invocation_leave(struct invocation *i);
 
+/* --- documents of the relay -------------------------------------------------------------------
+ */
+
+/* What it waits for; NULL: nothing. */
+const struct plugin_wish *invocation_wish(const struct invocation *i);
+/* The answer: HW_EVALIDATION and the like say why there is none. Kept by nobody. */
+void invocation_take_document(struct invocation *i,
+	const struct msg_get_invocation_document_reply *reply);
+void invocation_take_no_document(struct invocation *i, const char *why);
+
 /* Makes its end outlive a power cut, if it does not yet. */
 void invocation_sync(struct invocation *i);
 
-/* --- what is reported ---------------------------------------------------------------------------
- */
+/* --- what is reported ------------------------------------------------------------------------- */
 
 size_t invocation_step_count(const struct invocation *i);
 struct invocation_step *invocation_step_at(struct invocation *i, size_t n);

@@ -14,6 +14,7 @@
 #include "node/commands/spool.h"
 #include "proto/base/arena.h"
 #include "proto/base/buf.h"
+#include "proto/base/clock.h"
 #include "proto/base/file.h"
 #include "proto/wire/codec.h"
 
@@ -22,7 +23,10 @@
 #define NAME_MAX_  64
 #define BODY_MAX   (256 * 1024) /* of a record */
 
-enum record { ORDER = 1, START, STEP, CANCEL, REBOOT, END, RECORDS };
+#define SPARE	  "spare"
+#define SPARE_MAX (1024 * 1024)
+
+enum record { ORDER = 1, START, STEP, CANCEL, REBOOT, END, ENTER, BEGIN, OVER, RECORDS };
 
 struct head {
 	uint32_t len; /* of the body */
@@ -33,6 +37,7 @@ _Static_assert(sizeof(struct head) == 16, "fixed layout");
 
 struct orders {
 	int dir;
+	int spare; /* a file that takes room away, to give it back; -1: it was given */
 	struct graves *graves;
 };
 
@@ -56,6 +61,35 @@ sum(const struct head *h, const uint8_t *body)
 	return s;
 }
 
+/* --- room on a full disk ---------------------------------------------------------------------- */
+
+/* Takes it, if it is to be had. */
+static void
+spare_take(struct orders *j)
+{
+	if (j->spare >= 0)
+		return;
+	int fd = openat(j->dir, SPARE, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd >= 0 && fallocate(fd, 0, 0, SPARE_MAX) == 0) {
+		j->spare = fd;
+		return;
+	}
+	fd_close(fd);
+	unlinkat(j->dir, SPARE, 0);
+}
+
+/* False when there is none. */
+static bool
+spare_give(struct orders *j)
+{
+	if (j->spare < 0)
+		return false;
+	unlinkat(j->dir, SPARE, 0);
+	close(j->spare);
+	j->spare = -1;
+	return true;
+}
+
 /* --- writing ---------------------------------------------------------------------------------- */
 
 static int
@@ -70,27 +104,51 @@ put_record(struct buf *out, enum record kind, const void *body, size_t n)
 
 /* A record whose writing failed half way would hide all that follows. */
 static int
+write_record(const char *name, int fd, const struct buf *record, size_t most, bool lasting,
+	struct hw_err *err)
+{
+	struct stat st;
+	int r;
+
+	if (fstat(fd, &st) < 0)
+		return hw_err_sys(err, "cannot look at " JOURNAL "/%s", name);
+	if ((uint64_t)st.st_size + record->len > most)
+		return hw_err_set(err, HW_ELIMIT,
+			"what was written down of the command is longer than %zu bytes", most);
+	if ((r = fd_write_all(fd, buf_data(record), record->len, err)) == 0 && lasting &&
+		fdatasync(fd) < 0)
+		r = hw_err_sys(err, "cannot sync " JOURNAL "/%s", name);
+	if (r < 0)
+		(void)!ftruncate(fd, st.st_size);
+	return r;
+}
+
+static int
 append(struct orders *j, const char *id, enum record kind, const void *body, size_t n, bool lasting,
 	struct hw_err *err)
 {
 	char name[NAME_MAX_];
 	struct buf record;
-	struct stat st;
 	int r;
 
 	log_name(name, id);
 	int fd = openat(j->dir, name, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0) {
-		r = hw_err_sys(err, "cannot open " JOURNAL "/%s", name);
-		fd_close(fd);
-		return r;
-	}
+	if (fd < 0)
+		return hw_err_sys(err, "cannot open " JOURNAL "/%s", name);
 	buf_init(&record, BODY_MAX + sizeof(struct head));
-	if ((r = put_record(&record, kind, body, n)) < 0)
+	if ((r = put_record(&record, kind, body, n)) < 0) {
 		hw_err_set(err, r, "a record of " JOURNAL "/%s is too large", name);
-	else if ((r = fd_write_all(fd, buf_data(&record), record.len, err)) < 0 ||
-		(lasting && fdatasync(fd) < 0 && (r = hw_err_sys(err, "cannot sync %s", name)) < 0))
-		(void)!ftruncate(fd, st.st_size);
+	} else {
+		size_t most = kind == ENTER || kind == BEGIN ? ORDERS_LOG_MAX - ORDERS_ENDS_MAX
+							     : ORDERS_LOG_MAX;
+		errno = 0;
+		r = write_record(name, fd, &record, most, lasting, err);
+		if (r < 0 && (errno == ENOSPC || errno == EDQUOT) && spare_give(j)) {
+			if (err != NULL)
+				*err = (struct hw_err)HW_ERR_INIT;
+			r = write_record(name, fd, &record, most, lasting, err);
+		}
+	}
 	buf_fini(&record);
 	close(fd);
 	return r;
@@ -182,6 +240,28 @@ orders_reboot(struct orders *j, const char *id, const struct orders_reboot *rebo
 }
 
 int
+orders_enter(struct orders *j, const char *id, const struct msg_invocation_order *document,
+	struct hw_err *err)
+{
+	return append_message(j, id, ENTER, NULL, 0, MSG_ROW(invocation_order), document, false,
+		err);
+}
+
+int
+orders_inner_begin(struct orders *j, const char *id, const struct orders_begin *begin,
+	struct hw_err *err)
+{
+	return append(j, id, BEGIN, begin, sizeof(*begin), true, err);
+}
+
+int
+orders_inner_over(struct orders *j, const char *id, const struct orders_over *over,
+	struct hw_err *err)
+{
+	return append(j, id, OVER, over, sizeof(*over), false, err);
+}
+
+int
 orders_end(struct orders *j, const char *id, const struct msg_update_invocation_request *end,
 	struct hw_err *err)
 {
@@ -247,8 +327,11 @@ take_step(struct orders_entry *e, struct arena *a, const uint8_t *p, size_t n)
 	if (!take_message(&e->steps[i].said, a, MSG_ROW(invocation_step), p + sizeof(i),
 		    n - sizeof(i)))
 		return false;
-	if (i >= e->n_steps)
+	if (i >= e->n_steps) {
 		e->n_steps = i + 1;
+		e->last_number = 0;
+	}
+	e->inner = e->last_inner = NULL;
 	return true;
 }
 
@@ -264,13 +347,70 @@ take_cancel(struct orders_entry *e, struct arena *a, const uint8_t *p, size_t n)
 static bool
 take_reboot(struct orders_entry *e, struct arena *a, const uint8_t *p, size_t n)
 {
+	struct orders_reboot reboot;
+
 	(void)a;
-	if (n != sizeof(e->reboot))
+	if (n != sizeof(reboot))
 		return false;
-	memcpy(&e->reboot, p, n);
+	memcpy(&reboot, p, n);
+	if (reboot.step >= ORDERS_STEPS_MAX ||
+		memchr(reboot.boot_id, '\0', sizeof(reboot.boot_id)) == NULL)
+		return false;
+	e->reboot = reboot;
 	e->reboots++;
-	return e->reboot.step < ORDERS_STEPS_MAX &&
-		memchr(e->reboot.boot_id, '\0', sizeof(e->reboot.boot_id)) != NULL;
+	return true;
+}
+
+static struct orders_inner *
+add_inner(struct orders_entry *e, struct arena *a, enum orders_inner_kind kind)
+{
+	struct orders_inner *in = arena_alloc(a, sizeof(*in));
+
+	if (in == NULL)
+		return NULL;
+	*in = (struct orders_inner){.kind = kind};
+	if (e->last_inner != NULL)
+		e->last_inner->next = in;
+	else
+		e->inner = in;
+	e->last_inner = in;
+	return in;
+}
+
+static bool
+take_enter(struct orders_entry *e, struct arena *a, const uint8_t *p, size_t n)
+{
+	const struct msg_invocation_order *document;
+	struct orders_inner *in;
+
+	if (!take_message(&document, a, MSG_ROW(invocation_order), p, n) ||
+		(in = add_inner(e, a, ORDERS_ENTER)) == NULL)
+		return false;
+	in->document = document;
+	e->entered += n;
+	return true;
+}
+
+static bool
+take_begin(struct orders_entry *e, struct arena *a, const uint8_t *p, size_t n)
+{
+	struct orders_inner *in = n == sizeof(in->begin) ? add_inner(e, a, ORDERS_BEGIN) : NULL;
+
+	if (in == NULL)
+		return false;
+	memcpy(&in->begin, p, n);
+	e->last_number = in->begin.number;
+	return true;
+}
+
+static bool
+take_over(struct orders_entry *e, struct arena *a, const uint8_t *p, size_t n)
+{
+	struct orders_inner *in = n == sizeof(in->over) ? add_inner(e, a, ORDERS_OVER) : NULL;
+
+	if (in != NULL)
+		memcpy(&in->over, p, n);
+	return in != NULL;
 }
 
 static bool
@@ -287,6 +427,9 @@ static bool (*const takers[RECORDS])(struct orders_entry *, struct arena *, cons
 	[CANCEL] = take_cancel,
 	[REBOOT] = take_reboot,
 	[END] = take_end,
+	[ENTER] = take_enter,
+	[BEGIN] = take_begin,
+	[OVER] = take_over,
 };
 
 /* Returns how many of the n bytes are whole records. */
@@ -350,14 +493,43 @@ struct visit {
 	void *arg;
 };
 
+/* What it says cannot be gone on with, and is more than its beginning says: of that, the order
+ * alone is kept, with an end. */
+static void
+cut_short(struct orders *j, const char *name, const char *id)
+{
+	struct msg_update_invocation_request end = {
+		.command_id = id,
+		.status = INVOCATION_STATUS_FAILED,
+		.status_details = "Failed",
+		.response_code = -1,
+		.reason = "what the node wrote down of it is too long to be read",
+	};
+	int fd = openat(j->dir, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+	struct head h;
+
+	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > ORDERS_LOG_MAX &&
+		pread(fd, &h, sizeof(h), 0) == sizeof(h) && h.kind == ORDER && h.len <= BODY_MAX &&
+		ftruncate(fd, (off_t)(sizeof(h) + h.len)) == 0) {
+		end.ended = (int64_t)st.st_mtime * USEC_PER_SEC;
+		orders_end(j, id, &end, NULL);
+	}
+	fd_close(fd);
+}
+
 static void
 visit_log(const struct visit *v, const char *name, const char *id)
 {
-	struct arena *a = arena_new(2 * ORDERS_LOG_MAX);
+	struct arena *a = arena_new(4 * ORDERS_LOG_MAX);
 	struct orders_entry e;
 	size_t whole, size;
 
 	int r = a != NULL ? read_log(&e, &whole, &size, a, v->journal, id, NULL) : HW_ENOMEM;
+	if (r == HW_ELIMIT) {
+		cut_short(v->journal, name, id);
+		r = read_log(&e, &whole, &size, a, v->journal, id, NULL);
+	}
 	if (r == 0) {
 		int fd = whole < size
 			? openat(v->journal->dir, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC)
@@ -439,6 +611,7 @@ orders_remove(struct orders *j, const char *id, size_t n_steps)
 			spool_name(name, id, i, s);
 			unlinkat(j->dir, name, 0);
 		}
+	spare_take(j);
 }
 
 /* --- ids that are over -------------------------------------------------------------------------
@@ -472,7 +645,7 @@ orders_open(struct orders **ret, int dir, struct hw_err *err)
 
 	if (j == NULL)
 		return hw_err_set(err, HW_ENOMEM, "out of memory");
-	j->dir = -1;
+	j->dir = j->spare = -1;
 	bool made = mkdirat(dir, JOURNAL, 0700) == 0;
 	if (made || errno == EEXIST)
 		j->dir = openat(dir, JOURNAL, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -485,6 +658,7 @@ orders_open(struct orders **ret, int dir, struct hw_err *err)
 		orders_close(j);
 		return hw_err_set(err, HW_ENOMEM, "out of memory");
 	}
+	spare_take(j);
 	*ret = j;
 	return 0;
 }
@@ -494,6 +668,7 @@ orders_close(struct orders *j)
 {
 	if (j == NULL)
 		return;
+	fd_close(j->spare);
 	graves_close(j->graves);
 	fd_close(j->dir);
 	free(j);

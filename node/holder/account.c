@@ -158,6 +158,15 @@ become(const struct account *a, const struct groups *g, char *why, size_t room)
 }
 
 int
+account_stay(const struct account *a, char *why, size_t room)
+{
+	if (has_ids(a))
+		return 0;
+	snprintf(why, room, "this process is not %s in every way", a->name);
+	return HW_ESYS;
+}
+
+int
 account_become(const struct account *a, char *why, size_t room)
 {
 	struct groups groups = {.gids = NULL};

@@ -21,4 +21,8 @@ int account_find(struct account *ret, const char *name, char *why, size_t room);
  * run: HW_ESYS. */
 int account_become(const struct account *a, char *why, size_t room);
 
+/* Changes nothing, and checks that the process is the user: real, effective and saved. Its groups
+ * are those that it was started with. HW_ESYS. */
+int account_stay(const struct account *a, char *why, size_t room);
+
 #endif

@@ -123,7 +123,16 @@ check_local_policy(struct start *st)
 	};
 
 	_Static_assert(sizeof(st->reply.text) == LOCAL_POLICY_WHY_MAX, "a sentence fits");
-	return local_policy_check(st->given.policy, &ask, st->reply.text);
+	int r = local_policy_check(st->given.policy, &ask, st->reply.text);
+
+	for (size_t i = 0; r == 0 && i < REQUEST_WITHIN_MAX && q->within[i][0] != '\0'; i++) {
+		struct monitor_request inner = *q;
+		struct local_policy_ask again = ask;
+		memcpy(inner.document, q->within[i], sizeof(inner.document));
+		again.request = &inner;
+		r = local_policy_check(st->given.policy, &again, st->reply.text);
+	}
+	return r;
 }
 
 /* Who it is to run as, and whether this machine has anything against it; and who may adopt it. */
@@ -135,7 +144,10 @@ find_users(struct start *st)
 	int r;
 
 	if ((r = account_find(&st->agent, g->agent_user, st->reply.text, sizeof(st->reply.text))) <
-			0 ||
+		0)
+		return r;
+	st->user = st->agent;
+	if ((name != NULL || g->agent_user != NULL) &&
 		(r = account_find(&st->user, name, st->reply.text, sizeof(st->reply.text))) < 0)
 		return r;
 	st->holder.agent_uid = st->agent.uid;
@@ -158,8 +170,8 @@ start_program(struct start *st)
 		(r = connect_uplink(st)) < 0 ||
 		(r = program_prepare(p, g->request, &st->user, why, room)) < 0)
 		return r;
-	/* The last line that root runs. */
-	if ((r = account_become(&st->user, why, room)) < 0)
+	/* The last line that root runs. A rootless agent's programs stay what it was started as. */
+	if ((r = (g->run_as == NULL ? account_stay : account_become)(&st->user, why, room)) < 0)
 		return r;
 	return program_start(p, g->request, g->command, &st->user, why, room);
 }

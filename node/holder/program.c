@@ -25,6 +25,8 @@
  */
 #define SCRIPT_FD 60
 
+#define DOWNLOADS "downloads" /* as REQUEST_DOWNLOADS has it */
+
 #define MFD_RUNS 0x0010U /* MFD_EXEC, which older headers do not have */
 
 static int
@@ -160,13 +162,16 @@ base_name(const char *path)
 }
 
 /* What could not be done, and why: what the child writes to the pipe that exec closes. */
+enum trouble { AT_PROGRAM, AT_DIRECTORY, AT_OWNER };
+
 struct report {
-	int at_directory, error;
+	enum trouble at;
+	int error;
 };
 
-static void __attribute__((noreturn)) give_up(bool at_directory)
+static void __attribute__((noreturn)) give_up(enum trouble at)
 {
-	struct report r = {.at_directory = at_directory, .error = errno};
+	struct report r = {.at = at, .error = errno};
 
 	if (write(3, &r, sizeof(r)) < 0)
 		_exit(126);
@@ -185,27 +190,106 @@ arrange_descriptors(const struct program *p, int report, int keep)
 		close_range(4, SCRIPT_FD - 1, 0) == 0 && close_range(SCRIPT_FD + 1, ~0u, 0) == 0;
 }
 
-/* Never returns. A shell is told the file's path, not its text: so its first line may name another
- * interpreter, and without one the shell itself reads it. */
+/* Whether its first line names who is to read it. */
+static bool
+names_interpreter(const char *text)
+{
+	return text[0] == '#' && text[1] == '!';
+}
+
+/* It lies where others may write: whose it is, is asked of what was opened. -1 and errno, and
+ * *at says whether it is another's. */
+static int
+open_own(enum trouble *at, int below, const char *path)
+{
+	int fd = openat(below, path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 022) == 0)
+		return fd;
+	/* A link, or a file, is nobody's directory. */
+	*at = fd >= 0 || errno == ELOOP || errno == ENOTDIR ? AT_OWNER : AT_DIRECTORY;
+	return -1;
+}
+
+/* Through the command's own directory, of which `work` is the name, and of which nobody else can
+ * change a part after it was looked at. */
+static bool
+enter_work(enum trouble *at, const char *directory, size_t work)
+{
+	char name[REQUEST_DIRECTORY_MAX];
+	int own, downloads;
+
+	memcpy(name, directory, work);
+	name[work] = '\0';
+	if ((own = open_own(at, AT_FDCWD, name)) < 0 ||
+		(downloads = open_own(at, own, DOWNLOADS)) < 0)
+		return false;
+	*at = AT_DIRECTORY;
+	const char *rest = directory + work + strlen(REQUEST_DOWNLOADS);
+	rest += strspn(rest, "/");
+	return fchdir(downloads) == 0 && (*rest == '\0' || chdir(rest) == 0);
+}
+
+/* In the child; where it cannot, it gives up. */
+static void
+enter_directory(const struct monitor_request *r, const char *directory)
+{
+	enum trouble at = AT_DIRECTORY;
+
+	if (r->work_len > 0 ? enter_work(&at, directory, r->work_len)
+			    : chdir(directory != NULL ? directory : "/") == 0)
+		return;
+	if (at == AT_OWNER || !r->directory_optional || errno != ENOENT || chdir("/") < 0)
+		give_up(at);
+}
+
+/* Never returns, and changes nothing of the process that it shares its memory with until then. A
+ * shell is told the file's path, not its text. When the first line names another interpreter it is
+ * the shell that starts that, and says what it thinks of it when it cannot; else the shell reads
+ * the file itself, as one that had tried to start it would do in a process more. */
 static void
 become_script(const struct program *p, const struct monitor_request *r, const char *command,
-	const struct account *a, int report)
+	const struct environ *env, int report)
 {
-	struct environ env = {.n = 0};
-	const char *directory = request_directory(r, command);
 	char path[48];
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", SCRIPT_FD);
 	char *const run[] = {(char *)"sh", (char *)"-c", path, NULL};
-	environ_script(&env, "", a, request_environment(r, command), r->environment_len);
+	char *const read_it[] = {(char *)"sh", path, NULL};
 	if (setsid() < 0 || !arrange_descriptors(p, report, p->script))
 		_exit(127);
 	umask(022);
-	if (chdir(directory != NULL ? directory : "/") < 0)
-		give_up(true);
+	enter_directory(r, request_directory(r, command));
 	default_signals();
-	execve("/bin/sh", run, env.vars);
-	give_up(false);
+	execve("/bin/sh", names_interpreter(command) ? run : read_it, env->vars);
+	give_up(AT_PROGRAM);
+}
+
+/* A script's process is many machines' most frequent one, and most of what a fork costs is a copy
+ * of memory that the exec throws away. */
+static pid_t __attribute__((noinline)) fork_script(const struct program *p,
+	const struct monitor_request *r, const char *command, const struct environ *env, int report)
+{
+	pid_t pid = vfork();
+
+	if (pid == 0)
+		become_script(p, r, command, env, report);
+	return pid;
+}
+
+static pid_t
+start_script(const struct program *p, const struct monitor_request *r, const char *command,
+	const struct account *a, int report)
+{
+	struct environ env = {.n = 0};
+
+	environ_script(&env, "", a, request_environment(r, command), r->environment_len);
+	pid_t pid = fork_script(p, r, command, &env, report);
+	int failure = errno;
+	environ_fini(&env);
+	errno = failure;
+	return pid;
 }
 
 /* Never returns. */
@@ -228,7 +312,18 @@ become_program(const struct program *p, const struct monitor_request *r, const c
 		default_signals();
 		execve(a->shell, r->command_len ? run : login, env.vars);
 	}
-	give_up(false);
+	give_up(AT_PROGRAM);
+}
+
+static pid_t
+start_other(const struct program *p, const struct monitor_request *r, const char *command,
+	const struct account *a, int report)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		become_program(p, r, command, a, report);
+	return pid;
 }
 
 /* The script's text in a file that has no name: nobody else can open or change it, it is gone with
@@ -250,7 +345,10 @@ static int
 not_started(const struct monitor_request *r, const char *command, const struct account *a,
 	const struct report *got, char *why, size_t room)
 {
-	if (got->at_directory)
+	if (got->at == AT_OWNER)
+		snprintf(why, room, "the command's directory %.120s is not its own",
+			request_directory(r, command));
+	else if (got->at == AT_DIRECTORY)
 		snprintf(why, room, "cannot change to the directory %.120s: %s",
 			request_directory(r, command), strerror(got->error));
 	else if (r->kind == REQUEST_SCRIPT)
@@ -281,11 +379,10 @@ program_start(struct program *p, const struct monitor_request *r, const char *co
 	if (r->kind == REQUEST_SCRIPT && hold_script(p, command, r->command_len, why, room) < 0)
 		return HW_ESPAWN;
 	/* 3 is where the child wants it: nothing that it still needs may lie there. */
-	if (pipe2(report, O_CLOEXEC) < 0 || (p->pid = fork()) < 0)
+	if (pipe2(report, O_CLOEXEC) < 0 ||
+		(p->pid = (r->kind == REQUEST_SCRIPT ? start_script : start_other)(p, r, command, a,
+			 report[1])) < 0)
 		return failed(why, room, "cannot start a process");
-	if (p->pid == 0)
-		(r->kind == REQUEST_SCRIPT ? become_script : become_program)(p, r, command, a,
-			report[1]);
 	close(report[1]);
 	close_theirs(p);
 	if (p->script >= 0)

@@ -1,5 +1,7 @@
 #include "node/holder/serve.h"
 
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -50,6 +52,17 @@ sweep_begin(struct holder *h)
 	h->look_at = holder_now();
 }
 
+/* All that a script started, but for its shell, whose session is looked for by itself. What has
+ * ended counts once. */
+static int
+sweep_others(struct holder *h, int signo)
+{
+	int left = sweep_descendants(getpid(), h->program.pid, signo);
+
+	sweep_reap(h->program.pid);
+	return left;
+}
+
 static void
 sweep_step(struct holder *h)
 {
@@ -58,7 +71,10 @@ sweep_step(struct holder *h)
 	if (!h->sweeping || h->swept || now < h->look_at)
 		return;
 	h->look_at = now + LOOK_EVERY_MS;
-	int left = sweep_session(h->program.pid, now >= h->kill_at ? SIGKILL : 0, UINT64_MAX);
+	int signo = now >= h->kill_at ? SIGKILL : 0;
+	int left = sweep_session(h->program.pid, signo, UINT64_MAX);
+	if (h->script)
+		left += sweep_others(h, signo);
 	h->swept = left == 0 || now >= h->kill_at + KILL_GRACE_MS;
 }
 
@@ -91,12 +107,45 @@ holder_end(struct holder *h)
 		sweep_begin(h);
 }
 
+/* Whoever leaves its session and its parents is still found by where it came from. */
+static void
+adopt_orphans(struct holder *h)
+{
+	sigset_t child;
+
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &child, NULL);
+	h->children = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void
+on_children(struct holder *h)
+{
+	struct signalfd_siginfo si;
+	bool orphans = false;
+
+	while (read(h->children, &si, sizeof(si)) == (ssize_t)sizeof(si))
+		orphans = orphans || (pid_t)si.ssi_pid != h->program.pid;
+	if (orphans)
+		sweep_reap(h->program.pid);
+}
+
 void
 holder_is_script(struct holder *h, uint32_t seconds)
 {
 	h->script = true;
 	h->input_gone = true; /* it has none */
 	h->seconds_end = holder_now() + (int64_t)seconds * 1000;
+	adopt_orphans(h);
+}
+
+/* What forks while it is looked for is found the next time. */
+static void
+hunt(struct holder *h)
+{
+	h->hunt_at = sweep_others(h, SIGKILL) > 0 ? holder_now() + LOOK_EVERY_MS : NEVER;
 }
 
 /* All that a script started, and at once: also what its shell has already left behind. */
@@ -104,10 +153,12 @@ static void
 signal_program(struct holder *h, int signo)
 {
 	h->killed = h->killed || signo == SIGKILL;
-	if (h->script && signo == SIGKILL)
+	if (h->script && signo == SIGKILL) {
 		sweep_session(h->program.pid, SIGKILL, UINT64_MAX);
-	else if (!h->exited)
+		hunt(h);
+	} else if (!h->exited) {
 		program_signal(&h->program, signo);
+	}
 }
 
 /* The status is read but the program stays a zombie until the holder ends: so its number, which is
@@ -123,6 +174,9 @@ on_program_exit(struct holder *h)
 	h->exited = true;
 	h->exit.signal = si.si_code == CLD_EXITED ? 0 : si.si_status;
 	h->exit.status = h->exit.signal ? 128 + h->exit.signal : si.si_status;
+	/* A script whose shell was killed, by itself perhaps, is told of as a shell tells of it. */
+	if (h->script && !h->killed)
+		h->exit.signal = 0;
 	close(h->program.pidfd);
 	h->program.pidfd = -1;
 	if (h->program.pty)
@@ -509,7 +563,7 @@ on_asking(struct holder *h)
 
 /* --- the loop ------------------------------------------------------------------------------- */
 
-enum { AT_LISTENING, AT_ASKING, AT_CONN, AT_PIDFD, AT_IN, AT_OUT, AT_ERR, ATS };
+enum { AT_LISTENING, AT_ASKING, AT_CONN, AT_PIDFD, AT_IN, AT_OUT, AT_ERR, AT_CHILDREN, ATS };
 
 static bool
 wants_output(const struct holder *h, int s)
@@ -531,6 +585,7 @@ set_polls(const struct holder *h, struct pollfd *p, bool send_blocked)
 	p[AT_ASKING] = (struct pollfd){h->asking, POLLIN, 0};
 	p[AT_CONN] = (struct pollfd){h->conn, (short)(POLLIN | (send_blocked ? POLLOUT : 0)), 0};
 	p[AT_PIDFD] = (struct pollfd){h->program.pidfd, POLLIN, 0};
+	p[AT_CHILDREN] = (struct pollfd){h->children, POLLIN, 0};
 	p[AT_IN] = (struct pollfd){input ? h->program.in : -1, POLLOUT, 0};
 	for (int s = HOLDER_OUT; s < HOLDER_STREAMS; s++)
 		p[AT_OUT + s - HOLDER_OUT] =
@@ -556,6 +611,8 @@ poll_timeout(const struct holder *h)
 		until = h->credit.by;
 	if (ring_len(&h->input) > 0 && input_waits(h) && h->next_line_at < until)
 		until = h->next_line_at;
+	if (h->hunt_at < until)
+		until = h->hunt_at;
 	if (h->sweeping && !h->swept && h->look_at < until)
 		until = h->look_at;
 	if (!h->exited && h->end_at < until)
@@ -580,6 +637,8 @@ on_time(struct holder *h)
 		type_end(h);
 	if (screen_is_due(h) && now >= h->settle_at)
 		screen_settle(h->screen);
+	if (now >= h->hunt_at)
+		hunt(h);
 	sweep_step(h);
 }
 
@@ -600,6 +659,8 @@ turn(struct holder *h)
 		on_conn(h);
 	if (p[AT_PIDFD].revents)
 		on_program_exit(h);
+	if (p[AT_CHILDREN].revents)
+		on_children(h);
 	for (int s = HOLDER_OUT; s < HOLDER_STREAMS; s++)
 		if ((p[AT_OUT + s - HOLDER_OUT].revents & ~POLLOUT) ||
 			(h->program.pty && h->exited))
@@ -618,6 +679,8 @@ holder_init(struct holder *h, int grace_seconds)
 		.listening = -1,
 		.conn = -1,
 		.asking = -1,
+		.children = -1,
+		.hunt_at = NEVER,
 		.orphan_until = NEVER,
 		.end_at = NEVER,
 		.grace_ms = grace_seconds * 1000,

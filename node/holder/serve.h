@@ -79,6 +79,8 @@ struct holder {
 	bool script, killed; /* it is one; SIGKILL was sent to all of it */
 	int64_t seconds_end; /* when a script's time is over */
 	bool left;	     /* it ended by itself, and what is left of it stays */
+	int children; /* tells that one has ended; of a script, whose orphans become the holder's */
+	int64_t hunt_at; /* what a killed script has started is looked for again */
 	bool sweeping, swept;
 	int64_t kill_at, look_at;
 };

@@ -1,6 +1,7 @@
 #include "node/holder/sweep.h"
 
 #include <sys/pidfd.h>
+#include <sys/wait.h>
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -82,6 +83,162 @@ sweep_session(pid_t sid, int signo, uint64_t ticks)
 		closedir(proc);
 	return found;
 }
+
+/* --- descendants ------------------------------------------------------------------------------ */
+
+struct member {
+	pid_t pid, parent;
+	bool below; /* the one that is asked about */
+};
+
+struct members {
+	struct member *v;
+	size_t n, room;
+};
+
+static bool
+add_member(struct members *all, pid_t pid)
+{
+	struct stat_line st;
+
+	if (!stat_read(&st, pid) || st.state == 'X')
+		return true; /* it is gone */
+	if (all->n == all->room) {
+		size_t room = all->room > 0 ? 2 * all->room : 256;
+		struct member *v = realloc(all->v, room * sizeof(*v));
+		if (v == NULL)
+			return false;
+		all->v = v;
+		all->room = room;
+	}
+	all->v[all->n++] = (struct member){.pid = pid, .parent = st.parent};
+	return true;
+}
+
+static void
+find_members(struct members *all)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+	bool room = true;
+
+	while (proc != NULL && room && (entry = readdir(proc)) != NULL) {
+		pid_t pid = (pid_t)atol(entry->d_name);
+		if (pid > 1)
+			room = add_member(all, pid);
+	}
+	if (proc != NULL)
+		closedir(proc);
+}
+
+static bool
+is_there(const struct members *all, pid_t pid)
+{
+	for (size_t i = 0; i < all->n; i++)
+		if (all->v[i].pid == pid)
+			return true;
+	return false;
+}
+
+/* Whose parent ended while the list was made has another by now. When it has ended as well, nobody
+ * can say whose it was, and it may have been one of these. */
+static void
+find_parents_again(struct members *all, pid_t root)
+{
+	struct stat_line st;
+
+	for (size_t i = 0; i < all->n; i++) {
+		struct member *m = &all->v[i];
+		if (m->parent > 1 && m->parent != root && !is_there(all, m->parent))
+			m->parent = stat_read(&st, m->pid) ? st.parent : root;
+	}
+}
+
+static bool
+is_below(const struct members *all, pid_t parent, pid_t root)
+{
+	if (parent == root)
+		return true;
+	for (size_t i = 0; i < all->n; i++)
+		if (all->v[i].pid == parent)
+			return all->v[i].below;
+	return false;
+}
+
+/* A parent may come after its child in the list. */
+static void
+mark_descendants(struct members *all, pid_t root)
+{
+	bool more = true;
+
+	while (more) {
+		more = false;
+		for (size_t i = 0; i < all->n; i++) {
+			struct member *m = &all->v[i];
+			if (!m->below && is_below(all, m->parent, root))
+				more = m->below = true;
+		}
+	}
+}
+
+/* As signal_member(): the number must still be that process's. */
+static void
+signal_descendant(const struct member *m, int signo)
+{
+	struct stat_line st;
+	int fd = pidfd_open(m->pid, 0);
+	bool lives = fd >= 0 && stat_read(&st, m->pid) && st.parent == m->parent &&
+		st.state != 'Z' && st.state != 'X';
+
+	if (lives)
+		pidfd_send_signal(fd, signo, NULL, 0);
+	if (fd >= 0)
+		close(fd);
+}
+
+int
+sweep_descendants(pid_t root, pid_t except, int signo)
+{
+	struct members all = {.v = NULL};
+	int found = 0;
+
+	find_members(&all);
+	find_parents_again(&all, root);
+	mark_descendants(&all, root);
+	for (size_t i = 0; i < all.n; i++) {
+		if (!all.v[i].below || all.v[i].pid == except)
+			continue;
+		found++; /* also one that has ended by now: it may have left another */
+		if (signo != 0)
+			signal_descendant(&all.v[i], signo);
+	}
+	free(all.v);
+	return found;
+}
+
+/* The one that is to stay may hide the others from waitid(). */
+void
+sweep_reap(pid_t except)
+{
+	struct members all = {.v = NULL};
+	siginfo_t si = {.si_pid = 0};
+	pid_t self = getpid();
+
+	while (waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT) == 0 && si.si_pid != 0 &&
+		si.si_pid != except) {
+		waitpid(si.si_pid, NULL, WNOHANG);
+		si.si_pid = 0;
+	}
+	if (si.si_pid != except)
+		return;
+	find_members(&all);
+	for (size_t i = 0; i < all.n; i++)
+		if (all.v[i].parent == self && all.v[i].pid != except)
+			waitpid(all.v[i].pid, NULL, WNOHANG);
+	free(all.v);
+}
+
+/* --- families --------------------------------------------------------------------------------- */
 
 pid_t
 sweep_parent(pid_t pid)

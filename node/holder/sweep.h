@@ -10,6 +10,13 @@
  * `ticks` after boot (UINT64_MAX: any). Returns how many there are, without the dead. */
 int sweep_session(pid_t sid, int signo, uint64_t ticks);
 
+/* The same for all that a process has started, directly or not, but for one of them. Counted are
+ * also those that have ended and are not reaped yet, for what they have started may have come too
+ * late to be seen: only when there is nothing at all, nothing is left. */
+int sweep_descendants(pid_t root, pid_t except, int signo);
+/* Takes the exit status of each child of this process that has ended, but for one. */
+void sweep_reap(pid_t except);
+
 /* The parent of a process; -1 when there is none such. */
 pid_t sweep_parent(pid_t pid);
 

@@ -6,6 +6,7 @@
  *   request.c  checks what the uplink asks
  *   local_policy.c  what this machine never allows
  *   rundir.c   the directory of the holders' sockets
+ *   cgroup.c   the control groups of scripts
  *
  * and of node/holder/, which this program becomes once for each shell or command:
  *

@@ -22,6 +22,7 @@
 #include "node/holder/account.h"
 #include "node/holder/holder.h"
 #include "node/holder/sweep.h"
+#include "node/monitor/cgroup.h"
 #include "node/monitor/request.h"
 #include "node/monitor/rundir.h"
 #include "proto/base/err.h"
@@ -33,6 +34,8 @@
 #define STEADY_MS      60000 /* an uplink that lived so long is started again at once */
 #define BACKOFF_MIN_MS 250
 #define BACKOFF_MAX_MS 30000
+#define TIDY_MIN_MS    50 /* after which a control group may be empty */
+#define TIDY_MAX_MS    60000
 
 struct held {
 	LIST_ENTRY(held) link;
@@ -40,6 +43,7 @@ struct held {
 	int pidfd;     /* of one that an earlier monitor started; else -1 */
 	pid_t session; /* of its program; 0 before it answered */
 	int answer_fd; /* until it answered */
+	bool grouped;  /* it is in a control group of its own */
 	uint32_t request_id;
 	char session_id[97];
 };
@@ -63,7 +67,10 @@ struct monitor {
 	LIST_HEAD(, held) held;
 	int n_held;
 	int inherited; /* an epoll of their pidfds */
-	bool full;     /* of answers that the uplink does not take: no request is read then */
+	int cgroups;   /* where scripts have theirs; -1: nowhere */
+	int64_t tidy_at;
+	int tidy_ms;
+	bool full; /* of answers that the uplink does not take: no request is read then */
 	struct seldom bad, denied, lost;
 	uint8_t message[REQUEST_MAX + 1];
 };
@@ -312,9 +319,14 @@ start_holder(struct monitor *m, const struct monitor_request *r, const char *com
 		refuse(m, r->id, HW_ELIMIT, "this node runs all the sessions that it can");
 		return;
 	}
+	h->grouped = r->kind == REQUEST_SCRIPT && cgroup_make(m->cgroups, r->session_id);
 	h->pid = fork();
-	if (h->pid == 0)
+	if (h->pid == 0) {
+		/* One that cannot enter it does without. */
+		if (h->grouped && !cgroup_enter(m->cgroups, r->session_id))
+			say("warn", "monitor.cgroup why=\"%s\"", strerror(errno));
 		_exit(run_holder(m, r, command, fds[1]));
+	}
 	close(fds[1]);
 	if (h->pid < 0) {
 		close(fds[0]);
@@ -351,15 +363,57 @@ judge_forward(struct monitor *m, const struct monitor_request *r)
 		say("warn", "monitor.denied session=%s times=%u", r->session_id, times);
 }
 
+/* --- control groups --------------------------------------------------------------------------- */
+
+static bool
+is_held(void *arg, const char *session_id)
+{
+	const struct monitor *m = arg;
+	const struct held *h;
+
+	LIST_FOREACH(h, &m->held, link)
+		if (strcmp(h->session_id, session_id) == 0)
+			return true;
+	return false;
+}
+
+/* What was killed takes a while to be gone, and what was left on purpose may stay for years. */
+static void
+tidy(struct monitor *m)
+{
+	m->tidy_at = 0;
+	if (cgroup_tidy(m->cgroups, is_held, m) == 0)
+		return;
+	m->tidy_ms = m->tidy_ms * 2 < TIDY_MAX_MS ? m->tidy_ms * 2 : TIDY_MAX_MS;
+	m->tidy_at = now_ms() + m->tidy_ms;
+}
+
+static void
+tidy_soon(struct monitor *m)
+{
+	int64_t at = now_ms() + TIDY_MIN_MS;
+
+	m->tidy_ms = TIDY_MIN_MS;
+	if (m->tidy_at == 0 || m->tidy_at > at)
+		m->tidy_at = at;
+}
+
 /* What a sudo left in the session was not the holder's to kill. What a script left is left alone
  * when its holder says that it ended by itself. */
 static void
 on_holder_exit(struct monitor *m, struct held *h, int status)
 {
+	bool left = WIFEXITED(status) && WEXITSTATUS(status) == HOLDER_EXIT_LEFT;
+
 	if (h->answer_fd >= 0)
 		on_answer(m, h);
-	if (h->session > 0 && !(WIFEXITED(status) && WEXITSTATUS(status) == HOLDER_EXIT_LEFT))
+	if (h->session > 0 && !left)
 		sweep_session(h->session, SIGKILL, sweep_now());
+	if (h->grouped && !left)
+		cgroup_kill(m->cgroups, h->session_id);
+	if (m->cgroups >= 0 && h->session_id[0] == REQUEST_SCRIPT_MARK &&
+		!cgroup_remove(m->cgroups, h->session_id))
+		tidy_soon(m);
 	rundir_remove(m->run_dir, h->session_id);
 	LIST_REMOVE(h, link);
 	if (h->pidfd >= 0)
@@ -496,6 +550,9 @@ poll_timeout(const struct monitor *m)
 {
 	int64_t until = m->stop_until ? m->stop_until : m->restart_at, now = now_ms();
 
+	if (m->tidy_at != 0 && (until == 0 || m->tidy_at < until))
+		until = m->tidy_at;
+
 	return until == 0 ? -1 : until <= now ? 0 : (int)(until - now);
 }
 
@@ -506,6 +563,8 @@ on_time(struct monitor *m)
 
 	if (m->stop_until != 0 && now >= m->stop_until && m->uplink > 0)
 		kill(m->uplink, SIGKILL);
+	if (m->tidy_at != 0 && now >= m->tidy_at)
+		tidy(m);
 	if (m->stop_until == 0 && m->restart_at != 0 && now >= m->restart_at)
 		start_uplink(m);
 }
@@ -591,7 +650,10 @@ monitor_run(const struct monitor_config *config)
 	m.inherited = epoll_create1(EPOLL_CLOEXEC);
 	if (m.signals < 0 || m.run_dir < 0 || m.inherited < 0)
 		return UPLINK_EXIT_FATAL;
+	m.cgroups = config->rootless ? -1 : cgroup_open();
 	rundir_each(m.run_dir, inherit, &m);
+	if (m.cgroups >= 0)
+		tidy(&m);
 	look_at_policy(config);
 	if (m.uplink_fd < 0)
 		start_uplink(&m);

@@ -27,6 +27,19 @@ text_ok(const char *text, size_t room, const char *set)
 	return len < room && all_zero(text + len, room - len) && strspn(text, set) == len;
 }
 
+/* A script's alone, and none behind a gap. */
+static bool
+within_ok(const struct monitor_request *r)
+{
+	for (size_t i = 0; i < REQUEST_WITHIN_MAX; i++)
+		if (!text_ok(r->within[i], sizeof(r->within[i]), REQUEST_LETTERS "_.:/-") ||
+			(r->within[i][0] != '\0' &&
+				(r->kind != REQUEST_SCRIPT ||
+					(i > 0 && r->within[i - 1][0] == '\0'))))
+			return false;
+	return true;
+}
+
 /* It becomes a file's name. */
 static bool
 session_ok(const struct monitor_request *r)
@@ -43,8 +56,10 @@ static bool
 lengths_ok(const struct monitor_request *r)
 {
 	if (r->kind != REQUEST_SCRIPT)
-		return r->directory_len == 0 && r->environment_len == 0;
-	return r->directory_len <= REQUEST_DIRECTORY_MAX &&
+		return r->directory_len == 0 && r->environment_len == 0 &&
+			r->directory_optional == 0;
+	return r->directory_optional <= (r->directory_len > 0) &&
+		r->directory_len <= REQUEST_DIRECTORY_MAX &&
 		r->environment_len <= REQUEST_ENVIRONMENT_MAX;
 }
 
@@ -68,13 +83,15 @@ wrong_field(const struct monitor_request *r)
 		return "session_id";
 	if (!text_ok(r->document, sizeof(r->document), REQUEST_LETTERS "_.:/-"))
 		return "document";
+	if (!within_ok(r))
+		return "within";
 	if (!text_ok(r->term, sizeof(r->term), REQUEST_LETTERS "_.+-"))
 		return "term";
 	if (!text_ok(r->lang, sizeof(r->lang), REQUEST_LETTERS "_.@+-"))
 		return "lang";
 	if (!text_ok(r->colorterm, sizeof(r->colorterm), REQUEST_LETTERS "_.+-"))
 		return "colorterm";
-	if (!all_zero(r->zero, sizeof(r->zero)))
+	if (!all_zero(r->zero, sizeof(r->zero)) || !all_zero(r->zero2, sizeof(r->zero2)))
 		return "zero";
 	if (r->command_len > REQUEST_COMMAND_MAX ||
 		((r->kind == REQUEST_EXEC || r->kind == REQUEST_SCRIPT) && r->command_len == 0) ||
@@ -87,11 +104,15 @@ wrong_field(const struct monitor_request *r)
 	return NULL;
 }
 
-/* A path from the root, or nothing. */
+/* A path from the root, or nothing; what of it is the command's own is followed by the rest. */
 static bool
-directory_ok(const char *p, size_t n)
+directory_ok(const char *p, size_t n, size_t work)
 {
-	return n == 0 || (n > 1 && p[0] == '/' && memchr(p, '\0', n) == p + n - 1);
+	static const char rest[] = REQUEST_DOWNLOADS;
+
+	if (n > 0 && (n < 2 || p[0] != '/' || memchr(p, '\0', n) != p + n - 1))
+		return false;
+	return work == 0 || (work < n && strncmp(p + work, rest, sizeof(rest) - 1) == 0);
 }
 
 static bool
@@ -132,7 +153,7 @@ request_parse(struct monitor_request *ret, const char **command, const void *p, 
 	if (n - sizeof(r) != (size_t)r.command_len + r.directory_len + r.environment_len)
 		return HW_EVALIDATION;
 	*why = "directory";
-	if (!directory_ok(bytes, r.directory_len))
+	if (!directory_ok(bytes, r.directory_len, r.work_len))
 		return HW_EVALIDATION;
 	bytes += r.directory_len;
 	*why = "environment";

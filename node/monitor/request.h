@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define REQUEST_MAGIC		UINT32_C(0x48574d51)
-#define REQUEST_VERSION		4
+#define REQUEST_VERSION		5
 #define REQUEST_COMMAND_MAX	(128 * 1024)
 #define REQUEST_DIRECTORY_MAX	4096 /* with its NUL */
 #define REQUEST_ENVIRONMENT_MAX (64 * 1024)
@@ -19,7 +19,9 @@
 	(sizeof(struct monitor_request) + REQUEST_DIRECTORY_MAX + REQUEST_ENVIRONMENT_MAX + \
 		REQUEST_COMMAND_MAX)
 #define REQUEST_SNDBUF	    (256 * 1024) /* of the pair: one message must fit */
-#define REQUEST_SCRIPT_MARK '~'		 /* in no user's name, so a script's id is no session's */
+#define REQUEST_WITHIN_MAX  3
+#define REQUEST_DOWNLOADS   "/downloads/"
+#define REQUEST_SCRIPT_MARK '~' /* in no user's name, so a script's id is no session's */
 #define REQUEST_LETTERS	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 /* A forward starts nothing: it asks whether this machine allows its document. A script is a step of
@@ -42,11 +44,20 @@ struct monitor_request {
 	char term[65];
 	char lang[65];
 	char colorterm[33];
-	char zero[2];
+	uint8_t directory_optional; /* 1: where there is none such, it is the root */
+	char zero[1];
 	uint32_t command_len;
 	uint32_t directory_len, environment_len;
 	uint32_t seconds; /* a script has so long; for a while more than that it waits for an uplink
 			   */
+	/* So many bytes of a script's directory name the command's own one, behind which
+	 * REQUEST_DOWNLOADS comes: neither is entered unless it is whose the script is. 0: it is a
+	 * directory like any other. */
+	uint32_t work_len;
+	/* The documents that a script is of, each within the one before, which is the first within
+	 * `document`; this machine is asked about all of them. Empty: there are no more. */
+	char within[REQUEST_WITHIN_MAX][129];
+	char zero2[1];
 };
 
 /* With code 0 the holder's socket comes along; with that of a forward nothing does, and pid is 0.
@@ -61,7 +72,7 @@ struct monitor_reply {
 	char text[191];
 };
 
-_Static_assert(sizeof(struct monitor_request) == 488, "fixed layout");
+_Static_assert(sizeof(struct monitor_request) == 880, "fixed layout");
 _Static_assert(sizeof(struct monitor_reply) == 276, "fixed layout");
 
 /* Checks every byte. *command leads into the message and has ret->command_len bytes; a script's

@@ -4,7 +4,9 @@
 #include <string.h>
 
 static const struct plugin plugins[] = {
-	{"aws:runShellScript", plugin_shell_script},
+	{"aws:downloadContent", plugin_download,	 plugin_download_wish, true },
+	{"aws:runDocument",	    NULL,		  plugin_document_wish, true },
+	{"aws:runShellScript",  plugin_shell_script, NULL,		  false},
 };
 
 /* What SSM has for other platforms alone. */

@@ -54,26 +54,33 @@ take_script(struct plugin_program *p, struct arena *a, const json_t *inputs, str
 
 /* --- where ------------------------------------------------------------------------------------ */
 
-/* A relative one lies below what the command has downloaded, of which there is nothing: then it is
- * as if none were named. */
-static int
-take_directory(struct plugin_program *p, struct arena *a, const json_t *inputs, struct hw_err *err)
+/* A relative one, and none, lie below what the command has downloaded, if it has. */
+static const char *
+find_directory(struct plugin_program *p, struct arena *a, const struct plugin_context *c,
+	const char *path)
 {
-	const json_t *given = json_object_get(inputs, "workingDirectory");
-	const char *path = json_string_value(given);
+	if (path != NULL && path[0] == '/')
+		return arena_strdup(a, path);
+	p->directory_optional = true;
+	p->work_len = strlen(c->work);
+	return arena_printf(a, "%s/downloads/%s", c->work, path != NULL ? path : "");
+}
 
-	if (given == NULL || json_is_null(given))
-		return 0;
-	if (path == NULL || strlen(path) != json_string_length(given))
-		return hw_err_set(err, HW_EVALIDATION,
-			"Invalid format in plugin properties: workingDirectory is not a text");
-	if (path[0] != '/')
-		return 0;
-	if (strlen(path) > DIRECTORY_MAX)
+static int
+take_directory(struct plugin_program *p, struct arena *a, const struct plugin_context *c,
+	const json_t *inputs, struct hw_err *err)
+{
+	const char *path;
+	int r = plugin_text(&path, inputs, "workingDirectory", err);
+
+	if (r < 0 || ((path == NULL || path[0] != '/') && c->work == NULL))
+		return r;
+	if ((p->directory = find_directory(p, a, c, path)) == NULL)
+		return hw_err_set(err, HW_ENOMEM, "out of memory");
+	if (strlen(p->directory) > DIRECTORY_MAX)
 		return hw_err_set(err, HW_EVALIDATION, "workingDirectory is longer than %d bytes",
 			DIRECTORY_MAX);
-	p->directory = arena_strdup(a, path);
-	return p->directory != NULL ? 0 : hw_err_set(err, HW_ENOMEM, "out of memory");
+	return 0;
 }
 
 /* --- the environment -------------------------------------------------------------------------- */
@@ -167,7 +174,7 @@ plugin_shell_script(struct plugin_program *ret, struct arena *a,
 	int r;
 
 	if ((r = take_script(&p, a, inputs, err)) < 0 ||
-		(r = take_directory(&p, a, inputs, err)) < 0 ||
+		(r = take_directory(&p, a, context, inputs, err)) < 0 ||
 		(r = take_environment(&p, a, context, inputs, env, err)) < 0)
 		return r;
 	*ret = p;

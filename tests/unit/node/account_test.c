@@ -75,6 +75,31 @@ Test(account, becomes_the_user_and_keeps_nothing_of_roots)
 		cr_assert_eq(in_a_child(becomes_wholly, NULL), 0);
 }
 
+/* What is root's in one way and a user's in another is nobody's. */
+static int
+stays_or_not(void *arg)
+{
+	struct account a;
+	char why[192] = "";
+
+	(void)arg;
+	if (account_find(&a, NULL, why, sizeof(why)) < 0 || account_stay(&a, why, sizeof(why)) < 0)
+		return 1;
+	if (geteuid() != 0)
+		return 0;
+	if (setresgid((gid_t)-1, 4711, (gid_t)-1) < 0 || account_stay(&a, why, sizeof(why)) == 0)
+		return 2;
+	if (setresgid((gid_t)-1, 0, (gid_t)-1) < 0 || setresuid(4711, 0, 0) < 0 ||
+		account_stay(&a, why, sizeof(why)) != HW_ESYS)
+		return 3;
+	return why[0] != '\0' ? 0 : 4;
+}
+
+Test(account, staying_who_one_is_means_in_every_way)
+{
+	cr_assert_eq(in_a_child(stays_or_not, NULL), 0);
+}
+
 /* The kernel answers 0 to this call, and does nothing. */
 static int
 lie_about(long call)

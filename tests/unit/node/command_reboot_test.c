@@ -29,6 +29,7 @@ struct machine {
 	struct invocation_host host;
 	struct invocation *invocation;
 	char path[64], boot[32];
+	uint64_t spool_left;
 	int dir;
 };
 
@@ -66,6 +67,7 @@ machine_new(const char *reboot)
 	m->dir = open(m->path, O_RDONLY | O_DIRECTORY);
 	cr_assert_eq(orders_open(&m->journal, m->dir, NULL), 0);
 	strcpy(m->boot, "first");
+	m->spool_left = 1 << 20;
 	m->host = (struct invocation_host){
 		.loop = m->loop,
 		.journal = m->journal,
@@ -74,6 +76,7 @@ machine_new(const char *reboot)
 		.boot_id = m->boot,
 		.reboot = reboot,
 		.output_max = 1 << 20,
+		.spool_left = &m->spool_left,
 		.now = now,
 		.on_change = on_change,
 		.arg = m,
@@ -89,6 +92,7 @@ machine_free(struct machine *m)
 	loop_settle(m->loop);
 	orders_remove(m->journal, ID, 2);
 	orders_close(m->journal);
+	unlinkat(m->dir, "commands/spare", 0);
 	unlinkat(m->dir, "commands", AT_REMOVEDIR);
 	close(m->dir);
 	cr_assert_eq(rmdir(m->path), 0);

@@ -41,7 +41,13 @@ Test(config, settings_of_commands)
 			     "reboot_command = systemctl kexec\n"
 			     "commands_running = 7\n"
 			     "commands_held = 1000\n"
-			     "command_output = 1099511627776\n",
+			     "command_output = 1099511627776\n"
+			     "commands_spool = 123456\n"
+			     "commands_work = /var/lib/work\n"
+			     "download_max = 1000\n"
+			     "download_ca = /etc/ssl/own.pem\n"
+			     "download_proxy = http://proxy:3128\n"
+			     "download_s3_host = minio:9000\n",
 			     NULL),
 		0);
 	cr_assert_str_eq(c.command_run_as, "deploy");
@@ -49,6 +55,12 @@ Test(config, settings_of_commands)
 	cr_assert_eq(c.commands_running, 7);
 	cr_assert_eq(c.commands_held, 1000);
 	cr_assert_eq(c.command_output, INT64_C(1) << 40);
+	cr_assert_eq(c.commands_spool, 123456);
+	cr_assert_str_eq(c.commands_work, "/var/lib/work");
+	cr_assert_eq(c.download_max, 1000);
+	cr_assert_str_eq(c.download_ca, "/etc/ssl/own.pem");
+	cr_assert_str_eq(c.download_proxy, "http://proxy:3128");
+	cr_assert_str_eq(c.download_s3_host, "minio:9000");
 }
 
 static void
@@ -75,6 +87,10 @@ Test(config, mistakes_are_named_by_their_line)
 	refuse("command_output = 64M\n", "command_output is a number");
 	refuse("command_output = 99999999999999999999\n", "command_output is a number");
 	refuse("command_output =\n", "command_output is a number");
+	refuse("commands_spool = 0\n", "commands_spool is a number");
+	refuse("download_max = much\n", "download_max is a number");
+	refuse("commands_work = tmp\n", "commands_work is a path from the root, not tmp");
+	refuse("download_ca =\n", "download_ca is a path from the root");
 	refuse("run_as = aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n",
 		"run_as is too long");
 }

@@ -1,5 +1,7 @@
 #include "tests/unit/node/desk.h"
 
+#include <sys/stat.h>
+
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -173,27 +175,66 @@ answer_update(struct desk *d, struct link *l, uint64_t id,
 }
 
 static void
+answer_document(struct desk *d, struct link *l, uint64_t id,
+	const struct msg_get_invocation_document_request *m)
+{
+	struct msg_get_invocation_document_reply reply = {
+		.name = m->name,
+		.document_version = m->document_version != NULL ? m->document_version : "1",
+		.document_format = DOCUMENT_FORMAT_JSON,
+	};
+
+	find(d, m->command_id);
+	d->documents_asked++;
+	if (d->documents_to_fail > 0) {
+		d->documents_to_fail--;
+		link_respond(l, id, HW_EFULL, "too much to do", NULL, NULL);
+		return;
+	}
+	for (size_t i = 0; i < d->n_documents; i++)
+		if (strcmp(d->documents[i].name, m->name) == 0)
+			reply.content = d->documents[i].content;
+	if (reply.content == NULL)
+		link_respond(l, id, HW_EDOCUMENT, "there is no such document", NULL, NULL);
+	else
+		link_respond(l, id, 0, NULL, MSG_ROW(get_invocation_document_reply), &reply);
+}
+
+void
+desk_document(struct desk *d, const char *name, const char *content)
+{
+	cr_assert_lt(d->n_documents, 8);
+	d->documents[d->n_documents].name = name;
+	d->documents[d->n_documents++].content = content;
+}
+
+static void
 on_request(void *arg, struct link *l, uint64_t id, const char *op, const void *body, size_t n)
 {
 	struct desk *d = arg;
 	struct arena *a = arena_new(4 << 20);
 	struct hw_err err = HW_ERR_INIT;
 	bool ask = strcmp(op, "GetPendingInvocations") == 0;
+	bool document = strcmp(op, "GetInvocationDocument") == 0;
 	void *m;
 
-	cr_assert(ask || strcmp(op, "UpdateInvocation") == 0);
+	cr_assert(ask || document || strcmp(op, "UpdateInvocation") == 0);
 	cr_assert_eq(msg_decode(&m, a,
-			     ask ? MSG_ROW(get_pending_invocations_request)
-				 : MSG_ROW(update_invocation_request),
+			     ask		? MSG_ROW(get_pending_invocations_request)
+				     : document ? MSG_ROW(get_invocation_document_request)
+						: MSG_ROW(update_invocation_request),
 			     body, n, &err),
 		0, "%s", hw_err_text(&err));
 	if (ask && d->asks_to_fail > 0) {
 		d->asks_to_fail--;
 		link_respond(l, id, HW_EFULL, "too much to do", NULL, NULL);
-	} else if (ask)
+	} else if (ask) {
 		answer_ask(d, l, id, m);
-	else
+	} else if (document) {
+		answer_document(d, l, id, m);
+	} else {
 		answer_update(d, l, id, m);
+	}
 	arena_free(a);
 	loop_stop(d->loop);
 }
@@ -492,6 +533,10 @@ desk_new_with(struct commands_config config, struct rig_options options)
 	d->config.dir = d->dir;
 	d->config.node_id = "mi-0123456789abcdef0";
 	d->config.boot_id = d->boot;
+	d->config.fetch = HAWSER_FETCH;
+	snprintf(d->work, sizeof(d->work), "%s/work", d->rig->dir);
+	cr_assert_eq(mkdir(d->work, 01777), 0);
+	d->config.work = d->work;
 	desk_new_agent(d);
 	desk_new_link(d);
 	return d;
@@ -507,11 +552,13 @@ remove_commands(struct desk *d)
 	while ((e = readdir(dir)) != NULL) {
 		if (e->d_name[0] == '.')
 			continue;
-		cr_assert_str_eq(e->d_name, "ended", "a file of a command is left: %s", e->d_name);
+		cr_assert(strcmp(e->d_name, "ended") == 0 || strcmp(e->d_name, "spare") == 0,
+			"a file of a command is left: %s", e->d_name);
 		unlinkat(fd, e->d_name, 0);
 	}
 	closedir(dir);
 	cr_assert_eq(unlinkat(d->dir, "commands", AT_REMOVEDIR), 0);
+	cr_assert_eq(rmdir(d->work), 0, "a directory of a command is left");
 }
 
 static bool

@@ -51,7 +51,12 @@ struct desk {
 	struct pair *pair;
 	struct link *relay, *node;
 	int dir;
-	char boot[64];
+	char boot[64], work[96];
+	struct {
+		const char *name, *content;
+	} documents[8]; /* that the relay has */
+	size_t n_documents;
+	int documents_asked, documents_to_fail;
 	bool up;
 	int refuse_code;  /* what reports are refused with */
 	bool deaf;	  /* ends are not taken */
@@ -74,6 +79,9 @@ struct desk_record *desk_order(struct desk *d, const char *content);
 /* Of one step that runs the script's lines, as JSON between brackets, with other inputs after it.
  */
 struct desk_record *desk_script(struct desk *d, const char *lines, const char *inputs);
+
+/* The relay has a document of that name; texts outlive the desk. */
+void desk_document(struct desk *d, const char *name, const char *content);
 
 /* The node is told to ask. */
 void desk_tell(struct desk *d);

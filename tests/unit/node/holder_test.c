@@ -1,8 +1,11 @@
 /* Real programs in real holders, started by a real monitor. */
 #include "tests/unit/node/rig.h"
 
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -12,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "node/holder/sweep.h"
 #include "proto/base/err.h"
 
 TestSuite(holder, .timeout = 60);
@@ -502,6 +506,47 @@ Test(holder, a_malformed_request_is_answered_and_harms_nobody)
 	cr_assert_eq(r->reply.id, 77);
 	cr_assert_eq(run(r, REQUEST_EXEC, "exit 2"), 2);
 	rig_free(r);
+}
+
+/* --- what a script leaves --------------------------------------------------------------------- */
+
+/* Lives on in children, and each is gone sooner than all processes are looked at. */
+static void __attribute__((noreturn)) run_away(const int *over)
+{
+	while (__atomic_load_n(over, __ATOMIC_SEQ_CST) == 0)
+		if (_Fork() > 0)
+			_exit(0);
+	_exit(0);
+}
+
+static void
+reap_all(void)
+{
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
+}
+
+Test(sweep, what_runs_away_is_seen_though_it_cannot_be_signalled)
+{
+	int *over = mmap(NULL, sizeof(*over), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		-1, 0);
+	int seen = 0;
+
+	cr_assert_neq((void *)over, MAP_FAILED);
+	cr_assert_eq(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
+	pid_t pid = _Fork();
+	if (pid == 0)
+		run_away(over);
+	for (int k = 0; k < 50; k++) {
+		seen += sweep_descendants(getpid(), 0, 0) > 0;
+		reap_all();
+	}
+	__atomic_store_n(over, 1, __ATOMIC_SEQ_CST);
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+	cr_assert_geq(seen, 49, "%d", seen); /* numbers begin anew once in a while */
+	cr_assert_eq(sweep_descendants(getpid(), 0, 0), 0);
+	munmap(over, sizeof(*over));
 }
 
 /* --- with root, as others ------------------------------------------------------------------- */

@@ -161,6 +161,49 @@ Test(orders, a_reboot_stands_until_its_step_begins_again)
 	shelf_free(s);
 }
 
+/* What was begun within a step counts until the step is over. */
+Test(orders, what_a_step_runs_is_said_in_order)
+{
+	struct shelf *s = shelf_new();
+	struct msg_invocation_order inner = order(ID);
+	struct orders_begin b = {
+		.number = 7, .started = 5, .out = {1, 2}
+	};
+	const struct orders_over over = {.status = 2, .code = 3};
+	struct orders_entry e;
+
+	inner.content = "{\"inner\":1}";
+	begin(s, ID, true);
+	note_step(s, 0, INVOCATION_STATUS_IN_PROGRESS, "InProgress");
+	cr_assert_eq(orders_enter(s->journal, ID, &inner, NULL), 0);
+	cr_assert_eq(orders_inner_begin(s->journal, ID, &b, NULL), 0);
+	cr_assert_eq(orders_inner_over(s->journal, ID, &over, NULL), 0);
+	b.number = 8;
+	cr_assert_eq(orders_inner_begin(s->journal, ID, &b, NULL), 0);
+	cr_assert_eq(orders_read(&e, s->arena, s->journal, ID, NULL), 0);
+	const struct orders_inner *in = e.inner;
+	cr_assert_eq(in->kind, ORDERS_ENTER);
+	cr_assert_str_eq(in->document->content, "{\"inner\":1}");
+	in = in->next;
+	cr_assert_eq(in->kind, ORDERS_BEGIN);
+	cr_assert(in->begin.number == 7 && in->begin.out[1] == 2 && in->begin.started == 5);
+	in = in->next;
+	cr_assert_eq(in->kind, ORDERS_OVER);
+	cr_assert(in->over.status == 2 && in->over.code == 3);
+	in = in->next;
+	cr_assert(in->kind == ORDERS_BEGIN && in->begin.number == 8 && in->next == NULL);
+	cr_assert_eq(e.last_number, 8);
+
+	note_step(s, 0, INVOCATION_STATUS_SUCCESS, "Success");
+	cr_assert_eq(orders_read(&e, s->arena, s->journal, ID, NULL), 0);
+	cr_assert_null(e.inner);
+	cr_assert_eq(e.last_number, 8, "its holder may not know yet");
+	note_step(s, 1, INVOCATION_STATUS_IN_PROGRESS, "InProgress");
+	cr_assert_eq(orders_read(&e, s->arena, s->journal, ID, NULL), 0);
+	cr_assert_eq(e.last_number, 0);
+	shelf_free(s);
+}
+
 Test(orders, an_id_is_written_once)
 {
 	struct shelf *s = shelf_new();
@@ -430,5 +473,81 @@ Test(spool, a_gap_is_counted_and_a_mark_of_an_unknown_end_goes)
 	cr_assert_eq(spool_dropped(&sp), 5);
 	expect(s, "a", "hello");
 	spool_close(&sp);
+	shelf_free(s);
+}
+
+/* --- bounds ----------------------------------------------------------------------------------- */
+
+/* However much it runs, there is room to say how it ended, and all of it can be read. */
+Test(orders, a_log_that_is_nearly_full_takes_ends_alone)
+{
+	struct shelf *s = shelf_new();
+	struct msg_invocation_order inner = order(ID);
+	const struct orders_begin b = {.number = 1};
+	struct orders_entry e;
+	struct hw_err err = HW_ERR_INIT;
+	char *content = calloc(1, 60001);
+	int r = 0, n = 0;
+
+	memset(content, 'x', 60000);
+	inner.content = content;
+	begin(s, ID, true);
+	note_step(s, 0, INVOCATION_STATUS_IN_PROGRESS, "InProgress");
+	while (r == 0 && n < 1000) {
+		r = orders_enter(s->journal, ID, &inner, &err);
+		n += r == 0;
+	}
+	cr_assert_eq(r, HW_ELIMIT);
+	cr_assert_not_null(strstr(err.text, "written down of the command"), "%s", err.text);
+	cr_assert(n > 40 && n < 50, "%d", n);
+	free(content);
+	inner.content = "{}";
+	while ((r = orders_enter(s->journal, ID, &inner, NULL)) == 0)
+		;
+	cr_assert_eq(r, HW_ELIMIT);
+	while ((r = orders_inner_begin(s->journal, ID, &b, NULL)) == 0)
+		;
+	cr_assert_eq(r, HW_ELIMIT);
+	for (size_t k = 0; k < ORDERS_STEPS_MAX; k++)
+		note_step(s, k, INVOCATION_STATUS_FAILED, "Failed");
+	const struct msg_update_invocation_request end = {
+		.command_id = ID,
+		.status = INVOCATION_STATUS_FAILED,
+		.status_details = "Failed",
+	};
+	cr_assert_eq(orders_end(s->journal, ID, &end, NULL), 0);
+	cr_assert_eq(orders_read(&e, s->arena, s->journal, ID, NULL), 0);
+	cr_assert_eq(e.n_steps, ORDERS_STEPS_MAX);
+	cr_assert_not_null(e.end);
+	cr_assert(e.entered >= (size_t)n * 60000 && e.entered < ORDERS_LOG_MAX);
+	shelf_free(s);
+}
+
+static void
+see_failed(void *arg, const char *id, const struct orders_entry *e)
+{
+	struct shelf *s = arg;
+
+	cr_assert_str_eq(id, ID);
+	cr_assert_str_eq(e->order->command_id, ID);
+	cr_assert_not_null(e->end);
+	cr_assert_eq(e->end->status, INVOCATION_STATUS_FAILED);
+	cr_assert_not_null(strstr(e->end->reason, "too long to be read"));
+	cr_assert_eq(e->n_steps, 0);
+	s->seen++;
+}
+
+Test(orders, a_log_that_is_too_long_is_that_of_a_command_which_has_failed)
+{
+	struct shelf *s = shelf_new();
+
+	begin(s, ID, true);
+	note_step(s, 0, INVOCATION_STATUS_IN_PROGRESS, "InProgress");
+	int fd = openat(s->dir, LOG, O_WRONLY);
+	cr_assert_eq(ftruncate(fd, ORDERS_LOG_MAX + 1), 0);
+	close(fd);
+	orders_each(s->journal, see_failed, s);
+	orders_each(s->journal, see_failed, s);
+	cr_assert_eq(s->seen, 2, "and stays so");
 	shelf_free(s);
 }

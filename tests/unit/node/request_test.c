@@ -289,3 +289,71 @@ Test(holder_protocol, lengths_that_a_type_does_not_have_are_refused)
 	struct holder_head offset = {.type = HOLDER_END, .offset = UINT64_MAX};
 	cr_assert_eq(holder_parse(&m, &offset, sizeof(offset), &used), HW_EPROTO);
 }
+
+/* What is the command's own ends where its downloads begin. */
+Test(request, what_is_the_command_s_own_is_a_part_of_the_directory)
+{
+	static const char text[] = "/w/downloads/x\0true";
+	char message[sizeof(struct monitor_request) + sizeof(text)];
+	struct monitor_request r = good(), got;
+	const char *command, *why;
+
+	r.work_len = 1;
+	cr_assert_eq(check(&r, &why), HW_EVALIDATION, "it is no script");
+	r.kind = REQUEST_SCRIPT;
+	r.seconds = 60;
+	r.session_id[0] = REQUEST_SCRIPT_MARK;
+	cr_assert_eq(check(&r, &why), HW_EVALIDATION, "it names no directory");
+	r.directory_len = 15;
+	for (uint32_t n = 0; n < 20; n++) {
+		r.work_len = n == 19 ? UINT32_MAX : n;
+		memcpy(message, &r, sizeof(r));
+		memcpy(message + sizeof(r), text, sizeof(text) - 1);
+		cr_assert_eq(request_parse(&got, &command, message, sizeof(r) + sizeof(text) - 1,
+				     &why),
+			n == 0 || n == 2 ? 0 : HW_EVALIDATION, "%u", (unsigned)n);
+	}
+}
+
+Test(request, only_a_script_is_of_documents_within_others)
+{
+	struct script s = good_script();
+	struct monitor_request r = good();
+	const char *why;
+
+	s.r.environment_len = 9;
+	strcpy(s.r.within[0], "One");
+	strcpy(s.r.within[1], "Two");
+	cr_assert_null(check_script(&s));
+	s.r.within[0][0] = '\0';
+	cr_assert_str_eq(check_script(&s), "within", "behind the end");
+	memset(s.r.within[0], 0, sizeof(s.r.within[0]));
+	cr_assert_str_eq(check_script(&s), "within", "a gap");
+	strcpy(s.r.within[0], "On*");
+	cr_assert_str_eq(check_script(&s), "within");
+	strcpy(r.within[0], "One");
+	cr_assert_eq(check(&r, &why), HW_EVALIDATION);
+	cr_assert_str_eq(why, "within");
+}
+
+Test(request, only_a_script_s_directory_may_be_missing)
+{
+	char message[sizeof(struct monitor_request) + 16];
+	struct monitor_request r = good(), got;
+	const char *command, *why;
+
+	r.directory_optional = 1;
+	cr_assert_eq(check(&r, &why), HW_EVALIDATION, "it is no script");
+	r.kind = REQUEST_SCRIPT;
+	r.seconds = 60;
+	r.session_id[0] = REQUEST_SCRIPT_MARK;
+	cr_assert_eq(check(&r, &why), HW_EVALIDATION, "it names no directory");
+	r.directory_len = 5;
+	for (int n = 0; n < 3; n++) {
+		r.directory_optional = (uint8_t)n;
+		memcpy(message, &r, sizeof(r));
+		memcpy(message + sizeof(r), "/tmp\0true", 9);
+		cr_assert_eq(request_parse(&got, &command, message, sizeof(r) + 9, &why),
+			n < 2 ? 0 : HW_EVALIDATION, "%d: %s", n, why);
+	}
+}
