@@ -42,6 +42,8 @@ static const char init_help[] =
 	"  --advertise HOST:PORT  what nodes and users dial (where it listens, or this\n"
 	"                         machine's name)\n"
 	"  --master-key FILE      encrypts recordings and secrets (DIR/master.key)\n"
+	"  --recovery-key FILE    where to make the key that recovers the ledger: to be kept\n"
+	"                         off this machine (DIR/recovery.key)\n"
 	"\n"
 	"examples:\n"
 	"  hawser-relay init --dir /var/lib/hawser-relay --advertise relay.example:8443\n"
@@ -101,14 +103,77 @@ static const char admin_help[] =
 	"  hawser-relay admin --dir /var/lib/hawser-relay invite\n"
 	"  hawser-relay admin --dir /var/lib/hawser-relay disable mallory\n";
 
+static const char rotate_key_help[] =
+	"usage: hawser-relay rotate-key --dir DIR [--master-key FILE]\n"
+	"\n"
+	"Makes another master key and wraps with it all that the old one opens; then the\n"
+	"old one is overwritten. The relay must be stopped: sessions outlive that. Killed at\n"
+	"any moment it goes on when it is called again; until then the relay doesn't start.\n"
+	"\n"
+	"  --dir DIR            what `init` made\n"
+	"  --master-key FILE    where the master key lies, whatever relay.conf says; the new\n"
+	"                       one takes its place\n"
+	"\n"
+	"examples:\n"
+	"  systemctl stop hawser-relay\n"
+	"  hawser-relay rotate-key --dir /var/lib/hawser-relay\n";
+static const char rotate_help[] =
+	"usage: hawser-relay rotate-ledger-key --dir DIR [--recovery-key FILE]\n"
+	"\n"
+	"Has the key that signs the ledger's heads sign over to a new one, and removes it.\n"
+	"The relay must be stopped; sessions go on meanwhile.\n"
+	"\n"
+	"  --dir DIR            what `init` made\n"
+	"  --recovery-key FILE  makes a recovery key there, where the ledger has none\n"
+	"\n"
+	"examples:\n"
+	"  hawser-relay rotate-ledger-key --dir /var/lib/hawser-relay\n"
+	"  hawser-relay rotate-ledger-key --dir ./try --recovery-key /mnt/stick/recovery.key\n";
+
+static const char recover_help[] =
+	"usage: hawser-relay recover --dir DIR --recovery-key FILE [--master-key FILE]\n"
+	"\n"
+	"After a relay was restored from a copy, or its ledger.key was lost: makes the tree\n"
+	"of the ledger anew from its entries, and begins an epoch with a new key, by a\n"
+	"statement of the recovery key. Nodes and clients that saw more of the ledger than\n"
+	"there is now accept that statement, and no other. The relay must be stopped.\n"
+	"\n"
+	"  --dir DIR            what `init` made\n"
+	"  --recovery-key FILE  the key that `init` made; take it away again afterwards\n"
+	"  --master-key FILE    where the master key lies, whatever relay.conf says\n"
+	"\n"
+	"examples:\n"
+	"  hawser-relay recover --dir /var/lib/hawser-relay --recovery-key /mnt/stick/recovery.key\n"
+	"  hawser-relay recover --dir ./try --recovery-key ./recovery.key\n";
+
+static const char erase_help[] =
+	"usage: hawser-relay erase --dir DIR --entry NUMBER --reason TEXT\n"
+	"\n"
+	"Overwrites the bytes of one entry of the ledger. Its hash stays, so that everything\n"
+	"can be proven as before; that it was erased, by whom and why, is an entry. The relay\n"
+	"must be stopped.\n"
+	"\n"
+	"  --dir DIR          what `init` made\n"
+	"  --entry NUMBER     its sequence number\n"
+	"  --reason TEXT      goes into the ledger\n"
+	"  --master-key FILE  where the master key lies, whatever relay.conf says\n"
+	"\n"
+	"examples:\n"
+	"  hawser-relay erase --dir /var/lib/hawser-relay --entry 4711 --reason 'request 12'\n"
+	"  hawser-relay erase --dir ./try --entry 3 --reason test\n";
+
 static const char version_help[] = "usage: hawser-relay version\n";
 
 static const struct command commands[] = {
-	{"init",	 cli_init,	   "dnlam", false, init_help   },
-	{"run",	cli_run,	 "dlmvr", false, run_help	 },
-	{"check",	  cli_check,    "dm",	   false, check_help  },
-	{"admin",	  cli_admin,    "doug",  true,  admin_help  },
-	{"version", show_version, "",      false, version_help},
+	{"init",		 cli_init,	   "dnlamk", false, init_help	     },
+	{"run",		cli_run,	 "dlmvr",  false, run_help	 },
+	{"check",		  cli_check,	     "dm",	   false, check_help	    },
+	{"admin",		  cli_admin,	     "doug",   true,  admin_help     },
+	{"rotate-key",	       cli_rotate_key, "dm",     false, rotate_key_help},
+	{"rotate-ledger-key", cli_rotate,	  "dk",	false, rotate_help	  },
+	{"recover",	    cli_recover,	 "dkm",	false, recover_help   },
+	{"erase",		  cli_erase,	     "dewm",   false, erase_help     },
+	{"version",	    show_version,	  "",	      false, version_help	 },
 };
 
 static const char usage[] =
@@ -118,6 +183,10 @@ static const char usage[] =
 	"  run       run the relay\n"
 	"  check     look at what it needs of this machine\n"
 	"  admin     list, revoke and invite when nobody gets in any more\n"
+	"  rotate-key  another master key\n"
+	"  rotate-ledger-key  give the ledger another signing key\n"
+	"  recover   begin anew after the relay was restored from a copy\n"
+	"  erase     erase an entry of the ledger\n"
 	"  version   print the version\n"
 	"\n"
 	"`hawser-relay COMMAND --help` says more.\n"
@@ -127,16 +196,19 @@ static const char usage[] =
 	"  hawser-relay run --dir /var/lib/hawser-relay\n";
 
 static const struct option flags[] = {
-	{"dir",	required_argument, NULL, 'd'},
+	{"dir",		required_argument, NULL, 'd'},
 	{"name",	 required_argument, NULL, 'n'},
 	{"listen",	   required_argument, NULL, 'l'},
-	{"advertise",  required_argument, NULL, 'a'},
-	{"master-key", required_argument, NULL, 'm'},
-	{"log-level",  required_argument, NULL, 'v'},
+	{"advertise",    required_argument, NULL, 'a'},
+	{"master-key",   required_argument, NULL, 'm'},
+	{"log-level",    required_argument, NULL, 'v'},
 	{"output",	   required_argument, NULL, 'o'},
 	{"user",	 required_argument, NULL, 'u'},
 	{"group",	  required_argument, NULL, 'g'},
-	{"allow-root", no_argument,	    NULL, 'r'},
+	{"recovery-key", required_argument, NULL, 'k'},
+	{"entry",	  required_argument, NULL, 'e'},
+	{"reason",	   required_argument, NULL, 'w'},
+	{"allow-root",   no_argument,	    NULL, 'r'},
 	{"help",	 no_argument,	      NULL, 'h'},
 	{NULL,	       0,		  NULL, 0	 },
 };
@@ -205,14 +277,17 @@ static const struct text_option {
 	int letter;
 	size_t offset;
 } text_options[] = {
-	{'d', offsetof(struct cli_options, dir)       },
+	{'d', offsetof(struct cli_options, dir)	       },
 	{'n', offsetof(struct cli_options, name)	},
 	{'l', offsetof(struct cli_options, listen)	  },
-	{'a', offsetof(struct cli_options, advertise) },
-	{'m', offsetof(struct cli_options, master_key)},
+	{'a', offsetof(struct cli_options, advertise)   },
+	{'m', offsetof(struct cli_options, master_key)  },
 	{'o', offsetof(struct cli_options, output)	  },
 	{'u', offsetof(struct cli_options, user)	},
 	{'g', offsetof(struct cli_options, group)	 },
+	{'k', offsetof(struct cli_options, recovery_key)},
+	{'e', offsetof(struct cli_options, entry)	 },
+	{'w', offsetof(struct cli_options, reason)	  },
 };
 
 static bool

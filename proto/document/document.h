@@ -60,6 +60,10 @@ const json_t *document_tree(const struct document *d);
  * that JSON has where texts belong is a text in YAML. HW_EDOCUMENTSIZE, HW_ENOMEM. */
 int document_write(char **ret, size_t *n, const struct document *d, int format, struct hw_err *err);
 
+/* Whether some step of it may do something on Linux: false when all are of plugins that only
+ * Windows has. One without steps is for any system. */
+bool document_is_for_linux(const struct document *d);
+
 /* --- parameters ------------------------------------------------------------------------------- */
 
 enum document_type {

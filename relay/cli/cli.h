@@ -13,6 +13,7 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 struct cli_options {
 	const char *dir, *name, *listen, *advertise, *master_key;
 	const char *output, *user, *group;
+	const char *recovery_key, *entry, *reason;
 	const char *const *operands; /* what is no option, in its order */
 	size_t n_operands;
 	enum log_level log_level;
@@ -24,6 +25,10 @@ int cli_init(const struct cli_options *o);
 int cli_run(const struct cli_options *o);
 int cli_check(const struct cli_options *o);
 int cli_admin(const struct cli_options *o);
+int cli_rotate_key(const struct cli_options *o);
+int cli_rotate(const struct cli_options *o);
+int cli_recover(const struct cli_options *o);
+int cli_erase(const struct cli_options *o);
 
 /* Says it on stderr; returns EXIT_FAILED. */
 int cli_fail(const struct hw_err *err);

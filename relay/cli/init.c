@@ -12,6 +12,7 @@ cli_init(const struct cli_options *o)
 		.listen = o->listen,
 		.advertise = o->advertise,
 		.master_key = o->master_key,
+		.recovery_key = o->recovery_key,
 	};
 	char invite[RELAY_INVITE_LEN + 1], url[512];
 	struct hw_err err = HW_ERR_INIT;
@@ -23,9 +24,11 @@ cli_init(const struct cli_options *o)
 	fprintf(stderr,
 		"hawser-relay: made a fleet in %s; its settings are in relay.conf there\n"
 		"hawser-relay: keep a copy of its master key apart: without it no recording can be read\n"
+		"hawser-relay: take %s%s off this machine: it recovers the ledger after a restore\n"
 		"hawser-relay: start it with hawser-relay run --dir %s\n"
 		"hawser-relay: then hawser login with what follows, the fleet's URL and admin's invite\n",
-		o->dir, o->dir);
+		o->dir, o->recovery_key != NULL ? o->recovery_key : o->dir,
+		o->recovery_key != NULL ? "" : "/recovery.key", o->dir);
 	printf("%s %s\n", url, invite);
 	if (fflush(stdout) != 0) {
 		hw_err_sys(&err, "cannot write the invite");

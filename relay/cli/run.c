@@ -1,6 +1,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
@@ -51,7 +52,10 @@ on_hangup(void *arg)
 {
 	struct run *run = arg;
 
-	log_info(run, "relay.hangup", "%s", "nothing is read again; restart for new settings");
+	log_info(run, "relay.hangup", "%s",
+		"the stream's file is opened again; restart for new settings");
+	if (run->relay != NULL)
+		relay_reopen(run->relay);
 }
 
 static int
@@ -165,12 +169,39 @@ read_settings(struct relay_config *ret, const char *path, struct hw_err *err)
 	return r;
 }
 
+/* What is in the relay's own directory needs no word of its own. */
+static const char *
+outside(const char *path)
+{
+	return path[0] == '/' ? path : NULL;
+}
+
+/* What streams of entries need beyond the relay's directory. `dir` holds a text of c's. */
+static int
+allow_streams(struct confine *c, char dir[1024], const struct relay_config *config,
+	struct hw_err *err)
+{
+	c->dials |= config->stream_syslog[0] != '\0';
+	c->stream_files[0] = outside(config->stream_syslog_ca);
+	c->stream_files[1] = outside(config->stream_syslog_cert);
+	c->stream_files[2] = outside(config->stream_syslog_key);
+	if (config->stream_file[0] != '/')
+		return 0;
+	snprintf(dir, 1024, "%s", config->stream_file);
+	char *slash = strrchr(dir, '/');
+	*(slash > dir ? slash : slash + 1) = '\0';
+	if (access(dir, W_OK | X_OK) < 0)
+		return hw_err_sys(err, "stream_file: cannot write in %s", dir);
+	c->stream_dir = dir;
+	return 0;
+}
+
 /* Before any thread is started. What is connected once, or loaded, comes first: OpenSSL's settings
  * may name libraries. */
 static int
 enter_sandbox(struct run *run, const struct cli_options *o, struct hw_err *err)
 {
-	char host[256], said[SANDBOX_SAID_MAX];
+	char host[256], said[SANDBOX_SAID_MAX], dir[1024];
 	struct relay_config config;
 	int r = read_settings(&config, o->dir, err);
 
@@ -179,12 +210,17 @@ enter_sandbox(struct run *run, const struct cli_options *o, struct hw_err *err)
 	const char *key = o->master_key != NULL ? o->master_key : config.master_key;
 	struct confine c = {
 		.dir = o->dir,
-		.master_key = key[0] == '/' ? key : NULL,
+		.master_key = outside(key),
 		.listen_port = config.listen_port,
 		.metrics_port = config.metrics_port,
+		.dials = config.s3_endpoint[0] != '\0',
+		.s3_secret = outside(config.s3_secret_file),
+		.s3_ca = outside(config.s3_ca_file),
 	};
 	if (o->listen != NULL &&
 		(r = cli_address(host, sizeof(host), &c.listen_port, o->listen, err)) < 0)
+		return r;
+	if ((r = allow_streams(&c, dir, &config, err)) < 0)
 		return r;
 	run->notify = process_notify_open();
 	OPENSSL_init_ssl(0, NULL);

@@ -152,6 +152,51 @@ arn_group(struct op *op, const char *name)
 }
 
 const char *
+arn_resource_group(struct op *op, const char *name)
+{
+	const struct relay_config *c = op->env->config;
+	char text[ARN_MAX];
+
+	write_arn(text, "resource-groups", c->region, c->account, "group", name);
+	return keep(op, text);
+}
+
+/* With one slash after each part. As it is, but for what no key has: policies name keys so, and one
+ * that denies must find what it names. */
+static void
+append_path(char out[ARN_MAX], const char *path)
+{
+	size_t n = strlen(out);
+
+	while (*(path += strspn(path, "/")) != '\0') {
+		for (; *path != '\0' && *path != '/' && n + 5 < ARN_MAX; path++) {
+			if ((unsigned char)*path >= 0x20 && *path != 0x7f)
+				out[n++] = *path;
+			else
+				n += (size_t)snprintf(out + n, ARN_MAX - n, "%%%02X",
+					(unsigned char)*path);
+		}
+		if (n + 5 >= ARN_MAX) {
+			out[0] = '\0';
+			return;
+		}
+		out[n++] = '/';
+	}
+	out[n] = '\0';
+}
+
+const char *
+arn_bucket(struct op *op, const char *bucket, const char *prefix)
+{
+	char text[ARN_MAX] = "arn:aws:s3:::";
+
+	append_path(text, bucket);
+	if (prefix != NULL && text[0] != '\0')
+		append_path(text, prefix);
+	return keep(op, text);
+}
+
+const char *
 arn_policy(struct op *op, const char *name)
 {
 	bool managed = managed_policy_find(name) != NULL;

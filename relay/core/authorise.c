@@ -45,7 +45,9 @@ static void
 init(struct asker *a, const struct op_env *env, const char *user, int64_t not_before,
 	const char *source, int64_t now, bool has_certificate)
 {
-	*a = (struct asker){.env = env, .principals = authority_take(env->authority)};
+	*a = (struct asker){.env = env,
+		.principals = authority_take(env->authority),
+		.by_key = !has_certificate};
 	arn_write_user(a->arn, env->config, user);
 	snprintf(a->source, sizeof(a->source), "%s", source);
 	a->who = principals_user(a->principals, user);

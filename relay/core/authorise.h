@@ -23,6 +23,7 @@ struct asker {
 	struct principals *principals; /* a snapshot, kept until asker_fini() */
 	const struct principal *who;   /* NULL: there is no such user */
 	const char *refusal;	       /* why it may nothing at all; NULL: it is there and good */
+	bool by_key;		       /* it signed with an access key */
 	char arn[ARN_MAX], source[64], now[32], epoch[24];
 	const char *values[ASKER_KEYS];
 	struct policy_key keys[ASKER_KEYS];

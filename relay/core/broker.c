@@ -413,7 +413,7 @@ broker_before_write(struct broker *b)
 {
 	char why[JOURNAL_WHY_MAX];
 
-	if (!b->frozen && journal_write(b->journal) < 0) {
+	if (!journal_failed(b->journal) && journal_write(b->journal) < 0) {
 		journal_why(b->journal, why);
 		broker_freeze(b, why);
 	}
@@ -425,7 +425,8 @@ on_flush(void *arg)
 {
 	struct broker *b = arg;
 
-	if (broker_before_write(b) && b->sync_soon)
+	(void)broker_before_write(b);
+	if (b->sync_soon && !journal_failed(b->journal))
 		journal_sync(b->journal);
 	b->sync_soon = false;
 }
@@ -503,6 +504,27 @@ broker_freeze(struct broker *b, const char *why)
 		session_freeze(s, b->frozen_why);
 }
 
+/* There is room again, or what waited was written. A journal that has failed stays so: what is on
+ * the disk must be looked at by a start. Sessions that were told that they end do end. */
+static void
+thaw(struct broker *b)
+{
+	const struct msg_ledger_entry e = {.reason = "sessions can be recorded again"};
+	struct session *s, *next;
+
+	if (!b->frozen || journal_failed(b->journal))
+		return;
+	HASH_ITER(hh, b->sessions, s, next)
+		if (session_is_frozen(s))
+			return;
+	if (journal_write(b->journal) < 0 || !journal_recover(b->journal))
+		return;
+	b->frozen = false;
+	log_info(b, "recording.resumed", "why=\"%s\"", b->frozen_why);
+	ledger_append(b->ledger, ENTRY_ALARM, &e, NULL);
+	broker_flush_soon(b);
+}
+
 bool
 broker_frozen(const struct broker *b, const char **why)
 {
@@ -525,6 +547,7 @@ on_sweep(void *arg)
 	link_sweep(p->link);
 	HASH_ITER(hh, b->sessions, s, next_s)
 		session_sweep(s, now);
+	thaw(b);
 	loop_timer_start(b->loop, &b->sweep, SWEEP_EVERY);
 }
 

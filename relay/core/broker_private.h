@@ -32,7 +32,7 @@ struct broker {
 	struct loop_timer sweep;
 	struct loop_task flush; /* writes the journal at the end of the turn */
 	bool sync_soon;		/* and something of this turn waits for the disk */
-	bool frozen;		/* the journal has failed */
+	bool frozen;		/* the journal has failed, or its disk is full */
 	char frozen_why[160];
 	bool stopping;
 

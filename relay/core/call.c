@@ -339,6 +339,20 @@ authorise_door(struct step *s)
 	return d.allow ? 0 : HW_EDENIED;
 }
 
+/* The items are decided one by one; what a list names beside them is decided now. */
+static void
+authorise_listing(struct verdict *ret, const struct op *op, const struct scope *what)
+{
+	struct scope named = *what;
+
+	authorise_list(ret, op->asker, op->row->action);
+	if (!ret->allow || what->n < 2)
+		return;
+	named.targets++;
+	named.n--;
+	authorise(ret, op->asker, op->row->action, &named);
+}
+
 static int
 authorise_user(struct step *s)
 {
@@ -349,7 +363,7 @@ authorise_user(struct step *s)
 	if (r < 0)
 		return r;
 	if (op->row->resource == RESOURCE_LISTED)
-		authorise_list(&v, op->asker, op->row->action);
+		authorise_listing(&v, op, &s->scope);
 	else
 		authorise(&v, op->asker, op->row->action, &s->scope);
 	if (v.target != NULL && !v.allow)
@@ -466,6 +480,8 @@ record_list(struct step *s, int r)
 	struct hw_err failure = op->err;
 	char why[512];
 
+	if (op->goes_on)
+		return r;
 	snprintf(why, sizeof(why), "%lld shown, %lld not", (long long)op->shown,
 		(long long)op->hidden);
 	if (r < 0)

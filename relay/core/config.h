@@ -22,7 +22,8 @@ struct relay_config {
 	int workers;
 	int ticket_seconds;
 	int user_certificate_hours;
-	int grace_seconds;		      /* frozen sessions end after it */
+	int reserve_mib;   /* of the disk, for the end of what is under way when it is full */
+	int grace_seconds; /* frozen sessions end after it */
 	int resume_seconds, detached_seconds; /* a lost side is waited for: of a shell the latter */
 	int idle_seconds, max_session_seconds; /* 0: no limit */
 	int max_unauthenticated,
@@ -33,10 +34,20 @@ struct relay_config {
 	int max_signed, signed_idle_seconds; /* connections of signed requests that are kept */
 	int max_links, max_links_per_user;
 	int max_sessions, max_sessions_per_user, max_sessions_per_node;
-	int max_commands; /* that have not ended */
+	int max_commands;	/* that have not ended */
 	int command_output_mib; /* of each node's part of a command; the rest is counted */
 	int command_days;	/* until a command that has ended is forgotten */
+	int recording_days, recording_mib; /* until recordings are deleted; 0: never */
 	int command_outputs_mib; /* of all commands; the oldest that has ended goes first */
+	int max_signed_per_key;	 /* requests under way that one key has signed */
+	/* Where output goes that is to go elsewhere; an empty endpoint is nowhere. */
+	char s3_endpoint[301], s3_region[21], s3_access_key_id[129];
+	char s3_secret_file[1024], s3_ca_file[1024]; /* relative to DIR; no CA file: the system's */
+	int s3_path_style, s3_part_mib, s3_timeout_seconds;
+	int s3_retry_seconds; /* until an upload that does not work is given up */
+	/* Where entries of the ledger go as they come; "": nowhere. */
+	char stream_file[1024], stream_syslog[264];
+	char stream_syslog_ca[1024], stream_syslog_cert[1024], stream_syslog_key[1024];
 };
 
 void relay_config_default(struct relay_config *c);

@@ -7,8 +7,6 @@
 #include "relay/core/dispatcher_private.h"
 #include "relay/core/workers.h"
 #include "relay/store/invocations.h"
-#include "relay/store/nodes.h"
-#include "relay/store/store.h"
 
 #define TICK_EVERY (250 * USEC_PER_MSEC)
 
@@ -257,8 +255,8 @@ dispatch_mark(struct invocation *v, bool urgent)
 }
 
 /* In which of the two lists of those that are waited for it is. */
-static void
-list_turn(struct invocation *v, enum fanout_state s)
+void
+dispatch_list_turn(struct invocation *v, enum fanout_state s)
 {
 	struct dispatcher *d = v->of->dispatcher;
 	bool released = s == FANOUT_RELEASED, sent = s == FANOUT_SENT;
@@ -311,7 +309,7 @@ on_changed(void *arg, uint32_t i)
 	struct invocation *v = &x->v[i];
 	enum fanout_state s = fanout_state(x->fanout, i);
 
-	list_turn(v, s);
+	dispatch_list_turn(v, s);
 	if (s == FANOUT_WAITING)
 		v->sent_saved = false;
 	if (s == FANOUT_CANCELLING)
@@ -326,8 +324,8 @@ on_changed(void *arg, uint32_t i)
 /* --- a new command -----------------------------------------------------------------------------
  */
 
-static void
-free_dispatch(struct dispatch *x)
+void
+dispatch_free(struct dispatch *x)
 {
 	fanout_free(x->fanout);
 	free(x->ids);
@@ -335,15 +333,15 @@ free_dispatch(struct dispatch *x)
 }
 
 /* Undoes what was listed of it. */
-static void
-unlist(struct dispatch *x)
+void
+dispatch_unlist(struct dispatch *x)
 {
 	for (uint32_t i = 0; i < x->row.targets; i++)
 		leave_node(&x->v[i]);
 }
 
-static int
-list_target(struct dispatch *x, uint32_t i)
+int
+dispatch_list_target(struct dispatch *x, uint32_t i)
 {
 	struct dispatcher *d = x->dispatcher;
 	struct invocation *v = &x->v[i];
@@ -357,8 +355,8 @@ list_target(struct dispatch *x, uint32_t i)
 	return 0;
 }
 
-static struct dispatch *
-make(struct dispatcher *d, const struct command_row *row)
+struct dispatch *
+dispatch_make(struct dispatcher *d, const struct command_row *row)
 {
 	struct dispatch *x = calloc(1, sizeof(*x) + row->targets * sizeof(x->v[0]));
 
@@ -369,7 +367,7 @@ make(struct dispatcher *d, const struct command_row *row)
 	x->ids = calloc(row->targets, sizeof(*x->ids));
 	x->fanout = fanout_new(row->targets, row->concurrency, row->error_limit, on_changed, x);
 	if (x->ids == NULL || x->fanout == NULL) {
-		free_dispatch(x);
+		dispatch_free(x);
 		return NULL;
 	}
 	for (uint32_t i = 0; i < row->targets; i++)
@@ -408,11 +406,13 @@ list_targets(struct dispatch *x, const struct dispatch_target *targets)
 		x->v[i].checked = true;
 		if (targets[i].denied)
 			fanout_put(x->fanout, i, FANOUT_ACCESS_DENIED, false, false);
-		else if ((r = list_target(x, i)) == 0 && targets[i].delayed)
+		else if (targets[i].unfit)
+			fanout_put(x->fanout, i, FANOUT_INVALID_PLATFORM, false, false);
+		else if ((r = dispatch_list_target(x, i)) == 0 && targets[i].delayed)
 			fanout_put(x->fanout, i, FANOUT_WAITING, true, false);
 	}
 	if (r < 0)
-		unlist(x);
+		dispatch_unlist(x);
 	pthread_mutex_unlock(&x->dispatcher->lock);
 	return r;
 }
@@ -426,10 +426,10 @@ dispatch_new(struct dispatch **ret, struct dispatcher *d, const struct command_r
 		return hw_err_set(err, HW_EFULL,
 			"%d commands have not ended: wait for one of them, or cancel it",
 			d->config->max_commands);
-	struct dispatch *x = make(d, row);
+	struct dispatch *x = dispatch_make(d, row);
 	if (x == NULL || list_targets(x, targets) < 0) {
 		if (x != NULL)
-			free_dispatch(x);
+			dispatch_free(x);
 		unreserve(d);
 		return hw_err_set(err, HW_ENOMEM, "no memory for a command on %zu nodes", n);
 	}
@@ -443,14 +443,14 @@ dispatch_drop(struct dispatch *x)
 	struct dispatcher *d = x->dispatcher;
 
 	pthread_mutex_lock(&d->lock);
-	unlist(x);
+	dispatch_unlist(x);
 	d->reserved--;
 	pthread_mutex_unlock(&d->lock);
-	free_dispatch(x);
+	dispatch_free(x);
 }
 
-static void
-start(struct dispatch *x)
+void
+dispatch_start(struct dispatch *x)
 {
 	struct dispatcher *d = x->dispatcher;
 
@@ -469,7 +469,7 @@ dispatch_begin(struct dispatch *x)
 	dispatcher_lock(d);
 	d->reserved--;
 	d->begun++;
-	start(x);
+	dispatch_start(x);
 	for (uint32_t i = 0; i < x->row.targets; i++)
 		if (x->v[i].node != NULL)
 			fanout_node(x->fanout, i, d->is_online(d->arg, x->ids[i]));
@@ -483,148 +483,9 @@ dispatch_forget(struct dispatch *x)
 
 	hw_assert(x->dirty == 0 && x->claimed == 0 && !x->is_changed);
 	HASH_DEL(d->commands, x);
-	unlist(x);
+	dispatch_unlist(x);
 	d->ended++;
-	free_dispatch(x);
-}
-
-/* --- after a start -----------------------------------------------------------------------------
- */
-
-struct restoring {
-	struct dispatcher *d;
-};
-
-/* A row's words, read back. */
-static enum fanout_state
-state_of(const struct invocation_row *row)
-{
-	if (!row->live && strcmp(row->details, "Terminated") == 0)
-		return FANOUT_TERMINATED;
-	if (!row->live)
-		return fanout_end_of(row->status, row->details);
-	if (row->status == INVOCATION_STATUS_CANCELLING)
-		return FANOUT_CANCELLING;
-	if (row->sent == INVOCATION_TAKEN)
-		return FANOUT_RUNNING;
-	return row->sent == INVOCATION_SENT ? FANOUT_SENT : FANOUT_WAITING;
-}
-
-static int
-restore_target(struct dispatch *x, uint32_t i, const struct invocation_row *row)
-{
-	enum fanout_state s = state_of(row);
-	bool delayed = row->status == INVOCATION_STATUS_DELAYED;
-
-	if (s == FANOUT_STATES)
-		return HW_ECORRUPT;
-	memcpy(x->ids[i], row->node_id, sizeof(x->ids[i]));
-	fanout_put(x->fanout, i, s, delayed, false);
-	if (row->sent == INVOCATION_TAKEN)
-		fanout_put_acknowledged(x->fanout, i);
-	x->v[i].bytes[0] = row->stdout_bytes;
-	x->v[i].bytes[1] = row->stderr_bytes;
-	x->v[i].sent_saved = s == FANOUT_SENT;
-	return fanout_is_end(s) ? 0 : list_target(x, i);
-}
-
-static int
-restore_targets(struct dispatch *x, struct db *db, struct hw_err *err)
-{
-	struct invocation_row row;
-	struct query q;
-	uint32_t i = 0;
-
-	int r = invocation_list(&q, db, x->row.id, err);
-	while (r == 0 && (r = invocation_next(&q, &row, err)) > 0) {
-		r = i < x->row.targets ? restore_target(x, i, &row) : HW_ECORRUPT;
-		i++;
-	}
-	query_end(&q);
-	if (r == 0 && i != x->row.targets)
-		r = HW_ECORRUPT;
-	if (r == HW_ECORRUPT || r == HW_ENOMEM)
-		hw_err_set(err, r, "the invocations of command %s are not whole", x->row.id);
-	return r;
-}
-
-/* What was sent is waited for from now on. */
-static void
-restore_turns(struct dispatch *x)
-{
-	for (uint32_t i = 0; i < x->row.targets; i++)
-		list_turn(&x->v[i], fanout_state(x->fanout, i));
-}
-
-static int
-restore_command(struct restoring *w, struct db *db, const struct command_row *row,
-	struct hw_err *err)
-{
-	struct dispatch *x = make(w->d, row);
-
-	if (x == NULL)
-		return hw_err_set(err, HW_ENOMEM, "no memory for the commands of before");
-	x->saved.details = "";
-	int r = restore_targets(x, db, err);
-	if (r < 0) {
-		unlist(x);
-		free_dispatch(x);
-		return r;
-	}
-	if (row->cancelled)
-		fanout_put_cancelled(x->fanout);
-	restore_turns(x);
-	start(x);
-	return 0;
-}
-
-static int
-read_live(void *arg, struct db *db, struct hw_err *err)
-{
-	struct restoring *w = arg;
-	struct command_row row;
-	struct query q;
-
-	int r = command_list_live(&q, db, err);
-	while (r == 0 && (r = command_next(&q, &row, err)) > 0)
-		r = restore_command(w, db, &row, err);
-	query_end(&q);
-	return r;
-}
-
-/* A removal that came before the end of the earlier process is a removal still. */
-static int
-check_nodes(void *arg, struct db *db, struct hw_err *err)
-{
-	struct dispatcher *d = arg;
-	struct dispatch_node *n, *next;
-	struct node_row row;
-	int r = 0;
-
-	HASH_ITER(hh, d->nodes, n, next) {
-		if ((r = node_get(db, n->id, &row, err)) == HW_ENODE)
-			n->removed = d->removed = true;
-		else if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-int
-dispatcher_restore(struct dispatcher *d, struct hw_err *err)
-{
-	struct restoring w = {.d = d};
-
-	int r = store_read(d->store, read_live, &w, err);
-	if (r == 0)
-		r = store_read(d->store, check_nodes, d, err);
-	if (r == 0 && d->commands != NULL)
-		log_info(d, "commands.restored", "n=%u invocations=%zu", HASH_COUNT(d->commands),
-			d->invocations);
-	dispatcher_lock(d);
-	d->look_at = clock_mono(loop_clock(d->loop)) + DISPATCHER_PATIENCE;
-	dispatcher_unlock(d);
-	return r;
+	dispatch_free(x);
 }
 
 /* --- questions ---------------------------------------------------------------------------------
@@ -711,8 +572,8 @@ dispatcher_free(struct dispatcher *d)
 		return;
 	HASH_ITER(hh, d->commands, x, next) {
 		HASH_DEL(d->commands, x);
-		unlist(x);
-		free_dispatch(x);
+		dispatch_unlist(x);
+		dispatch_free(x);
 	}
 	hw_assert(d->nodes == NULL && d->invocations == 0);
 	pthread_mutex_destroy(&d->lock);

@@ -65,6 +65,7 @@ void dispatcher_node_removed(struct dispatcher *d, const char *node);
 struct dispatch_target {
 	char node[ID_NODE_LEN + 1];
 	bool denied;  /* its invocation has ended already: AccessDenied */
+	bool unfit;   /* likewise, InvalidPlatform */
 	bool delayed; /* was said to have no link */
 };
 
@@ -116,6 +117,7 @@ struct dispatch_claim {
 	int64_t output_max;
 	bool checked;	  /* its output files were looked at by this process */
 	bool cancelled;	  /* it is to be ended */
+	bool uploads;	  /* what it wrote goes elsewhere, too */
 	uint64_t steps;	  /* the caller's: a hash of what it has stored of its steps */
 	int64_t bytes[2]; /* of stdout and stderr, of all its steps, as far as it was told */
 };
@@ -125,6 +127,11 @@ enum dispatch_found dispatcher_claim(struct dispatcher *d, const char *command, 
 void dispatch_release(struct dispatcher *d, const struct dispatch_claim *c);
 /* It has ended, and is in the store as such. */
 void dispatch_end(struct dispatcher *d, const struct dispatch_claim *c, enum fanout_state end);
+
+/* A node wants a document for a step of the command: whether it runs that, and has not asked too
+ * often. HW_EINVOCATION, HW_ELIMIT. */
+int dispatcher_document(struct dispatcher *d, const char *command, const char *node,
+	struct hw_err *err);
 
 /* --- metrics -----------------------------------------------------------------------------------
  */

@@ -9,6 +9,8 @@
 #define CANCEL_MAX 1000
 /* A node that was given something says that it holds it within this; else it never got it. */
 #define SURELY_LOST (10 * USEC_PER_SEC)
+/* Each is an entry of the ledger. */
+#define DOCUMENTS_MAX 1000
 
 /* --- a node asks -------------------------------------------------------------------------------
  */
@@ -192,6 +194,7 @@ claim(struct dispatch_claim *ret, struct invocation *v)
 	*ret = (struct dispatch_claim){
 		.invocation = v,
 		.output_max = v->of->row.output_max,
+		.uploads = v->of->row.s3_bucket[0] != '\0',
 		.checked = v->checked,
 		.steps = v->steps,
 		.cancelled = fanout_state(v->of->fanout, dispatch_index(v)) == FANOUT_CANCELLING,
@@ -252,6 +255,25 @@ dispatch_end(struct dispatcher *d, const struct dispatch_claim *c, enum fanout_s
 	unclaim(d, v);
 	d->urgent = true;
 	dispatcher_unlock(d);
+}
+
+int
+dispatcher_document(struct dispatcher *d, const char *command, const char *node, struct hw_err *err)
+{
+	dispatcher_lock(d);
+	struct invocation *v = dispatch_find(d, command, node);
+	bool live = found(v) == DISPATCH_LIVE;
+	bool often = live && v->documents >= DOCUMENTS_MAX;
+	if (live && !often)
+		v->documents++;
+	dispatcher_unlock(d);
+	if (!live)
+		return hw_err_set(err, HW_EINVOCATION, "the node does not run the command %s",
+			command);
+	return often ? hw_err_set(err, HW_ELIMIT,
+			       "the command %s has asked for %d documents on the node", command,
+			       DOCUMENTS_MAX)
+		     : 0;
 }
 
 /* --- people ------------------------------------------------------------------------------------

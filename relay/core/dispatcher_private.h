@@ -39,6 +39,7 @@ struct invocation {
 	bool in_released, in_sent, is_dirty;
 	bool sent_saved; /* as released, in the store */
 	bool claimed, checked;
+	uint16_t documents; /* that its node has asked for */
 };
 TAILQ_HEAD(invocations, invocation);
 
@@ -101,6 +102,16 @@ uint32_t dispatch_index(const struct invocation *v);
 /* It is to be saved: now, or with the next tick. */
 void dispatch_mark(struct invocation *v, bool urgent);
 void dispatch_queue_tell(struct dispatcher *d, struct dispatch_node *n);
+/* A command with places for all its targets, which are in no list yet; NULL without memory. */
+struct dispatch *dispatch_make(struct dispatcher *d, const struct command_row *row);
+void dispatch_free(struct dispatch *x);
+/* Target i is its node's. HW_ENOMEM. Undone for all of them by dispatch_unlist(). */
+int dispatch_list_target(struct dispatch *x, uint32_t i);
+void dispatch_unlist(struct dispatch *x);
+/* In which of the two lists of those that are waited for it is, by its state. */
+void dispatch_list_turn(struct invocation *v, enum fanout_state s);
+/* It is live from now on. */
+void dispatch_start(struct dispatch *x);
 /* It is over and saved. */
 void dispatch_forget(struct dispatch *x);
 

@@ -131,6 +131,7 @@ write_end(const struct batch *b, struct db *db, const struct item *it, struct hw
 		.ended = b->now,
 		.stdout_bytes = it->bytes[0],
 		.stderr_bytes = it->bytes[1],
+		.upload_at = x->row.s3_bucket[0] != '\0' ? b->now : 0,
 	};
 
 	snprintf(row.command_id, sizeof(row.command_id), "%s", x->row.id);

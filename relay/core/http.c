@@ -119,6 +119,38 @@ relay_http(struct relay *r, const char *op, const char *source, const void *body
 	return submit(h, done, arg);
 }
 
+/* Whoever may sign as often as it likes would otherwise have all workers for itself. By the key
+ * that it names and where it comes from, as who it is is not known yet: nobody else can use up its
+ * share. */
+static int
+under_way(const struct relay *r, const char *key_id, const char *source)
+{
+	int n = 0;
+
+	for (const struct http_call *h = r->http; h != NULL; h = h->next)
+		n += h->call.signature != NULL &&
+			strcmp(sigv4_key_id(h->call.signature), key_id) == 0 &&
+			strcmp(h->call.source, source) == 0;
+	return n;
+}
+
+/* An answer that needs no worker. */
+static void
+refuse_signed(struct http_call *h, relay_http_fn *done, void *arg)
+{
+	struct relay *r = h->relay;
+
+	h->call.code = HW_EFULL;
+	snprintf(h->call.message, sizeof(h->call.message),
+		"%d requests with this key are under way already: wait for one of them",
+		r->config.max_signed_per_key);
+	h->done = done;
+	h->arg = arg;
+	h->next = r->http;
+	r->http = h;
+	loop_post(r->loop, on_http_done, h);
+}
+
 bool
 relay_signed(struct relay *r, const char *op, struct sigv4 *signature, const char *source,
 	const void *body, size_t n, relay_http_fn *done, void *arg)
@@ -129,7 +161,12 @@ relay_signed(struct relay *r, const char *op, struct sigv4 *signature, const cha
 		sigv4_free(signature);
 		return false;
 	}
+	bool full = under_way(r, sigv4_key_id(signature), source) >= r->config.max_signed_per_key;
 	h->call.signature = signature;
+	if (full) {
+		refuse_signed(h, done, arg);
+		return true;
+	}
 	return submit(h, done, arg);
 }
 

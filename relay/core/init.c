@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "audit/ledger_epochs.h"
+#include "audit/ledger_keys.h"
 #include "proto/base/file.h"
 #include "proto/base/id.h"
 #include "proto/trust/https.h"
@@ -19,9 +21,9 @@
 #include "relay/store/store.h"
 #include "relay/store/users.h"
 
-#define LEDGER_KEY_FILE "ledger.key"
-#define INVITE_LIFE	(7 * INT64_C(86400000000))
-#define ADMIN_USER	"admin"
+#define RECOVERY_KEY_FILE "recovery.key"
+#define INVITE_LIFE	  (7 * INT64_C(86400000000))
+#define ADMIN_USER	  "admin"
 
 struct init {
 	const struct relay_init_options *options;
@@ -181,6 +183,24 @@ make_master_key(struct init *in, struct hw_err *err)
 	return keep_master_path(in, path, err);
 }
 
+/* Who may sign the ledger, and who may recover it. */
+static int
+begin_ledger(struct init *in, EVP_PKEY *key, struct hw_err *err)
+{
+	char path[2048], origin[LOG_ORIGIN_MAX];
+	uint8_t recovery[LOG_KEY_LEN];
+	int r;
+
+	snprintf(path, sizeof(path), "%s/" RECOVERY_KEY_FILE, in->options->dir);
+	if (in->options->recovery_key != NULL)
+		snprintf(path, sizeof(path), "%s", in->options->recovery_key);
+	if ((r = ledger_recovery_create(recovery, path, err)) < 0)
+		return r;
+	log_origin(origin, ca_fleet(in->ca), in->config.name);
+	snprintf(path, sizeof(path), "%s/ledger", in->options->dir);
+	return ledger_epochs_begin(path, origin, key, recovery, in->ca, in->now, err);
+}
+
 static int
 make_keys(struct init *in, struct hw_err *err)
 {
@@ -195,8 +215,9 @@ make_keys(struct init *in, struct hw_err *err)
 		return r;
 	if ((r = ca_issue_relay(in->ca, in->dir, in->config.name, hosts, n, in->now, err)) < 0)
 		return r;
-	if ((r = key_generate_signing(&ledger, err)) == 0)
-		r = key_save(ledger, in->dir, LEDGER_KEY_FILE, err);
+	if ((r = key_generate_signing(&ledger, err)) == 0 &&
+		(r = key_save(ledger, in->dir, LEDGER_KEY_FILE, err)) == 0)
+		r = begin_ledger(in, ledger, err);
 	key_free(ledger);
 	return r;
 }

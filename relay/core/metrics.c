@@ -1,10 +1,15 @@
 /* What a relay tells Prometheus. */
+#include <stdio.h>
+
 #include "audit/journal.h"
+#include "audit/search.h"
 #include "relay/core/broker_loop.h"
 #include "relay/core/dispatcher.h"
 #include "relay/core/guard.h"
 #include "relay/core/registry.h"
 #include "relay/core/relay_private.h"
+#include "relay/core/uploads.h"
+#include "relay/core/streams.h"
 
 static void
 metric(struct buf *out, const char *name, const char *type, const char *help, double value)
@@ -38,6 +43,36 @@ journal_metrics(struct relay *r, struct buf *out)
 	metric(out, "journal_failed", "gauge",
 		"1 when the journal has failed: nothing is recorded, nothing is started.",
 		broker_frozen(r->broker, NULL) ? 1 : 0);
+	metric(out, "journal_low", "gauge",
+		"1 while the disk is full: sessions end, none is started, until there is room again.",
+		journal_low(r->journal) ? 1 : 0);
+	metric(out, "archiver_failed", "gauge",
+		"1 when recordings cannot be written: the journal keeps all, and grows.",
+		r->archive_why[0] != '\0' ? 1 : 0);
+	metric(out, "heads_failed", "gauge", "1 while heads of the ledger cannot be signed.",
+		r->heads_why[0] != '\0' ? 1 : 0);
+	metric(out, "ledger_entries_unindexed", "gauge",
+		"Entries of the ledger that cannot be found yet.", (double)search_lag(r->search));
+}
+
+static void
+stream_metrics(struct relay *r, struct buf *out)
+{
+	struct stream_stats st;
+	char name[64];
+
+	for (size_t i = 0; streams_stats(r->streams, i, &st); i++) {
+		snprintf(name, sizeof(name), "stream_%s_lag_entries", st.name);
+		metric(out, name, "gauge",
+			"Entries of the ledger that the receiver is not known to have.",
+			(double)st.lag);
+		snprintf(name, sizeof(name), "stream_%s_sent_total", st.name);
+		metric(out, name, "counter", "Entries sent, those sent again included.",
+			(double)st.sent);
+		snprintf(name, sizeof(name), "stream_%s_failing", st.name);
+		metric(out, name, "gauge", "1 while the receiver does not take them.",
+			st.failing ? 1 : 0);
+	}
 }
 
 static void
@@ -80,6 +115,24 @@ command_metrics(struct relay *r, struct buf *out)
 		(double)st.ended);
 }
 
+static void
+upload_metrics(struct relay *r, struct buf *out)
+{
+	struct uploads_stats st;
+
+	if (r->uploads == NULL)
+		return;
+	uploads_stats(r->uploads, &st);
+	metric(out, "uploads_done_total", "counter",
+		"Invocations whose output was uploaded to its bucket.", (double)st.done);
+	metric(out, "uploads_failed_total", "counter",
+		"Invocations whose output is not tried again.", (double)st.failed);
+	metric(out, "upload_attempts_failed_total", "counter", "Attempts that did not work.",
+		(double)st.attempts);
+	metric(out, "uploads_trouble", "gauge", "1 while the storage cannot be reached, or fails.",
+		st.trouble ? 1 : 0);
+}
+
 void
 relay_metrics(struct relay *r, struct buf *out)
 {
@@ -103,6 +156,8 @@ relay_metrics(struct relay *r, struct buf *out)
 		"Longest turn of the event loop since the last reading.",
 		(double)loop_lag(r->loop) / 1e6);
 	command_metrics(r, out);
+	upload_metrics(r, out);
 	journal_metrics(r, out);
+	stream_metrics(r, out);
 	edge_metrics(r, out);
 }

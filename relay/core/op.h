@@ -15,10 +15,12 @@
 #include "proto/trust/cert.h"
 #include "relay/policy/policy.h"
 
+struct journal;
 struct relay;
 struct broker;
 struct store;
 struct ledger;
+struct ledger_heads;
 struct archiver;
 struct throttle;
 struct guard;
@@ -26,7 +28,10 @@ struct asker;
 struct authority;
 struct dispatcher;
 struct outputs;
+struct readers;
+struct uploads;
 struct session_plan;
+struct search;
 
 struct op;
 
@@ -46,6 +51,7 @@ struct op_env {
 	struct authority *authority;
 	struct broker *broker;
 	struct ledger *ledger;
+	struct ledger_heads *heads; /* NULL in tests without them */
 	struct archiver *archiver;
 	const struct secret_key *master;
 	const struct log_ctx *log;
@@ -54,8 +60,12 @@ struct op_env {
 	struct throttle *alarms;    /* likewise, those about nodes that say what cannot be */
 	struct guard *guard;	    /* against guesses at tokens; NULL: none */
 	struct recording_cursors *cursors; /* of GetRecording; services/sessions owns it */
+	struct journal *journal;	   /* asked whether it records; NULL in tests without */
 	struct dispatcher *dispatcher;	   /* of commands; NULL in tests without them */
 	struct outputs *outputs;
+	struct uploads *uploads; /* NULL: output goes nowhere else */
+	struct readers *readers; /* NULL: each piece that is read is an entry */
+	struct search *search; /* of the ledger; NULL in tests without it */
 };
 
 struct op {
@@ -72,6 +82,7 @@ struct op {
 	int (*intent)(struct op *op); /* op_begin() */
 	const struct asker *asker;    /* a user's, to put further questions for; else NULL */
 	int64_t shown, hidden;	      /* items of a list: op_may_see() */
+	bool goes_on; /* a list's next page, which was told of with the first one */
 	const char *about;	      /* for op_begin(), 120 bytes at most; NULL: nothing */
 	/* Of StartSession: what was decided about; NULL when nothing was, at the local door. */
 	const struct session_plan *plan;
@@ -107,6 +118,11 @@ int op_fail(struct op *op, int code, const char *fmt, ...) HW_PRINTF(3, 4);
 const char *arn_node(struct op *op, const char *id);
 const char *arn_user(struct op *op, const char *name);
 const char *arn_group(struct op *op, const char *name);
+/* arn:aws:resource-groups:REGION:ACCOUNT:group/NAME: a group of IAM is another thing. */
+const char *arn_resource_group(struct op *op, const char *name);
+/* Of what is in a bucket under a prefix (NULL and "" are none; slashes around it do not count):
+ * arn:aws:s3:::BUCKET/PREFIX/. */
+const char *arn_bucket(struct op *op, const char *bucket, const char *prefix);
 /* A built-in policy's is arn:aws:iam::aws:policy/NAME. */
 const char *arn_policy(struct op *op, const char *name);
 const char *arn_session(struct op *op, const char *id);

@@ -1,6 +1,7 @@
 #include "relay/core/op_scope.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "proto/base/id.h"
 #include "relay/core/arn.h"
@@ -12,6 +13,8 @@
 #include "relay/store/sessions.h"
 #include "relay/store/store.h"
 #include "relay/store/tags.h"
+
+#define TARGET_GROUPS "resource-groups:Name" /* the key of a target or filter */
 
 typedef int scope_fn(struct scope *s, struct op *op, const void *request);
 
@@ -129,6 +132,12 @@ add_group(struct scope *s, struct op *op, const char *name)
 }
 
 static int
+add_resource_group(struct scope *s, struct op *op, const char *name)
+{
+	return done(op, scope_add(s, arn_resource_group(op, name)));
+}
+
+static int
 add_policy(struct scope *s, struct op *op, const char *name)
 {
 	return done(op, scope_add(s, arn_policy(op, name)));
@@ -192,6 +201,7 @@ static add_fn *const add_resource[] = {
 	[RESOURCE_GROUP] = add_group,
 	[RESOURCE_POLICY] = add_policy,
 	[RESOURCE_DOCUMENT] = add_document,
+	[RESOURCE_RESOURCE_GROUP] = add_resource_group,
 };
 
 static int
@@ -374,8 +384,32 @@ of_attachment(struct scope *s, struct op *op, const void *request)
 	return r;
 }
 
-/* The document, and each node that is named. Those that Targets find are decided one by one, as
- * the command's own matter. */
+/* Who names a group by what is in it must be allowed to read that. */
+static int
+add_named_groups(struct scope *s, struct op *op, const struct msg_strs *names)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < names->n; i++)
+		if ((r = add_resource_group(s, op, names->v[i])) == 0)
+			s->targets[s->n - 1].action = "resource-groups:GetGroup";
+	return r;
+}
+
+/* The relay writes there with a key of its own, for whoever may have it do so. */
+static int
+add_bucket(struct scope *s, struct op *op, const char *bucket, const char *prefix)
+{
+	struct scope_target *t = scope_add(s, arn_bucket(op, bucket, prefix));
+
+	if (t == NULL)
+		return no_memory(op);
+	t->action = "s3:PutObject";
+	return 0;
+}
+
+/* The document, each node that is named, each group, and the bucket. Nodes that Targets find are
+ * decided one by one, as the command's own matter. */
 static int
 of_send_command(struct scope *s, struct op *op, const void *request)
 {
@@ -384,11 +418,30 @@ of_send_command(struct scope *s, struct op *op, const void *request)
 
 	for (size_t i = 0; r == 0 && i < req->instance_ids.n; i++)
 		r = add_node(s, op, req->instance_ids.v[i]);
+	for (size_t i = 0; r == 0 && i < req->targets.n; i++)
+		if (strcasecmp(req->targets.v[i].key, TARGET_GROUPS) == 0)
+			r = add_named_groups(s, op, &req->targets.v[i].values);
+	if (r == 0 && req->output_s3_bucket_name != NULL && req->output_s3_bucket_name[0] != '\0')
+		r = add_bucket(s, op, req->output_s3_bucket_name, req->output_s3_key_prefix);
+	return r;
+}
+
+/* Beside the nodes, which are decided one by one. */
+static int
+of_describe_nodes(struct scope *s, struct op *op, const void *request)
+{
+	const struct msg_describe_instance_information_request *req = request;
+	int r = add_any(s, op, "");
+
+	for (size_t i = 0; r == 0 && i < req->filters.n; i++)
+		if (strcmp(req->filters.v[i].key, TARGET_GROUPS) == 0)
+			r = add_named_groups(s, op, &req->filters.v[i].values);
 	return r;
 }
 
 static scope_fn *const of_op[OP_COUNT] = {
 	[OP_send_command] = of_send_command,
+	[OP_describe_instance_information] = of_describe_nodes,
 	[OP_start_session] = of_start_session,
 	[OP_add_tags_to_resource] = of_add_tags,
 	[OP_remove_tags_from_resource] = of_remove_tags,
@@ -418,13 +471,14 @@ static const struct {
 	add_fn *add;
 } named[] = {
 	{"node/",		  add_node	  },
-	{"managed-instance/", add_node      },
+	{"managed-instance/", add_node	      },
 	{"session/",	     add_session	},
-	{"document/",	      add_document  },
-	{"activation/",	add_activation},
+	{"document/",	      add_document	  },
+	{"activation/",	add_activation    },
 	{"user/",		  add_user	  },
 	{"group/",		   add_group	    },
-	{"policy/",	    add_policy    },
+	{"resource-group/",   add_resource_group},
+	{"policy/",	    add_policy	      },
 };
 
 /* A whole ARN of this fleet's is looked up as its last part would be, and keeps the name that it
@@ -464,6 +518,6 @@ op_scope_named(struct scope *s, struct op *op, const char *text)
 	}
 	return op_fail(op, HW_EVALIDATION,
 		"\"%.100s\" names no resource: an ARN, *, a node's id, or node/, session/, document/, "
-		"user/, group/ or policy/ with a name",
+		"user/, group/, resource-group/ or policy/ with a name",
 		text);
 }

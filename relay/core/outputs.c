@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "proto/base/file.h"
+#include "proto/base/id.h"
 #include "proto/schema/schema.h"
 
 #define BLOCK	 16384 /* bytes of output in a full one */
@@ -24,11 +26,23 @@
  * this if that is less. */
 #define FREE_MIN (INT64_C(256) << 20)
 
+/* A command whose files are not counted yet. */
+struct uncounted {
+	char command[ID_UUID_LEN + 1];
+	bool done;
+};
+
 struct outputs {
 	int dir;
 	struct secret_key key;
-	_Atomic int64_t bytes; /* of all files */
+	_Atomic int64_t bytes; /* of all files that are counted */
 	atomic_bool refused;   /* there was no room, since somebody looked */
+	/* What was there at the start, sorted: a relay that keeps a million files does not look at
+	 * each of them before it serves. */
+	pthread_mutex_t counting;
+	struct uncounted *old;
+	size_t n_old, room;
+	_Atomic size_t left; /* not done */
 };
 
 /* Where a file stands, as its length says. */
@@ -95,18 +109,85 @@ count_command(int dir, const char *command)
 }
 
 static int
-count_all(struct outputs *o, struct hw_err *err)
+note_old(struct outputs *o, const char *name)
+{
+	if (!id_is_uuid(name))
+		return 0;
+	if (o->n_old == o->room) {
+		size_t room = o->room > 0 ? 2 * o->room : 256;
+		struct uncounted *old = realloc(o->old, room * sizeof(*old));
+		if (old == NULL)
+			return HW_ENOMEM;
+		o->old = old;
+		o->room = room;
+	}
+	struct uncounted *u = &o->old[o->n_old++];
+	*u = (struct uncounted){.done = false};
+	memcpy(u->command, name, ID_UUID_LEN);
+	return 0;
+}
+
+static int
+by_command(const void *a, const void *b)
+{
+	return strcmp(((const struct uncounted *)a)->command,
+		((const struct uncounted *)b)->command);
+}
+
+static int
+list_old(struct outputs *o, struct hw_err *err)
 {
 	const struct dirent *entry;
 	DIR *d = open_below(o->dir, ".");
+	int r = 0;
 
 	if (d == NULL)
 		return hw_err_sys(err, "cannot list the output of commands");
-	while ((entry = readdir(d)) != NULL)
-		if (entry->d_name[0] != '.')
-			o->bytes += count_command(o->dir, entry->d_name);
+	while (r == 0 && (entry = readdir(d)) != NULL)
+		r = note_old(o, entry->d_name);
 	closedir(d);
+	if (r < 0)
+		return hw_err_set(err, r, "no memory for the names of commands");
+	if (o->n_old > 0)
+		qsort(o->old, o->n_old, sizeof(o->old[0]), by_command);
+	o->left = o->n_old;
 	return 0;
+}
+
+static void
+count_old(struct outputs *o, struct uncounted *u)
+{
+	if (u->done)
+		return;
+	o->bytes += count_command(o->dir, u->command);
+	u->done = true;
+	o->left--;
+}
+
+/* Before anything of a command is changed: what follows adds to what was counted. */
+static void
+count_first(struct outputs *o, const char *command)
+{
+	struct uncounted key = {.done = false};
+
+	if (o->left == 0)
+		return;
+	snprintf(key.command, sizeof(key.command), "%s", command);
+	pthread_mutex_lock(&o->counting);
+	struct uncounted *u = bsearch(&key, o->old, o->n_old, sizeof(key), by_command);
+	if (u != NULL)
+		count_old(o, u);
+	pthread_mutex_unlock(&o->counting);
+}
+
+void
+outputs_count(struct outputs *o)
+{
+	for (size_t i = 0; o->left > 0 && i < o->n_old; i++) {
+		pthread_mutex_lock(&o->counting);
+		count_old(o, &o->old[i]);
+		pthread_mutex_unlock(&o->counting);
+	}
 }
 
 int64_t
@@ -161,9 +242,9 @@ outputs_new(struct outputs **ret, const char *dir, const struct secret_key *mast
 		free(o);
 		return r;
 	}
-	if ((r = count_all(o, err)) < 0) {
-		fd_close(o->dir);
-		free(o);
+	pthread_mutex_init(&o->counting, NULL);
+	if ((r = list_old(o, err)) < 0) {
+		outputs_free(o);
 		return r;
 	}
 	secret_key_derive(&o->key, master, "commands");
@@ -178,6 +259,8 @@ outputs_free(struct outputs *o)
 		return;
 	secret_key_wipe(&o->key);
 	fd_close(o->dir);
+	pthread_mutex_destroy(&o->counting);
+	free(o->old);
 	free(o);
 }
 
@@ -321,6 +404,7 @@ outputs_repair(struct outputs *o, const struct output_name *name, int64_t *ret, 
 	struct extent e = {0, 0};
 	int fd;
 
+	count_first(o, name->command);
 	int r = file_open(&fd, o, name, false, err);
 	if (r == 0 && fd >= 0) {
 		fd_close(fd);
@@ -394,6 +478,7 @@ outputs_append(struct outputs *o, const struct output_name *name, int64_t offset
 	struct extent e;
 	int fd;
 
+	count_first(o, name->command);
 	int r = file_open(&fd, o, name, true, err);
 	if (r == 0)
 		r = file_extent(&e, fd, err);
@@ -480,10 +565,11 @@ outputs_read(struct outputs *o, const struct output_name *name, int64_t offset, 
 int
 outputs_drop(struct outputs *o, const char *command, struct hw_err *err)
 {
-	int fd = openat(o->dir, command, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	const struct dirent *entry;
 	int r = 0;
 
+	count_first(o, command);
+	int fd = openat(o->dir, command, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return errno == ENOENT ? 0
 				       : hw_err_sys(err, "cannot open the output of %s", command);
@@ -506,5 +592,124 @@ outputs_drop(struct outputs *o, const char *command, struct hw_err *err)
 	closedir(dir);
 	if (r == 0 && unlinkat(o->dir, command, AT_REMOVEDIR) < 0)
 		r = hw_err_sys(err, "cannot remove the output of %s", command);
+	return r;
+}
+
+/* --- another master key ------------------------------------------------------------------------
+ */
+
+struct rekey {
+	int dir; /* of the command */
+	const char *command, *file;
+	struct secret_key from, to;
+};
+
+/* One block: 1; 0 at the end of the file. HW_EEXISTS: it is the new key's already. */
+static int
+rekey_block(const struct rekey *k, int in, int out, int64_t block, struct hw_err *err)
+{
+	uint8_t stored[STORED];
+	char aad[NAME_LEN + 32];
+	struct buf plain, sealed;
+
+	ssize_t n = pread(in, stored, sizeof(stored), block * STORED);
+	if (n <= 0)
+		return n == 0 ? 0 : hw_err_sys(err, "cannot read an output file");
+	snprintf(aad, sizeof(aad), "%s/%s#%lld", k->command, k->file, (long long)block);
+	buf_init(&plain, BLOCK);
+	buf_init(&sealed, STORED);
+	int r = secret_open(&plain, &k->from, aad, stored, (size_t)n);
+	if (r == 0)
+		r = secret_seal(&sealed, &k->to, aad, buf_data(&plain), plain.len);
+	else if (block == 0 && secret_open(&plain, &k->to, aad, stored, (size_t)n) == 0)
+		r = HW_EEXISTS;
+	else
+		r = buf_append(&sealed, stored, (size_t)n);
+	if (r == 0)
+		r = fd_write_all(out, buf_data(&sealed), sealed.len, err);
+	buf_wipe(&plain);
+	buf_fini(&plain);
+	buf_fini(&sealed);
+	return r < 0 ? r : 1;
+}
+
+static int
+rekey_blocks(const struct rekey *k, int in, int out, struct hw_err *err)
+{
+	int r = 1;
+
+	for (int64_t block = 0; r == 1; block++)
+		r = rekey_block(k, in, out, block, err);
+	return r == 0 && fsync(out) < 0 ? hw_err_sys(err, "cannot sync an output file") : r;
+}
+
+/* Through a file of another name, which a kill may leave. */
+static int
+rekey_file(const struct rekey *k, struct hw_err *err)
+{
+	char made[NAME_LEN];
+	int r;
+
+	snprintf(made, sizeof(made), ".%s", k->file);
+	int in = openat(k->dir, k->file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int out = openat(k->dir, made, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (in < 0 || out < 0)
+		r = hw_err_sys(err, "cannot open the output file %s/%s", k->command, k->file);
+	else
+		r = rekey_blocks(k, in, out, err);
+	fd_close(in);
+	fd_close(out);
+	if (r == HW_EEXISTS)
+		return unlinkat(k->dir, made, 0) < 0
+			? hw_err_sys(err, "cannot remove %s/%s", k->command, made)
+			: 0;
+	if (r == 0 && renameat(k->dir, made, k->dir, k->file) < 0)
+		r = hw_err_sys(err, "cannot replace %s/%s", k->command, k->file);
+	return r;
+}
+
+static int
+rekey_command(struct rekey *k, int all, const char *command, struct hw_err *err)
+{
+	const struct dirent *entry;
+	DIR *d = open_below(all, command);
+	int r = 0;
+
+	if (d == NULL)
+		return hw_err_sys(err, "cannot list the output of %s", command);
+	k->dir = dirfd(d);
+	k->command = command;
+	while (r == 0 && (entry = readdir(d)) != NULL) {
+		k->file = entry->d_name;
+		if (entry->d_name[0] != '.')
+			r = rekey_file(k, err);
+	}
+	if (r == 0 && fsync(k->dir) < 0)
+		r = hw_err_sys(err, "cannot sync the output of %s", command);
+	closedir(d);
+	return r;
+}
+
+int
+outputs_rekey(const char *dir, const struct secret_key *from, const struct secret_key *to,
+	struct hw_err *err)
+{
+	const struct dirent *entry;
+	struct rekey k = {.dir = -1};
+	char path[2048];
+	int r = 0;
+
+	snprintf(path, sizeof(path), "%s/" OUTPUTS_DIR, dir);
+	DIR *d = open_below(AT_FDCWD, path);
+	if (d == NULL)
+		return errno == ENOENT ? 0 : hw_err_sys(err, "cannot list %s", path);
+	secret_key_derive(&k.from, from, "commands");
+	secret_key_derive(&k.to, to, "commands");
+	while (r == 0 && (entry = readdir(d)) != NULL)
+		if (entry->d_name[0] != '.')
+			r = rekey_command(&k, dirfd(d), entry->d_name, err);
+	secret_key_wipe(&k.from);
+	secret_key_wipe(&k.to);
+	closedir(d);
 	return r;
 }

@@ -16,7 +16,7 @@
 
 struct outputs;
 
-/* `dir` is the relay's; what is there is counted. */
+/* `dir` is the relay's; what is there is counted when it is touched, or by outputs_count(). */
 int outputs_new(struct outputs **ret, const char *dir, const struct secret_key *master,
 	struct hw_err *err);
 void outputs_free(struct outputs *o); /* NULL is fine */
@@ -45,6 +45,9 @@ int outputs_sync(struct outputs *o, const struct output_name *name, struct hw_er
 int outputs_read(struct outputs *o, const struct output_name *name, int64_t offset, size_t n,
 	struct buf *out, struct hw_err *err);
 
+/* Counts what an earlier process left, some files at a time. Once, before outputs_total() matters;
+ * any thread. */
+void outputs_count(struct outputs *o);
 /* Bytes of all of them together. */
 int64_t outputs_total(struct outputs *o);
 /* HW_EUNAVAILABLE when so many bytes more would be above `most` of all together, or would leave too
@@ -55,5 +58,11 @@ bool outputs_take_refused(struct outputs *o);
 
 /* All of a command; nothing there is no error. */
 int outputs_drop(struct outputs *o, const char *command, struct hw_err *err);
+
+/* Seals all that is there with a key of another master key. Nobody has it open, and each file is
+ * replaced as a whole: may be called again after it was killed. A block that `from` does not open
+ * was damaged before, and stays so. */
+int outputs_rekey(const char *dir, const struct secret_key *from, const struct secret_key *to,
+	struct hw_err *err);
 
 #endif

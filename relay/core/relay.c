@@ -11,19 +11,27 @@
 
 #include "audit/journal.h"
 #include "audit/ledger.h"
+#include "audit/ledger_heads.h"
 #include "audit/reached.h"
 #include "audit/recording.h"
+#include "audit/search.h"
 #include "proto/base/file.h"
+#include "proto/base/id.h"
 #include "relay/core/broker_loop.h"
 #include "relay/core/dispatcher.h"
 #include "relay/core/fit.h"
 #include "relay/core/guard.h"
 #include "relay/core/outputs.h"
 #include "relay/core/principals.h"
+#include "relay/core/readers.h"
 #include "relay/core/registry.h"
+#include "relay/core/rekey.h"
 #include "relay/core/relay_private.h"
 #include "relay/core/roster.h"
+#include "relay/core/uploads.h"
+#include "relay/core/streams.h"
 #include "relay/core/workers.h"
+#include "relay/store/sessions.h"
 
 const struct relay_config *
 relay_config(const struct relay *r)
@@ -60,8 +68,8 @@ relay_healthy(const struct relay *r, const char **why)
 {
 	if (broker_frozen(r->broker, why))
 		return false;
-	*why = r->archive_why;
-	return r->archive_why[0] == '\0';
+	*why = r->archive_why[0] != '\0' ? r->archive_why : r->heads_why;
+	return (*why)[0] == '\0';
 }
 
 /* --- news from other threads ---------------------------------------------------------------------
@@ -171,6 +179,27 @@ on_failed(void *arg, const char *why)
 }
 
 static void
+take_low(void *arg)
+{
+	struct news *n = arg;
+	struct msg_ledger_entry e = {.reason = n->text};
+
+	ledger_append(n->relay->ledger, ENTRY_ALARM, &e, NULL);
+	if (n->relay->broker != NULL)
+		broker_freeze(n->relay->broker, n->text);
+	free(n);
+}
+
+static void
+on_low(void *arg, const char *why)
+{
+	struct news n = {.relay = NULL};
+
+	snprintf(n.text, sizeof(n.text), "%s", why);
+	post_news(arg, take_low, &n);
+}
+
+static int
 on_sealed(void *arg, const char *session_id, const uint8_t hash[SHA256_LEN], uint64_t size)
 {
 	struct relay *r = arg;
@@ -180,8 +209,32 @@ on_sealed(void *arg, const char *session_id, const uint8_t hash[SHA256_LEN], uin
 		.size = (int64_t)size,
 	};
 
-	if (ledger_commit(r->ledger, ENTRY_RECORDING_SEALED, &e) < 0)
+	int rc = ledger_commit(r->ledger, ENTRY_RECORDING_SEALED, &e);
+	if (rc < 0)
 		log_error(r, "recording.unsealed", "session=%s", session_id);
+	return rc;
+}
+
+static void
+on_checkpoint(void *arg, const char *session_id, const uint8_t hash[SHA256_LEN], uint64_t size)
+{
+	struct relay *r = arg;
+	struct msg_ledger_entry e = {
+		.session_id = session_id,
+		.hash = {hash, SHA256_LEN},
+		.size = (int64_t)size,
+	};
+
+	if (ledger_append(r->ledger, ENTRY_RECORDING_CHECKPOINT, &e, NULL) < 0)
+		log_error(r, "recording.unmarked", "session=%s", session_id);
+}
+
+static void
+on_filed(void *arg, uint64_t filed, const uint8_t chain[SHA256_LEN])
+{
+	struct relay *r = arg;
+
+	ledger_heads_filed(r->heads, filed, chain);
 }
 
 static void
@@ -193,6 +246,31 @@ take_archive_failed(void *arg)
 	fit_text(n->relay->archive_why, sizeof(n->relay->archive_why), n->text);
 	ledger_append(n->relay->ledger, ENTRY_ALARM, &e, NULL);
 	free(n);
+}
+
+static void
+take_archive_stalled(void *arg)
+{
+	struct news *n = arg;
+	struct msg_ledger_entry e = {
+		.reason = n->text[0] != '\0' ? n->text : "recordings are written again"};
+
+	fit_text(n->relay->archive_why, sizeof(n->relay->archive_why), n->text);
+	ledger_append(n->relay->ledger, ENTRY_ALARM, &e, NULL);
+	free(n);
+}
+
+/* The journal keeps what it needs to go on. */
+static void
+on_archive_stalled(void *arg, const char *why)
+{
+	struct news n = {.relay = NULL};
+
+	if (why != NULL) {
+		snprintf(n.text, sizeof(n.text), "recordings wait for room on the disk: ");
+		fit_text(n.text + strlen(n.text), sizeof(n.text) - strlen(n.text), why);
+	}
+	post_news(arg, take_archive_stalled, &n);
 }
 
 /* Sessions are recorded all the same, in the journal, which grows until an operator acts. */
@@ -238,7 +316,8 @@ open_keys(struct relay *r, const struct relay_options *o, struct hw_err *err)
 		return rc;
 	}
 	under(r, path, sizeof(path), o->master_key != NULL ? o->master_key : r->config.master_key);
-	if ((rc = secret_key_load(&r->master, path, err)) < 0)
+	if ((rc = rekey_check(path, o->dir, err)) < 0 ||
+		(rc = secret_key_load(&r->master, path, err)) < 0)
 		return rc;
 	return ca_open(&r->ca, r->dir, err);
 }
@@ -259,6 +338,8 @@ open_audit(struct relay *r, const struct relay_options *o, struct hw_err *err)
 		.io = o->journal_io,
 		.on_synced = on_synced,
 		.on_failed = on_failed,
+		.on_low = on_low,
+		.reserve = (size_t)r->config.reserve_mib << 20,
 		.arg = r,
 	};
 	if ((rc = journal_open(&r->journal, &jc, &cut, err)) < 0 ||
@@ -267,6 +348,8 @@ open_audit(struct relay *r, const struct relay_options *o, struct hw_err *err)
 	r->ledger = ledger_new(r->journal, r->config.name, r->clock);
 	if (r->ledger == NULL)
 		return hw_err_set(err, HW_ENOMEM, "no memory for the ledger");
+	if ((rc = heads_open(r, o, err)) < 0)
+		return rc;
 	struct archiver_config ac = {
 		.journal_dir = journal,
 		.recordings_dir = under(r, recordings, sizeof(recordings), "recordings"),
@@ -277,9 +360,13 @@ open_audit(struct relay *r, const struct relay_options *o, struct hw_err *err)
 		.clock = r->clock,
 		.auditors_file = under(r, auditors, sizeof(auditors), "auditors.pub"),
 		.masks_file = under(r, masks, sizeof(masks), "masks"),
+		.relay = r->config.name,
 		.threaded = r->threaded,
 		.on_sealed = on_sealed,
+		.on_checkpoint = on_checkpoint,
+		.on_filed = on_filed,
 		.on_failed = on_archive_failed,
+		.on_stalled = on_archive_stalled,
 		.arg = r,
 	};
 	return archiver_new(&r->archiver, &ac, err);
@@ -330,7 +417,9 @@ open_broker(struct relay *r, const struct relay_options *o, struct hw_err *err)
 		.registry = r->registry,
 		.authority = r->authority,
 		.ledger = r->ledger,
+		.heads = r->heads,
 		.archiver = r->archiver,
+		.journal = r->journal,
 		.master = &r->master,
 		.log = &r->log,
 		.strangers = &r->strangers,
@@ -369,6 +458,26 @@ tell_node(void *arg, const char *node)
 	broker_tell_node(r->broker, node, CONTROL_COMMANDS);
 }
 
+/* What waits for its upload goes on. */
+static int
+open_uploads(struct relay *r, struct hw_err *err)
+{
+	const struct uploads_options o = {
+		.store = r->store,
+		.outputs = r->outputs,
+		.config = &r->config,
+		.dir = r->path,
+		.master = &r->master,
+		.clock = r->clock,
+		.log = &r->log,
+		.threaded = r->threaded,
+	};
+	int rc = r->config.s3_endpoint[0] != '\0' ? uploads_new(&r->uploads, &o, err) : 0;
+
+	r->env.uploads = r->uploads;
+	return rc;
+}
+
 static int
 open_commands(struct relay *r, struct hw_err *err)
 {
@@ -388,21 +497,117 @@ open_commands(struct relay *r, struct hw_err *err)
 		.arg = r,
 	};
 	r->dispatcher = dispatcher_new(&o);
-	if (r->dispatcher == NULL)
+	r->env.readers = r->readers = readers_new();
+	if (r->dispatcher == NULL || r->readers == NULL)
 		return hw_err_set(err, HW_ENOMEM, "no memory for commands");
 	r->env.dispatcher = r->dispatcher;
 	r->env.outputs = r->outputs;
-	return dispatcher_restore(r->dispatcher, err);
+	rc = dispatcher_restore(r->dispatcher, err);
+	return rc == 0 ? open_uploads(r, err) : rc;
+}
+
+struct node_look {
+	struct arena *arena;
+	const char *session;
+	const char *node;
+};
+
+static int
+look_for_node(void *arg, struct db *db, struct hw_err *err)
+{
+	struct node_look *look = arg;
+	struct session_row *row;
+
+	int r = session_get(db, look->arena, look->session, &row, err);
+	look->node = r == 0 ? row->node_id : NULL;
+	return r;
+}
+
+static bool
+node_of_session(void *arg, const char *session, char node[SEARCH_NODE_MAX])
+{
+	struct relay *r = arg;
+	struct node_look look = {.arena = arena_new(64 * 1024), .session = session};
+
+	bool known = look.arena != NULL && id_is_session(session) &&
+		store_read(r->store, look_for_node, &look, NULL) == 0;
+	if (known)
+		fit_text(node, SEARCH_NODE_MAX, look.node);
+	arena_free(look.arena);
+	return known;
+}
+
+static int
+open_search(struct relay *r, struct hw_err *err)
+{
+	char dir[2048], journal[2048], ledger[2048];
+	const struct search_config config = {
+		.dir = under(r, dir, sizeof(dir), "index"),
+		.journal_dir = under(r, journal, sizeof(journal), "journal"),
+		.ledger_dir = under(r, ledger, sizeof(ledger), "ledger"),
+		.journal = r->journal,
+		.master = &r->master,
+		.log = &r->log,
+		.threaded = r->threaded,
+		.node_of = node_of_session,
+		.arg = r,
+	};
+	int rc = search_new(&r->search, &config, err);
+
+	r->env.search = r->search;
+	return rc;
+}
+
+static int
+open_streams(struct relay *r, struct hw_err *err)
+{
+	const struct streams_options o = {
+		.config = &r->config,
+		.dir = r->path,
+		.journal = r->journal,
+		.ledger = r->ledger,
+		.master = &r->master,
+		.clock = r->clock,
+		.log = &r->log,
+		.threaded = r->threaded,
+	};
+
+	return streams_new(&r->streams, &o, err);
+}
+
+void
+relay_reopen(struct relay *r)
+{
+	streams_reopen(r->streams);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
+
+/* Whom hidden input is sealed to from now on: nobody is put on that list unseen. */
+static int
+note_auditors(struct relay *r)
+{
+	const struct box_readers *readers = archiver_auditors(r->archiver);
+	char text[BOX_READERS_MAX * (2 * BOX_ID_LEN + 1) + 1] = "";
+
+	if (readers->n == 0)
+		return 0;
+	for (size_t i = 0; i < readers->n; i++) {
+		char *to = text + strlen(text);
+		if (i > 0)
+			*to++ = ' ';
+		box_key_id(to, readers->keys[i]);
+	}
+	return ledger_commit(r->ledger, ENTRY_AUDITOR_KEYS,
+		&(struct msg_ledger_entry){.detail = text});
+}
 
 static int
 note_start(struct relay *r, struct hw_err *err)
 {
 	struct msg_ledger_entry e = {.detail = "hawser-relay/" HAWSER_VERSION};
 
-	if (ledger_commit(r->ledger, ENTRY_RELAY_START, &e) < 0)
+	if (ledger_commit(r->ledger, ENTRY_RELAY_START, &e) < 0 || note_auditors(r) < 0)
 		return hw_err_set(err, HW_ERECORD, "the ledger cannot be written");
 	return 0;
 }
@@ -428,12 +633,14 @@ relay_open(struct relay **ret, const struct relay_options *o, struct hw_err *err
 	if ((rc = open_keys(r, o, err)) < 0 || (rc = open_audit(r, o, err)) < 0 ||
 		(rc = open_store(r, err)) < 0 || (rc = open_broker(r, o, err)) < 0 ||
 		(rc = upkeep_take_up(r, err)) < 0 || (rc = open_commands(r, err)) < 0 ||
-		(rc = note_start(r, err)) < 0) {
+		(rc = note_start(r, err)) < 0 || (rc = open_search(r, err)) < 0 ||
+		(rc = open_streams(r, err)) < 0) {
 		relay_close(r);
 		return rc;
 	}
 	r->started = true;
 	upkeep_start(r);
+	heads_start(r);
 	*ret = r;
 	return 0;
 }
@@ -445,6 +652,7 @@ stop(struct relay *r)
 	struct msg_ledger_entry e = {.sequence = 0};
 
 	upkeep_stop(r);
+	heads_stop(r);
 	dispatcher_stop(r->dispatcher);
 	if (r->broker != NULL)
 		broker_stop(r->broker, "the relay is stopping");
@@ -465,13 +673,20 @@ relay_close(struct relay *r)
 	broker_free(r->broker);
 	r->broker = NULL;
 	dispatcher_free(r->dispatcher);
+	uploads_free(r->uploads);
 	outputs_free(r->outputs);
+	readers_free(r->readers);
+	streams_free(r->streams);
+	search_free(r->search); /* it asks the store, and reads the journal */
 	reached_free(r->reached);
 	store_close(r->store);
+	if (r->started)
+		heads_last(r);
 	archiver_free(r->archiver);
 	loop_settle(r->loop); /* the archiver's last words are entries of the ledger */
 	ledger_free(r->ledger);
 	r->ledger = NULL;
+	ledger_heads_close(r->heads);
 	journal_close(r->journal);
 	loop_settle(r->loop);
 	registry_free(r->registry);

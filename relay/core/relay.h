@@ -35,10 +35,11 @@ struct relay_options {
 #define RELAY_INVITE_LEN 64
 struct relay_init_options {
 	const char *dir;
-	const char *name;	/* NULL: relay */
-	const char *listen;	/* ADDR:PORT; NULL: the default */
-	const char *advertise;	/* HOST:PORT; NULL: the listening one */
-	const char *master_key; /* NULL: DIR/master.key */
+	const char *name;	  /* NULL: relay */
+	const char *listen;	  /* ADDR:PORT; NULL: the default */
+	const char *advertise;	  /* HOST:PORT; NULL: the listening one */
+	const char *master_key;	  /* NULL: DIR/master.key */
+	const char *recovery_key; /* the file to make it in; NULL: DIR/recovery.key */
 };
 int relay_init(const struct relay_init_options *options, char invite[RELAY_INVITE_LEN + 1],
 	char url[512], struct hw_err *err);
@@ -52,6 +53,8 @@ size_t relay_hosts(const char *hosts[RELAY_HOSTS_MAX], char room[256],
 
 /* Opens everything but sockets. */
 int relay_open(struct relay **ret, const struct relay_options *options, struct hw_err *err);
+/* Files that others may have moved away are opened anew (SIGHUP). */
+void relay_reopen(struct relay *r);
 void relay_close(struct relay *r); /* ends links and sessions in order, writes relay.stop */
 
 const struct relay_config *relay_config(const struct relay *r);

@@ -15,10 +15,15 @@ struct guard;
 struct http_call;
 struct journal;
 struct ledger;
+struct ledger_heads;
 struct outputs;
 struct reached;
+struct readers;
 struct registry;
+struct search;
 struct store;
+struct uploads;
+struct streams;
 struct workers;
 
 struct relay {
@@ -36,6 +41,7 @@ struct relay {
 	bool principals_changed; /* since the last commit; the store's writer alone looks */
 	struct journal *journal;
 	struct ledger *ledger;
+	struct ledger_heads *heads;
 	struct archiver *archiver;
 	struct reached *reached; /* how far the sessions that were left open are recorded */
 	struct store *store;
@@ -43,21 +49,33 @@ struct relay {
 	struct broker *broker;
 	struct dispatcher *dispatcher;
 	struct outputs *outputs;
+	struct readers *readers;
+	struct uploads *uploads; /* NULL: output goes nowhere else */
+	struct search *search;
+	struct streams *streams;
 	struct op_env env;
 	struct throttle strangers, refusals, alarms,
 		guesses; /* what may go into the ledger of each */
 	struct guard *guard;
 	struct edge_stats edge;
-	struct loop_timer tidy;
-	bool tidying;
+	struct loop_timer tidy, sign;
+	bool tidying, signing;
 	struct http_call *http;	  /* under way */
 	_Atomic bool sync_posted; /* the loop will look what was synced */
 	char archive_why[256];	  /* what stopped the archiver; "" while it runs */
+	char heads_why[256];	  /* why heads cannot be signed; "" while they can */
 };
 
 /* init.c */
 int relay_url_write(char url[512], const struct relay_config *c, const struct ca *ca,
 	struct hw_err *err);
+
+/* heads.c: after the journal and the ledger, before anything is appended; then, once there are
+ * workers; and the last head, before the archiver goes. */
+int heads_open(struct relay *r, const struct relay_options *o, struct hw_err *err);
+void heads_start(struct relay *r);
+void heads_stop(struct relay *r);
+void heads_last(struct relay *r);
 
 /* upkeep.c */
 int upkeep_take_up(struct relay *r, struct hw_err *err);

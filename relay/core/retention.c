@@ -6,7 +6,8 @@
 #include "relay/store/commands.h"
 #include "relay/store/store.h"
 
-#define AT_ONCE	  100 /* commands of one call */
+#define AT_ONCE	  100  /* commands of one call */
+#define IN_ONE	  1000 /* invocations of one write */
 #define ARENA_MAX 65536
 #define DAY	  (86400 * USEC_PER_SEC)
 #define FRESH	  (3600 * USEC_PER_SEC) /* what has just ended is still looked at */
@@ -17,6 +18,7 @@ struct keeping {
 	struct msg_strs old;
 	struct command_row oldest;
 	const char *id;
+	bool more;
 };
 
 static int
@@ -30,9 +32,22 @@ read_old(void *arg, struct db *db, struct hw_err *err)
 static int
 write_deletion(void *arg, struct db *db, struct hw_err *err)
 {
-	const struct keeping *k = arg;
+	struct keeping *k = arg;
 
-	return command_delete(db, k->id, err);
+	return command_delete(db, k->id, IN_ONE, &k->more, err);
+}
+
+/* Others write in between. */
+static int
+write_in_pieces(struct keeping *k, struct store *store, store_fn *fn, struct hw_err *err)
+{
+	int r;
+
+	do {
+		k->more = false;
+		r = store_write(store, fn, k, err);
+	} while (r == 0 && k->more);
+	return r;
 }
 
 /* The files first: what is in the store can be found again. */
@@ -44,7 +59,7 @@ drop_old(struct keeping *k, struct store *store, struct outputs *outputs, struct
 	for (size_t i = 0; r == 0 && i < k->old.n; i++) {
 		k->id = k->old.v[i];
 		if ((r = outputs_drop(outputs, k->id, err)) == 0)
-			r = store_write(store, write_deletion, k, err);
+			r = write_in_pieces(k, store, write_deletion, err);
 	}
 	return r;
 }
@@ -66,11 +81,19 @@ read_oldest(void *arg, struct db *db, struct hw_err *err)
 }
 
 static int
-write_forgotten(void *arg, struct db *db, struct hw_err *err)
+write_gone(void *arg, struct db *db, struct hw_err *err)
 {
 	const struct keeping *k = arg;
 
-	return command_forget_output(db, k->oldest.id, err);
+	return command_set_output_gone(db, k->oldest.id, err);
+}
+
+static int
+write_forgotten(void *arg, struct db *db, struct hw_err *err)
+{
+	struct keeping *k = arg;
+
+	return command_forget_output(db, k->oldest.id, IN_ONE, &k->more, err);
 }
 
 /* The files of live commands count too. Where some was refused already, a 10th of it all goes. */
@@ -86,7 +109,8 @@ most_of(struct keeping *k, struct outputs *outputs, int64_t most, bool refused)
 	return (k->total < most ? k->total : most) / 10 * 9;
 }
 
-/* Here the store first: nobody looks for files that are just being removed. */
+/* Here the store first: nobody looks for files that are just being removed. These go before what
+ * takes long, because nobody looks for them after a kill, either. */
 static int
 drop_much(struct keeping *k, struct store *store, struct outputs *outputs, int64_t most,
 	bool refused, struct hw_err *err)
@@ -97,8 +121,9 @@ drop_much(struct keeping *k, struct store *store, struct outputs *outputs, int64
 	for (int i = 0; r == 0 && k->total > most && i < AT_ONCE; i++) {
 		if ((r = store_read(store, read_oldest, k, err)) < 0)
 			return r == HW_ECOMMAND ? 0 : r;
-		if ((r = store_write(store, write_forgotten, k, err)) == 0)
-			r = outputs_drop(outputs, k->oldest.id, err);
+		if ((r = store_write(store, write_gone, k, err)) == 0 &&
+			(r = outputs_drop(outputs, k->oldest.id, err)) == 0)
+			r = write_in_pieces(k, store, write_forgotten, err);
 		k->total -= k->oldest.output_bytes;
 	}
 	return r;

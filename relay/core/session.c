@@ -56,7 +56,9 @@ session_record(struct session *s, const struct journal_record *what, jpos *end)
 	struct broker *b = s->broker;
 	struct journal_record rec = *what;
 
-	if (b->frozen)
+	/* What was set aside on a full disk is for last words. */
+	bool last = what->type == JOURNAL_NOTE || what->type == JOURNAL_SESSION_END;
+	if (b->frozen && (!last || journal_failed(b->journal)))
 		return HW_ERECORD;
 	if (!s->kind->recorded) {
 		if (end != NULL)
@@ -136,6 +138,12 @@ session_freeze(struct session *s, const char *why)
 		reason, s->broker->config->grace_seconds);
 	session_notice(s, text);
 	session_viewers_drop(s, HW_ERECORD, text);
+}
+
+bool
+session_is_frozen(const struct session *s)
+{
+	return s->frozen;
 }
 
 bool

@@ -53,6 +53,7 @@ void session_end(struct session *s, int code, const char *why);
 /* The journal has failed: from here on nothing goes through it, and it ends soon. Ends nothing at
  * once. */
 void session_freeze(struct session *s, const char *why);
+bool session_is_frozen(const struct session *s);
 /* Everything below pos is on disk: input that waited for that goes on. True when nothing waits any
  * more. */
 bool session_synced(struct session *s, jpos pos);

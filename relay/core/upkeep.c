@@ -1,7 +1,7 @@
 /* What a relay does beside its work: at its start it takes up the sessions that an earlier process
  * left open, or ends those that could not be recorded any more, and now and then those that nobody
- * has opened, and commands of long ago; and it reads again who may do what when that could not be
- * read. */
+ * has opened, recordings and commands of long ago; and it reads again who may do what when that
+ * could not be read. */
 #include <stdio.h>
 
 #include "audit/journal.h"
@@ -9,6 +9,7 @@
 #include "audit/reached.h"
 #include "proto/wire/codec.h"
 #include "relay/core/principals.h"
+#include "relay/core/keeping.h"
 #include "relay/core/relay_private.h"
 #include "relay/core/outputs.h"
 #include "relay/core/retention.h"
@@ -195,6 +196,27 @@ find_authority(struct relay *r)
 }
 
 static void
+keep_recordings(struct relay *r)
+{
+	const struct keeping_env env = {
+		.store = r->store,
+		.ledger = r->ledger,
+		.heads = r->heads,
+		.config = &r->config,
+		.master = &r->master,
+		.dir = r->path,
+		.now = clock_wall(r->clock),
+	};
+	struct hw_err err = HW_ERR_INIT;
+	int deleted;
+
+	if (keeping_run(&deleted, &env, &err) < 0)
+		log_warn(r, "recordings.kept", "why=\"%s\"", hw_err_text(&err));
+	if (deleted > 0)
+		log_info(r, "recordings.deleted", "n=%d", deleted);
+}
+
+static void
 run_tidy(void *arg)
 {
 	struct relay *r = arg;
@@ -207,6 +229,8 @@ run_tidy(void *arg)
 		rc = store_write(r->store, write_late, &sw, &err);
 	if (rc < 0 && rc != HW_ENOTFOUND)
 		log_warn(r, "tidy.failed", "%s", hw_err_text(&err));
+	outputs_count(r->outputs);
+	keep_recordings(r);
 	bool refused = outputs_take_refused(r->outputs);
 	if (refused)
 		log_warn(r, "commands.no_room", "mib=%lld most=%d",

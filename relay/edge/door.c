@@ -15,7 +15,8 @@
 
 #define ANSWER_WITHIN (60 * USEC_PER_SEC) /* the relay's own work */
 #define LINGER	      (2 * USEC_PER_SEC)
-#define DROP_MAX      (256 * 1024) /* bytes that an answered peer may still send */
+#define DROP_MAX \
+	(4 * 1024 * 1024) /* bytes that an answered peer may still send, who only then reads */
 
 /* --- the head ------------------------------------------------------------------------------ */
 

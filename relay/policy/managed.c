@@ -27,10 +27,11 @@ const struct managed_policy managed_policies[] = {
 	{"fleet-administrator",
 	 "Nodes, activations, tags, sessions and commands; neither reads recordings nor changes who may do what.",
 	 POLICY(
-	 "    {\"Sid\": \"Fleet\", \"Effect\": \"Allow\", \"Action\": [\"ssm:*\", \"iam:Get*\", \"iam:List*\"], \"Resource\": \"*\"},\n"
+	 "    {\"Sid\": \"Fleet\", \"Effect\": \"Allow\", \"Action\": [\"ssm:*\", \"resource-groups:*\", \"s3:PutObject\", \"iam:Get*\", \"iam:List*\"],\n"
+	 "     \"Resource\": \"*\"},\n"
 	 "    {\"Sid\": \"AsRoot\", \"Effect\": \"Allow\", \"Action\": \"ssm:StartSession\", \"Resource\": \"*\",\n"
 	 "     \"Condition\": {\"StringLike\": {\"hawser:RunAs\": [\"root\", \"*\"]}}},\n"
-	 "    {\"Sid\": \"NotTheAuditorToo\", \"Effect\": \"Deny\", \"Action\": \"hawser:GetRecording\", \"Resource\": \"*\"}")},
+	 "    {\"Sid\": \"NotTheAuditorToo\", \"Effect\": \"Deny\", \"Action\": [\"hawser:GetRecording\", \"hawser:GetSealedInput\"], \"Resource\": \"*\"}")},
 	{"operator",
 	 "Sessions on every node as its default user, and the end of anybody's; attaches to its own and reads their recordings.",
 	 POLICY(
@@ -61,13 +62,15 @@ const struct managed_policy managed_policies[] = {
 	 "     \"Action\": [\"ssm:DescribeSessions\", \"ssm:ResumeSession\", \"ssm:TerminateSession\", \"hawser:GetRecording\"],\n"
 	 "     \"Resource\": \"arn:aws:ssm:*:*:session/${aws:username}-*\"}")},
 	{"auditor",
-	 "Reads recordings, sessions, commands, users and policies, and watches shells; opens and changes nothing.",
+	 "Reads the ledger, recordings, sessions, commands, users and policies, and watches shells; says what is kept; opens and changes nothing else.",
 	 POLICY(
 	 "    {\"Sid\": \"Read\", \"Effect\": \"Allow\",\n"
-	 "     \"Action\": [\"hawser:GetRecording\", \"hawser:WatchSession\", \"ssm:DescribeSessions\",\n"
+	 "     \"Action\": [\"cloudtrail:LookupEvents\", \"hawser:GetRecording\", \"hawser:GetSealedInput\", \"hawser:WatchSession\",\n"
+	 "                \"hawser:PutHold\", \"hawser:LiftHold\", \"hawser:ListHolds\", \"ssm:DescribeSessions\",\n"
 	 "                \"ssm:DescribeInstanceInformation\", \"ssm:ListCommands\", \"ssm:ListCommandInvocations\",\n"
 	 "                \"ssm:GetCommandInvocation\",\n"
 	 "                \"ssm:ListTagsForResource\", \"ssm:DescribeActivations\", \"iam:Get*\", \"iam:List*\",\n"
+	 "                \"resource-groups:GetGroup\", \"resource-groups:ListGroups\",\n"
 	 "                \"iam:SimulatePrincipalPolicy\", " READ_DOCUMENTS "],\n"
 	 "     \"Resource\": \"*\"},\n"
 	 "    {\"Sid\": \"OpensNothing\", \"Effect\": \"Deny\",\n"

@@ -37,8 +37,11 @@ keep_steps(struct msg_invocation_summary *ret, struct op *op, const char *text)
 	ret->steps.v = arena_array(op->arena, steps->steps.n, sizeof(*ret->steps.v));
 	if (ret->steps.v == NULL)
 		return op_fail(op, HW_ENOMEM, "no memory for the names of steps");
-	for (size_t i = 0; i < steps->steps.n; i++)
+	for (size_t i = 0; i < steps->steps.n; i++) {
 		ret->steps.v[ret->steps.n++] = steps->steps.v[i].name;
+		ret->stdout_dropped += steps->steps.v[i].stdout_dropped;
+		ret->stderr_dropped += steps->steps.v[i].stderr_dropped;
+	}
 	return 0;
 }
 

@@ -37,14 +37,17 @@ keep_texts(struct msg_command *ret, struct op *op, const struct command_row *row
 		const char **to;
 		const char *from;
 	} texts[] = {
-		{&ret->command_id,	   row->id		  },
-		{&ret->document_name,    row->document	   },
-		{&ret->document_version, row->version_asked  },
+		{&ret->command_id,		   row->id		  },
+		{&ret->document_name,	      row->document	   },
+		{&ret->document_version,	 row->version_asked  },
 		{&ret->comment,		row->comment	    },
-		{&ret->status_details,   row->details	   },
+		{&ret->status_details,	       row->details	   },
 		{&ret->max_concurrency,	row->max_concurrency},
-		{&ret->max_errors,	   row->max_errors	  },
-		{&ret->principal,	  row->owner_arn	},
+		{&ret->max_errors,		   row->max_errors	  },
+		{&ret->principal,		  row->owner_arn	},
+		{&ret->output_s3_region,	 row->s3_region      },
+		{&ret->output_s3_bucket_name, row->s3_bucket	    },
+		{&ret->output_s3_key_prefix,  row->s3_prefix	   },
 	};
 	int r;
 

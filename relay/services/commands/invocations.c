@@ -9,6 +9,7 @@
 #include "relay/services/commands/filters.h"
 #include "relay/services/commands/output.h"
 #include "relay/services/commands/pack.h"
+#include "relay/services/commands/urls.h"
 #include "relay/services/page.h"
 #include "relay/services/text.h"
 #include "relay/store/store.h"
@@ -31,6 +32,17 @@ read_text(struct buf *out, struct op *op, const struct output_of *of, size_t ste
 		op_fail(op, r, "no memory for output");
 	buf_fini(&bytes);
 	return r;
+}
+
+/* Such a step has made a success of itself: the short forms leave out what it complained of, as SSM
+ * does. */
+#define EXIT_SUCCESS_AND_STOP 168
+
+static bool
+is_left_out(const struct msg_invocation_step *s, int stream)
+{
+	return stream == OUTPUT_STREAM_STDERR && s->response_code == EXIT_SUCCESS_AND_STOP &&
+		s->status == INVOCATION_STATUS_SUCCESS;
 }
 
 static int
@@ -68,7 +80,9 @@ show_output(struct msg_command_plugin *ret, struct listing *w, const struct outp
 	buf_init(&err, TEXT_MAX);
 	buf_init(&both, CUT_PLUGIN);
 	if ((r = read_text(&out, w->op, of, i, OUTPUT_STREAM_STDOUT, CUT_PLUGIN)) == 0 &&
-		(r = read_text(&err, w->op, of, i, OUTPUT_STREAM_STDERR, CUT_PLUGIN)) == 0 &&
+		(is_left_out(s, OUTPUT_STREAM_STDERR) ||
+			(r = read_text(&err, w->op, of, i, OUTPUT_STREAM_STDERR, CUT_PLUGIN)) ==
+				0) &&
 		(r = cut_plugin(&both, &out, &err)) == 0)
 		r = keep(&ret->output, w->op, &both);
 	w->shown += both.len;
@@ -92,7 +106,10 @@ describe_plugin(struct msg_command_plugin *ret, struct listing *w, const struct 
 		.started = s->started,
 		.ended = s->ended,
 	};
-	return w->shown < OUTPUT_ROOM ? show_output(ret, w, of, i) : 0;
+	if (w->shown >= OUTPUT_ROOM)
+		return 0;
+	int r = urls_describe(ret, w->op, of, i, &w->shown);
+	return r == 0 ? show_output(ret, w, of, i) : r;
 }
 
 static int
@@ -158,6 +175,9 @@ add(struct listing *w, struct db *db, const struct command_row *command,
 	int r = describe(to, w->op, command, row);
 
 	mark(w, command, row);
+	if (r == 0)
+		r = upload_describe(&to->upload_status, &to->upload_details, w->op, db, command,
+			row);
 	return r == 0 && w->details ? add_plugins(to, w, db, command, row) : r;
 }
 
@@ -275,6 +295,10 @@ read_stream(const char **ret, struct op *op, const struct output_of *of, size_t 
 	struct buf text;
 	int r;
 
+	if (is_left_out(s, stream)) {
+		*ret = "";
+		return 0;
+	}
 	if (of->command.output_gone &&
 		(stream == OUTPUT_STREAM_STDERR ? s->stderr_bytes : s->stdout_bytes) > 0) {
 		*ret = OUTPUT_GONE;
@@ -303,6 +327,9 @@ fill_step(struct msg_get_command_invocation_reply *rep, struct op *op, const str
 		(r = read_stream(&rep->stdout_content, op, of, i, OUTPUT_STREAM_STDOUT,
 			 CUT_STDOUT)) < 0)
 		return r;
+	if ((r = url_of(&rep->stdout_url, op, of, i, OUTPUT_STREAM_STDOUT)) < 0 ||
+		(r = url_of(&rep->stderr_url, op, of, i, OUTPUT_STREAM_STDERR)) < 0)
+		return r;
 	return read_stream(&rep->stderr_content, op, of, i, OUTPUT_STREAM_STDERR, CUT_STDERR);
 }
 
@@ -311,6 +338,7 @@ static int
 fill_none(struct msg_get_command_invocation_reply *rep, struct op *op, const struct output_of *of)
 {
 	rep->response_code = of->row.live ? -1 : of->row.response_code;
+	rep->stdout_url = rep->stderr_url = "";
 	rep->started = rep->ended = rep->elapsed = rep->stdout_content = "";
 	rep->stderr_content = arena_strdup(op->arena, of->row.reason);
 	return rep->stderr_content != NULL ? 0 : op_fail(op, HW_ENOMEM, "no memory for a reason");
@@ -336,6 +364,8 @@ fill_head(struct msg_get_command_invocation_reply *rep, struct op *op, const str
 		if ((r = text_keep(texts[i].to, op, texts[i].from)) < 0)
 			return r;
 	rep->status = of->row.status;
+	rep->upload_status = of->upload_status;
+	rep->upload_details = of->upload_details;
 	return 0;
 }
 

@@ -1,12 +1,16 @@
 /* GetCommandOutput, and what else reads output. */
 #include "relay/services/commands/output.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "relay/core/op.h"
 #include "relay/core/outputs.h"
+#include "relay/core/packed.h"
+#include "relay/core/readers.h"
 #include "relay/services/commands/filters.h"
 #include "relay/services/commands/pack.h"
+#include "relay/services/commands/urls.h"
 #include "relay/services/text.h"
 #include "relay/store/store.h"
 
@@ -18,7 +22,7 @@
 const char *
 output_purpose(struct op *op, const char *command, const char *node)
 {
-	return arena_printf(op->arena, "output %s %s", command, node);
+	return arena_printf(op->arena, PACKED_OUTPUT, command, node);
 }
 
 static int
@@ -74,7 +78,10 @@ read_invocation(void *arg, struct db *db, struct hw_err *err)
 		return hw_err_set(err, HW_EINVOCATION, "no command has the id %.60s", w->command);
 	if (r < 0 || (r = invocation_get(db, w->command, w->node, &row, err)) < 0)
 		return r;
-	return output_load(w->ret, w->op, db, &command, &row);
+	if ((r = output_load(w->ret, w->op, db, &command, &row)) < 0)
+		return r;
+	return upload_describe(&w->ret->upload_status, &w->ret->upload_details, w->op, db, &command,
+		&row);
 }
 
 int
@@ -221,6 +228,24 @@ fill(struct msg_get_command_output_reply *rep, struct op *op, const struct outpu
 	return r;
 }
 
+/* Pieces that follow the first need no entry of their own. */
+static int
+record_reading(struct op *op, const char *command, const char *node)
+{
+	const struct op_env *env = op->env;
+	int64_t now = clock_mono(env->clock);
+	char what[128];
+
+	snprintf(what, sizeof(what), "output of %.36s on %.64s", command, node);
+	if (env->readers != NULL && readers_know(env->readers, op->arn, what, now))
+		return 0;
+	op->about = arena_strdup(op->arena, what);
+	int r = op_begin(op);
+	if (r == 0 && env->readers != NULL)
+		readers_note(env->readers, op->arn, what, now);
+	return r;
+}
+
 int
 op_get_command_output(struct op *op, const struct msg_get_command_output_request *req,
 	struct msg_get_command_output_reply *rep)
@@ -229,7 +254,8 @@ op_get_command_output(struct op *op, const struct msg_get_command_output_request
 	size_t step;
 	int r;
 
-	if ((r = output_find(&of, op, req->command_id, req->instance_id)) < 0)
+	if ((r = record_reading(op, req->command_id, req->instance_id)) < 0 ||
+		(r = output_find(&of, op, req->command_id, req->instance_id)) < 0)
 		return r;
 	if (of.command.output_gone)
 		return op_fail(op, HW_ENOTFOUND, "the output of command %s is not kept any more",

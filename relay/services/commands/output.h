@@ -21,6 +21,8 @@ struct output_of {
 	struct invocation_row row;
 	const struct msg_invocation_steps *steps;
 	const struct msg_invocation_outputs *kept;
+	int upload_status; /* of output_find() alone: 0: none */
+	const char *upload_details;
 };
 
 /* HW_ECOMMAND, HW_EINVOCATION: for one that the caller may not see, too. */

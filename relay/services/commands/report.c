@@ -9,6 +9,7 @@
 #include "relay/core/op.h"
 #include "relay/core/outputs.h"
 #include "relay/core/throttle.h"
+#include "relay/core/uploads.h"
 #include "relay/services/commands/output.h"
 #include "relay/services/commands/pack.h"
 #include "relay/services/text.h"
@@ -424,6 +425,7 @@ fill_end(struct finishing *f, struct reporting *w)
 		.response_code = w->req->response_code,
 		.started = w->req->started,
 		.ended = w->req->ended,
+		.upload_at = w->claim.uploads ? w->op->now : 0,
 	};
 	snprintf(f->row.command_id, sizeof(f->row.command_id), "%s", w->req->command_id);
 	fit_text(f->row.node_id, sizeof(f->row.node_id), w->op->who.id);
@@ -451,8 +453,11 @@ take_end(struct reporting *w)
 		r = check_whole(w, &whole);
 	if (r < 0 || !whole)
 		return r;
-	r = store_write(w->op->env->store, write_end, &f, &w->op->err);
-	return r < 0 ? r : 1;
+	if ((r = store_write(w->op->env->store, write_end, &f, &w->op->err)) < 0)
+		return r;
+	if (w->claim.uploads)
+		uploads_kick(w->op->env->uploads);
+	return 1;
 }
 
 /* --- a word in between --------------------------------------------------------------------------

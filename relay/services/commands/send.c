@@ -8,9 +8,12 @@
 #include "proto/base/id.h"
 #include "proto/document/document.h"
 #include "proto/trust/secret.h"
+#include "relay/core/authorise.h"
 #include "relay/core/config.h"
 #include "relay/core/document_load.h"
 #include "relay/core/op.h"
+#include "relay/core/uploads.h"
+#include "relay/objects/place.h"
 #include "relay/services/commands/describe.h"
 #include "relay/services/commands/pack.h"
 #include "relay/services/commands/targets.h"
@@ -29,6 +32,7 @@ struct sending {
 	struct command_row row;
 	struct command_body body;
 	size_t content_len;
+	bool fits; /* the document is for the nodes' platform */
 	struct targets targets;
 	struct dispatch *dispatch;
 };
@@ -36,15 +40,54 @@ struct sending {
 /* --- what is not done here ----------------------------------------------------------------------
  */
 
+/* A prefix may end, and begin, as a folder's name does. */
+static int
+read_prefix(struct sending *w, const char *prefix)
+{
+	prefix += strspn(prefix, "/");
+	size_t n = strlen(prefix);
+	while (n > 0 && prefix[n - 1] == '/')
+		n--;
+	if (n >= sizeof(w->row.s3_prefix))
+		return op_fail(w->op, HW_EOUTPUTFOLDER, "OutputS3KeyPrefix: at most %d bytes",
+			S3_PREFIX_MAX);
+	snprintf(w->row.s3_prefix, sizeof(w->row.s3_prefix), "%.*s", (int)n, prefix);
+	return s3_prefix_check(w->row.s3_prefix, &w->op->err);
+}
+
+/* Where the output goes, beside the relay. */
+static int
+read_bucket(struct sending *w)
+{
+	const struct msg_send_command_request *req = w->req;
+	const char *bucket = text_or_absent(req->output_s3_bucket_name);
+	const char *region = text_or_absent(req->output_s3_region);
+	int r;
+
+	if (bucket == NULL && text_or_absent(req->output_s3_key_prefix) != NULL)
+		return op_fail(w->op, HW_EOUTPUTFOLDER,
+			"OutputS3KeyPrefix needs an OutputS3BucketName");
+	if (bucket == NULL)
+		return 0;
+	if (w->op->env->uploads == NULL)
+		return op_fail(w->op, HW_EOUTPUTFOLDER,
+			"OutputS3BucketName: output is kept by the relay alone, which has no s3_endpoint "
+			"in its relay.conf: leave it out");
+	if ((r = s3_bucket_check(uploads_place(w->op->env->uploads), bucket, &w->op->err)) < 0 ||
+		(region != NULL && (r = s3_region_check(region, &w->op->err)) < 0) ||
+		(r = read_prefix(w, text_or_empty(req->output_s3_key_prefix))) < 0)
+		return r;
+	snprintf(w->row.s3_bucket, sizeof(w->row.s3_bucket), "%s", bucket);
+	snprintf(w->row.s3_region, sizeof(w->row.s3_region), "%s", region != NULL ? region : "");
+	return 0;
+}
+
 /* Whoever asks for it would wait for what never comes. */
 static int
 check_elsewhere(struct op *op, const struct msg_send_command_request *req)
 {
 	const struct msg_notification_config *n = req->notification_config;
 
-	if (text_or_absent(req->output_s3_bucket_name) != NULL)
-		return op_fail(op, HW_EOUTPUTFOLDER,
-			"OutputS3BucketName: output is kept by the relay alone: leave it out");
 	if (n != NULL && text_or_absent(n->notification_arn) != NULL)
 		return op_fail(op, HW_EVALIDATION,
 			"NotificationConfig: nobody is notified from here: leave it out");
@@ -63,9 +106,10 @@ check_texts(struct op *op, const struct msg_send_command_request *req)
 {
 	const struct text_field fields[] = {
 		{"Comment",	    req->comment		},
-		   {"DocumentVersion", req->document_version},
-		{NULL,	       NULL		   }
-	    };
+		   {"OutputS3KeyPrefix", req->output_s3_key_prefix},
+		{"DocumentVersion",   req->document_version	 },
+		    {NULL,		   NULL		       }
+	};
 	size_t n = 0;
 
 	for (size_t i = 0; i < req->parameters.n; i++) {
@@ -85,16 +129,18 @@ check_texts(struct op *op, const struct msg_send_command_request *req)
 static int
 check_hash(struct op *op, const struct msg_send_command_request *req, const char *content, size_t n)
 {
-	const char *type = text_or_absent(req->document_hash_type);
+	const char *type = req->document_hash_type;
 	const char *wanted = text_or_absent(req->document_hash);
 	char hex[2 * SHA256_LEN + 1];
 	uint8_t hash[SHA256_LEN];
 
-	if (wanted == NULL)
-		return 0;
-	if (type != NULL && strcmp(type, "Sha256") != 0)
+	/* Without a hash Sha1, which nobody should trust, does no harm. */
+	if (type != NULL && strcmp(type, "Sha256") != 0 &&
+		(wanted != NULL || strcmp(type, "Sha1") != 0))
 		return op_fail(op, HW_EVALIDATION, "DocumentHashType: \"%.16s\" is not Sha256",
 			type);
+	if (wanted == NULL)
+		return 0;
 	sha256(hash, content, n);
 	hex_encode(hex, hash, sizeof(hash));
 	if (strcasecmp(hex, wanted) != 0)
@@ -116,6 +162,7 @@ check_parameters(int64_t *seconds, struct sending *w)
 		r = document_bind(&v, d, &w->req->parameters, &w->op->err);
 	if (r == 0)
 		*seconds = document_timeout_seconds(d, v);
+	w->fits = r == 0 && document_is_for_linux(d);
 	document_values_free(v);
 	document_free(d);
 	return r;
@@ -172,6 +219,8 @@ fill(struct sending *w, int64_t seconds)
 	id_uuid(row->id);
 	snprintf(row->principal, sizeof(row->principal), "%s", op->who.id);
 	snprintf(row->owner_arn, sizeof(row->owner_arn), "%s", op->arn);
+	snprintf(row->source, sizeof(row->source), "%s", op->source);
+	row->by_key = op->asker != NULL && op->asker->by_key;
 	snprintf(row->comment, sizeof(row->comment), "%s", text_or_empty(w->req->comment));
 	row->targets = (uint32_t)w->targets.n;
 	row->timeout_seconds = timeout != 0 ? timeout : TIMEOUT_DEFAULT;
@@ -217,14 +266,16 @@ write_invocation(const struct sending *w, struct db *db, size_t i, struct hw_err
 	const struct dispatch_target *t = &w->targets.v[i];
 	struct fanout_words words = fanout_state_words(FANOUT_WAITING);
 	struct invocation_row row = {
-		.live = !t->denied,
+		.live = !t->denied && !t->unfit,
 		.response_code = -1,
-		.ended = t->denied ? w->row.requested : 0,
+		.ended = t->denied || t->unfit ? w->row.requested : 0,
 		.change = (int64_t)i + 1,
 	};
 
 	if (t->denied)
 		words = fanout_state_words(FANOUT_ACCESS_DENIED);
+	else if (t->unfit)
+		words = fanout_state_words(FANOUT_INVALID_PLATFORM);
 	else if (t->delayed)
 		words = (struct fanout_words){INVOCATION_STATUS_DELAYED, "Delayed"};
 	memcpy(row.command_id, w->row.id, sizeof(row.command_id));
@@ -234,6 +285,9 @@ write_invocation(const struct sending *w, struct db *db, size_t i, struct hw_err
 	if (t->denied)
 		snprintf(row.reason, sizeof(row.reason),
 			"who sent it may not send commands to this node");
+	if (t->unfit)
+		snprintf(row.reason, sizeof(row.reason),
+			"all steps of the document are for Windows");
 	return invocation_insert(db, &row, err);
 }
 
@@ -299,7 +353,8 @@ send(struct sending *w, struct msg_send_command_reply *rep)
 	int r;
 
 	if ((r = check_elsewhere(w->op, w->req)) < 0 || (r = check_texts(w->op, w->req)) < 0 ||
-		(r = load(w, &seconds)) < 0 || (r = targets_find(&w->targets, w->op, w->req)) < 0 ||
+		(r = read_bucket(w)) < 0 || (r = load(w, &seconds)) < 0 ||
+		(r = targets_find(&w->targets, w->op, w->req, w->fits)) < 0 ||
 		(r = read_limits(w)) < 0)
 		return r;
 	fill(w, seconds);

@@ -2,13 +2,12 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "proto/base/id.h"
 #include "relay/core/broker.h"
 #include "relay/core/op.h"
 #include "relay/core/registry.h"
-#include "relay/services/text.h"
+#include "relay/services/node_search.h"
 #include "relay/store/nodes.h"
 #include "relay/store/store.h"
 
@@ -30,9 +29,9 @@ add(struct targets *t, struct op *op, const char *id, bool denied)
 		t->room = room;
 	}
 	struct dispatch_target *to = &t->v[t->n++];
-	*to = (struct dispatch_target){.denied = denied};
+	*to = (struct dispatch_target){.denied = denied, .unfit = !denied && !t->fits};
 	memcpy(to->node, id, strlen(id) + 1);
-	to->delayed = !denied && !broker_node_online(op->env->broker, id, &(int64_t){0});
+	to->delayed = !denied && t->fits && !broker_node_online(op->env->broker, id, &(int64_t){0});
 	t->denied += denied;
 	return 0;
 }
@@ -88,117 +87,25 @@ find_ids(struct targets *t, struct op *op, const struct msg_strs *ids)
 
 struct search {
 	struct targets *targets;
-	struct op *op;
-	struct node_filter filters[5];
-	const struct msg_strs *globs[5];
-	size_t n, n_globs;
+	struct node_search by;
 };
-
-static void
-filter(struct search *s, enum node_field field, const char *key, const struct msg_strs *values)
-{
-	s->filters[s->n++] = (struct node_filter){
-		.field = field,
-		.key = key,
-		.values = (const char *const *)values->v,
-		.n = values->n,
-	};
-}
-
-static int
-take_ids(struct search *s, const struct msg_command_target *t)
-{
-	for (size_t i = 0; i < t->values.n; i++) {
-		int r = check_node(s->op, t->values.v[i]);
-		if (r < 0)
-			return r;
-	}
-	filter(s, NODE_ID, NULL, &t->values);
-	return 0;
-}
-
-static int
-take_tag_keys(struct search *s, const struct msg_command_target *t)
-{
-	filter(s, NODE_TAG_KEY, NULL, &t->values);
-	return 0;
-}
-
-/* Patterns are compared here, as in the list of nodes. */
-static int
-take_names(struct search *s, const struct msg_command_target *t)
-{
-	s->globs[s->n_globs++] = &t->values;
-	return 0;
-}
-
-/* A tag without values is there with any. */
-static int
-take_tag(struct search *s, const struct msg_command_target *t, const char *key)
-{
-	const char **name = arena_alloc(s->op->arena, sizeof(*name));
-	struct msg_strs one = {name, 1};
-
-	if (name == NULL)
-		return op_fail(s->op, HW_ENOMEM, "no memory for the targets");
-	*name = key;
-	if (t->values.n > 0)
-		filter(s, NODE_TAG, key, &t->values);
-	else
-		filter(s, NODE_TAG_KEY, NULL, &one);
-	return 0;
-}
-
-static const struct {
-	const char *key;
-	int (*take)(struct search *s, const struct msg_command_target *t);
-} keys[] = {
-	{"InstanceIds", take_ids	},
-	{"tag-key",	    take_tag_keys},
-	{"Name",	 take_names   },
-};
-
-static int
-take_target(struct search *s, const struct msg_command_target *t)
-{
-	if (strncasecmp(t->key, "tag:", 4) == 0 && t->key[4] != '\0')
-		return take_tag(s, t, t->key + 4);
-	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-		if (strcasecmp(keys[i].key, t->key) != 0)
-			continue;
-		if (t->values.n == 0)
-			return op_fail(s->op, HW_EVALIDATION, "Targets: %s has no values", t->key);
-		return keys[i].take(s, t);
-	}
-	return op_fail(s->op, HW_EVALIDATION,
-		"Targets: \"%.163s\" is no key: InstanceIds, tag:KEY, tag-key or Name", t->key);
-}
-
-static bool
-has_name(const struct search *s, const char *name)
-{
-	for (size_t g = 0; g < s->n_globs; g++) {
-		bool any = false;
-		for (size_t i = 0; i < s->globs[g]->n; i++)
-			any |= text_matches(s->globs[g]->v[i], name);
-		if (!any)
-			return false;
-	}
-	return true;
-}
 
 static int
 read_nodes(void *arg, struct db *db, struct hw_err *err)
 {
 	struct search *s = arg;
+	struct node_search *by = &s->by;
 	struct node_row row;
 	struct query q;
+	int r = node_search_resolve(by, db, err);
 
-	int r = node_list(&q, db, s->filters, s->n, "", err);
+	if (r < 0)
+		return r;
+	r = node_list(&q, db, by->pick.filters, by->pick.n, "", err);
 	while (r == 0 && (r = node_next(&q, &row, err)) > 0) {
 		r = 0;
-		if (has_name(s, row.name))
-			r = add(s->targets, s->op, row.id, !op_may_see_node(s->op, row.id));
+		if (node_search_has(by, &row))
+			r = add(s->targets, by->op, row.id, !op_may_see_node(by->op, row.id));
 	}
 	query_end(&q);
 	return r;
@@ -207,25 +114,29 @@ read_nodes(void *arg, struct db *db, struct hw_err *err)
 static int
 find_targets(struct targets *t, struct op *op, const struct msg_send_command_request *req)
 {
-	struct search s = {.targets = t, .op = op};
+	struct search s = {.targets = t};
+	int r = node_search_init(&s.by, op, req->targets.v, req->targets.n, false);
 
-	for (size_t i = 0; i < req->targets.n; i++) {
-		int r = take_target(&s, &req->targets.v[i]);
-		if (r < 0)
-			return r;
-	}
-	return store_read(op->env->store, read_nodes, &s, &op->err);
+	if (r == 0)
+		r = store_read(op->env->store, read_nodes, &s, &op->err);
+	node_search_fini(&s.by);
+	return r;
 }
 
 int
-targets_find(struct targets *ret, struct op *op, const struct msg_send_command_request *req)
+targets_find(struct targets *ret, struct op *op, const struct msg_send_command_request *req,
+	bool fits)
 {
-	struct targets t = {.v = NULL};
+	struct targets t = {.v = NULL, .fits = fits};
 	int r;
 
 	if ((req->instance_ids.n > 0) == (req->targets.n > 0))
 		return op_fail(op, HW_EVALIDATION,
 			"a command needs InstanceIds or Targets, and not both");
+	if (req->instance_ids.n > 0 && !fits)
+		return op_fail(op, HW_EPLATFORM,
+			"all steps of %.128s are for Windows, and %s runs Linux",
+			req->document_name, req->instance_ids.v[0]);
 	if (req->instance_ids.n > 0)
 		r = find_ids(&t, op, &req->instance_ids);
 	else

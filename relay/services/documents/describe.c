@@ -54,7 +54,7 @@ describe_owner(const struct op *op, const struct document_found *found)
 	return found->built_in != NULL ? BUILT_IN_OWNER : op->env->config->account;
 }
 
-/* There are no others to run on. */
+/* There are no others to run on; what a document alone knows is said where it is read. */
 int
 describe_platforms(struct msg_strs *ret, struct op *op)
 {
@@ -169,6 +169,8 @@ describe_document(struct msg_document_description *ret, struct op *op, const str
 		(r = describe_parse(&d, op, &what->found)) < 0)
 		return r;
 	r = keep_parsed(ret, op, d);
+	if (r == 0 && !document_is_for_linux(d))
+		ret->platform_types.v[0] = enum_text(&enum_PLATFORM_TYPE, PLATFORM_TYPE_WINDOWS);
 	document_free(d);
 	return r;
 }

@@ -1,6 +1,7 @@
 /* Who the caller is, and its next certificate. */
 #include <string.h>
 
+#include "audit/journal.h"
 #include "relay/core/authorise.h"
 #include "relay/core/broker.h"
 #include "relay/core/config.h"
@@ -76,6 +77,19 @@ count_fleet(struct msg_get_caller_identity_reply *rep, struct op *op)
 		rep->sessions = broker_sessions(op->env->broker);
 }
 
+/* NULL: all is recorded. */
+static const char *
+find_alarm(struct op *op)
+{
+	struct journal *j = op->env->journal;
+	char why[JOURNAL_WHY_MAX];
+
+	if (j == NULL || (!journal_failed(j) && !journal_low(j)))
+		return NULL;
+	journal_why(j, why);
+	return arena_printf(op->arena, "nothing can be recorded: %.200s", why);
+}
+
 int
 op_get_caller_identity(struct op *op, const struct msg_empty *req,
 	struct msg_get_caller_identity_reply *rep)
@@ -93,6 +107,7 @@ op_get_caller_identity(struct op *op, const struct msg_empty *req,
 	rep->user_name = op->who.id;
 	rep->source = op->source;
 	count_fleet(rep, op);
+	rep->alarm = find_alarm(op);
 	return op->asker != NULL ? list_grants(rep, op) : 0;
 }
 

@@ -5,6 +5,7 @@
 #include "proto/trust/cert.h"
 #include "relay/core/broker.h"
 #include "relay/core/op.h"
+#include "relay/services/node_search.h"
 #include "relay/services/nodes/filters.h"
 #include "relay/services/page.h"
 #include "relay/services/text.h"
@@ -18,6 +19,7 @@ struct listing {
 	struct op *op;
 	struct msg_describe_instance_information_reply *rep;
 	struct filters filters;
+	struct node_search groups;
 	struct page page;
 	struct page_key from;
 };
@@ -88,6 +90,25 @@ describe(struct msg_instance_information *ret, struct op *op, struct db *db, con
 	return tag_list(db, op->arena, TAGS_NODE, s->row->id, &ret->tags.v, &ret->tags.n, &op->err);
 }
 
+/* What groups say is asked beside the filters. */
+static int
+list_nodes(struct query *q, struct listing *w, struct db *db, struct hw_err *err)
+{
+	const struct node_pick *more = &w->groups.pick;
+	struct node_filter *all;
+
+	*q = (struct query){.db = db};
+	int r = node_search_resolve(&w->groups, db, err);
+	if (r < 0)
+		return r;
+	all = arena_array(w->op->arena, w->filters.n_sql + more->n, sizeof(*all));
+	if (all == NULL)
+		return hw_err_set(err, HW_ENOMEM, "no memory for filters");
+	memcpy(all, w->filters.sql, w->filters.n_sql * sizeof(*all));
+	memcpy(all + w->filters.n_sql, more->filters, more->n * sizeof(*all));
+	return node_list(q, db, all, w->filters.n_sql + more->n, w->from.text, err);
+}
+
 static int
 read_nodes(void *arg, struct db *db, struct hw_err *err)
 {
@@ -96,11 +117,12 @@ read_nodes(void *arg, struct db *db, struct hw_err *err)
 	struct sight sight;
 	struct query q;
 
-	int r = node_list(&q, db, w->filters.sql, w->filters.n_sql, w->from.text, err);
+	int r = list_nodes(&q, w, db, err);
 	while (r == 0 && (r = node_next(&q, &row, err)) > 0) {
 		r = 0;
 		look(&sight, w->op, &row);
-		if (!filters_pass(&w->filters, &row, sight.ping) || !op_may_see_node(w->op, row.id))
+		if (!filters_pass(&w->filters, &row, sight.ping) ||
+			!node_search_has(&w->groups, &row) || !op_may_see_node(w->op, row.id))
 			continue;
 		if (!page_has_room(&w->page)) {
 			r = page_token(&w->rep->next_token, w->op, &w->from);
@@ -133,5 +155,10 @@ op_describe_instance_information(struct op *op,
 	if (rep->instance_information_list.v == NULL)
 		return op_fail(op, HW_ENOMEM, "no memory for nodes");
 	page_begin(&w.page, op, req->max_results, LIST_LIMIT);
-	return store_read(op->env->store, read_nodes, &w, &op->err);
+	if (w.filters.groups != NULL &&
+		(r = node_search_groups(&w.groups, op, w.filters.groups)) < 0)
+		return r;
+	r = store_read(op->env->store, read_nodes, &w, &op->err);
+	node_search_fini(&w.groups);
+	return r;
 }

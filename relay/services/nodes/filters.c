@@ -113,6 +113,16 @@ parse_name(struct filters *f, struct op *op, const struct given *g)
 	return 0;
 }
 
+/* What they hold is looked up with the nodes. */
+static int
+parse_groups(struct filters *f, struct op *op, const struct given *g)
+{
+	if (f->groups != NULL)
+		return op_fail(op, HW_EFILTERKEY, "%s: once, with all names", g->key);
+	f->groups = g->values;
+	return 0;
+}
+
 /* --- keys whose value is the same for all nodes ----------------------------------------------- */
 
 /* Every value must be one of the table; the nodes pass when `ours` is among them. */
@@ -192,19 +202,20 @@ static const struct {
 	parse_fn *parse;
 	bool both; /* in the older form too */
 } keys[] = {
-	{"InstanceIds",	parse_ids,	   true },
+	{"InstanceIds",		parse_ids,	   true },
 	{"AgentVersion",	 parse_agent_version, true },
 	{"PingStatus",	       parse_ping,	   true },
 	{"PlatformTypes",	  parse_platform_type, true },
 	{"ActivationIds",	  parse_activations,   true },
-	{"IamRole",	    parse_iam_role,	    true },
+	{"IamRole",		    parse_iam_role,	    true },
 	{"ResourceType",	 parse_resource_type, true },
-	{"AssociationStatus", parse_never,	   true },
+	{"AssociationStatus",    parse_never,	   true },
 	{"SourceIds",	      parse_never,	   false},
-	{"SourceTypes",	parse_source_types,  false},
-	{"tag-key",	    parse_tag_key,	   false},
+	{"SourceTypes",		parse_source_types,  false},
+	{"tag-key",		    parse_tag_key,	   false},
 	{"Name",		 parse_name,	     false},
 	{"PlatformName",	 parse_platform_name, false},
+	{"resource-groups:Name", parse_groups,	       false},
 };
 
 static int

@@ -19,8 +19,9 @@ struct filters {
 	struct node_filter *sql;
 	struct name_globs *globs;
 	size_t n_sql, n_globs;
-	unsigned pings; /* bit PING_STATUS_* for each that may pass */
-	bool nothing;	/* no node can pass */
+	unsigned pings;		       /* bit PING_STATUS_* for each that may pass */
+	bool nothing;		       /* no node can pass */
+	const struct msg_strs *groups; /* resource-groups:Name; NULL: none is asked for */
 };
 
 /* HW_EFILTERKEY, HW_EFILTERVALUE. Points into the request. */

@@ -1,18 +1,22 @@
-/* GetRecording: a session's recording, in pages of whole events. */
+/* GetRecording: a session's recording, in pages of whole events. GetSealedInput: of those the ones
+ * that hide input, with what is sealed to the auditors, which GetRecording leaves out. */
 #include <stdio.h>
 #include <string.h>
 
 #include "audit/ledger.h"
 #include "audit/recording.h"
 #include "proto/wire/codec.h"
+#include "relay/core/config.h"
 #include "relay/core/op.h"
 #include "relay/services/page.h"
 #include "relay/services/sessions/cursors.h"
+#include "relay/store/holds.h"
 #include "relay/store/sessions.h"
 #include "relay/store/store.h"
 
 #define PAGE_MAX ((size_t)176 * 1024) /* events and head: a reply must fit into one frame */
 _Static_assert(EVENT_BYTES_MAX + 1024 < PAGE_MAX, "every event fits a page");
+#define LOOK_MAX ((size_t)32 * 1024 * 1024) /* of events, for one page of those that are sealed */
 
 /* --- events into a page ----------------------------------------------------------------------- */
 
@@ -30,41 +34,86 @@ damaged(struct op *op)
 	return op_fail(op, HW_ECORRUPT, "the recording is damaged");
 }
 
+/* What a reader gets of an event: of a recording all but what is sealed; of what is sealed all else
+ * only if it says whose it is. False: nothing. */
+static bool
+is_for_reader(struct event *ev, bool sealed)
+{
+	if (sealed)
+		return ev->type == EVENT_HIDDEN || ev->type == EVENT_AUTHOR;
+	if (ev->type == EVENT_HIDDEN)
+		ev->len = 0;
+	return true;
+}
+
 /* 1: more may fit; 0: the page is full. Every event fits an empty page without a head. */
 static int
-append_event(struct buf *page, struct cursor *c, struct op *op)
+append_event(struct buf *page, struct cursor *c, struct op *op, bool sealed)
 {
 	struct event ev;
 	size_t used;
 
 	if (event_decode(&ev, c->block, c->left, &used) < 0)
 		return damaged(op);
-	if (used > page->max - page->len)
-		return 0;
-	if (buf_append(page, c->block, used) < 0)
-		return op_fail(op, HW_ENOMEM, "no memory for a page of a recording");
+	if (is_for_reader(&ev, sealed)) {
+		if (used > page->max - page->len)
+			return 0;
+		if (event_encode(page, &ev) < 0)
+			return op_fail(op, HW_ENOMEM, "no memory for a page of a recording");
+	}
 	pass(c, used);
 	return 1;
 }
 
-/* 1: the page is full; 0: the recording's present end. */
+/* 1: the page is full, or enough was looked at for one; 0: the recording's present end. */
 static int
-fill_page(struct buf *page, struct cursor *c, struct op *op)
+fill_page(struct buf *page, struct cursor *c, struct op *op, bool sealed)
 {
+	uint64_t enough = c->sent + LOOK_MAX;
 	int r;
 
-	for (;;) {
+	while (!sealed || c->sent < enough) {
 		if (c->left == 0) {
 			r = recording_next(c->recording, &c->block, &c->left, &op->err);
 			if (r <= 0)
 				return r;
-		} else if ((r = append_event(page, c, op)) <= 0) {
+		} else if ((r = append_event(page, c, op, sealed)) <= 0) {
 			return r < 0 ? r : 1;
 		}
 	}
+	return 1;
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
+
+struct missing {
+	const char *id;
+	int64_t when;
+};
+
+static int
+read_missing(void *arg, struct db *db, struct hw_err *err)
+{
+	struct missing *m = arg;
+
+	return kept_gone(&m->when, db, m->id, err);
+}
+
+static int
+say_missing(struct op *op, const char *id)
+{
+	struct missing m = {.id = id};
+	int r = store_read(op->env->store, read_missing, &m, &op->err);
+
+	if (r < 0)
+		return r;
+	if (m.when > 0)
+		return op_fail(op, HW_ENOTFOUND,
+			"the recording of %s was deleted, as it was too old or there were too many: the "
+			"ledger has its hash",
+			id);
+	return op_fail(op, HW_ENOTFOUND, "session %s has no recording: it was never opened", id);
+}
 
 static int
 open_recording(struct cursor **ret, struct op *op, const char *id)
@@ -79,7 +128,7 @@ open_recording(struct cursor **ret, struct op *op, const char *id)
 		return r;
 	r = recording_open(&recording, dir, id, op->env->master, &op->err);
 	if (r == HW_ENOTFOUND)
-		return op_fail(op, r, "session %s has no recording: it was never opened", id);
+		return say_missing(op, id);
 	if (r < 0)
 		return r;
 	*ret = cursor_new(op->arn, recording);
@@ -104,7 +153,7 @@ find_session(void *arg, struct db *db, struct hw_err *err)
 }
 
 static int
-record_reading(struct op *op, const char *id)
+record_reading(struct op *op, const char *id, enum entry_kind kind, const char *reason)
 {
 	const struct msg_ledger_entry e = {
 		.principal = op->arn,
@@ -113,16 +162,17 @@ record_reading(struct op *op, const char *id)
 		.request_id = op->request_id,
 		.session_id = id,
 		.source = op->source,
+		.reason = reason,
 	};
 
-	if (ledger_commit(op->env->ledger, ENTRY_RECORDING_READ, &e) < 0)
+	if (ledger_commit(op->env->ledger, kind, &e) < 0)
 		return op_fail(op, HW_ERECORD, "the ledger cannot be written, so nothing is read");
 	return 0;
 }
 
 /* A deep copy: the recording may be closed before the reply is encoded. */
 static int
-copy_meta(struct msg_get_recording_reply *rep, struct op *op, const struct recording *recording,
+copy_meta(struct msg_recording_meta **ret, struct op *op, const struct recording *recording,
 	size_t *size)
 {
 	const struct msg_row *row = MSG_ROW(recording_meta);
@@ -134,25 +184,36 @@ copy_meta(struct msg_get_recording_reply *rep, struct op *op, const struct recor
 	if (r == 0)
 		r = msg_decode(&copy, op->arena, row, buf_data(&bytes), bytes.len, &op->err);
 	if (r == 0) {
-		rep->meta = copy;
+		*ret = copy;
 		*size = bytes.len;
 	}
 	buf_fini(&bytes);
 	return r;
 }
 
+/* What one call is about; both operations' replies are filled from it. */
+struct reading {
+	const char *id, *token, *reason;
+	enum entry_kind kind;
+	bool sealed;
+	struct msg_recording_meta *meta;
+	struct msg_bin events;
+	bool complete;
+	const char *next_token;
+};
+
 /* Who reads is written down before anything is read. */
 static int
-open_first(struct cursor **ret, struct op *op, const char *id, struct msg_get_recording_reply *rep,
-	size_t *head)
+open_first(struct cursor **ret, struct op *op, struct reading *w, size_t *head)
 {
-	struct known w = {.arena = op->arena, .id = id};
+	struct known known = {.arena = op->arena, .id = w->id};
 	int r;
 
-	if ((r = store_read(op->env->store, find_session, &w, &op->err)) < 0 ||
-		(r = record_reading(op, id)) < 0 || (r = open_recording(ret, op, id)) < 0)
+	if ((r = store_read(op->env->store, find_session, &known, &op->err)) < 0 ||
+		(r = record_reading(op, w->id, w->kind, w->reason)) < 0 ||
+		(r = open_recording(ret, op, w->id)) < 0)
 		return r;
-	r = copy_meta(rep, op, (*ret)->recording, head);
+	r = copy_meta(&w->meta, op, (*ret)->recording, head);
 	if (r < 0)
 		cursor_free(*ret);
 	return r;
@@ -208,51 +269,82 @@ make_token(const char **ret, struct op *op, const struct cursor *c, const char *
 /* --- a page ----------------------------------------------------------------------------------- */
 
 static int
-take_events(struct msg_get_recording_reply *rep, struct op *op, const struct buf *page)
+take_events(struct reading *w, struct op *op, const struct buf *page)
 {
 	const uint8_t *p = arena_dup(op->arena, buf_data(page), page->len);
 
 	if (p == NULL)
 		return op_fail(op, HW_ENOMEM, "no memory for a page of a recording");
-	rep->events = (struct msg_bin){p, page->len};
+	w->events = (struct msg_bin){p, page->len};
 	return 0;
 }
 
 /* The cursor is kept for the next page, or closed. */
 static int
-send_page(struct msg_get_recording_reply *rep, struct op *op, struct cursor *c, const char *id,
-	size_t head)
+make_page(struct reading *w, struct op *op, struct cursor *c, size_t head)
 {
 	struct buf page;
 	int r;
 
 	buf_init(&page, PAGE_MAX - head);
-	int more = fill_page(&page, c, op);
-	r = more < 0 ? more : take_events(rep, op, &page);
+	int more = fill_page(&page, c, op, w->sealed);
+	r = more < 0 ? more : take_events(w, op, &page);
 	buf_fini(&page);
 	if (r == 0 && more > 0)
-		r = make_token(&rep->next_token, op, c, id);
+		r = make_token(&w->next_token, op, c, w->id);
 	else if (r == 0)
-		rep->complete = recording_complete(c->recording);
+		w->complete = recording_complete(c->recording);
 	if (r == 0 && more > 0)
-		cursor_keep(op->env->cursors, rep->next_token, c);
+		cursor_keep(op->env->cursors, w->next_token, c);
 	else
 		cursor_free(c);
 	return r;
+}
+
+static int
+read_on(struct reading *w, struct op *op)
+{
+	struct cursor *c = NULL;
+	size_t head = 0;
+	int r;
+
+	if (w->token == NULL || w->token[0] == '\0')
+		r = open_first(&c, op, w, &head);
+	else
+		r = open_next(&c, op, w->id, w->token);
+	return r < 0 ? r : make_page(w, op, c, head);
 }
 
 int
 op_get_recording(struct op *op, const struct msg_get_recording_request *req,
 	struct msg_get_recording_reply *rep)
 {
-	const char *id = req->session_id, *token = req->next_token;
-	struct cursor *c = NULL;
-	size_t head = 0;
-	int r;
+	struct reading w = {
+		.id = req->session_id, .token = req->next_token, .kind = ENTRY_RECORDING_READ};
+	int r = read_on(&w, op);
 
-	if (token == NULL || token[0] == '\0')
-		r = open_first(&c, op, id, rep, &head);
-	else
-		r = open_next(&c, op, id, token);
-	return r < 0 ? r : send_page(rep, op, c, id, head);
+	*rep = (struct msg_get_recording_reply){.meta = w.meta,
+		.events = w.events,
+		.complete = w.complete,
+		.next_token = w.next_token};
+	return r;
+}
+
+int
+op_get_sealed_input(struct op *op, const struct msg_get_sealed_input_request *req,
+	struct msg_get_sealed_input_reply *rep)
+{
+	struct reading w = {.id = req->session_id,
+		.token = req->next_token,
+		.reason = req->reason,
+		.kind = ENTRY_SEALED_READ,
+		.sealed = true};
+	int r = read_on(&w, op);
+
+	*rep = (struct msg_get_sealed_input_reply){.relay = op->env->config->name,
+		.meta = w.meta,
+		.events = w.events,
+		.complete = w.complete,
+		.next_token = w.next_token};
+	return r;
 }

@@ -14,6 +14,8 @@
 #define POLICY(statements) "{\"Version\":\"2012-10-17\",\"Statement\":[" statements "]}"
 #define ALLOW(action, resource) \
 	"{\"Effect\":\"Allow\",\"Action\":\"" action "\",\"Resource\":\"" resource "\"}"
+#define DENY(action, resource) \
+	"{\"Effect\":\"Deny\",\"Action\":\"" action "\",\"Resource\":\"" resource "\"}"
 #define ALLOW_IF(action, resource, condition)                                      \
 	"{\"Effect\":\"Allow\",\"Action\":\"" action "\",\"Resource\":\"" resource \
 	"\",\"Condition\":{" condition "}}"
@@ -31,6 +33,42 @@ starts(struct court *c, const char *node, const char *document, const char *run_
 
 	court_ask(c, OP_start_session, &req);
 	return court_reached(c) > before;
+}
+
+/* --- buckets ---------------------------------------------------------------------------------- */
+
+static bool
+sends(struct court *c, const char *bucket, const char *prefix)
+{
+	struct msg_send_command_request req = {.document_name = "AWS-RunShellScript",
+		.output_s3_bucket_name = bucket,
+		.output_s3_key_prefix = prefix};
+	int before = court_reached(c);
+
+	court_ask(c, OP_send_command, &req);
+	return court_reached(c) > before;
+}
+
+Test(authorise, what_is_denied_of_a_bucket_is_denied_as_it_is_written)
+{
+	struct court *c = court_new();
+
+	court_policy(c, "all", POLICY(ALLOW("*", "*")));
+	court_policy(c, "not-there",
+		POLICY(DENY("s3:PutObject", "arn:aws:s3:::logs/a b/*") "," DENY("s3:PutObject",
+			"arn:aws:s3:::logs/x,y~(z)%41/*") "," DENY("s3:PutObject",
+			"arn:aws:s3:::logs/\xc3\xbc/*") "," DENY("s3:PutObject",
+			"arn:aws:s3:::logs/plain/*")));
+	cr_assert(sends(c, "logs", "a"));
+	cr_assert(sends(c, "logs", NULL));
+	cr_assert(sends(c, "logs", "a*b"));
+	cr_assert_not(sends(c, "logs", "plain"));
+	cr_assert_not(sends(c, "logs", "/plain//deeper"));
+	cr_assert_not(sends(c, "logs", "a b"));
+	cr_assert_not(sends(c, "logs", "a b/c"));
+	cr_assert_not(sends(c, "logs", "x,y~(z)%41"));
+	cr_assert_not(sends(c, "logs", "\xc3\xbc/d"));
+	court_free(c);
 }
 
 /* --- documents -------------------------------------------------------------------------------- */

@@ -127,7 +127,8 @@ desk_new(void)
 	fake_clock_init(&d->clock, clock_wall(&hw_clock_system));
 	relay_config_default(&d->config);
 	secret_key_random(&d->master);
-	d->io = (struct journal_io){write_or_fail, sync_it, d};
+	d->io = (struct journal_io){
+		.write = write_or_fail, .sync = sync_it, .reserve = NULL, .arg = d};
 	struct journal_config jc = {
 		.dir = d->dir, .clock = &d->clock.clock, .master = &d->master, .io = &d->io};
 	cr_assert(eq(int, journal_open(&d->journal, &jc, NULL, &err), 0), "%s", err.text);

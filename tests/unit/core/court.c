@@ -103,9 +103,10 @@ note_call(struct op *op, const void *request, void *reply)
 	seen.reached++;
 	seen.shown[0] = '\0';
 	if (op->row->id == OP_describe_instance_information ||
-		op->row->id == OP_list_command_invocations)
+		op->row->id == OP_list_command_invocations ||
+		op->row->id == OP_search_command_outputs)
 		list_nodes(op);
-	else if (op->row->id == OP_describe_sessions)
+	else if (op->row->id == OP_describe_sessions || op->row->id == OP_search_recordings)
 		list_sessions(op);
 	else if (op->row->id == OP_list_users)
 		list_users(op);

@@ -97,6 +97,11 @@ static const char *const expected[OP_COUNT][ROLES] = {
 	[OP_update_document] = FLEET_ONLY,
 	[OP_update_document_default_version] = FLEET_ONLY,
 	[OP_delete_document] = FLEET_ONLY,
+	[OP_create_resource_group] = FLEET_ONLY,
+	[OP_get_resource_group] = {ALL, ALL,  NONE,  NONE,	 ALL,  NONE,  NONE},
+	[OP_update_resource_group] = FLEET_ONLY,
+	[OP_list_resource_groups] = {ALL, ALL,  NONE,  NONE,  ALL,	NONE,  NONE},
+	[OP_delete_resource_group] = FLEET_ONLY,
 	[OP_send_command] = FLEET_ONLY,
 	[OP_cancel_command] = FLEET_ONLY,
 	[OP_list_commands] = {ALL, ALL,	NONE,  NONE,  ALL,	 NONE,  NONE},
@@ -104,7 +109,14 @@ static const char *const expected[OP_COUNT][ROLES] = {
 	[OP_get_command_invocation] = {ALL, ALL,	 NONE,  NONE,  ALL,  NONE,	NONE},
 	[OP_get_command_output] = {ALL, ALL,  NONE,  NONE,	 ALL,  NONE,  NONE},
 	[OP_list_command_changes] = {ALL, ALL,  NONE,  NONE,  ALL,	NONE,  NONE},
+	[OP_put_hold] = {ALL, NONE, NONE,  NONE,	ALL,  NONE,  NONE},
+	[OP_lift_hold] = {ALL, NONE, NONE,  NONE,	 ALL,  NONE,  NONE},
+	[OP_list_holds] = {ALL, NONE, NONE,  NONE,  ALL,  NONE,  NONE},
+	[OP_get_sealed_input] = {ALL, NONE, NONE,  NONE,	ALL,  NONE,  NONE},
 	[OP_get_recording] = {ALL, NONE, OWN_S, OWN_S, ALL,  OWN_S, NONE},
+	[OP_search_recordings] = {ALL, NONE, "s",	  "s",   ALL,  "s",	 NONE},
+	[OP_search_command_outputs] = {ALL, ALL,	 NONE,  NONE,  ALL,  NONE,	NONE},
+	[OP_lookup_events] = {ALL, NONE, NONE,  NONE,  ALL,  NONE,	NONE},
 };
 
 /* --- things, by their letters ----------------------------------------------------------------- */
@@ -155,6 +167,7 @@ static const struct thing *const things[] = {
 	[RESOURCE_POLICY] = others,
 	[RESOURCE_ACTIVATION] = others,
 	[RESOURCE_DOCUMENT] = others,
+	[RESOURCE_RESOURCE_GROUP] = others,
 };
 
 /* --- requests --------------------------------------------------------------------------------- */
@@ -162,6 +175,10 @@ static const struct thing *const things[] = {
 static struct msg_tag some_tag = {"Colour", "green"};
 static const char *some_key = "Colour";
 static const char some_command[] = "11111111-2222-4333-8444-555555555555";
+static struct msg_command_target some_target = {
+	.key = "tag-key",
+	.values = {&some_key, 1}
+};
 
 /* What a request must have beside the name of its resource. */
 static void
@@ -225,6 +242,18 @@ fill(enum op_id op, void *request)
 		((struct msg_list_tags_for_resource_request *)request)->resource_type =
 			TAG_RESOURCE_MANAGED_INSTANCE;
 		return;
+	case OP_put_hold:
+		((struct msg_put_hold_request *)request)->reason = "case";
+		((struct msg_put_hold_request *)request)->user_name = "bob";
+		return;
+	case OP_lift_hold:
+		((struct msg_lift_hold_request *)request)->hold_id = some_command;
+		return;
+	case OP_create_resource_group:
+	case OP_update_resource_group:
+		((struct msg_put_resource_group_request *)request)->targets.v = &some_target;
+		((struct msg_put_resource_group_request *)request)->targets.n = 1;
+		return;
 	case OP_send_command:
 		((struct msg_send_command_request *)request)->document_name = "AWS-RunShellScript";
 		return;
@@ -253,6 +282,12 @@ fill(enum op_id op, void *request)
 		return;
 	case OP_list_command_changes:
 		((struct msg_list_command_changes_request *)request)->command_id = some_command;
+		return;
+	case OP_search_recordings:
+		((struct msg_search_recordings_request *)request)->pattern = "x";
+		return;
+	case OP_search_command_outputs:
+		((struct msg_search_command_outputs_request *)request)->pattern = "x";
 		return;
 	case OP_describe_sessions:
 		((struct msg_describe_sessions_request *)request)->state = SESSION_STATE_ACTIVE;

@@ -15,6 +15,9 @@
 #include "relay/store/invocations.h"
 #include "relay/store/store.h"
 
+/* As commands are named: files below other names are not theirs. */
+#define OLD  "11111111-2222-4333-8444-55555555555a"
+#define NEW  "11111111-2222-4333-8444-55555555555b"
 #define NODE "mi-00000000000000001"
 #define DAY  (86400 * USEC_PER_SEC)
 #define NOON (INT64_C(1800000000) * USEC_PER_SEC)
@@ -197,10 +200,10 @@ Test(retention, where_output_was_refused_the_oldest_makes_room)
 	struct place *p = place_new();
 
 	p->config.command_outputs_mib = 3;
-	put(p, "a", NOON - 3 * DAY, 1 << 20);
-	put(p, "b", NOON - 2 * DAY, 1 << 20);
+	put(p, OLD, NOON - 3 * DAY, 1 << 20);
+	put(p, NEW, NOON - 2 * DAY, 1 << 20);
 	keep(p);
-	cr_assert(has_files(p, "a"));
+	cr_assert(has_files(p, OLD));
 	cr_assert(eq(i64, outputs_total(p->outputs), 2));
 	cr_assert(eq(int, outputs_have_room(p->outputs, 1, 3, &p->err), 0), "%s", p->err.text);
 	cr_assert_not(outputs_take_refused(p->outputs));
@@ -210,11 +213,46 @@ Test(retention, where_output_was_refused_the_oldest_makes_room)
 	cr_assert(eq(int, outputs_have_room(p->outputs, INT64_C(1) << 60, INT64_MAX, &p->err),
 		HW_EUNAVAILABLE)); /* no disk has that */
 	keep_as(p, true);
-	cr_assert_not(has_files(p, "a"));
-	cr_assert(has_files(p, "b"));
+	cr_assert_not(has_files(p, OLD));
+	cr_assert(has_files(p, NEW));
 	cr_assert(eq(i64, outputs_total(p->outputs), 1));
 	outputs_free(p->outputs);
 	cr_assert(eq(int, outputs_new(&p->outputs, p->dir, &p->master, &p->err), 0));
+	cr_assert(eq(i64, outputs_total(p->outputs), 0));
+	outputs_count(p->outputs);
 	cr_assert(eq(i64, outputs_total(p->outputs), 1));
+	outputs_count(p->outputs);
+	cr_assert(eq(i64, outputs_total(p->outputs), 1));
+	place_free(p);
+}
+
+/* From now on what invocations have in the store stays there. */
+static int
+write_stuck(void *arg, struct db *db, struct hw_err *err)
+{
+	(void)arg;
+	int r = db_run(db, NULL, err, "UPDATE invocation SET output = 'x'", "");
+
+	if (r < 0)
+		return r;
+	return db_run(db, NULL, err,
+		"CREATE TRIGGER stuck BEFORE UPDATE ON invocation"
+		" BEGIN SELECT RAISE(ABORT, 'stuck'); END",
+		"");
+}
+
+Test(retention, files_are_gone_with_the_first_word_of_it)
+{
+	struct place *p = place_new();
+
+	p->config.command_outputs_mib = 1;
+	put(p, "a", NOON - 3 * DAY, 2 << 20);
+	cr_assert(eq(int, store_write(p->store, write_stuck, p, &p->err), 0), "%s", p->err.text);
+	cr_assert(lt(int, retention_run(p->store, p->outputs, &p->config, NOON, false, &p->err),
+		0));
+	cr_assert(ne(ptr, strstr(p->err.text, "stuck"), NULL), "%s", p->err.text);
+	cr_assert(is_there(p, "a"));
+	cr_assert(p->row.output_gone);
+	cr_assert_not(has_files(p, "a"));
 	place_free(p);
 }

@@ -556,3 +556,30 @@ Test(document_parse, a_document_written_in_the_other_format_is_the_same)
 	round_trip(odd, DOCUMENT_FORMAT_JSON);
 	round_trip(odd, DOCUMENT_FORMAT_YAML);
 }
+
+static bool
+for_linux(const char *list)
+{
+	struct document *d = NULL;
+	struct hw_err err = HW_ERR_INIT;
+	char text[512];
+
+	snprintf(text, sizeof(text), "{\"schemaVersion\":\"2.2\",\"mainSteps\":[%s]}", list);
+	cr_assert(eq(int, document_parse(&d, text, strlen(text), 0, DOCUMENT_COMMAND, &err), 0),
+		"%s", err.text);
+	bool ret = document_is_for_linux(d);
+	document_free(d);
+	return ret;
+}
+
+#define DOES(name, action) "{\"name\":\"" name "\",\"action\":\"" action "\",\"inputs\":{}}"
+
+Test(document, is_for_linux_unless_all_its_plugins_are_of_windows)
+{
+	cr_assert(for_linux(DOES("one", "aws:runShellScript")));
+	cr_assert(for_linux(DOES("one", "aws:runPowerShellScript")));
+	cr_assert(for_linux(DOES("one", "aws:psModule") "," DOES("two", "aws:runShellScript")));
+	cr_assert(not(for_linux(DOES("one", "aws:psModule"))));
+	cr_assert(not(for_linux(DOES("one", "aws:psModule") "," DOES("two", "aws:applications"))));
+	cr_assert(for_linux(DOES("one", "aws:unheardOf")));
+}

@@ -78,12 +78,20 @@ broker_give_ticket(struct broker *b, const char *session_id, enum session_access
 }
 
 int fake_ledger_entries, fake_ledger_result;
+enum entry_kind fake_ledger_kind;
+const char *fake_ledger_reason;
+
+int __wrap_ledger_commit(struct ledger *l, enum entry_kind kind,
+	const struct msg_ledger_entry *entry);
 
 int
-ledger_commit(struct ledger *l, enum entry_kind kind, const struct msg_ledger_entry *entry)
+__wrap_ledger_commit(struct ledger *l, enum entry_kind kind, const struct msg_ledger_entry *entry)
 {
 	(void)l;
-	cr_assert(kind == ENTRY_RECORDING_READ && entry->session_id != NULL);
+	cr_assert(kind == ENTRY_RECORDING_READ || kind == ENTRY_SEALED_READ);
+	cr_assert(entry->session_id != NULL);
+	fake_ledger_kind = kind;
+	fake_ledger_reason = entry->reason;
 	fake_ledger_entries++;
 	return fake_ledger_result;
 }
@@ -252,7 +260,7 @@ desk_free(struct desk *d)
 
 	recording_cursors_free(d->env.cursors);
 	cr_assert(fake_recording.open_now == 0);
-	for (size_t i = 0; i < 8; i++)
+	for (size_t i = 0; i < 12; i++)
 		if (fake_recording.blocks[i].mem != NULL)
 			buf_fini(&fake_recording.blocks[i]);
 	store_close(d->env.store);

@@ -27,7 +27,7 @@ struct broker {
 /* What recording_open() finds: blocks of encoded events. */
 struct fake_recording {
 	struct msg_recording_meta meta;
-	struct buf blocks[8];
+	struct buf blocks[12];
 	size_t n;
 	bool complete;
 	int opened, open_now;
@@ -52,6 +52,8 @@ struct desk {
 };
 
 extern struct fake_recording fake_recording;
+extern enum entry_kind fake_ledger_kind; /* of the last one */
+extern const char *fake_ledger_reason;
 extern int fake_ledger_entries, fake_ledger_result;
 
 struct desk *desk_new(bool threaded);

@@ -721,3 +721,165 @@ Test(recording, damage_inside_a_block_is_an_error)
 	CHECK_FAILS(d, CALL(d, get_recording, &req, &rep), HW_ECORRUPT, "damaged");
 	desk_free(d);
 }
+
+/* --- sealed input ----------------------------------------------------------------------------- */
+
+/* Hidden input in every block, among what was shown, and who typed. */
+static const char *
+make_sealed(struct desk *d, size_t n_blocks, size_t each)
+{
+	const char *id = make_recording(d, n_blocks, each, 1000);
+	struct event hidden = {.type = EVENT_HIDDEN,
+		.stream = STREAM_IN,
+		.hidden = 6,
+		.bytes = (const uint8_t *)"a sealed piece",
+		.len = 14};
+	struct event author = {.type = EVENT_AUTHOR, .stream = STREAM_IN, .author = 1};
+
+	for (size_t b = 0; b < n_blocks; b++) {
+		hidden.offset = 10 * b;
+		cr_assert(eq(int, event_encode(&fake_recording.blocks[b], &author), 0));
+		cr_assert(eq(int, event_encode(&fake_recording.blocks[b], &hidden), 0));
+	}
+	return id;
+}
+
+static int
+count_events(const struct msg_bin *events, enum event_type type, size_t *bytes)
+{
+	struct event ev;
+	size_t used;
+	int n = 0;
+
+	*bytes = 0;
+	for (size_t at = 0; at < events->n; at += used) {
+		cr_assert(eq(int, event_decode(&ev, events->p + at, events->n - at, &used), 0));
+		n += ev.type == type;
+		*bytes += ev.type == type ? ev.len : 0;
+	}
+	return n;
+}
+
+Test(sealed, it_comes_alone_with_who_typed_it_and_is_an_entry_with_its_reason)
+{
+	struct desk *d = desk_new(false);
+	struct msg_get_sealed_input_request req = {
+		.session_id = make_sealed(d, 3, 10), .reason = "case 4711"};
+	struct msg_get_sealed_input_reply rep;
+	size_t bytes;
+
+	CHECK_OK(d, CALL(d, get_sealed_input, &req, &rep));
+	cr_assert(eq(int, count_events(&rep.events, EVENT_HIDDEN, &bytes), 3));
+	cr_assert(eq(sz, bytes, 3 * 14));
+	cr_assert(eq(int, count_events(&rep.events, EVENT_AUTHOR, &bytes), 3));
+	cr_assert(eq(int, count_events(&rep.events, EVENT_DATA, &bytes), 0));
+	cr_assert(rep.complete && rep.meta != NULL && rep.next_token == NULL);
+	cr_assert_str_eq(rep.relay, d->env.config->name);
+	cr_assert(eq(int, fake_ledger_entries, 1));
+	cr_assert(eq(int, (int)fake_ledger_kind, ENTRY_SEALED_READ));
+	cr_assert_str_eq(fake_ledger_reason, "case 4711");
+	desk_free(d);
+}
+
+Test(sealed, who_reads_a_recording_gets_its_count_alone)
+{
+	struct desk *d = desk_new(false);
+	struct msg_get_recording_request req = {.session_id = make_sealed(d, 2, 1)};
+	struct msg_get_recording_reply rep;
+	size_t bytes;
+
+	CHECK_OK(d, CALL(d, get_recording, &req, &rep));
+	cr_assert(eq(int, count_events(&rep.events, EVENT_HIDDEN, &bytes), 2));
+	cr_assert(eq(sz, bytes, 0));
+	cr_assert(eq(int, (int)fake_ledger_kind, ENTRY_RECORDING_READ));
+	desk_free(d);
+}
+
+/* Before a page is full of what there is little of, it is sent as it is: a worker does not read for
+ * minutes. */
+Test(sealed, a_long_recording_is_looked_through_in_several_calls)
+{
+	struct desk *d = desk_new(false);
+	struct msg_get_sealed_input_request req = {.session_id = make_sealed(d, 12, 4000)};
+	struct msg_get_sealed_input_reply rep;
+	int pages = 0, pieces = 0;
+	size_t bytes;
+
+	do {
+		CHECK_OK(d, CALL(d, get_sealed_input, &req, &rep));
+		pieces += count_events(&rep.events, EVENT_HIDDEN, &bytes);
+		req.next_token = rep.next_token;
+		pages++;
+	} while (rep.next_token != NULL);
+	cr_assert(eq(int, pages, 2));
+	cr_assert(eq(int, pieces, 12));
+	cr_assert(eq(int, fake_ledger_entries, 1));
+	desk_free(d);
+}
+
+Test(sealed, a_token_of_the_recording_is_none_of_it)
+{
+	struct desk *d = desk_new(false);
+	struct msg_get_recording_request first = {.session_id = make_recording(d, 4, 20, 10000)};
+	struct msg_get_recording_reply page;
+	struct msg_get_sealed_input_reply rep;
+
+	CHECK_OK(d, CALL(d, get_recording, &first, &page));
+	const struct msg_get_sealed_input_request req = {
+		.session_id = first.session_id, .next_token = page.next_token};
+	CHECK_FAILS(d, CALL(d, get_sealed_input, &req, &rep), HW_ENEXTTOKEN, "NextToken");
+	desk_free(d);
+}
+
+Test(sealed, what_cannot_be_recorded_is_not_given)
+{
+	struct desk *d = desk_new(false);
+	struct msg_get_sealed_input_request req = {.session_id = make_sealed(d, 1, 1)};
+	struct msg_get_sealed_input_reply rep;
+
+	fake_ledger_result = HW_ERECORD;
+	CHECK_FAILS(d, CALL(d, get_sealed_input, &req, &rep), HW_ERECORD, "ledger");
+	cr_assert(eq(sz, rep.events.n, 0));
+	desk_free(d);
+}
+
+/* --- holds ------------------------------------------------------------------------------------ */
+
+Test(holds, are_put_listed_and_lifted)
+{
+	struct desk *d = desk_new(false);
+	struct msg_put_hold_request put = {
+		.user_name = "mallory", .after = 5, .reason = "case 4711"};
+	struct msg_put_hold_reply made;
+	struct msg_list_holds_request all = {0};
+	struct msg_list_holds_reply list;
+	struct msg_empty none;
+
+	CHECK_OK(d, CALL(d, put_hold, &put, &made));
+	CHECK_OK(d, CALL(d, list_holds, &all, &list));
+	cr_assert(eq(sz, list.holds.n, 1));
+	const struct msg_hold *h = &list.holds.v[0];
+	cr_assert_str_eq(h->hold_id, made.hold_id);
+	cr_assert_str_eq(h->user_name, "mallory");
+	cr_assert_str_eq(h->reason, "case 4711");
+	cr_assert(h->after == 5 && h->before == 0 && strstr(h->created_by, "alice") != NULL);
+	const struct msg_lift_hold_request lift = {.hold_id = made.hold_id};
+	CHECK_OK(d, CALL(d, lift_hold, &lift, &none));
+	CHECK_FAILS(d, CALL(d, lift_hold, &lift, &none), HW_ENOTFOUND, "no hold");
+	CHECK_OK(d, CALL(d, list_holds, &all, &list));
+	cr_assert(eq(sz, list.holds.n, 0));
+	desk_free(d);
+}
+
+Test(holds, of_nothing_or_of_no_time_are_refused)
+{
+	struct desk *d = desk_new(false);
+	struct msg_put_hold_request put = {.reason = "all of it"};
+	struct msg_put_hold_reply made;
+
+	CHECK_FAILS(d, CALL(d, put_hold, &put, &made), HW_EVALIDATION, "names a session");
+	put.after = 9;
+	put.before = 9;
+	CHECK_FAILS(d, CALL(d, put_hold, &put, &made), HW_EVALIDATION, "no session starts");
+	desk_free(d);
+}

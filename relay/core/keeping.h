@@ -1,0 +1,34 @@
+/*
+ * How long recordings are kept. Those that are older than the configuration says are deleted, and
+ * the oldest while all together have too much; never what a hold keeps. The ledger has an entry for
+ * each, with its hash and size, that is on disk and under a signed head before anything is removed:
+ * that it was there, and what it was, can still be proven, and nobody who verifies misses it.
+ */
+#ifndef HAWSER_CORE_KEEPING_H
+#define HAWSER_CORE_KEEPING_H
+
+#include <stdint.h>
+
+#include "proto/base/err.h"
+
+struct ledger;
+struct ledger_heads;
+struct relay_config;
+struct secret_key;
+struct store;
+
+struct keeping_env {
+	struct store *store;
+	struct ledger *ledger;
+	struct ledger_heads *heads; /* NULL: none are signed */
+	const struct relay_config *config;
+	const struct secret_key *master;
+	const char *dir; /* the relay's */
+	int64_t now;
+};
+
+/* Some at a time, so that it is called again and again. Never on the loop's thread. *deleted: how
+ * many recordings. */
+int keeping_run(int *deleted, const struct keeping_env *env, struct hw_err *err);
+
+#endif
