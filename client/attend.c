@@ -255,6 +255,15 @@ on_output_failed(void *arg, struct follow_node *node, int code, const char *why)
 }
 
 static void
+on_output_waits(void *arg, const char *why)
+{
+	struct attend *a = arg;
+
+	progress_hide(a->progress);
+	client_say(a->client, "the relay gives no output just now, and is asked again: %s", why);
+}
+
+static void
 on_cancelled(void *arg, int code, const char *why)
 {
 	struct attend *a = arg;
@@ -299,6 +308,7 @@ static const struct follow_events follow_events = {
 	.on_output = on_output,
 	.on_node_end = on_node_end,
 	.on_output_failed = on_output_failed,
+	.on_output_waits = on_output_waits,
 	.on_cancelled = on_cancelled,
 	.on_lost = on_lost,
 	.on_back = on_back,

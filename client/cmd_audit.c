@@ -1,11 +1,14 @@
-/* hawser audit export: a recording as a file. */
+/* hawser audit export: a recording as a file, or entries of the ledger as lines. */
+#include <stdio.h>
 #include <unistd.h>
 
 #include "audit/export.h"
+#include "client/audit_filter.h"
 #include "client/client.h"
 #include "client/commands.h"
 #include "client/session_name.h"
 #include "client/tape.h"
+#include "proto/wire/codec.h"
 
 #define OUT_MAX (8u << 20)
 
@@ -44,6 +47,58 @@ write_all(struct tape *tape, enum export_format format, bool typed, struct hw_er
 	return r;
 }
 
+/* --- entries ---------------------------------------------------------------------------------- */
+
+#define PAGE_ENTRIES 500
+#define PAGE_MAX     (8u << 20)
+
+static int
+write_entries(const struct msg_lookup_events_reply *page, struct hw_err *err)
+{
+	struct buf out;
+	int r = 0;
+
+	buf_init(&out, 2 * PAGE_MAX);
+	for (size_t i = 0; r == 0 && i < page->events.n; i++) {
+		r = msg_to_json(&out, MSG_ROW(ledger_entry), &page->events.v[i], 0);
+		buf_append_byte(&out, '\n');
+	}
+	r = flush_out(&out, r, err);
+	buf_fini(&out);
+	return r;
+}
+
+/* Page by page, with no more of it in memory. */
+static int
+export_entries(struct client *c, const struct input *in, struct hw_err *err)
+{
+	const struct msg_lookup_events_reply *page;
+	struct audit_filter f;
+	char token[1025];
+	bool more = true;
+	int r = audit_filter_read(&f, c, in, err);
+
+	f.req.oldest_first = true;
+	f.req.max_results = PAGE_ENTRIES;
+	while (r == 0 && more) {
+		struct arena *a = arena_new(PAGE_MAX);
+		if (a == NULL)
+			return hw_err_set(err, HW_ENOMEM, "out of memory");
+		if ((r = client_connect(c, err)) == 0 &&
+			(r = conn_call(&page, c->conn, OP_lookup_events, &f.req, a, err)) == 0) {
+			r = write_entries(page, err);
+			more = page->next_token != NULL && page->next_token[0] != '\0';
+			snprintf(token, sizeof(token), "%s", more ? page->next_token : "");
+			f.req.next_token = token;
+		}
+		arena_free(a);
+	}
+	client_hint_call(c, r);
+	return r;
+}
+
+/* --- the command ------------------------------------------------------------------------------ */
+
 static int
 run_export(struct client *c, const struct input *in, struct hw_err *err)
 {
@@ -53,6 +108,11 @@ run_export(struct client *c, const struct input *in, struct hw_err *err)
 	struct tape *tape;
 	int r;
 
+	if (input_has(in, "entries") != (in->n == 0))
+		return hw_err_set(err, HW_EUSAGE,
+			"a SESSION, or --entries for the ledger: one of the two");
+	if (in->n == 0)
+		return export_entries(c, in, err);
 	if (format < 0)
 		return hw_err_set(err, HW_EUSAGE, "no format '%s': cast, text, raw or json", name);
 	if (typed && format != EXPORT_TEXT && format != EXPORT_RAW)
@@ -73,22 +133,25 @@ run_export(struct client *c, const struct input *in, struct hw_err *err)
 }
 
 static const struct option_row options[] = {
-	{"format",  'f', "FORMAT", "cast (asciicast v2, the default), text, raw or json"},
-	{"typed", 't', NULL, "what was typed instead of what was shown (text, raw)"},
-	{"force",	  0, NULL, "raw bytes even to a terminal"},
-	{0	  },
+	{"format",						'f', "FORMAT", "cast (asciicast v2, the default), text, raw or json"},
+	{"typed",					       't', NULL, "what was typed instead of what was shown (text, raw)"},
+	{"force",						       0, NULL, "raw bytes even to a terminal"},
+	{"entries",	    0, NULL, "the ledger instead, as JSON lines, the oldest first"},
+	AUDIT_QUIET_OPTIONS,
+	{0},
 };
 
 const struct command cmd_audit_export = {
 	.name = "audit export",
-	.operands = "SESSION",
-	.summary = "Write a recording to stdout. Reading is audited.",
+	.operands = "SESSION|--entries",
+	.summary = "Write a recording, or the ledger, to stdout. Reading is audited.",
 	.about = "  cast plays in asciinema; text is without escape sequences; raw is every byte\n"
-		 "  that was shown; json is one event a line.",
+		 "  that was shown; json is one event a line. --entries takes the filters of\n"
+		 "  `hawser audit ls`.",
 	.examples = {"hawser audit export alice-0f1e2d > session.cast",
-		     "hawser audit export a69788 --format text --typed"},
+		     "hawser audit export --entries --since 24h > day.jsonl"},
 	.options = options,
-	.min = 1,
+	.min = 0,
 	.max = 1,
 	.run = run_export,
 };

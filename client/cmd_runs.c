@@ -201,6 +201,48 @@ const struct command cmd_runs_ls = {
 
 /* --- show ------------------------------------------------------------------------------------- */
 
+/* What became of its output on the way to its bucket, in a line. */
+struct uploads {
+	size_t waiting, done, failed;
+	const char *why; /* of the last that does not work */
+};
+
+static void
+count_uploads(struct uploads *u, const struct msg_command_invocation *all, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		u->waiting += all[i].upload_status == UPLOAD_STATUS_PENDING;
+		u->done += all[i].upload_status == UPLOAD_STATUS_SUCCESS;
+		u->failed += all[i].upload_status == UPLOAD_STATUS_FAILED;
+		if (all[i].upload_details != NULL)
+			u->why = all[i].upload_details;
+	}
+}
+
+static int
+show_uploads(struct client *c, const struct msg_command *command, struct hw_err *err)
+{
+	struct msg_list_command_invocations_request req = {.command_id = command->command_id};
+	const char *prefix = command->output_s3_key_prefix;
+	struct uploads u = {0};
+	struct pages pages = {0};
+	int r;
+
+	if (command->output_s3_bucket_name == NULL || command->output_s3_bucket_name[0] == '\0')
+		return 0;
+	if ((r = pages_fetch(&pages, c, OP_list_command_invocations, &req, &req.next_token,
+		     offsetof(struct msg_list_command_invocations_reply, next_token), 0, err)) < 0)
+		return r;
+	count_uploads(&u, pages.v, pages.n);
+	const char *line = arena_printf(c->arena,
+		"s3://%s/%s%s: %zu uploaded, %zu waiting, %zu given up%s%s\n",
+		command->output_s3_bucket_name, prefix != NULL ? prefix : "",
+		prefix != NULL && prefix[0] != '\0' ? "/" : "", u.done, u.waiting, u.failed,
+		u.why != NULL ? ": " : "", u.why != NULL ? u.why : "");
+	return line != NULL ? output_bytes(line, strlen(line), err)
+			    : hw_err_set(err, HW_ENOMEM, "out of memory");
+}
+
 static int
 run_show(struct client *c, const struct input *in, struct hw_err *err)
 {
@@ -218,7 +260,9 @@ run_show(struct client *c, const struct input *in, struct hw_err *err)
 			err);
 	if (r < 0 || (r = attend(&config, err)) < 0)
 		return r;
-	return 0;
+	return c->format == OUTPUT_TABLE || c->format == OUTPUT_WIDE
+		? show_uploads(c, config.command, err)
+		: 0;
 }
 
 const struct command cmd_runs_show = {

@@ -102,6 +102,8 @@ show_status(struct client *c, const struct msg_get_caller_identity_reply *me, st
 	int r;
 
 	buf_init(&out, 1 << 20);
+	if (me->alarm != NULL && me->alarm[0] != '\0')
+		line(&out, "ALARM", me->alarm);
 	append_caller(&out, c, me);
 	append_fleet(&out, c, me);
 	r = output_bytes(buf_data(&out), out.len, err);

@@ -14,6 +14,10 @@ const struct command *const command_table[] = {
 	&cmd_node_tag,
 	&cmd_node_untag,
 	&cmd_node_rm,
+	&cmd_selector_put,
+	&cmd_selector_ls,
+	&cmd_selector_show,
+	&cmd_selector_rm,
 	&cmd_activation_create,
 	&cmd_activation_ls,
 	&cmd_activation_rm,
@@ -67,7 +71,17 @@ const struct command *const command_table[] = {
 	&cmd_sessions_kill,
 	&cmd_sessions_watch,
 	&cmd_replay,
+	&cmd_audit_ls,
+	&cmd_audit_show,
+	&cmd_audit_tail,
+	&cmd_audit_grep,
 	&cmd_audit_export,
+	&cmd_audit_hold,
+	&cmd_audit_holds,
+	&cmd_audit_lift,
+	&cmd_audit_keygen,
+	&cmd_audit_unseal,
+	&cmd_audit_verify,
 	&cmd_api,
 	NULL,
 };
@@ -135,14 +149,14 @@ commands_help(struct buf *out)
 	buf_append_str(out,
 		"usage: hawser [--home DIR] COMMAND [OPTION...]\n\n"
 		"  login URL INVITE          log in with an invite; logout, status, version\n"
-		"  ls [SELECTOR...]          the nodes: names, globs, tag:Env=prod\n"
+		"  ls [SELECTOR...]          the nodes: names, globs, tag:Env=prod, @saved ones\n"
 		"  shell [USER@]NODE         a recorded shell; attach [SESSION] comes back to it\n"
 		"  exec [USER@]NODE -- CMD   a command: clean streams, its exit status\n"
 		"  forward NODE -L SPEC      what a node reaches, on ports here; forwards ls\n"
 		"  run --target SEL -- CMD   a command on many nodes; runs show|output|retry\n"
 		"  sessions ls|watch|kill    who did what, and does now; sessions show\n"
-		"  replay SESSION            play a recording; audit export writes it to a file\n"
-		"  node|activation COMMAND   one node, its tags; tokens with which nodes join\n"
+		"  replay SESSION            play a recording; audit ls|show|tail|grep|export\n"
+		"  node|activation COMMAND   one node, its tags; join tokens; selector put|ls|rm\n"
 		"  user|group|key COMMAND    who may log in, their groups and access keys\n"
 		"  policy put|attach|test    who may do what; document put|get|ls: what is run\n"
 		"  api OPERATION             any operation of the control API, as JSON\n"

@@ -9,6 +9,7 @@ extern const struct command cmd_ls, cmd_node_show, cmd_node_tag, cmd_node_untag,
 extern const struct command cmd_activation_create, cmd_activation_ls, cmd_activation_rm;
 extern const struct command cmd_user_add, cmd_user_ls, cmd_user_show, cmd_user_rm, cmd_user_invite;
 extern const struct command cmd_user_disable, cmd_user_enable, cmd_user_tag, cmd_user_untag;
+extern const struct command cmd_selector_put, cmd_selector_ls, cmd_selector_show, cmd_selector_rm;
 extern const struct command cmd_group_create, cmd_group_ls, cmd_group_show, cmd_group_rm;
 extern const struct command cmd_group_add, cmd_group_remove;
 extern const struct command cmd_key_create, cmd_key_ls, cmd_key_rm, cmd_key_disable, cmd_key_enable;
@@ -23,7 +24,10 @@ extern const struct command cmd_sessions_ls, cmd_sessions_show, cmd_sessions_kil
 extern const struct command cmd_sessions_watch;
 extern const struct command cmd_run, cmd_runs_ls, cmd_runs_show, cmd_runs_output;
 extern const struct command cmd_runs_cancel, cmd_runs_retry;
-extern const struct command cmd_replay, cmd_audit_export, cmd_api;
+extern const struct command cmd_audit_ls, cmd_audit_show, cmd_audit_tail, cmd_audit_grep;
+extern const struct command cmd_audit_hold, cmd_audit_holds, cmd_audit_lift;
+extern const struct command cmd_audit_keygen, cmd_audit_unseal;
+extern const struct command cmd_replay, cmd_audit_export, cmd_audit_verify, cmd_api;
 
 /* In the order in which help shows them; NULL ends. */
 extern const struct command *const command_table[];

@@ -131,6 +131,53 @@ resolve_last(struct fleet *f, struct selector *s, struct term *t, struct hw_err 
 	return 0;
 }
 
+/* "@web" becomes the ids of the nodes that the relay finds for it. They come in the order of ids.
+ */
+static int
+resolve_group(struct fleet *f, const struct selector *s, struct term *t, struct hw_err *err)
+{
+	struct msg_instance_string_filter filter = {.key = "resource-groups:Name"};
+	struct msg_describe_instance_information_request req = {
+		.filters = {.v = &filter, .n = 1}
+	 };
+	struct fleet all = {.c = f->c};
+	const char **ids;
+	int r;
+
+	filter.values = (struct msg_strs){.v = (const char **)(void *)t->values, .n = 1};
+	if ((r = fleet_fetch(&all, &req, err)) < 0) {
+		if (r == HW_ENOTFOUND) {
+			f->c->exit_status = EXIT_NOTHING;
+			client_hint(f->c, "hawser selector ls");
+		}
+		return r;
+	}
+	if ((ids = arena_array(f->c->arena, all.count + 1, sizeof(*ids))) == NULL)
+		return hw_err_set(err, HW_ENOMEM, "out of memory");
+	for (size_t i = 0; i < all.count; i++)
+		ids[i] = all.nodes[i].instance_id;
+	if (all.count == 0) {
+		f->c->exit_status = EXIT_NOTHING;
+		client_hint(f->c, "hawser selector show %s", t->values[0]);
+		return hw_err_set(err, HW_ENODE, "no node that you may see is '%s'", s->text);
+	}
+	*t = (struct term){.kind = TERM_ID, .values = ids, .n_values = all.count, .sorted = true};
+	return 0;
+}
+
+static int
+resolve_term(struct fleet *f, struct selector *s, struct term *t, struct hw_err *err)
+{
+	switch (t->kind) {
+	case TERM_LAST:
+		return resolve_last(f, s, t, err);
+	case TERM_GROUP:
+		return resolve_group(f, s, t, err);
+	default:
+		return 0;
+	}
+}
+
 static int
 resolve(struct fleet *f, struct hw_err *err)
 {
@@ -140,8 +187,7 @@ resolve(struct fleet *f, struct hw_err *err)
 		struct selector *s = &f->selectors[i];
 
 		for (size_t k = 0; k < s->n && r == 0; k++)
-			if (s->terms[k].kind == TERM_LAST)
-				r = resolve_last(f, s, &s->terms[k], err);
+			r = resolve_term(f, s, &s->terms[k], err);
 	}
 	return r;
 }

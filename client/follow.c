@@ -32,7 +32,8 @@ struct part {
 	struct follow_node node;
 	char *id, *name, *details, *reason, **steps; /* what the node points to */
 	struct lane lanes[2];
-	bool told; /* on_node_end */
+	bool told;  /* on_node_end */
+	bool drops; /* not all that was written there was kept */
 	UT_hash_handle hh;
 };
 
@@ -66,6 +67,7 @@ struct follow {
 	bool over, asked, fresh; /* fresh: all that the relay had was seen once */
 	bool called;		 /* on_over */
 	bool denied;		 /* on_output_failed */
+	bool waits;		 /* on_output_waits */
 	int64_t delay;
 	struct loop_timer poll;
 	size_t asked_pieces;
@@ -105,6 +107,18 @@ check_over(struct follow *f)
 		finish(f, 0, "");
 }
 
+/* A relay that is busy, or that can't write its ledger just now, says something else later. */
+static bool
+is_passing(int code)
+{
+	static const int codes[] = {HW_EUNAVAILABLE, HW_ETIMEOUT, HW_EFULL, HW_ERECORD};
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		if (codes[i] == code)
+			return true;
+	return false;
+}
+
 /* It has no answer, or the link is lost: on_back is sooner, then, and on_gone ends it. */
 static void
 wait_for_relay(struct follow *f)
@@ -123,7 +137,7 @@ on_cancel(void *arg, int code, const char *message, const void *body, size_t n)
 	(void)body;
 	(void)n;
 	cancel->asked = false;
-	if (code == HW_EUNAVAILABLE) {
+	if (is_passing(code)) {
 		wait_for_relay(f);
 		return;
 	}
@@ -170,8 +184,8 @@ is_final(const struct follow *f, const struct part *p)
 	return fate_is_end(p->node.fate) || f->config.no_wait;
 }
 
-/* Where there is much of it, the relay may have dropped some, and says so with the last of a
- * stream. */
+/* Some may have been dropped, of much output by an older relay that does not say so before: how
+ * much is said with the last of a stream. */
 #define MUCH (16 << 10)
 
 static bool
@@ -179,8 +193,16 @@ has_nothing_more(const struct lane *lane)
 {
 	const struct follow_node *node = &lane->part->node;
 
-	return lane->taken >= node->bytes[lane->stream] &&
+	return lane->taken >= node->bytes[lane->stream] && !lane->part->drops &&
 		node->bytes[FOLLOW_OUT] + node->bytes[FOLLOW_ERR] < MUCH;
+}
+
+/* There may be one before its name is known. A step that was read to its end is not the one that is
+ * asked for without a name. */
+static bool
+has_step(const struct lane *lane)
+{
+	return lane->step == 0 || lane->step < lane->part->node.n_steps;
 }
 
 static void
@@ -200,11 +222,11 @@ update_lane(struct lane *lane)
 	if (lane->state != LANE_IDLE)
 		return;
 	if (is_final(f, p)) {
-		if (f->config.silent || has_nothing_more(lane))
+		if (f->config.silent || !has_step(lane) || has_nothing_more(lane))
 			lane->state = LANE_DONE;
 		else
 			make_ready(lane);
-	} else if (f->config.live && !f->config.silent && bytes > lane->taken &&
+	} else if (f->config.live && !f->config.silent && has_step(lane) && bytes > lane->taken &&
 		bytes > lane->seen) {
 		make_ready(lane);
 	}
@@ -220,6 +242,8 @@ update_part(struct part *p)
 	update_lane(&p->lanes[FOLLOW_OUT]);
 	update_lane(&p->lanes[FOLLOW_ERR]);
 	if (p->lanes[FOLLOW_OUT].state != LANE_DONE || p->lanes[FOLLOW_ERR].state != LANE_DONE)
+		return;
+	if (!is_final(f, p)) /* what it writes may not be read; how it ends is still to come */
 		return;
 	p->told = true;
 	f->told++;
@@ -275,6 +299,16 @@ refuse(struct lane *lane, int code, const char *why)
 	f->denied = f->denied || code == HW_EDENIED;
 }
 
+/* Once until there is output again; what a lost link has to say comes from elsewhere. */
+static void
+say_waiting(struct follow *f, int code, const char *message)
+{
+	if (!f->waits && code != HW_EUNAVAILABLE)
+		f->config.events->on_output_waits(f->config.arg,
+			message != NULL && message[0] != '\0' ? message : hw_code_meaning(code));
+	f->waits = f->waits || code != HW_EUNAVAILABLE;
+}
+
 static void
 on_piece(void *arg, int code, const char *message, const void *body, size_t n)
 {
@@ -286,12 +320,14 @@ on_piece(void *arg, int code, const char *message, const void *body, size_t n)
 	void *reply = NULL;
 
 	f->asked_pieces--;
-	if (code == HW_EUNAVAILABLE) {
+	if (is_passing(code)) {
 		make_ready(lane);
+		say_waiting(f, code, message);
 		wait_for_relay(f);
 		arena_free(a);
 		return;
 	}
+	f->waits = false;
 	if (code != 0)
 		refuse(lane, code,
 			message != NULL && message[0] != '\0' ? message : hw_code_meaning(code));
@@ -457,6 +493,7 @@ set_state(struct follow *f, struct part *p, const struct msg_invocation_summary 
 	node->response_code = s->response_code;
 	node->bytes[FOLLOW_OUT] = s->stdout_bytes;
 	node->bytes[FOLLOW_ERR] = s->stderr_bytes;
+	p->drops = s->stdout_dropped > 0 || s->stderr_dropped > 0;
 	if (node->wanted)
 		f->all.of[node->fate]++;
 	if (set_text(&p->details, &node->details, s->status_details) < 0 ||
@@ -535,7 +572,7 @@ on_changes(void *arg, int code, const char *message, const void *body, size_t n)
 	int r = code;
 
 	f->asked = false;
-	if (code == HW_EUNAVAILABLE) {
+	if (is_passing(code)) {
 		wait_for_relay(f);
 		arena_free(a);
 		return;

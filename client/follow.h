@@ -41,6 +41,8 @@ struct follow_events {
 	void (*on_node_end)(void *arg, struct follow_node *node);
 	/* What it wrote on a node is not to be had; its end follows all the same. */
 	void (*on_output_failed)(void *arg, struct follow_node *node, int code, const char *why);
+	/* Output is not to be had just now, and asked for again until it is. */
+	void (*on_output_waits)(void *arg, const char *why);
 	/* What follow_cancel() came to: 0, or why it could not be. */
 	void (*on_cancelled)(void *arg, int code, const char *why);
 	void (*on_lost)(void *arg, const char *why);

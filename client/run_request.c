@@ -13,7 +13,6 @@
 #define PARAMETERS_MAX 200
 #define VALUES_MAX     1000
 #define COMMENT_MAX    100
-#define TARGETS_MAX    5
 
 struct reading {
 	struct run_request *run;
@@ -263,26 +262,11 @@ target_ids(struct run_request *r, struct client *c, const struct msg_instance_in
 	return 0;
 }
 
-/* A term as the relay reads it; false where it could mean something else. */
-static bool
-target_term(struct msg_command_target *target, struct arena *a, const struct term *t)
-{
-	bool name = t->kind == TERM_NAME;
-
-	if (t->negated || (!name && t->kind != TERM_TAG))
-		return false;
-	for (size_t i = 0; i < t->n_values; i++)
-		if (t->values[i][0] == '\0' || strpbrk(t->values[i], name ? "?[" : "*?") != NULL)
-			return false;
-	target->key = name ? "Name" : arena_printf(a, "tag:%s", t->key);
-	target->values = (struct msg_strs){.v = (const char **)(void *)t->values, .n = t->n_values};
-	return target->key != NULL && strlen(target->key) <= 163;
-}
-
 static int
 target_selector(struct run_request *r, struct client *c, const char *text, struct hw_err *err)
 {
-	struct msg_command_target *targets = arena_array(c->arena, TARGETS_MAX, sizeof(*targets));
+	struct msg_command_target *targets =
+		arena_array(c->arena, SELECTOR_TARGETS, sizeof(*targets));
 	struct selector s;
 	int rc;
 
@@ -290,11 +274,10 @@ target_selector(struct run_request *r, struct client *c, const char *text, struc
 		return hw_err_set(err, HW_ENOMEM, "out of memory");
 	if ((rc = selector_parse(&s, c->arena, text, err)) < 0)
 		return rc;
-	for (size_t i = 0; i < s.n; i++)
-		if (i == TARGETS_MAX || !target_term(&targets[i], c->arena, &s.terms[i]))
-			return HW_ELIMIT;
+	if (!selector_targets(targets, &r->req.targets.n, c->arena, &s))
+		return HW_ELIMIT;
 	r->req.targets.v = targets;
-	r->req.targets.n = s.n;
+	r->req.instance_ids.n = 0;
 	return 0;
 }
 
@@ -316,6 +299,6 @@ run_request_target(struct run_request *r, struct client *c,
 	if (rc < 0 && rc != HW_ELIMIT)
 		return rc;
 	return hw_err_set(err, HW_ELIMIT,
-		"the names of %zu nodes and the script are too long for one message: select the nodes by tags alone, as tag:Env=prod, or by one name as web-*",
+		"the ids of %zu nodes and the script are too long for one message, which has room for about 8,000: select the nodes by tags alone, as tag:Env=prod, by one name as web-*, or by a saved selector as @web",
 		n);
 }

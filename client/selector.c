@@ -228,10 +228,15 @@ parse_term(struct parsing *p, struct term *t, char *text)
 		t->kind = TERM_LAST;
 		return one_value(p, t, text + 5);
 	}
-	if (text[0] == '@' || strncmp(text, "last:", 5) == 0)
-		return hw_err_set(p->err, HW_EUSAGE,
-			"'%s': saved groups are not known in this version, and of last: only last:failed",
-			p->text);
+	if (strncmp(text, "last:", 5) == 0)
+		return hw_err_set(p->err, HW_EUSAGE, "'%s': of last: only last:failed", p->text);
+	if (text[0] == '@') {
+		t->kind = TERM_GROUP;
+		if (text[1] == '\0')
+			return hw_err_set(p->err, HW_EUSAGE,
+				"'%s': a name follows the @, one of hawser selector ls", p->text);
+		return one_value(p, t, text + 1);
+	}
 	if ((r = check_pattern(text, p->err)) < 0)
 		return r;
 	t->kind = id_is_node(text) ? TERM_ID : TERM_NAME;
@@ -411,9 +416,25 @@ value_matches(enum term_kind kind, const char *value, const struct msg_instance_
 		return status_matches(value, node);
 	case TERM_TAG:
 	case TERM_LAST:
+	case TERM_GROUP:
 		break;
 	}
 	return false;
+}
+
+static int
+compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Of ten thousand ids not each is looked at for each of ten thousand nodes. */
+static bool
+has_id(const struct term *t, const struct msg_instance_information *node)
+{
+	return node->instance_id != NULL &&
+		bsearch(&node->instance_id, t->values, t->n_values, sizeof(t->values[0]),
+			compare_texts) != NULL;
 }
 
 static bool
@@ -423,6 +444,8 @@ term_matches(const struct term *t, const struct msg_instance_information *node)
 
 	if (t->kind == TERM_TAG)
 		return tag_matches(t, node) != t->negated;
+	if (t->kind == TERM_ID && t->sorted && t->n_values > 0)
+		return has_id(t, node) != t->negated;
 	for (size_t i = 0; i < t->n_values && !found; i++)
 		found = value_matches(t->kind, t->values[i], node);
 	return found != t->negated;
@@ -462,6 +485,7 @@ filter_key(struct arena *a, const struct term *t)
 										   : NULL;
 	case TERM_OS:
 	case TERM_LAST:
+	case TERM_GROUP:
 		return NULL;
 	}
 	return NULL;
@@ -491,4 +515,54 @@ selector_filters(struct msg_describe_instance_information_request *req, struct a
 		req->filters.n++;
 	}
 	return 0;
+}
+
+/* --- as targets ------------------------------------------------------------------------------- */
+
+static const char *
+target_key(struct arena *a, const struct term *t)
+{
+	switch (t->kind) {
+	case TERM_NAME:
+		return "Name";
+	case TERM_ID:
+		return "InstanceIds";
+	case TERM_TAG:
+		return arena_printf(a, "tag:%s", t->key);
+	case TERM_GROUP:
+		return "resource-groups:Name";
+	case TERM_OS:
+	case TERM_STATUS:
+	case TERM_LAST:
+		return NULL;
+	}
+	return NULL;
+}
+
+/* What stands for other text here must do so there: a * in a name alone does. */
+static bool
+target_term(struct msg_command_target *target, struct arena *a, const struct term *t)
+{
+	const char *key = t->negated ? NULL : target_key(a, t);
+
+	if (key == NULL || strlen(key) > 163)
+		return false;
+	for (size_t i = 0; i < t->n_values; i++)
+		if (t->values[i][0] == '\0' ||
+			strpbrk(t->values[i], t->kind == TERM_NAME ? "?[" : "*?") != NULL)
+			return false;
+	target->key = key;
+	target->values = (struct msg_strs){.v = (const char **)(void *)t->values, .n = t->n_values};
+	return true;
+}
+
+bool
+selector_targets(struct msg_command_target targets[SELECTOR_TARGETS], size_t *n, struct arena *a,
+	const struct selector *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (i == SELECTOR_TARGETS || !target_term(&targets[i], a, &s->terms[i]))
+			return false;
+	*n = s->n;
+	return true;
 }

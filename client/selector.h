@@ -4,6 +4,7 @@
  *
  *   web-01  web-*  web-[01-20,24]  mi-0123...     a name, a glob, a range, an id
  *   tag:K=V  tag:K!=V  tag:K  os:debian  status:online
+ *   @web                                          what is saved under that name
  *   last:failed                                   where the last command failed
  *   Key=tag:Env,Values=prod,test                  as the AWS CLI writes it
  *
@@ -23,7 +24,8 @@ enum term_kind {
 	TERM_TAG,
 	TERM_OS,
 	TERM_STATUS,
-	TERM_LAST, /* who asks the relay makes it a TERM_ID; as it is it matches nothing */
+	TERM_LAST,  /* who asks the relay makes it a TERM_ID; as it is it matches nothing */
+	TERM_GROUP, /* likewise */
 };
 
 struct term {
@@ -32,6 +34,7 @@ struct term {
 	const char *key; /* of a tag */
 	const char *const *values;
 	size_t n_values; /* one must match; none: the tag is there */
+	bool sorted;	 /* the values are, as strcmp() has it */
 };
 
 struct selector {
@@ -52,6 +55,12 @@ int selector_filters(struct msg_describe_instance_information_request *req, stru
 
 /* The grammar of names alone: '*', '?', '[01-20,24]' (well formed: selector_parse() checks it). */
 bool selector_glob(const char *pattern, const char *name);
+
+/* The same as targets of SendCommand, at most SELECTOR_TARGETS of them; false where some term could
+ * mean something else there, or nothing. */
+#define SELECTOR_TARGETS 5
+bool selector_targets(struct msg_command_target targets[SELECTOR_TARGETS], size_t *n,
+	struct arena *a, const struct selector *s);
 
 /* What a node is called: its name, or its id while it has none. */
 const char *node_name(const struct msg_instance_information *node);

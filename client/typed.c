@@ -28,9 +28,8 @@ is_control(uint8_t c)
 	return c < ' ' || c == 0x7f;
 }
 
-/* Keys as people write them: ^C, ^[[A, ^?. */
-static void
-append_keys(struct buf *out, const uint8_t *p, size_t n)
+void
+typed_append_keys(struct buf *out, const uint8_t *p, size_t n)
 {
 	for (size_t i = 0; i < n;) {
 		size_t run = 0;
@@ -71,7 +70,7 @@ flush(struct typed *t, struct buf *out)
 	}
 	if (t->line.len > 0) {
 		begin_line(t, t->time, out);
-		append_keys(out, buf_data(&t->line), t->line.len);
+		typed_append_keys(out, buf_data(&t->line), t->line.len);
 		buf_append_byte(out, '\n');
 		buf_reset(&t->line);
 	}

@@ -19,4 +19,7 @@ void typed_fini(struct typed *t);
 void typed_event(struct typed *t, const struct event *ev, struct buf *out);
 void typed_end(struct typed *t, struct buf *out);
 
+/* Keys as people write them: ^C, ^[[A, ^?. */
+void typed_append_keys(struct buf *out, const uint8_t *p, size_t n);
+
 #endif

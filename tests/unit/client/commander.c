@@ -144,6 +144,7 @@ summarise(struct msg_invocation_summary *s, const struct commander_node *node)
 		.response_code = node->code,
 		.stdout_bytes = count_bytes(node, 0),
 		.stderr_bytes = count_bytes(node, 1),
+		.stdout_dropped = node->dropped,
 		.reason = node->reason,
 	};
 	if (node->status != INVOCATION_STATUS_PENDING) {

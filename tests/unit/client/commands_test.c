@@ -44,9 +44,8 @@ Test(commands, every_help_fits_a_screen)
 	buf_reset(&text);
 	commands_help(&text);
 	check_screen(&text, "hawser");
-	static const char *const groups[] = {
-		"node", "activation", "user", "group", "key", "policy", "runs", "sessions", "forwards",
-		"audit"};
+	static const char *const groups[] = {"node", "selector", "activation", "user", "group",
+		"key", "policy", "runs", "sessions", "forwards", "audit"};
 	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
 		buf_reset(&text);
 		commands_help_group(&text, groups[i]);

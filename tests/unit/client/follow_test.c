@@ -17,7 +17,7 @@ struct seen {
 	struct follow *follow;
 	struct buf words; /* "web-1 out 0+5 hello" */
 	size_t bytes;	  /* of output */
-	int ends, overs, code, failures, lost, back, cancelled, cancel_code;
+	int ends, overs, code, failures, waits, lost, back, cancelled, cancel_code;
 	bool no_room;
 };
 
@@ -66,6 +66,13 @@ on_output_failed(void *arg, struct follow_node *node, int code, const char *why)
 }
 
 static void
+on_output_waits(void *arg, const char *why)
+{
+	(void)why;
+	((struct seen *)arg)->waits++;
+}
+
+static void
 on_cancelled(void *arg, int code, const char *why)
 {
 	struct seen *s = arg;
@@ -104,6 +111,7 @@ static const struct follow_events events = {
 	.on_output = on_output,
 	.on_node_end = on_node_end,
 	.on_output_failed = on_output_failed,
+	.on_output_waits = on_output_waits,
 	.on_cancelled = on_cancelled,
 	.on_lost = on_lost,
 	.on_back = on_back,
@@ -201,6 +209,34 @@ Test(follow, live_output_comes_as_it_is_written_each_byte_once)
 	run_a_little(s);
 	cr_assert_str_eq(buf_str(&s->words), "web-1 out 0@0 one\nweb-1 out 0@3 two\nweb-1 ends\n");
 	cr_assert(eq(int, fates_exit(follow_fates(s->follow)), 1));
+	seen_free(s);
+}
+
+static void
+end_at_first_output(struct commander *c, const char *op)
+{
+	if (strcmp(op, "GetCommandOutput") == 0 && c->asked_output == 0)
+		commander_end(c, &c->nodes[0], 0);
+}
+
+/* The answer to a question for output knows of the end before the one of what has changed does. */
+Test(follow, output_that_is_complete_before_its_end_is_told_comes_once)
+{
+	struct seen *s = seen_new();
+	struct commander_node *web = commander_add(s->c, "web-1");
+	char much[20001];
+
+	memset(much, 'x', sizeof(much));
+	much[20000] = '\0';
+	s->c->before = end_at_first_output;
+	begin(s, (struct follow_config){.live = true});
+	commander_set(s->c, web, INVOCATION_STATUS_IN_PROGRESS, NULL, -1);
+	commander_writes(s->c, web, 0, 0, much);
+	commander_writes(s->c, web, 0, 1, much);
+	run_a_little(s);
+	cr_assert(eq(sz, s->bytes, 40000));
+	cr_assert(eq(int, s->ends, 1));
+	cr_assert(eq(int, s->overs, 1));
 	seen_free(s);
 }
 
@@ -350,6 +386,23 @@ Test(follow, what_was_dropped_is_told_of_output_that_was_seen_before_its_end)
 	seen_free(s);
 }
 
+Test(follow, what_was_dropped_of_little_output_is_told_too)
+{
+	struct seen *s = seen_new();
+	struct commander_node *web = commander_add(s->c, "web-1");
+
+	begin(s, (struct follow_config){.live = true});
+	commander_set(s->c, web, INVOCATION_STATUS_IN_PROGRESS, NULL, -1);
+	commander_writes(s->c, web, 0, 0, "kept");
+	run_a_little(s);
+	web->dropped = 4;
+	commander_end(s->c, web, 0);
+	run_a_little(s);
+	cr_assert(eq(i64, follow_node(s->follow, 0)->dropped[FOLLOW_OUT], 4));
+	cr_assert(eq(int, s->overs, 1));
+	seen_free(s);
+}
+
 /* --- links that are lost -----------------------------------------------------------------------
  */
 
@@ -436,6 +489,32 @@ Test(follow, a_relay_that_is_busy_is_asked_again)
 	seen_free(s);
 }
 
+Test(follow, output_that_is_not_to_be_had_just_now_is_waited_for)
+{
+	static const int codes[] = {HW_ERECORD, HW_EFULL, HW_ETIMEOUT};
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+		struct seen *s = seen_new();
+		struct commander_node *web = commander_add(s->c, "web-1");
+
+		begin(s, (struct follow_config){.live = true});
+		commander_set(s->c, web, INVOCATION_STATUS_IN_PROGRESS, NULL, -1);
+		commander_writes(s->c, web, 0, 0, "x");
+		s->c->refuse_output = codes[i];
+		run_a_little(s);
+		commander_end(s->c, web, 3);
+		run_a_little(s);
+		cr_assert(eq(int, s->overs + s->ends + s->failures, 0));
+		cr_assert(eq(int, s->waits, 1));
+		s->c->refuse_output = 0;
+		run_a_little(s);
+		cr_assert(eq(sz, s->bytes, 1));
+		cr_assert(eq(int, s->overs, 1));
+		cr_assert(eq(int, fates_exit(follow_fates(s->follow)), 1));
+		seen_free(s);
+	}
+}
+
 /* --- refusals ----------------------------------------------------------------------------------
  */
 
@@ -455,6 +534,27 @@ Test(follow, output_that_may_not_be_read_is_said_once_and_every_end_comes)
 	cr_assert(eq(int, s->code, HW_EDENIED));
 	cr_assert(eq(int, s->ends, 40));
 	cr_assert(eq(int, s->overs, 1));
+	seen_free(s);
+}
+
+Test(follow, a_node_that_runs_has_not_ended_because_its_output_may_not_be_read)
+{
+	struct seen *s = seen_new();
+	struct commander_node *web = commander_add(s->c, "web-1");
+
+	begin(s, (struct follow_config){.live = true});
+	commander_set(s->c, web, INVOCATION_STATUS_IN_PROGRESS, NULL, -1);
+	commander_writes(s->c, web, 0, 0, "secret");
+	commander_writes(s->c, web, 0, 1, "secret");
+	s->c->refuse_output = HW_EDENIED;
+	run_a_little(s);
+	cr_assert(eq(int, s->failures, 1));
+	cr_assert(eq(int, s->ends + s->overs, 0));
+	commander_end(s->c, web, 3);
+	run_a_little(s);
+	cr_assert(eq(int, s->ends, 1));
+	cr_assert(eq(int, s->overs, 1));
+	cr_assert(eq(int, fates_exit(follow_fates(s->follow)), 1));
 	seen_free(s);
 }
 

@@ -170,7 +170,8 @@ Test(selector, what_makes_no_sense_is_refused)
 	refused("tag:=x");
 	refused("tag:!=x");
 	refused("status:sleeping");
-	refused("@fleet");
+	refused("@");
+	refused("tag:A=b,@");
 	refused("last:ok");
 	refused("web-[a-c]");
 	refused("web-[1-");
@@ -204,4 +205,60 @@ Test(selector, the_relay_gets_what_it_can_filter)
 	cr_assert_str_eq(req.filters.v[2].key, "Name");
 	cr_assert(eq(sz, filters(&req, a, "tag:Env!=prod,web-*,tag:Env=p*,status:offline"), 0));
 	arena_free(a);
+}
+
+static bool
+targets(struct msg_command_target out[SELECTOR_TARGETS], size_t *n, struct arena *a,
+	const char *text)
+{
+	struct selector s;
+
+	cr_assert(eq(int, selector_parse(&s, a, text, NULL), 0), "%s", text);
+	return selector_targets(out, n, a, &s);
+}
+
+Test(selector, what_is_saved_matches_nothing_until_somebody_has_asked)
+{
+	cr_assert(not(matches("@web", &web)));
+	cr_assert(not(matches("tag:Env=prod,@web", &web)));
+}
+
+Test(selector, targets_are_what_means_the_same_to_the_relay)
+{
+	struct arena *a = arena_new(1 << 20);
+	struct msg_command_target t[SELECTOR_TARGETS];
+	size_t n;
+
+	cr_assert(targets(t, &n, a, "tag:Env=prod,tag:Role,web-*,@dbs"));
+	cr_assert(eq(sz, n, 4));
+	cr_assert_str_eq(t[0].key, "tag:Env");
+	cr_assert_str_eq(t[0].values.v[0], "prod");
+	cr_assert_str_eq(t[1].key, "tag:Role");
+	cr_assert(eq(sz, t[1].values.n, 0));
+	cr_assert_str_eq(t[2].key, "Name");
+	cr_assert_str_eq(t[3].key, "resource-groups:Name");
+	cr_assert_str_eq(t[3].values.v[0], "dbs");
+	cr_assert(targets(t, &n, a, "mi-0123456789abcdef0"));
+	cr_assert_str_eq(t[0].key, "InstanceIds");
+	static const char *const others[] = {"tag:Env!=prod", "tag:Env=pr*", "tag:Env=p?",
+		"web-[01-20]", "web-0?", "os:debian", "status:online", "last:failed",
+		"tag:Env=", "tag:A=1,tag:B=2,tag:C=3,tag:D=4,tag:E=5,tag:F=6"};
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		cr_assert(not(targets(t, &n, a, others[i])), "%s", others[i]);
+	arena_free(a);
+}
+
+Test(selector, sorted_ids_are_found_as_others_are)
+{
+	static const char *const ids[] = {"mi-0", "mi-0123456789abcdef0", "mi-1"};
+	struct term t = {.kind = TERM_ID, .values = ids, .n_values = 3, .sorted = true};
+	struct selector s = {.terms = &t, .n = 1};
+
+	cr_assert(selector_match(&s, &web));
+	cr_assert(not(selector_match(&s, &lost)));
+	t.negated = true;
+	cr_assert(not(selector_match(&s, &web)));
+	t.negated = false;
+	t.n_values = 0;
+	cr_assert(not(selector_match(&s, &web)));
 }
