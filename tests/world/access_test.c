@@ -6,6 +6,7 @@
 #include <criterion/new/assert.h>
 #include <openssl/x509.h>
 
+#include "proto/trust/sigv4.h"
 #include "tests/world/world.h"
 
 static struct world_peer *
@@ -606,5 +607,68 @@ Test(access, what_waits_for_a_worker_is_bounded_by_its_bytes)
 	world_settle(w);
 	cr_assert(eq(sz, small, 0), "the room is given back");
 	world_peer_free(admin);
+	world_free(w);
+}
+
+/* --- signed requests at once -------------------------------------------------------------------
+ */
+
+static int
+header_of(void *arg, const char *name, char *value, size_t room)
+{
+	(void)arg;
+	snprintf(value, room, "%s",
+		strcmp(name, "x-amz-date") == 0 ? "20261126T120000Z" : "AmazonSSM.ListCommands");
+	return 0;
+}
+
+static struct sigv4 *
+signature_of(const char *key)
+{
+	struct hw_err err = HW_ERR_INIT;
+	struct sigv4 *s = NULL;
+	char text[512];
+
+	snprintf(text, sizeof(text),
+		"AWS4-HMAC-SHA256 Credential=%s/20261126/r/ssm/aws4_request, "
+		"SignedHeaders=host;x-amz-date;x-amz-target, Signature=%064d",
+		key, 0);
+	cr_assert(eq(int, sigv4_new(&s, text, header_of, NULL, &err), 0), "%s", err.text);
+	return s;
+}
+
+static void
+keep_status(void *arg, const struct relay_answer *answer)
+{
+	*(int *)arg = answer->status;
+}
+
+static void
+ask_signed(struct world *w, const char *key, const char *source, int *status)
+{
+	*status = 0;
+	cr_assert(relay_signed(w->relay, "ListCommands", signature_of(key), source, "{}", 2,
+		keep_status, status));
+}
+
+Test(access, one_key_has_not_all_the_workers)
+{
+	struct world *w = world_new("max_signed_per_key = 2\n");
+	int status[5];
+
+	ask_signed(w, "HWAKONE", "192.0.2.7", &status[0]);
+	ask_signed(w, "HWAKONE", "192.0.2.7", &status[1]);
+	ask_signed(w, "HWAKONE", "192.0.2.7", &status[2]);
+	ask_signed(w, "HWAKTWO", "192.0.2.7", &status[3]);
+	ask_signed(w, "HWAKONE", "192.0.2.8", &status[4]); /* nobody else can use up its share */
+	world_settle(w);
+	cr_assert(eq(int, status[0], 403));
+	cr_assert(eq(int, status[1], 403));
+	cr_assert(eq(int, status[2], 429));
+	cr_assert(eq(int, status[3], 403));
+	cr_assert(eq(int, status[4], 403));
+	ask_signed(w, "HWAKONE", "192.0.2.7", &status[2]);
+	world_settle(w);
+	cr_assert(eq(int, status[2], 403));
 	world_free(w);
 }

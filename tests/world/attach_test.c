@@ -24,51 +24,6 @@ struct stage {
 	struct world_channel *c, *n; /* ann's shell, at both ends */
 };
 
-static void
-call(struct world_peer *by, enum op_id op, const void *req)
-{
-	char why[384];
-
-	cr_assert(eq(int, world_call(by, op, req, NULL, why), 0), "%s: %s", op_rows[op].name, why);
-}
-
-static void
-put_named(struct stage *s, const char *name, const char *document)
-{
-	call(s->admin, OP_put_policy,
-		&(struct msg_put_policy_request){.policy_name = name, .document = document});
-}
-
-static void
-put(struct stage *s, const char *document)
-{
-	put_named(s, "rules", document);
-}
-
-static void
-dial(struct world_peer *p)
-{
-	struct hw_err err = HW_ERR_INIT;
-
-	cr_assert(eq(int, world_connect(p, &err), 0), "%s", err.text);
-}
-
-static struct world_peer *
-new_user(struct stage *s, const char *name)
-{
-	struct msg_create_user_request req = {.user_name = name};
-	struct msg_create_user_reply *made;
-	char why[384];
-
-	cr_assert(eq(int, world_call(s->admin, OP_create_user, &req, &made, why), 0), "%s", why);
-	struct world_peer *p = world_user(s->w, made->invite);
-	dial(p);
-	call(s->admin, OP_attach_policy,
-		&(struct msg_attach_policy_request){.policy_name = "rules", .user_name = name});
-	p->keeps = true;
-	return p;
-}
-
 static struct stage
 stage_new(const char *conf)
 {
@@ -78,10 +33,11 @@ stage_new(const char *conf)
 	s.node = world_node(s.w, s.admin, "web-01");
 	s.node->keeps = s.node->paints = true;
 	s.node->echo = ECHO_SHOWN;
-	dial(s.node);
-	put(&s, POLICY(ALL));
-	s.ann = new_user(&s, "ann");
-	s.bob = new_user(&s, "bob");
+	world_dial(s.node);
+	world_put_policy(s.admin, "rules", POLICY(ALL));
+	s.ann = world_new_user(s.admin, "ann", "rules");
+	s.bob = world_new_user(s.admin, "bob", "rules");
+	s.ann->keeps = s.bob->keeps = true;
 	s.c = world_shell(s.ann, s.node);
 	s.n = s.node->opened;
 	cr_assert(s.c->accepted, "%s", s.c->message);
@@ -241,7 +197,7 @@ Test(attach, an_owner_takes_its_shell_over_from_elsewhere)
 
 	home->keeps = true;
 	home->source = "198.51.100.7";
-	dial(home);
+	world_dial(home);
 	type(s.c, "ab");
 	out(&s, "one ");
 	struct world_channel *c = attach(home, &s);
@@ -269,7 +225,7 @@ Test(attach, what_takes_a_session_up_again_is_the_last_terminals_alone)
 	pair_cut(s.ann->pair, "cut");
 	world_settle(s.w);
 	cr_assert(s.c->parked);
-	dial(s.ann);
+	world_dial(s.ann);
 	struct world_channel *c = attach(s.ann, &s);
 	world_resume(s.c, s.ann);
 	cr_assert(s.c->rejected);
@@ -278,7 +234,7 @@ Test(attach, what_takes_a_session_up_again_is_the_last_terminals_alone)
 	pair_cut(s.ann->pair, "cut");
 	world_settle(s.w);
 	out(&s, "meanwhile");
-	dial(s.ann);
+	world_dial(s.ann);
 	world_resume(c, s.ann);
 	cr_assert(c->resumed, "%s", c->message);
 	cr_assert(eq(int, s.n->repaints, 1), "nothing was lost");
@@ -399,7 +355,7 @@ Test(attach, what_cannot_be_attached_says_so)
 	cr_assert(eq(int, ask(s.bob, OP_watch_session, exec->session, &got, why), HW_EVALIDATION));
 	cr_assert(eq(int, ask(s.ann, OP_resume_session, "ann-00000000000000000", &got, why),
 		HW_ENOSESSION));
-	call(s.ann, OP_terminate_session,
+	world_do(s.ann, OP_terminate_session,
 		&(struct msg_terminate_session_request){.session_id = s.c->session});
 	cr_assert(eq(int, ask(s.ann, OP_resume_session, s.c->session, &got, why), 0), "%s", why);
 	cr_assert(got == NULL || got[0] == '\0', "as SSM has it of one that has ended");
@@ -413,7 +369,7 @@ Test(attach, a_ticket_is_decided_again_where_it_is_presented)
 	const char *mine = ticket(s.ann, OP_resume_session, &s);
 	const char *his = ticket(s.bob, OP_watch_session, &s);
 
-	put(&s, POLICY(ALLOW("ssm:StartSession")));
+	world_put_policy(s.admin, "rules", POLICY(ALLOW("ssm:StartSession")));
 	expect_refused(world_attach(s.ann, s.c->session, mine, 80, 24), HW_EDENIED,
 		"ssm:ResumeSession");
 	expect_refused(world_attach(s.bob, s.c->session, his, 80, 24), HW_EDENIED,
@@ -630,7 +586,7 @@ Test(attach, who_waits_for_a_screen_hears_that_the_session_ended)
 	struct world_channel *c = come_unpainted(&s);
 	struct world_channel *b = come(s.bob, OP_watch_session, &s);
 
-	call(s.ann, OP_terminate_session,
+	world_do(s.ann, OP_terminate_session,
 		&(struct msg_terminate_session_request){.session_id = s.c->session});
 	expect_refused(c, HW_ETERMINATED, "ended by ann");
 	expect_refused(b, HW_ETERMINATED, "ended by ann");
@@ -647,7 +603,7 @@ Test(attach, a_node_that_goes_while_it_is_asked_is_asked_again)
 	world_advance(s.w, 5 * USEC_PER_SEC);
 	cr_assert(not(c->resumed));
 	s.node->paints = true;
-	dial(s.node);
+	world_dial(s.node);
 	cr_assert(c->resumed);
 	expect_text(&c->screen, "screen@10");
 	stage_free(&s);
@@ -737,7 +693,7 @@ Test(attach, a_policy_that_is_taken_away_ends_the_watching_alone)
 	struct stage s = stage_new(NULL);
 	struct world_channel *b = watch(s.bob, &s);
 
-	put(&s, POLICY(ALLOW("ssm:*")));
+	world_put_policy(s.admin, "rules", POLICY(ALLOW("ssm:*")));
 	world_advance(s.w, 2 * USEC_PER_SEC);
 	cr_assert(b->closed);
 	cr_assert(eq(int, b->code, HW_EREVOKED), "%s", b->message);
@@ -755,7 +711,7 @@ Test(attach, a_watcher_who_is_removed_is_gone)
 	struct stage s = stage_new(NULL);
 	struct world_channel *b = watch(s.bob, &s);
 
-	call(s.admin, OP_delete_user, &(struct msg_delete_user_request){.user_name = "bob"});
+	world_do(s.admin, OP_delete_user, &(struct msg_delete_user_request){.user_name = "bob"});
 	world_advance(s.w, 2 * USEC_PER_SEC);
 	cr_assert(b->parked || b->closed);
 	cr_assert_not_null(strstr(buf_str(&s.c->notices), "bob left"));
@@ -803,7 +759,7 @@ Test(attach, a_watcher_whose_link_is_lost_comes_back)
 
 	pair_cut(s.bob->pair, "cut");
 	out(&s, "meanwhile");
-	dial(s.bob);
+	world_dial(s.bob);
 	world_resume(b, s.bob);
 	world_advance(s.w, SOON);
 	cr_assert(b->resumed, "%s", b->message);
@@ -812,7 +768,7 @@ Test(attach, a_watcher_whose_link_is_lost_comes_back)
 	pair_cut(s.bob->pair, "cut");
 	world_advance(s.w, 22 * USEC_PER_SEC);
 	cr_assert_not_null(strstr(buf_str(&s.c->notices), "bob left"));
-	dial(s.bob);
+	world_dial(s.bob);
 	world_resume(b, s.bob);
 	cr_assert(b->rejected);
 	cr_assert_not_null(strstr(b->message, "did not come back within 20 seconds"), "%s",
@@ -961,7 +917,7 @@ Test(attach, who_goes_on_presenting_a_ticket_that_is_denied_loses_its_link)
 	struct stage s = stage_new(NULL);
 	const char *t = ticket(s.bob, OP_watch_session, &s);
 
-	put(&s, POLICY(ALLOW("ssm:*")));
+	world_put_policy(s.admin, "rules", POLICY(ALLOW("ssm:*")));
 	for (int i = 0; i < PEER_REFUSED_MAX && s.bob->link != NULL; i++)
 		world_attach(s.bob, s.c->session, t, 80, 24);
 	cr_assert(eq(ptr, s.bob->link, NULL));
@@ -1060,12 +1016,12 @@ Test(attach, nobody_joins_as_a_user_that_policies_do_not_name)
 	cr_assert(eq(int, ask(s.bob, OP_join_session, s.c->session, &t, why), HW_EDENIED));
 	cr_assert_not_null(strstr(why, "runs as root"), "%s", why);
 	cr_assert(eq(int, ask(s.bob, OP_watch_session, s.c->session, &t, why), 0), "%s", why);
-	put(&s,
+	world_put_policy(s.admin, "rules",
 		POLICY(ALL
 			",{\"Effect\":\"Allow\",\"Action\":\"hawser:JoinSession\",\"Resource\":\"*\","
 			"\"Condition\":{\"StringEquals\":{\"hawser:RunAs\":\"root\"}}}"));
 	struct world_channel *b = join(s.bob, &s);
-	put(&s, POLICY(ALL));
+	world_put_policy(s.admin, "rules", POLICY(ALL));
 	world_advance(s.w, 2 * USEC_PER_SEC);
 	cr_assert(eq(int, b->code, HW_EREVOKED), "%s", b->message);
 	stage_free(&s);
@@ -1190,7 +1146,7 @@ break_one(struct stage *s, struct hand hands[3], unsigned which)
 
 	pair_cut(p->pair, "cut");
 	world_settle(s->w);
-	dial(p);
+	world_dial(p);
 	for (int i = 0; i < 3; i++)
 		if (hands[i].c->parked)
 			world_resume(hands[i].c, hands[i].c->peer);
@@ -1255,7 +1211,7 @@ Test(attach, who_joined_loses_its_link_with_bytes_under_way)
 	type(b, "EF");
 	pair_cut(s.bob->pair, "cut");
 	world_settle(s.w);
-	dial(s.bob);
+	world_dial(s.bob);
 	world_advance(s.w, SOON);
 	world_resume(b, s.bob);
 	cr_assert(b->resumed, "%s", b->message);
@@ -1278,7 +1234,7 @@ Test(attach, the_node_loses_its_link_with_anothers_bytes_under_way)
 	world_settle(s.w);
 	cr_assert(s.c->parked);
 	cr_assert(b->parked);
-	dial(s.node);
+	world_dial(s.node);
 	world_resume(b, s.bob);
 	world_resume(s.c, s.ann);
 	world_advance(s.w, SOON);
@@ -1317,7 +1273,7 @@ Test(attach, a_policy_that_is_taken_away_ends_the_joining_with_what_waited)
 	s.node->stopped = true;
 	type(s.c, "a");
 	type(b, "NEVER");
-	put(&s, POLICY(ALLOW("ssm:*") "," ALLOW("hawser:WatchSession")));
+	world_put_policy(s.admin, "rules", POLICY(ALLOW("ssm:*") "," ALLOW("hawser:WatchSession")));
 	world_advance(s.w, 2 * USEC_PER_SEC);
 	cr_assert(b->closed);
 	cr_assert(eq(int, b->code, HW_EREVOKED));
@@ -1416,7 +1372,7 @@ Test(attach, what_another_terminal_typed_is_lost_with_the_node_and_said_so)
 	cr_assert(c->resumed, "%s", c->message);
 	pair_cut(s.node->pair, "cut");
 	world_settle(s.w);
-	dial(s.node);
+	world_dial(s.node);
 	world_resume(c, s.ann);
 	cr_assert(c->resumed, "%s", c->message);
 	type(c, "cd");
@@ -1424,7 +1380,7 @@ Test(attach, what_another_terminal_typed_is_lost_with_the_node_and_said_so)
 	expect_recorded(&s,
 		"(4 bytes that were typed on another terminal did not reach the program) ");
 	pair_cut(s.ann->pair, "cut");
-	dial(s.ann);
+	world_dial(s.ann);
 	world_resume(c, s.ann);
 	cr_assert(c->resumed, "%s", c->message);
 	type(c, "e");
@@ -1441,10 +1397,10 @@ restart(struct stage *s)
 	struct hw_err err = HW_ERR_INIT;
 
 	cr_assert(eq(int, world_kill(s->w, lines, 4, &err), 0), "%s", err.text);
-	dial(s->admin);
-	dial(s->ann);
-	dial(s->bob);
-	dial(s->node);
+	world_dial(s->admin);
+	world_dial(s->ann);
+	world_dial(s->bob);
+	world_dial(s->node);
 }
 
 Test(attach, a_relay_that_is_started_anew_knows_what_its_owner_typed)

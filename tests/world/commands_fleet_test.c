@@ -252,3 +252,91 @@ Test(commands_fleet, it_runs_once_though_the_agent_is_replaced_at_any_message, .
 {
 	break_everywhere(replace_agent);
 }
+
+/* --- documents within documents -----------------------------------------------------------------
+ */
+
+static void
+make_document(struct story *s, const char *name, const char *content)
+{
+	struct msg_create_document_request req = {
+		.name = name,
+		.document_type = DOCUMENT_TYPE_COMMAND,
+		.document_format = DOCUMENT_FORMAT_YAML,
+		.content = content,
+	};
+	struct msg_create_document_reply *rep;
+
+	fleet_call(s->admin, OP_create_document, &rep, &req);
+}
+
+static void
+order_document(struct story *s, const char *name)
+{
+	const char *ids[] = {s->node->id};
+	struct msg_send_command_request req = {
+		.document_name = name, .instance_ids = {ids, 1}
+	       };
+	struct msg_send_command_reply *rep;
+
+	fleet_call(s->admin, OP_send_command, &rep, &req);
+	snprintf(s->id, sizeof(s->id), "%s", rep->command->command_id);
+}
+
+static bool
+is_running(struct story *s)
+{
+	return look(s)->status == INVOCATION_STATUS_IN_PROGRESS;
+}
+
+Test(commands_fleet, a_document_of_the_relay_runs_within_a_step)
+{
+	struct story s = story_new();
+
+	make_document(&s, "Inner",
+		"schemaVersion: '2.2'\n"
+		"parameters: {Bytes: {type: String, default: '10'}}\n"
+		"mainSteps:\n"
+		"- {name: one, action: 'aws:runShellScript', inputs: {runCommand: 'print {{ Bytes }}'}}\n");
+	make_document(&s, "Outer",
+		"schemaVersion: '2.2'\n"
+		"mainSteps:\n"
+		"- name: run\n"
+		"  action: aws:runDocument\n"
+		"  inputs:\n"
+		"    documentType: SSMDocument\n"
+		"    documentPath: 'Inner:1'\n"
+		"    documentParameters: {Bytes: '150000'}\n");
+	order_document(&s, "Outer");
+	for (int i = 0; i < 200 && !has_ended(&s); i++)
+		world_advance(s.w, 100 * USEC_PER_MSEC);
+	check_words(&s, "Success/Success");
+	check_output(&s, WRITTEN);
+	story_end(&s);
+}
+
+Test(commands_fleet, a_step_waits_for_a_link_to_ask_for_its_document)
+{
+	struct story s = story_new();
+
+	make_document(&s, "Inner",
+		"schemaVersion: '2.2'\n"
+		"mainSteps:\n"
+		"- {name: one, action: 'aws:runShellScript', inputs: {runCommand: 'print 1000'}}\n");
+	make_document(&s, "Outer",
+		"schemaVersion: '2.2'\n"
+		"mainSteps:\n"
+		"- name: run\n"
+		"  action: aws:runDocument\n"
+		"  inputs: {documentType: SSMDocument, documentPath: Inner}\n");
+	order_document(&s, "Outer");
+	for (int i = 0; i < 200 && !is_running(&s) && !has_ended(&s); i++)
+		world_advance(s.w, 10 * USEC_PER_MSEC);
+	fleet_node_off(s.node);
+	fleet_node_on(s.node);
+	for (int i = 0; i < 600 && !has_ended(&s); i++)
+		world_advance(s.w, 100 * USEC_PER_MSEC);
+	check_words(&s, "Success/Success");
+	check_output(&s, 1000);
+	story_end(&s);
+}

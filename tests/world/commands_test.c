@@ -803,6 +803,8 @@ Test(commands, much_output_comes_in_pieces_and_the_end_is_taken_when_all_is_ther
 	cr_assert(eq(sz, read_all(s, OUTPUT_STREAM_STDOUT, got, SIZE), SIZE));
 	cr_assert(eq(int, memcmp(got, bytes, SIZE), 0));
 	cr_assert(eq(sz, read_all(s, OUTPUT_STREAM_STDERR, got, SIZE), 0));
+	/* Reading it in pieces is one entry, which says what was read. */
+	cr_assert(eq(sz, world_entries_with(s->w, "output of "), 1));
 	stage_free(s);
 }
 
@@ -1127,7 +1129,7 @@ Test(commands, what_does_not_make_sense_is_refused_by_its_name)
 	c->req.targets.n = 1;
 	check_refused(s, c, HW_EVALIDATION, "not both");
 	c->req.instance_ids.n = 0;
-	check_refused(s, c, HW_EVALIDATION, "resource-groups:Name");
+	check_refused(s, c, HW_ENOTFOUND, "no resource group is named x");
 	target.key = "InstanceIds";
 	check_refused(s, c, HW_ENODE, "id x");
 	target.values.v = nobody;
@@ -1524,5 +1526,151 @@ Test(commands, a_crowd_of_nodes_is_served_to_the_last, .timeout = 600)
 			(live - before) * 1024 / c.n, (resident_kib() - before) * 1024 / c.n);
 	free(done);
 	arena_free(c.arena);
+	stage_free(s);
+}
+
+/* --- documents for steps ------------------------------------------------------------------------
+ */
+
+static void
+make_document(struct stage *s, const char *name)
+{
+	struct msg_create_document_request req = {
+		.name = name,
+		.document_type = DOCUMENT_TYPE_COMMAND,
+		.document_format = DOCUMENT_FORMAT_JSON,
+		.content = "{\"schemaVersion\":\"2.2\",\"mainSteps\":[{\"name\":\"one\",\"action\":"
+			   "\"aws:runShellScript\",\"inputs\":{\"runCommand\":[\"true\"]}}]}",
+	};
+
+	cr_assert(eq(int, world_call(s->admin, OP_create_document, &req, NULL, s->why), 0), "%s",
+		s->why);
+}
+
+static int
+want(struct stage *s, size_t i, const char *name, const char *version,
+	struct msg_get_invocation_document_reply **rep)
+{
+	struct msg_get_invocation_document_request req = {
+		.command_id = s->id, .name = name, .document_version = version};
+
+	return world_call(s->nodes[i], OP_get_invocation_document, &req, rep, s->why);
+}
+
+Test(commands, a_node_gets_documents_for_the_command_that_it_runs_and_no_longer)
+{
+	struct stage *s = stage_new(2, NULL);
+	struct msg_get_invocation_document_reply *rep;
+
+	make_document(s, "Inner");
+	struct sent *c = to_nodes(s);
+	c->req.instance_ids.n = 1;
+	send(s, c);
+	cr_assert(eq(int, want(s, 0, "Inner", NULL, &rep), HW_EINVOCATION), "before it has it");
+	begin(s, 0);
+	cr_assert(eq(int, want(s, 0, "Inner", NULL, &rep), 0), "%s", s->why);
+	cr_assert_str_eq(rep->name, "Inner");
+	cr_assert_str_eq(rep->document_version, "1");
+	cr_assert(eq(int, rep->document_format, DOCUMENT_FORMAT_JSON));
+	cr_assert_not_null(strstr(rep->content, "runCommand"));
+	cr_assert(eq(int, want(s, 0, "Inner", "$LATEST", &rep), 0), "%s", s->why);
+	cr_assert(eq(int, want(s, 0, "AWS-RunShellScript", "1", &rep), 0), "%s", s->why);
+	cr_assert(eq(int, want(s, 0, "Inner", "7", &rep), HW_EDOCUMENTVERSION));
+	cr_assert(eq(int, want(s, 0, "NoSuch", NULL, &rep), HW_EDOCUMENT));
+	cr_assert(eq(int, want(s, 1, "Inner", NULL, &rep), HW_EINVOCATION), "another node");
+	cr_assert(eq(sz, world_entries(s->w, "decision", "ssm:GetDocument", OUTCOME_ALLOWED), 5));
+	cr_assert(eq(sz, world_entries_with(s->w, "for a step on mi-"), 5));
+	end(s, 0, INVOCATION_STATUS_SUCCESS);
+	cr_assert(eq(int, want(s, 0, "Inner", NULL, &rep), HW_EINVOCATION), "it is over");
+	stage_free(s);
+}
+
+#define SENDS_AND_READS_ONE                                                                \
+	POLICY("{\"Effect\":\"Allow\",\"Action\":\"ssm:SendCommand\",\"Resource\":\"*\"}," \
+	       "{\"Effect\":\"Allow\",\"Action\":\"ssm:GetDocument\","                     \
+	       "\"Resource\":\"arn:aws:ssm:*:*:document/Open\"}")
+
+Test(commands, a_node_reads_no_document_that_who_sent_the_command_may_not)
+{
+	struct stage *s = stage_new(1, NULL);
+	struct msg_get_invocation_document_reply *rep;
+	struct world_peer *ann = user_with(s, "ann", SENDS_AND_READS_ONE);
+
+	make_document(s, "Open");
+	make_document(s, "Closed");
+	cr_assert(eq(int, try_send(s, ann, to_nodes(s)), 0), "%s", s->why);
+	begin(s, 0);
+	cr_assert(eq(int, want(s, 0, "Open", NULL, &rep), 0), "%s", s->why);
+	cr_assert(eq(int, want(s, 0, "Closed", NULL, &rep), HW_EDENIED));
+	cr_assert(eq(int, want(s, 0, "NoSuch", NULL, &rep), HW_EDENIED), "nor whether it exists");
+	cr_assert(eq(sz, world_entries(s->w, "decision", "ssm:GetDocument", OUTCOME_DENIED), 2));
+	cr_assert(eq(sz, world_entries(s->w, "decision", "ssm:GetDocument", OUTCOME_ALLOWED), 1));
+
+	/* Who is no user any more may read nothing. */
+	struct msg_delete_user_request gone = {.user_name = "ann"};
+	cr_assert(eq(int, world_call(s->admin, OP_delete_user, &gone, NULL, s->why), 0), "%s",
+		s->why);
+	cr_assert(eq(int, want(s, 0, "Open", NULL, &rep), HW_EDENIED));
+	world_peer_free(ann);
+	stage_free(s);
+}
+
+#define SENDS_FROM_THE_OFFICE                                                                \
+	POLICY("{\"Effect\":\"Allow\",\"Action\":[\"ssm:SendCommand\",\"ssm:GetDocument\"]," \
+	       "\"Resource\":\"*\"},"                                                        \
+	       "{\"Effect\":\"Deny\",\"Action\":\"ssm:GetDocument\",\"Resource\":"           \
+	       "\"arn:aws:ssm:*:*:document/NotHere\","                                       \
+	       "\"Condition\":{\"IpAddress\":{\"aws:SourceIp\":\"198.51.100.0/24\"}}},"      \
+	       "{\"Effect\":\"Deny\",\"Action\":\"ssm:GetDocument\",\"Resource\":"           \
+	       "\"arn:aws:ssm:*:*:document/Factor\","                                        \
+	       "\"Condition\":{\"Bool\":{\"aws:MultiFactorAuthPresent\":\"false\"}}}")
+
+static int
+by_key(void *arg, struct db *db, struct hw_err *err)
+{
+	return db_run(db, NULL, err, "UPDATE command SET by_key = 1 WHERE id = $1", "s", arg);
+}
+
+/* As if who sent the command asked, from where and with what it was sent. */
+Test(commands, a_node_s_document_is_asked_for_as_its_command_was_sent)
+{
+	struct stage *s = stage_new(1, NULL);
+	struct msg_get_invocation_document_reply *rep;
+	struct world_peer *ann = user_with(s, "ann", SENDS_FROM_THE_OFFICE);
+	struct hw_err err = HW_ERR_INIT;
+
+	make_document(s, "NotHere");
+	make_document(s, "Factor");
+	world_drop(ann);
+	ann->source = "198.51.100.9";
+	cr_assert(eq(int, world_connect(ann, &err), 0), "%s", err.text);
+	cr_assert(eq(int, try_send(s, ann, to_nodes(s)), 0), "%s", s->why);
+	begin(s, 0);
+	cr_assert(eq(int, want(s, 0, "NotHere", NULL, &rep), HW_EDENIED));
+	cr_assert(eq(int, want(s, 0, "Factor", NULL, &rep), HW_EDENIED));
+	cr_assert(eq(int, want(s, 0, "AWS-RunShellScript", NULL, &rep), 0), "%s", s->why);
+
+	/* A key says nothing of a second factor, so the same policy denies nothing. */
+	cr_assert(eq(int, store_write(s->w->relay->store, by_key, s->id, &err), 0), "%s", err.text);
+	cr_assert(eq(int, want(s, 0, "Factor", NULL, &rep), 0), "%s", s->why);
+	cr_assert(eq(int, want(s, 0, "NotHere", NULL, &rep), HW_EDENIED));
+	world_peer_free(ann);
+	stage_free(s);
+}
+
+Test(commands, a_node_does_not_ask_for_documents_without_end)
+{
+	struct stage *s = stage_new(1, NULL);
+	struct msg_get_invocation_document_reply *rep;
+	int r = 0, n = 0;
+
+	send(s, to_nodes(s));
+	begin(s, 0);
+	while (r == 0 && n <= 1000) {
+		r = want(s, 0, "AWS-RunShellScript", NULL, &rep);
+		n += r == 0;
+	}
+	cr_assert(eq(int, r, HW_ELIMIT));
+	cr_assert(eq(int, n, 1000));
 	stage_free(s);
 }

@@ -734,12 +734,14 @@ Test(fleet, a_node_that_was_away_for_a_month_renews_and_comes_back_by_itself)
 	fleet_node_off(s.node);
 	live_on(&s, 35 * CERT_DAY);
 	fleet_node_on(s.node);
+	s.node->unreachable = true; /* it dials again by chance, perhaps at once */
 	cr_assert(eq(int, s.node->renewals, 1));
 	cr_assert(eq(int, describe(&s).ping_status, PING_STATUS_CONNECTION_LOST),
 		"a link for renewal alone is none that is online");
 	cr_assert(eq(int, fleet_start(&p, s.admin, s.node, CHANNEL_TYPE_PTY, NULL, &err),
 		HW_EOFFLINE));
-	fleet_wait(s.w, is_online, s.node, ONE_DIAL);
+	s.node->unreachable = false;
+	fleet_wait(s.w, is_online, s.node, 2 * ONE_DIAL);
 	struct cert_identity who = certificate(&s);
 	cr_assert(is_good(&who, &s));
 	cr_assert(eq(int, s.node->ups, 3));

@@ -20,39 +20,16 @@ struct stage {
 	struct world_peer *admin, *ann, *node;
 };
 
-static void
-call(struct world_peer *by, enum op_id op, const void *req)
-{
-	char why[384];
-
-	cr_assert(eq(int, world_call(by, op, req, NULL, why), 0), "%s: %s", op_rows[op].name, why);
-}
-
-static void
-put(struct stage *s, const char *document)
-{
-	call(s->admin, OP_put_policy,
-		&(struct msg_put_policy_request){.policy_name = "rules", .document = document});
-}
-
 static struct stage
 stage_new(const char *policy)
 {
-	struct msg_create_user_request req = {.user_name = "ann"};
-	struct msg_create_user_reply *made;
-	struct hw_err err = HW_ERR_INIT;
 	struct stage s = {.w = world_new(NULL)};
-	char why[384];
 
 	s.admin = world_admin(s.w);
 	s.node = world_node(s.w, s.admin, "web-01");
-	cr_assert(eq(int, world_connect(s.node, &err), 0), "%s", err.text);
-	cr_assert(eq(int, world_call(s.admin, OP_create_user, &req, &made, why), 0), "%s", why);
-	s.ann = world_user(s.w, made->invite);
-	cr_assert(eq(int, world_connect(s.ann, &err), 0), "%s", err.text);
-	put(&s, policy);
-	call(s.admin, OP_attach_policy,
-		&(struct msg_attach_policy_request){.policy_name = "rules", .user_name = "ann"});
+	world_dial(s.node);
+	world_put_policy(s.admin, "rules", policy);
+	s.ann = world_new_user(s.admin, "ann", "rules");
 	return s;
 }
 
@@ -127,13 +104,6 @@ send(struct world_channel *c, int stream, const char *text)
 	cr_assert(eq(sz, channel_write(c->ch, stream, text, strlen(text)), strlen(text)));
 }
 
-static bool
-got(const struct world_channel *c, int stream, const char *text)
-{
-	return c->got[stream].len == strlen(text) &&
-		memcmp(buf_data(&c->got[stream]), text, strlen(text)) == 0;
-}
-
 static size_t
 ends(struct stage *s, int outcome)
 {
@@ -157,13 +127,13 @@ Test(forward, bytes_go_through_and_each_direction_ends_by_itself)
 	send(c, STREAM_IN, "select 1");
 	channel_end(c->ch, STREAM_IN);
 	world_settle(s.w);
-	cr_assert(got(far, STREAM_IN, "select 1"));
+	cr_assert(world_got(far, STREAM_IN, "select 1"));
 	cr_assert(far->ended[STREAM_IN]);
 	send(far, STREAM_OUT, "1 row");
 	channel_end(far->ch, STREAM_OUT);
 	channel_close(far->ch, &well);
 	world_settle(s.w);
-	cr_assert(got(c, STREAM_OUT, "1 row"));
+	cr_assert(world_got(c, STREAM_OUT, "1 row"));
 	cr_assert(c->ended[STREAM_OUT] && c->closed);
 	cr_assert(eq(int, c->code, 0));
 	cr_assert(eq(sz, ends(&s, OUTCOME_OK), 1));
@@ -183,7 +153,7 @@ Test(forward, first_bytes_reach_the_node_before_it_answers)
 	send(c, STREAM_IN, "hello");
 	world_settle(s.w);
 	cr_assert(not(c->accepted));
-	cr_assert(got(s.node->opened, STREAM_IN, "hello"));
+	cr_assert(world_got(s.node->opened, STREAM_IN, "hello"));
 	channel_accept(s.node->opened->ch, &(struct msg_accept){.window = 1000});
 	world_settle(s.w);
 	cr_assert(c->accepted);
@@ -519,7 +489,7 @@ Test(forward, what_is_denied_later_ends)
 
 	s.node->local = true;
 	struct world_channel *own = connect_to(&s, f, "web-01.internal", 22);
-	put(&s,
+	world_put_policy(s.admin, "rules",
 		POLICY(ALLOW_ALL
 			",{\"Effect\":\"Deny\",\"Action\":\"ssm:StartSession\",\"Resource\":\"*\",\"Condition\":"
 			"{\"StringEquals\":{\"hawser:RemoteHost\":\"web.internal\"}}},"
@@ -531,7 +501,8 @@ Test(forward, what_is_denied_later_ends)
 	cr_assert(web->closed);
 	cr_assert(eq(int, web->code, HW_EREVOKED));
 	cr_assert(own->closed, "it was the node itself");
-	put(&s, POLICY("{\"Effect\":\"Deny\",\"Action\":\"*\",\"Resource\":\"*\"}"));
+	world_put_policy(s.admin, "rules",
+		POLICY("{\"Effect\":\"Deny\",\"Action\":\"*\",\"Resource\":\"*\"}"));
 	world_advance(s.w, 2 * USEC_PER_SEC);
 	cr_assert(f->closed && db->closed);
 	stage_free(&s);

@@ -11,20 +11,11 @@
 #define SECOND	  USEC_PER_SEC
 #define MINUTE	  (60 * USEC_PER_SEC)
 #define HALF_HOUR "idle_seconds = 1800\n"
-#define REMOTE	  "AWS-StartPortForwardingSessionToRemoteHost"
 
 struct stage {
 	struct world *w;
 	struct world_peer *admin, *node;
 };
-
-static void
-dial(struct world_peer *p)
-{
-	struct hw_err err = HW_ERR_INIT;
-
-	cr_assert(eq(int, world_connect(p, &err), 0), "%s", err.text);
-}
 
 static struct stage
 stage_new(const char *conf)
@@ -35,7 +26,7 @@ stage_new(const char *conf)
 	s.admin->keeps = true;
 	s.node = world_node(s.w, s.admin, "web-01");
 	s.node->keeps = true;
-	dial(s.node);
+	world_dial(s.node);
 	return s;
 }
 
@@ -52,47 +43,6 @@ say(struct stage *s, struct world_channel *c, int stream, const char *text)
 {
 	cr_assert(eq(sz, channel_write(c->ch, stream, text, strlen(text)), strlen(text)));
 	world_settle(s->w);
-}
-
-static bool
-got(const struct world_channel *c, int stream, const char *text)
-{
-	return c->got[stream].len == strlen(text) &&
-		memcmp(buf_data(&c->got[stream]), text, strlen(text)) == 0;
-}
-
-static struct world_channel *
-open_forward(struct stage *s)
-{
-	struct msg_pair parameters[] = {
-		{"host",	 {(const char *[]){"db"}, 1}  },
-		{"portNumber", {(const char *[]){"5432"}, 1}},
-	};
-	struct msg_start_session_request req = {
-		.target = s->node->who.id,
-		.document_name = REMOTE,
-		.parameters = {.v = parameters, .n = 2}
-	       };
-	struct msg_start_session_reply *rep;
-	char why[384];
-
-	cr_assert(eq(int, world_call(s->admin, OP_start_session, &req, &rep, why), 0), "%s", why);
-	return world_open(s->admin, CHANNEL_TYPE_FORWARD, rep->session_id, rep->token_value);
-}
-
-static struct world_channel *
-open_connection(struct stage *s, const struct world_channel *f)
-{
-	const struct msg_open open = {.type = CHANNEL_TYPE_CONNECTION,
-		.session_id = f->session,
-		.connection = 1,
-		.window = 256 * 1024};
-	struct hw_err err = HW_ERR_INIT;
-	struct world_channel *c = world_open_raw(s->admin, &open, &err);
-
-	world_settle(s->w);
-	cr_assert(c->accepted, "%s", c->message);
-	return c;
 }
 
 /* The one live session, as it is listed; NULL when none passes the filter. */
@@ -154,9 +104,9 @@ Test(idle, a_shell_is_warned_and_detached_and_goes_on)
 	say(&s, n, STREAM_OUT, "more");
 	struct world_channel *again = take_up(&s, s.admin, c);
 	cr_assert(again->resumed, "%s", again->message);
-	cr_assert(got(again, STREAM_OUT, "more"), "what it wrote meanwhile");
+	cr_assert(world_got(again, STREAM_OUT, "more"), "what it wrote meanwhile");
 	say(&s, again, STREAM_IN, ":q");
-	cr_assert(got(n, STREAM_IN, "vi:q"));
+	cr_assert(world_got(n, STREAM_IN, "vi:q"));
 	world_advance(s.w, 29 * MINUTE - 2 * SECOND);
 	cr_assert(not(again->closed), "who comes back has all the time again");
 	cr_assert_str_eq(again->notice, "");
@@ -206,7 +156,7 @@ Test(idle, a_short_limit_warns_at_its_half)
 Test(idle, without_a_limit_nothing_happens)
 {
 	struct stage s = stage_new("idle_seconds = 0\nmax_session_seconds = 0\n");
-	struct world_channel *c = world_shell(s.admin, s.node), *f = open_forward(&s);
+	struct world_channel *c = world_shell(s.admin, s.node), *f = world_forward(s.admin, s.node);
 
 	for (int hour = 0; hour < 30; hour++)
 		world_advance(s.w, 60 * MINUTE);
@@ -243,7 +193,7 @@ Test(idle, a_shell_whose_node_is_away_is_not_idle)
 	world_drop(s.node);
 	cr_assert(c->parked);
 	world_advance(s.w, 10 * MINUTE);
-	dial(s.node);
+	world_dial(s.node);
 	world_resume(c, s.admin);
 	world_advance(s.w, 5 * SECOND);
 	cr_assert(c->resumed && !c->closed, "%s", c->message);
@@ -256,8 +206,9 @@ Test(idle, a_shell_whose_node_is_away_is_not_idle)
 Test(idle, a_forward_is_warned_and_closed)
 {
 	struct stage s = stage_new(HALF_HOUR);
-	struct world_channel *f = open_forward(&s), *c = open_connection(&s, f);
+	struct world_channel *f = world_forward(s.admin, s.node), *c = world_connection(f, 1);
 
+	cr_assert(c->accepted, "%s", c->message);
 	say(&s, c, STREAM_IN, "select 1");
 	world_advance(s.w, 29 * MINUTE - 2 * SECOND);
 	cr_assert_str_eq(f->notice, "");
@@ -278,8 +229,9 @@ Test(idle, a_forward_is_warned_and_closed)
 Test(idle, bytes_of_its_connections_keep_a_forward)
 {
 	struct stage s = stage_new("idle_seconds = 120\n");
-	struct world_channel *f = open_forward(&s), *c = open_connection(&s, f);
+	struct world_channel *f = world_forward(s.admin, s.node), *c = world_connection(f, 1);
 
+	cr_assert(c->accepted, "%s", c->message);
 	for (int i = 0; i < 5; i++) {
 		world_advance(s.w, 110 * SECOND);
 		say(&s, i % 2 == 0 ? c : s.node->opened, i % 2 == 0 ? STREAM_IN : STREAM_OUT, "x");
@@ -329,7 +281,7 @@ Test(idle, a_session_of_any_kind_ends_at_its_age)
 
 	grow_old(&s, world_shell(s.admin, s.node));
 	grow_old(&s, world_exec(s.admin, s.node, "tail -f log"));
-	grow_old(&s, open_forward(&s));
+	grow_old(&s, world_forward(s.admin, s.node));
 	stage_free(&s);
 }
 
@@ -341,13 +293,13 @@ Test(idle, a_restart_makes_no_session_younger)
 	world_shell(s.admin, s.node);
 	world_advance(s.w, 100 * MINUTE);
 	cr_assert(eq(int, world_restart(s.w, &err), 0), "%s", err.text);
-	dial(s.node);
+	world_dial(s.node);
 	world_advance(s.w, 19 * MINUTE);
 	cr_assert(eq(sz, world_entries(s.w, "session.end", NULL, 0), 0));
 	world_advance(s.w, 2 * MINUTE);
 	cr_assert(eq(sz, world_entries(s.w, "session.end", NULL, 0), 1));
 	cr_assert(ge(sz, world_entries_with(s.w, "no session may be older than 2 hours"), 1));
-	dial(s.admin);
+	world_dial(s.admin);
 	stage_free(&s);
 }
 
@@ -398,7 +350,7 @@ Test(presence, the_store_tells_whose_user_is_away_and_since_when)
 	int64_t lost = wall(&s);
 	world_drop(s.admin);
 	world_advance(s.w, MINUTE);
-	dial(s.admin);
+	world_dial(s.admin);
 	expect_away(&s, lost);
 	world_resume(c, s.admin);
 	cr_assert(c->resumed);
@@ -430,9 +382,9 @@ Test(presence, a_lost_node_and_another_link_make_nobody_absent)
 	world_drop(s.node);
 	cr_assert(c->parked);
 	expect_there(&s);
-	dial(s.node);
+	world_dial(s.node);
 	world_resume(c, s.admin);
-	dial(twin);
+	world_dial(twin);
 	struct world_channel *there = take_up(&s, twin, c);
 	cr_assert(there->resumed, "%s", there->message);
 	cr_assert(c->parked);
@@ -449,13 +401,13 @@ Test(presence, nobody_is_there_when_a_relay_starts)
 
 	cr_assert(eq(int, world_restart(s.w, &err), 0), "%s", err.text);
 	int64_t since = wall(&s);
-	dial(s.node);
-	dial(s.admin);
+	world_dial(s.node);
+	world_dial(s.admin);
 	world_advance(s.w, 10 * SECOND);
 	expect_away(&s, since);
 	cr_assert(eq(int, world_restart(s.w, &err), 0), "%s", err.text);
-	dial(s.node);
-	dial(s.admin);
+	world_dial(s.node);
+	world_dial(s.admin);
 	expect_away(&s, since);
 	world_resume(c, s.admin);
 	cr_assert(c->resumed, "%s", c->message);
@@ -471,13 +423,13 @@ Test(presence, who_comes_and_goes_is_what_it_was_last)
 
 	for (int i = 0; i < 20; i++) {
 		world_drop(s.admin);
-		dial(s.admin);
+		world_dial(s.admin);
 		world_resume(c, s.admin);
 	}
 	expect_there(&s);
 	world_drop(s.admin);
 	int64_t since = wall(&s);
-	dial(s.admin);
+	world_dial(s.admin);
 	expect_away(&s, since);
 	stage_free(&s);
 }

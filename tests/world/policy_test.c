@@ -18,14 +18,6 @@ struct stage {
 };
 
 static void
-call(struct world_peer *by, enum op_id op, const void *req)
-{
-	char why[384];
-
-	cr_assert(eq(int, world_call(by, op, req, NULL, why), 0), "%s: %s", op_rows[op].name, why);
-}
-
-static void
 tag_node(struct stage *s, const char *key, const char *value)
 {
 	struct msg_tag tag = {key, value};
@@ -35,21 +27,14 @@ tag_node(struct stage *s, const char *key, const char *value)
 		.tags = {.v = &tag, .n = 1}
 	   };
 
-	call(s->admin, OP_add_tags_to_resource, &req);
+	world_do(s->admin, OP_add_tags_to_resource, &req);
 }
 
 static void
 attach(struct stage *s, const char *policy)
 {
-	call(s->admin, OP_attach_policy,
+	world_do(s->admin, OP_attach_policy,
 		&(struct msg_attach_policy_request){.policy_name = policy, .user_name = "ann"});
-}
-
-static void
-put(struct stage *s, const char *name, const char *document)
-{
-	call(s->admin, OP_put_policy,
-		&(struct msg_put_policy_request){.policy_name = name, .document = document});
 }
 
 /* Ann, of the team blue, a developer; a node of that team; and an administrator. */
@@ -116,7 +101,7 @@ Test(policy, a_policy_that_is_taken_away_ends_what_it_allowed)
 	cr_assert(c->accepted);
 	struct world_channel *seen = s.node->opened;
 	s.node->opened = s.node->channels[0];
-	call(s.admin, OP_detach_policy,
+	world_do(s.admin, OP_detach_policy,
 		&(struct msg_attach_policy_request){
 			.policy_name = "developer", .user_name = "ann"});
 	check_ended(&s, c, 2 * USEC_PER_SEC);
@@ -145,7 +130,7 @@ Test(policy, a_users_tag_that_changes_ends_what_it_allowed)
 	struct world_channel *c = world_shell(s.ann, s.node);
 	const char *key = "Team";
 
-	call(s.admin, OP_untag_user,
+	world_do(s.admin, OP_untag_user,
 		&(struct msg_untag_user_request){
 			.user_name = "ann", .tag_keys = {&key, 1}
 	 });
@@ -157,12 +142,12 @@ Test(policy, a_deny_that_is_put_later_ends_what_was_allowed)
 {
 	struct stage s = stage_new();
 
-	put(&s, "rules",
+	world_put_policy(s.admin, "rules",
 		POLICY("{\"Effect\":\"Deny\",\"Action\":\"ssm:Nothing\",\"Resource\":\"*\"}"));
 	attach(&s, "rules");
 	struct world_channel *c = world_shell(s.ann, s.node);
 	cr_assert(c->accepted);
-	put(&s, "rules",
+	world_put_policy(s.admin, "rules",
 		POLICY("{\"Effect\":\"Deny\",\"Action\":\"ssm:StartSession\",\"Resource\":\"*\"}"));
 	check_ended(&s, c, 2 * USEC_PER_SEC);
 	stage_free(&s);
@@ -179,7 +164,7 @@ Test(policy, a_condition_on_the_time_ends_a_session_within_a_minute_of_it)
 		POLICY("{\"Effect\":\"Deny\",\"Action\":\"*\",\"Resource\":\"*\",\"Condition\":"
 		       "{\"DateGreaterThan\":{\"aws:CurrentTime\":\"%s\"}}}"),
 		when);
-	put(&s, "until-then", document);
+	world_put_policy(s.admin, "until-then", document);
 	attach(&s, "until-then");
 	struct world_channel *c = world_shell(s.ann, s.node);
 	world_advance(s.w, 299 * USEC_PER_SEC);
@@ -195,7 +180,7 @@ Test(policy, a_ticket_is_decided_again_where_it_is_opened)
 	struct msg_start_session_reply *rep;
 	struct hw_err err = HW_ERR_INIT;
 
-	put(&s, "office",
+	world_put_policy(s.admin, "office",
 		POLICY("{\"Effect\":\"Deny\",\"Action\":\"ssm:StartSession\",\"Resource\":\"*\","
 		       "\"Condition\":{\"NotIpAddress\":{\"aws:SourceIp\":\"192.0.2.0/24\"}}}"));
 	attach(&s, "office");
@@ -241,7 +226,7 @@ Test(policy, a_disabled_user_is_cut_and_stays_out_until_it_is_enabled)
 	struct msg_update_user_request req = {.user_name = "ann", .status = USER_STATUS_DISABLED};
 	struct hw_err err = HW_ERR_INIT;
 
-	call(s.admin, OP_update_user, &req);
+	world_do(s.admin, OP_update_user, &req);
 	world_advance(s.w, 2 * USEC_PER_SEC);
 	cr_assert(not(s.ann->up));
 	cr_assert_not_null(strstr(s.ann->down_why, "disabled"), "%s", s.ann->down_why);
@@ -250,7 +235,7 @@ Test(policy, a_disabled_user_is_cut_and_stays_out_until_it_is_enabled)
 	cr_assert(eq(int, world_connect(s.ann, &err), HW_EREVOKED));
 	cr_assert_not_null(strstr(err.text, "disabled"), "%s", err.text);
 	req.status = USER_STATUS_ACTIVE;
-	call(s.admin, OP_update_user, &req);
+	world_do(s.admin, OP_update_user, &req);
 	cr_assert(eq(int, world_connect(s.ann, &err), 0), "%s", err.text);
 	cr_assert(world_shell(s.ann, s.node)->accepted);
 	stage_free(&s);
@@ -271,7 +256,7 @@ Test(policy, others_sessions_need_their_own_permission)
 	cr_assert(eq(sz, rep->sessions.n, 1));
 	cr_assert_str_eq(rep->sessions.v[0].session_id, mine->session);
 	req.session_id = mine->session;
-	call(s.ann, OP_terminate_session, &req);
+	world_do(s.ann, OP_terminate_session, &req);
 	cr_assert(mine->closed);
 	cr_assert(not(other->closed));
 	stage_free(&s);

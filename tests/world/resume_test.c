@@ -17,51 +17,12 @@
 #define POLICY(statements) "{\"Version\":\"2012-10-17\",\"Statement\":[" statements "]}"
 #define ALLOW_ALL	   "{\"Effect\":\"Allow\",\"Action\":\"ssm:*\",\"Resource\":\"*\"}"
 #define DENY_ALL	   "{\"Effect\":\"Deny\",\"Action\":\"ssm:*\",\"Resource\":\"*\"}"
-#define REMOTE		   "AWS-StartPortForwardingSessionToRemoteHost"
 #define SHORT		   "resume_seconds = 20\ndetached_seconds = 40\ngrace_seconds = 5\n"
 
 struct stage {
 	struct world *w;
 	struct world_peer *admin, *ann, *node;
 };
-
-static void
-call(struct world_peer *by, enum op_id op, const void *req)
-{
-	char why[384];
-
-	cr_assert(eq(int, world_call(by, op, req, NULL, why), 0), "%s: %s", op_rows[op].name, why);
-}
-
-static void
-put(struct stage *s, const char *document)
-{
-	call(s->admin, OP_put_policy,
-		&(struct msg_put_policy_request){.policy_name = "rules", .document = document});
-}
-
-static void
-dial(struct world_peer *p)
-{
-	struct hw_err err = HW_ERR_INIT;
-
-	cr_assert(eq(int, world_connect(p, &err), 0), "%s", err.text);
-}
-
-static struct world_peer *
-new_user(struct stage *s, const char *name)
-{
-	struct msg_create_user_request req = {.user_name = name};
-	struct msg_create_user_reply *made;
-	char why[384];
-
-	cr_assert(eq(int, world_call(s->admin, OP_create_user, &req, &made, why), 0), "%s", why);
-	struct world_peer *p = world_user(s->w, made->invite);
-	dial(p);
-	call(s->admin, OP_attach_policy,
-		&(struct msg_attach_policy_request){.policy_name = "rules", .user_name = name});
-	return p;
-}
 
 static struct stage
 stage_new(const char *conf)
@@ -71,9 +32,9 @@ stage_new(const char *conf)
 	s.admin = world_admin(s.w);
 	s.node = world_node(s.w, s.admin, "web-01");
 	s.node->keeps = true;
-	dial(s.node);
-	put(&s, POLICY(ALLOW_ALL));
-	s.ann = new_user(&s, "ann");
+	world_dial(s.node);
+	world_put_policy(s.admin, "rules", POLICY(ALLOW_ALL));
+	s.ann = world_new_user(s.admin, "ann", "rules");
 	s.ann->keeps = true;
 	return s;
 }
@@ -157,39 +118,6 @@ expect_all(struct way *w, const char *script)
 	expect_bytes(&w->c->got[STREAM_OUT], STREAM_OUT, w->out, script);
 }
 
-static struct world_channel *
-open_forward(struct stage *s)
-{
-	struct msg_pair parameters[] = {
-		{"host",	 {(const char *[]){"db"}, 1}  },
-		{"portNumber", {(const char *[]){"5432"}, 1}},
-	};
-	struct msg_start_session_request req = {
-		.target = s->node->who.id,
-		.document_name = REMOTE,
-		.parameters = {.v = parameters, .n = 2}
-	       };
-	struct msg_start_session_reply *rep;
-	char why[384];
-
-	cr_assert(eq(int, world_call(s->ann, OP_start_session, &req, &rep, why), 0), "%s", why);
-	return world_open(s->ann, CHANNEL_TYPE_FORWARD, rep->session_id, rep->token_value);
-}
-
-static struct world_channel *
-open_connection(struct stage *s, const struct world_channel *f, int64_t number)
-{
-	struct hw_err err = HW_ERR_INIT;
-	const struct msg_open open = {.type = CHANNEL_TYPE_CONNECTION,
-		.session_id = f->session,
-		.connection = number,
-		.window = 256 * 1024};
-	struct world_channel *c = world_open_raw(s->ann, &open, &err);
-
-	world_settle(s->w);
-	return c;
-}
-
 static struct way
 open_way(struct stage *s, int type)
 {
@@ -200,9 +128,9 @@ open_way(struct stage *s, int type)
 	} else if (type == CHANNEL_TYPE_EXEC) {
 		w.c = world_exec(s->ann, s->node, "cat");
 	} else {
-		w.f = open_forward(s);
+		w.f = world_forward(s->ann, s->node);
 		w.nf = s->node->opened;
-		w.c = open_connection(s, w.f, 1);
+		w.c = world_connection(w.f, 1);
 	}
 	w.n = s->node->opened;
 	cr_assert(w.c->accepted, "%s", w.c->message);
@@ -386,7 +314,7 @@ user_resumes(struct way *w)
 static void
 node_dials(struct way *w)
 {
-	dial(w->s->node);
+	world_dial(w->s->node);
 	if (w->type != CHANNEL_TYPE_CONNECTION)
 		pair_tap(w->s->node->pair, PAIR_A, watch_input, w->s->w);
 }
@@ -396,7 +324,7 @@ static void
 node_dials_in_vain(struct way *w)
 {
 	w->s->node->silent = true;
-	dial(w->s->node);
+	world_dial(w->s->node);
 	pair_cut(w->s->node->pair, "cut");
 	world_settle(w->s->w);
 	w->s->node->silent = false;
@@ -419,7 +347,7 @@ kill_relay(struct stage *s)
 	struct hw_err err = HW_ERR_INIT;
 
 	cr_assert(eq(int, world_kill(s->w, lines, 3, &err), 0), "%s", err.text);
-	dial(s->admin);
+	world_dial(s->admin);
 }
 
 /* k: the relay is killed, and started again; all links are gone. u, n: that link is cut. U: the
@@ -457,7 +385,7 @@ step(struct way *w, char what)
 		pair_cut(s->node->pair, "cut");
 		break;
 	case 'U':
-		dial(s->ann);
+		world_dial(s->ann);
 		/* fall through */
 	case 'R':
 		let_all_through(s);
@@ -630,7 +558,7 @@ stay_away(int type, int64_t seconds)
 	else
 		cr_assert(was_ended(s.node, kept->session),
 			"one that was interrupted is ended too");
-	dial(s.ann);
+	world_dial(s.ann);
 	world_resume(w.f != NULL ? w.f : w.c, s.ann);
 	cr_assert(eq(int, (w.f != NULL ? w.f : w.c)->code, HW_EUNAVAILABLE));
 	cr_assert_str_eq((w.f != NULL ? w.f : w.c)->message, why);
@@ -674,7 +602,7 @@ Test(resume, a_node_is_waited_for_and_told_when_it_comes_late)
 	cr_assert_str_eq(w.c->message,
 		"the node's link was lost, and did not come back within 20 seconds");
 	cr_assert(eq(sz, world_entries(s.w, "session.end", NULL, OUTCOME_FAILED), 1));
-	dial(s.node);
+	world_dial(s.node);
 	cr_assert(was_ended(s.node, w.c->session));
 	expect_nothing_left(&s);
 	stage_free(&s);
@@ -688,7 +616,7 @@ Test(resume, a_node_that_does_not_answer_is_not_waited_for_without_end)
 	cut(s.node);
 	world_resume(w.c, s.ann);
 	s.node->silent = true;
-	dial(s.node);
+	world_dial(s.node);
 	world_advance(s.w, 28 * USEC_PER_SEC);
 	cr_assert(not(w.c->rejected));
 	world_advance(s.w, 4 * USEC_PER_SEC);
@@ -703,14 +631,14 @@ Test(resume, a_connection_that_is_not_resumed_ends_and_its_forward_goes_on)
 	struct way w = open_way(&s, CHANNEL_TYPE_CONNECTION);
 
 	cut(s.ann);
-	dial(s.ann);
+	world_dial(s.ann);
 	world_resume(w.f, s.ann);
 	cr_assert(w.f->resumed);
 	world_advance(s.w, 22 * USEC_PER_SEC);
 	cr_assert(eq(sz, world_entries(s.w, "connection.end", NULL, OUTCOME_FAILED), 1));
 	world_resume(w.c, s.ann);
 	cr_assert(eq(int, w.c->code, HW_ENOSESSION));
-	w.c = open_connection(&s, w.f, 2);
+	w.c = world_connection(w.f, 2);
 	cr_assert(w.c->accepted);
 	w.n = s.node->opened;
 	w.in = w.out = 0;
@@ -746,7 +674,7 @@ Test(resume, a_node_without_the_session_ends_it)
 	cut(s.node);
 	world_resume(w.c, s.ann);
 	s.node->forgets = true;
-	dial(s.node);
+	world_dial(s.node);
 	cr_assert(eq(int, w.c->code, HW_EUNAVAILABLE));
 	cr_assert_not_null(strstr(w.c->message, "agent was started anew"), "%s", w.c->message);
 	world_resume(p.c, s.ann);
@@ -767,7 +695,7 @@ Test(resume, a_node_that_rejects_what_it_listed_ends_it)
 	world_resume(w.c, s.ann);
 	s.node->forgets = true;
 	s.node->lists = w.c->session;
-	dial(s.node);
+	world_dial(s.node);
 	cr_assert(eq(int, w.c->code, HW_ENOSESSION));
 	cr_assert_str_eq(w.c->message, "there is no such session here");
 	expect_nothing_left(&s);
@@ -781,16 +709,16 @@ Test(resume, a_node_learns_nothing_of_sessions_that_are_not_its_own)
 	struct way w = open_way(&s, CHANNEL_TYPE_PTY);
 
 	other->lists = w.c->session;
-	dial(other);
+	world_dial(other);
 	cr_assert(eq(sz, other->n_ends, 1));
 	cr_assert_str_eq(other->ends[0], w.c->session);
 	cut(s.node);
 	cut(other);
-	dial(other);
+	world_dial(other);
 	cr_assert(eq(sz, other->n_ends, 2));
 	cut(other);
 	other->lists = "nobody-0123456789abcdef0";
-	dial(other);
+	world_dial(other);
 	cr_assert_str_eq(other->ends[2], "nobody-0123456789abcdef0");
 	cr_assert(eq(ptr, other->opened, NULL), "it was not asked to resume");
 	step(&w, 'N');
@@ -855,7 +783,7 @@ move_over(int type)
 	struct msg_resume who = resume_of(w.c);
 	struct channel_stand ours[STREAMS];
 
-	dial(twin);
+	world_dial(twin);
 	step(&w, 's');
 	stand_of(ours, &w);
 	struct world_channel *old = w.c;
@@ -895,10 +823,10 @@ Test(resume, connections_do_not_stay_on_a_link_that_their_forward_left)
 	struct channel_stand none[STREAMS] = {{.received = 0}};
 	struct msg_resume who = resume_of(w.f);
 
-	dial(twin);
+	world_dial(twin);
 	step(&w, 's');
 	cut(s.ann);
-	dial(s.ann);
+	world_dial(s.ann);
 	world_resume(w.f, s.ann);
 	s.node->silent = true;
 	world_resume(w.c, s.ann);
@@ -973,11 +901,11 @@ Test(resume, nobody_else_and_nothing_else_is_resumed_and_nothing_is_told_apart)
 {
 	struct stage s = stage_new(NULL);
 	struct way w = open_way(&s, CHANNEL_TYPE_PTY), over = open_way(&s, CHANNEL_TYPE_EXEC);
-	struct world_peer *mallory = new_user(&s, "mallory");
+	struct world_peer *mallory = world_new_user(s.admin, "mallory", "rules");
 	struct msg_resume good = resume_of(w.c), bad;
 
 	step(&w, 'u');
-	dial(s.ann);
+	world_dial(s.ann);
 	expect_refused(&s, mallory, &good);
 	bad = good;
 	bad.token = "";
@@ -993,7 +921,7 @@ Test(resume, nobody_else_and_nothing_else_is_resumed_and_nothing_is_told_apart)
 	bad = good;
 	bad.session_id = "ann-0123456789abcdef0";
 	expect_refused(&s, s.ann, &bad);
-	call(s.admin, OP_terminate_session,
+	world_do(s.admin, OP_terminate_session,
 		&(struct msg_terminate_session_request){.session_id = over.c->session});
 	bad = resume_of(over.c);
 	expect_refused(&s, mallory, &bad);
@@ -1072,7 +1000,7 @@ resume_elsewhere(int type)
 {
 	struct stage s = stage_new(NULL);
 
-	put(&s,
+	world_put_policy(s.admin, "rules",
 		POLICY("{\"Effect\":\"Allow\",\"Action\":\"ssm:*\",\"Resource\":\"*\",\"Condition\":"
 		       "{\"IpAddress\":{\"aws:SourceIp\":\"192.0.2.0/24\"}}}"));
 	struct way w = open_way(&s, type);
@@ -1113,7 +1041,7 @@ Test(resume, a_policy_that_changed_meanwhile_ends_it)
 	struct way w = open_way(&s, CHANNEL_TYPE_EXEC);
 
 	step(&w, 'u');
-	put(&s, POLICY(DENY_ALL));
+	world_put_policy(s.admin, "rules", POLICY(DENY_ALL));
 	world_advance(s.w, 2 * USEC_PER_SEC);
 	cr_assert(was_ended(s.node, w.n->session), "nobody waits for the user to ask");
 	cr_assert(eq(sz, world_entries(s.w, "decision", "ssm:StartSession", OUTCOME_DENIED), 1));
@@ -1131,10 +1059,10 @@ Test(resume, a_policy_that_has_just_changed_is_the_one_that_counts)
 	struct hw_err err = HW_ERR_INIT;
 
 	step(&w, 'u');
-	dial(s.ann);
+	world_dial(s.ann);
 	w.c->parked = w.c->resumed = false;
 	cr_assert(eq(int, channel_resume(w.c->ch, s.ann->link, &who, &err), 0));
-	put(&s, POLICY(DENY_ALL));
+	world_put_policy(s.admin, "rules", POLICY(DENY_ALL));
 	cr_assert(not(w.c->resumed && w.c->ch != NULL));
 	world_advance(s.w, 2 * USEC_PER_SEC);
 	expect_denied(&s, &w);
@@ -1147,7 +1075,7 @@ Test(resume, a_user_that_is_disabled_while_away_has_nothing_to_come_back_to)
 	struct way w = open_way(&s, CHANNEL_TYPE_PTY);
 
 	step(&w, 'u');
-	call(s.admin, OP_update_user,
+	world_do(s.admin, OP_update_user,
 		&(struct msg_update_user_request){
 			.user_name = "ann", .status = USER_STATUS_DISABLED});
 	world_advance(s.w, 2 * USEC_PER_SEC);
@@ -1163,7 +1091,7 @@ Test(resume, a_node_that_is_removed_while_away_ends_its_sessions)
 	struct way w = open_way(&s, CHANNEL_TYPE_PTY);
 
 	step(&w, 'n');
-	call(s.admin, OP_deregister_managed_instance,
+	world_do(s.admin, OP_deregister_managed_instance,
 		&(struct msg_deregister_managed_instance_request){.instance_id = s.node->who.id});
 	world_advance(s.w, 2 * USEC_PER_SEC);
 	step(&w, 'R');
@@ -1179,7 +1107,7 @@ Test(resume, a_connection_is_decided_anew_too)
 	struct way w = open_way(&s, CHANNEL_TYPE_CONNECTION);
 
 	step(&w, 'u');
-	put(&s,
+	world_put_policy(s.admin, "rules",
 		POLICY(ALLOW_ALL
 			",{\"Effect\":\"Deny\",\"Action\":\"ssm:StartSession\",\"Resource\":\"*\","
 			"\"Condition\":{\"StringEquals\":{\"hawser:RemoteHost\":\"db\"}}}"));
@@ -1217,7 +1145,7 @@ claim_what_was_never_sent(int type)
 
 	step(&w, 's');
 	step(&w, 'u');
-	dial(s.ann);
+	world_dial(s.ann);
 	struct world_channel *c = claim_out(&w, w.out + 1, 0, HUGE_OFFSET);
 	cr_assert(eq(int, c->code, HW_EVALIDATION), "%s", c->message);
 	c = claim_out(&w, HUGE_OFFSET, HUGE_OFFSET, HUGE_OFFSET);
@@ -1249,7 +1177,7 @@ Test(resume, a_user_that_forgot_what_it_had_does_not_go_on)
 		step(&e, 's');
 	}
 	step(&p, 'u');
-	dial(s.ann);
+	world_dial(s.ann);
 	struct world_channel *c = claim_out(&p, 0, 0, 65536);
 	cr_assert(eq(int, c->code, HW_EVALIDATION), "%s", c->message);
 	c = claim_out(&e, 0, 0, 65536);
@@ -1269,7 +1197,7 @@ Test(resume, no_limit_is_beyond_the_relays)
 	step(&e, 's');
 	step(&t, 's');
 	step(&e, 'u');
-	dial(s.ann);
+	world_dial(s.ann);
 	cr_assert(claim_out(&e, e.out, e.out, HUGE_OFFSET)->resumed);
 	world_resume(t.f, s.ann);
 	cr_assert(claim_out(&t, t.out, t.out, HUGE_OFFSET)->resumed);
@@ -1377,7 +1305,7 @@ Test(resume, no_end_of_a_connection_can_claim_what_never_came)
 
 	step(&w, 's');
 	step(&w, 'u');
-	dial(s.ann);
+	world_dial(s.ann);
 	world_resume(w.f, s.ann);
 	s.node->claim = &(struct world_claim){
 		.stands[STREAM_IN] = {.received = HUGE_OFFSET, .limit = HUGE_OFFSET}
@@ -1454,14 +1382,13 @@ Test(resume, a_connections_number_is_never_used_again)
 	struct stage s = stage_new(SHORT);
 	struct way w = open_way(&s, CHANNEL_TYPE_CONNECTION);
 
-	struct world_channel *same = open_connection(&s, w.f, 1);
+	struct world_channel *same = world_connection(w.f, 1);
 	cr_assert(eq(int, same->code, HW_EVALIDATION));
 	cr_assert_str_eq(same->message, "Connection: 1 comes after 1");
-	cr_assert(open_connection(&s, w.f, 7)->accepted);
-	cr_assert(eq(int, open_connection(&s, w.f, 6)->code, HW_EVALIDATION));
+	cr_assert(world_connection(w.f, 7)->accepted);
+	cr_assert(eq(int, world_connection(w.f, 6)->code, HW_EVALIDATION));
 	hang_up(w.c);
-	cr_assert(eq(int, open_connection(&s, w.f, 1)->code, HW_EVALIDATION),
-		"nor when it is over");
+	cr_assert(eq(int, world_connection(w.f, 1)->code, HW_EVALIDATION), "nor when it is over");
 	hang_up(w.f);
 	expect_nothing_left(&s);
 	stage_free(&s);
@@ -1650,7 +1577,7 @@ Test(resume, a_jump_whose_answer_is_lost_is_made_once_more)
 	write_until_full(&w);
 	world_advance(s.w, 7 * USEC_PER_SEC);
 	write_until_full(&w);
-	dial(s.ann);
+	world_dial(s.ann);
 	pair_pause(s.ann->pair, PAIR_A, true);
 	const struct msg_resume who = resume_of(w.c);
 	w.c->resumed = w.c->parked = false;
@@ -1750,7 +1677,7 @@ send_other_bytes(int type)
 	world_settle(s.w);
 	step(&w, 'n');
 	step(&w, 'u');
-	dial(s.ann);
+	world_dial(s.ann);
 	w.in = 6;
 	stand_of(ours, &w);
 	node_dials(&w);
@@ -1811,7 +1738,7 @@ Test(resume, nothing_is_resumed_that_cannot_be_recorded)
 	step(&e, 'R'); /* waits for the node */
 	s.w->fail_writes = ENOSPC;
 	relay_before_write(s.w->relay);
-	dial(s.node);
+	world_dial(s.node);
 	cr_assert(not(e.c->resumed));
 	size_t had = e.n->got[STREAM_IN].len;
 	user_resumes(&p);
@@ -1826,7 +1753,7 @@ Test(resume, nothing_is_resumed_that_cannot_be_recorded)
 	cr_assert(eq(dbl, world_metric(s.w, "sessions"), 0));
 	s.w->fail_writes = 0;
 	cr_assert(eq(int, world_restart(s.w, &err), 0), "%s", err.text);
-	dial(s.admin);
+	world_dial(s.admin);
 	expect_nothing_left(&s);
 	stage_free(&s);
 }
@@ -2058,7 +1985,7 @@ Test(resume, sessions_that_wait_count)
 
 	step(&a, 'u');
 	cr_assert(eq(dbl, world_metric(s.w, "sessions"), 2));
-	dial(s.ann);
+	world_dial(s.ann);
 	struct world_channel *c = world_shell(s.ann, s.node);
 	cr_assert(eq(int, c->code, HW_ELIMIT));
 	cr_assert_str_eq(c->message, "ann has 2 sessions open, and no more are allowed");
@@ -2086,9 +2013,9 @@ Test(resume, a_relay_that_stops_keeps_those_that_wait)
 	step(&w, 'u');
 	step(&w, 'n');
 	cr_assert(eq(int, world_restart(s.w, &err), 0), "%s", err.text);
-	dial(s.admin);
+	world_dial(s.admin);
 	cr_assert(eq(dbl, world_metric(s.w, "sessions"), 1));
-	dial(s.node);
+	world_dial(s.node);
 	cr_assert(not(was_ended(s.node, w.n->session)));
 	step(&w, 'U');
 	cr_assert(w.c->resumed, "%s", w.c->message);
@@ -2253,7 +2180,7 @@ Test(resume, what_nobody_takes_up_from_a_killed_relay_ends_after_its_grace)
 	world_advance(s.w, 20 * USEC_PER_SEC);
 	cr_assert(eq(dbl, world_metric(s.w, "sessions"), 0));
 	cr_assert(eq(sz, world_entries(s.w, "session.end", NULL, OUTCOME_FAILED), 3));
-	dial(s.node);
+	world_dial(s.node);
 	cr_assert(was_ended(s.node, p.c->session));
 	cr_assert(was_ended(s.node, e.c->session));
 	cr_assert(was_ended(s.node, t.f->session));
@@ -2280,9 +2207,9 @@ Test(resume, nobody_else_takes_up_what_a_killed_relay_had)
 		step(&w, 's');
 		step(&w, 'k');
 		step(&w, 'N');
-		struct world_peer *mallory = new_user(&s, "mallory");
+		struct world_peer *mallory = world_new_user(s.admin, "mallory", "rules");
 		expect_refused(&s, mallory, &good);
-		dial(s.ann);
+		world_dial(s.ann);
 		bad.token = "";
 		expect_refused(&s, s.ann, &bad);
 		bad.token = "0123456789abcdef0123456789abcdef";
@@ -2307,7 +2234,7 @@ Test(resume, what_a_killed_relay_had_is_decided_anew)
 
 	for (size_t i = 0; i < 2; i++) {
 		struct stage s = stage_new(NULL);
-		put(&s,
+		world_put_policy(s.admin, "rules",
 			POLICY("{\"Effect\":\"Allow\",\"Action\":\"ssm:*\",\"Resource\":\"*\",\"Condition\":"
 			       "{\"IpAddress\":{\"aws:SourceIp\":\"192.0.2.0/24\"}}}"));
 		struct way w = open_way(&s, types[i]);

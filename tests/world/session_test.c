@@ -42,13 +42,6 @@ type(struct world_channel *c, const char *text)
 	cr_assert(eq(sz, channel_write(c->ch, STREAM_IN, text, strlen(text)), strlen(text)));
 }
 
-static bool
-got(const struct world_channel *c, int stream, const char *text)
-{
-	return c->got[stream].len == strlen(text) &&
-		memcmp(buf_data(&c->got[stream]), text, strlen(text)) == 0;
-}
-
 Test(session, what_is_typed_arrives_and_what_is_shown_comes_back)
 {
 	struct stage s = stage_new(NULL);
@@ -61,8 +54,8 @@ Test(session, what_is_typed_arrives_and_what_is_shown_comes_back)
 	cr_assert(eq(i64, s.node->opened->open.cols, 80));
 	type(c, "uname\r");
 	world_settle(s.w);
-	cr_assert(got(s.node->opened, STREAM_IN, "uname\r"));
-	cr_assert(got(c, STREAM_OUT, "uname\r"));
+	cr_assert(world_got(s.node->opened, STREAM_IN, "uname\r"));
+	cr_assert(world_got(c, STREAM_OUT, "uname\r"));
 	cr_assert(eq(sz, world_entries(s.w, "session.start", NULL, 0), 1));
 	stage_free(&s);
 }
@@ -140,11 +133,12 @@ Test(session, with_durability_sync_a_key_waits_for_the_disk)
 	pair_tap(s.node->pair, PAIR_A, watch_input, &watch);
 	type(c, "whoami\r");
 	world_settle(s.w);
-	cr_assert(got(s.node->opened, STREAM_IN, "whoami\r"));
+	cr_assert(world_got(s.node->opened, STREAM_IN, "whoami\r"));
 	s.w->fail_syncs = EIO;
 	type(c, "reboot\r");
 	world_settle(s.w);
-	cr_assert(got(s.node->opened, STREAM_IN, "whoami\r"), "what could not be synced went out");
+	cr_assert(world_got(s.node->opened, STREAM_IN, "whoami\r"),
+		"what could not be synced went out");
 	cr_assert(ne(ptr, strstr(c->notice, "cannot be recorded"), NULL));
 	stage_free(&s);
 }
@@ -163,7 +157,7 @@ Test(session, a_full_disk_freezes_it_says_why_and_ends_it_after_the_grace_time)
 	s.w->fail_writes = ENOSPC;
 	type(c, "rm -rf /\r");
 	world_settle(s.w);
-	cr_assert(got(s.node->opened, STREAM_IN, "a"), "an unrecorded key went out");
+	cr_assert(world_got(s.node->opened, STREAM_IN, "a"), "an unrecorded key went out");
 	cr_assert(ne(ptr, strstr(c->notice, "frozen"), NULL));
 	cr_assert(not(relay_healthy(s.w->relay, &why)));
 
@@ -178,6 +172,69 @@ Test(session, a_full_disk_freezes_it_says_why_and_ends_it_after_the_grace_time)
 	cr_assert(eq(int, world_call(s.admin, OP_start_session, &req, NULL, message), HW_ERECORD),
 		"%s", message);
 	(void)err;
+	stage_free(&s);
+}
+
+Test(session, a_full_disk_with_a_reserve_lets_it_end_in_order_and_others_start_when_there_is_room)
+{
+	struct stage s = stage_new("grace_seconds = 30\n");
+	struct msg_start_session_request req = {.target = s.node->who.id};
+	struct msg_empty none = {0};
+	const void *rep;
+	const char *why;
+	char message[384];
+
+	s.node->echoes = true;
+	struct world_channel *c = world_shell(s.admin, s.node);
+	type(c, "a");
+	world_settle(s.w);
+	s.w->disk_full = true;
+	type(c, "b");
+	world_settle(s.w);
+	cr_assert(ne(ptr, strstr(c->notice, "disk is full"), NULL), "%s", c->notice);
+	cr_assert(not(relay_healthy(s.w->relay, &why)));
+	type(c, "rm -rf /\r");
+	world_settle(s.w);
+	cr_assert(world_got(s.node->opened, STREAM_IN, "ab"), "a key went out while it was frozen");
+	cr_assert(eq(int, world_call(s.admin, OP_start_session, &req, NULL, message), HW_ERECORD),
+		"%s", message);
+	cr_assert(eq(int, world_call(s.admin, OP_get_caller_identity, &none, &rep, message), 0));
+	const char *alarm = ((const struct msg_get_caller_identity_reply *)rep)->alarm;
+	cr_assert(alarm != NULL && strstr(alarm, "disk is full") != NULL);
+
+	world_advance(s.w, 32 * USEC_PER_SEC);
+	cr_assert(c->closed);
+	cr_assert(eq(int, c->code, HW_ERECORD));
+	cr_assert(eq(sz, world_entries(s.w, "session.end", NULL, 0), 1));
+	world_advance(s.w, 60 * USEC_PER_SEC);
+	cr_assert(not(relay_healthy(s.w->relay, &why)));
+
+	s.w->disk_full = false;
+	world_advance(s.w, 5 * USEC_PER_SEC);
+	cr_assert(relay_healthy(s.w->relay, &why), "%s", why);
+	c = world_shell(s.admin, s.node);
+	type(c, "well again");
+	world_settle(s.w);
+	cr_assert(world_got(s.node->opened, STREAM_IN, "well again"));
+	cr_assert(eq(sz, world_entries(s.w, "alarm", NULL, 0), 2));
+	stage_free(&s);
+}
+
+/* The one thing that is not tried again, whatever the disk says later. */
+Test(session, after_a_failed_sync_only_a_restart_makes_it_well)
+{
+	struct stage s = stage_new("grace_seconds = 5\n");
+	struct world_channel *c = world_shell(s.admin, s.node);
+	const char *why;
+
+	s.w->fail_syncs = EIO;
+	type(c, "a");
+	world_settle(s.w);
+	world_advance(s.w, 10 * USEC_PER_SEC);
+	s.w->fail_syncs = 0;
+	world_advance(s.w, 100 * USEC_PER_SEC);
+	cr_assert(not(relay_healthy(s.w->relay, &why)));
+	cr_assert(ne(ptr, strstr(why, "cannot sync"), NULL), "%s", why);
 	stage_free(&s);
 }
 
@@ -199,8 +256,8 @@ Test(session, the_program_s_exit_status_reaches_its_user_after_its_output)
 	cr_assert(c->closed);
 	cr_assert(c->exited);
 	cr_assert(eq(int, c->exit_status, 3));
-	cr_assert(got(c, STREAM_OUT, "built\n"));
-	cr_assert(got(c, STREAM_ERR, "warning\n"));
+	cr_assert(world_got(c, STREAM_OUT, "built\n"));
+	cr_assert(world_got(c, STREAM_ERR, "warning\n"));
 	cr_assert(c->ended[STREAM_OUT] && c->ended[STREAM_ERR]);
 	cr_assert(eq(sz, world_entries(s.w, "session.end", NULL, OUTCOME_OK), 1));
 	stage_free(&s);

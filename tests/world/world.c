@@ -27,19 +27,34 @@ fail_write(void *arg, int fd, const void *p, size_t n)
 {
 	struct world *w = arg;
 
-	if (w->fail_writes == 0)
+	bool full = w->disk_full && !w->reserve_given;
+	if (w->fail_writes == 0 && !full)
 		return write(fd, p, n);
-	errno = w->fail_writes;
+	errno = full ? ENOSPC : w->fail_writes;
 	return -1;
 }
 
+static int
+fail_reserve(void *arg, int fd, size_t size)
+{
+	struct world *w = arg;
+
+	(void)fd;
+	if (size > 0 && w->disk_full)
+		return ENOSPC;
+	w->reserve_given = size == 0;
+	return 0;
+}
+
+/* No world loses its power, so that nothing need be on a disk. */
 static int
 fail_sync(void *arg, int fd)
 {
 	struct world *w = arg;
 
+	(void)fd;
 	if (w->fail_syncs == 0)
-		return fdatasync(fd);
+		return 0;
 	errno = w->fail_syncs;
 	return -1;
 }
@@ -84,7 +99,8 @@ world_new(const char *conf)
 	fake_clock_init(&w->clock, clock_wall(&hw_clock_system));
 	w->loop = loop_new_fake(&w->clock);
 	w->cursors = recording_cursors_new(&w->clock.clock);
-	w->io = (struct journal_io){fail_write, fail_sync, w};
+	w->io = (struct journal_io){
+		.write = fail_write, .sync = fail_sync, .arg = w, .reserve = fail_reserve};
 	w->arena = arena_new(64 << 20);
 	w->sink = (struct log_sink){.level = LOG_LEVEL_ERROR, .clock = &w->clock.clock};
 	log_ctx_init(&w->log, getenv("WORLD_LOG") != NULL ? &w->sink : NULL);
@@ -300,10 +316,24 @@ world_user(struct world *w, const char *invite)
 struct world_peer *
 world_admin(struct world *w)
 {
-	struct hw_err err = HW_ERR_INIT;
 	struct world_peer *p = world_user(w, w->invite);
 
-	cr_assert(eq(int, world_connect(p, &err), 0), "%s", err.text);
+	world_dial(p);
+	return p;
+}
+
+struct world_peer *
+world_new_user(struct world_peer *admin, const char *name, const char *policy)
+{
+	struct msg_create_user_request req = {.user_name = name};
+	struct msg_create_user_reply *made;
+	char why[384];
+
+	cr_assert(eq(int, world_call(admin, OP_create_user, &req, &made, why), 0), "%s", why);
+	struct world_peer *p = world_user(admin->world, made->invite);
+	world_dial(p);
+	world_do(admin, OP_attach_policy,
+		&(struct msg_attach_policy_request){.policy_name = policy, .user_name = name});
 	return p;
 }
 
@@ -828,6 +858,14 @@ world_connect(struct world_peer *p, struct hw_err *err)
 	return p->up ? 0 : hw_err_set(err, HW_EUNAVAILABLE, "%s", p->down_why);
 }
 
+void
+world_dial(struct world_peer *p)
+{
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(eq(int, world_connect(p, &err), 0), "%s", err.text);
+}
+
 int
 world_dial_anew(struct world_peer *p, struct hw_err *err)
 {
@@ -923,6 +961,22 @@ world_call(struct world_peer *p, enum op_id op, const void *request, void *reply
 	return a.code;
 }
 
+void
+world_do(struct world_peer *p, enum op_id op, const void *request)
+{
+	char why[384];
+
+	cr_assert(eq(int, world_call(p, op, request, NULL, why), 0), "%s: %s", op_rows[op].name,
+		why);
+}
+
+void
+world_put_policy(struct world_peer *admin, const char *name, const char *document)
+{
+	world_do(admin, OP_put_policy,
+		&(struct msg_put_policy_request){.policy_name = name, .document = document});
+}
+
 struct world_channel *
 world_open_raw(struct world_peer *user, const struct msg_open *open, struct hw_err *err)
 {
@@ -984,6 +1038,46 @@ struct world_channel *
 world_exec(struct world_peer *user, struct world_peer *node, const char *command)
 {
 	return start(user, node, CHANNEL_TYPE_EXEC, "AWS-StartNonInteractiveCommand", command);
+}
+
+struct world_channel *
+world_forward(struct world_peer *user, struct world_peer *node)
+{
+	struct msg_pair parameters[] = {
+		{"host",	 {(const char *[]){"db"}, 1}  },
+		{"portNumber", {(const char *[]){"5432"}, 1}},
+	};
+	struct msg_start_session_request req = {
+		.target = node->who.id,
+		.document_name = "AWS-StartPortForwardingSessionToRemoteHost",
+		.parameters = {.v = parameters, .n = 2}
+	       };
+	struct msg_start_session_reply *rep;
+	char why[384];
+
+	cr_assert(eq(int, world_call(user, OP_start_session, &req, &rep, why), 0), "%s", why);
+	return world_open(user, CHANNEL_TYPE_FORWARD, rep->session_id, rep->token_value);
+}
+
+struct world_channel *
+world_connection(const struct world_channel *forward, int64_t number)
+{
+	struct hw_err err = HW_ERR_INIT;
+	const struct msg_open open = {.type = CHANNEL_TYPE_CONNECTION,
+		.session_id = forward->session,
+		.connection = number,
+		.window = 256 * 1024};
+	struct world_channel *c = world_open_raw(forward->peer, &open, &err);
+
+	world_settle(forward->peer->world);
+	return c;
+}
+
+bool
+world_got(const struct world_channel *c, int stream, const char *text)
+{
+	return c->got[stream].len == strlen(text) &&
+		memcmp(buf_data(&c->got[stream]), text, strlen(text)) == 0;
 }
 
 double

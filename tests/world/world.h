@@ -25,7 +25,9 @@ struct world {
 	struct relay *relay;
 	struct recording_cursors *cursors;
 	struct journal_io io; /* of the disk: fails when the test says so */
-	int fail_writes;      /* errno of journal writes from now on; 0: they work */
+	bool disk_full;	      /* what is set aside for last words can still be written */
+	bool reserve_given;
+	int fail_writes; /* errno of journal writes from now on; 0: they work */
 	int fail_syncs;
 	char invite[RELAY_INVITE_LEN + 1];
 	char url[512];
@@ -138,6 +140,7 @@ struct msg_bin world_csr(struct world *w); /* of a new key */
 
 /* Dials; the link is up when it returns 0. */
 int world_connect(struct world_peer *p, struct hw_err *err);
+void world_dial(struct world_peer *p); /* and is let in */
 void world_drop(struct world_peer *p);
 /* Dials while the old link is still there. */
 int world_dial_anew(struct world_peer *p, struct hw_err *err);
@@ -160,14 +163,26 @@ void world_exit(struct world_channel *c, int status, const char *signal);
 int world_call(struct world_peer *p, enum op_id op, const void *request, void *reply_ptr,
 	char *message);
 
+/* The same for one that is done, whose reply nobody looks at. */
+void world_do(struct world_peer *p, enum op_id op, const void *request);
+void world_put_policy(struct world_peer *admin, const char *name, const char *document);
+/* A user who has come in, and has this policy. */
+struct world_peer *world_new_user(struct world_peer *admin, const char *name, const char *policy);
+
 /* StartSession and OPEN; the channel as the user sees it. Settles. */
 struct world_channel *world_shell(struct world_peer *user, struct world_peer *node);
 struct world_channel *world_exec(struct world_peer *user, struct world_peer *node,
 	const char *command);
+/* A forward to port 5432 of a host that its node knows as db, and a connection of it. */
+struct world_channel *world_forward(struct world_peer *user, struct world_peer *node);
+struct world_channel *world_connection(const struct world_channel *forward, int64_t number);
 struct world_channel *world_open_raw(struct world_peer *user, const struct msg_open *open,
 	struct hw_err *err); /* no settling */
 struct world_channel *world_open(struct world_peer *user, int type, const char *session,
 	const char *token);
+
+/* Whether that is what came of the stream. */
+bool world_got(const struct world_channel *c, int stream, const char *text);
 
 /* Of one that is over, when there are many. */
 void world_forget(struct world_channel *c);
