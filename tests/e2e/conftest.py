@@ -10,22 +10,28 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from support.fleet import Client, Node  # noqa: E402
 from support.forwards import Forward, Server, echo  # noqa: E402
-from support.relay import Relay  # noqa: E402
+from support.relay import Mould, Relay  # noqa: E402
 
 
 # Crowds of connections need as many descriptors as this machine gives.
 resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
 
 
+@pytest.fixture(scope="session")
+def mould(tmp_path_factory):
+    return Mould(tmp_path_factory.mktemp("mould"))
+
+
 @pytest.fixture
-def relays(tmp_path):
-    """Makes relays: relays(name="relay", **settings) starts one; all are stopped at the test's end."""
+def relays(tmp_path, mould):
+    """Makes relays: relays(name="relay", **settings) starts one; all are stopped at the test's end. Others
+    than the main one have a fleet, and an authority, of their own."""
     made = []
 
     def make(name="main", **settings):
         base = tmp_path / name
         base.mkdir(exist_ok=True)
-        relay = Relay(base, **settings)
+        relay = Relay(base, **({"init": mould.init} if name == "main" else {}), **settings)
         made.append(relay)
         return relay.start()
 

@@ -206,6 +206,27 @@ def test_typed_exceptions(ssm, ids):
             call()
 
 
+def test_a_document_within_a_step_is_asked_for_as_the_command_was_sent(client, relay, tmp_path, ssm, ids):
+    """With an access key there is nothing to say of a second factor, and the address is the one that it came from."""
+    ssm.create_document(Name="inner", Content=json.dumps(GREET), DocumentType="Command")
+    ssm.create_document(Name="outer", DocumentType="Command", Content=json.dumps(
+        {"schemaVersion": "2.2", "mainSteps": [{"action": "aws:runDocument", "name": "run", "inputs": {
+            "documentType": "SSMDocument", "documentPath": "inner"}}]}))
+    client.ok("user", "add", "ann")
+    ann, ended = aws.client(relay, aws.Key(client, "ann")), {}
+    for name, condition in (("factor", {"Bool": {"aws:MultiFactorAuthPresent": "false"}}),
+                            ("here", {"IpAddress": {"aws:SourceIp": "127.0.0.0/8"}})):
+        document = tmp_path / "ann.json"
+        document.write_text(json.dumps({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": "ssm:*", "Resource": "*"},
+            {"Effect": "Deny", "Action": "ssm:GetDocument", "Resource": "*", "Condition": condition}]}))
+        client.ok("policy", "put", "ann", str(document))
+        client.ok("policy", "attach", "ann", "--user", "ann")
+        command = ann.send_command(DocumentName="outer", InstanceIds=[ids["web-01"]])["Command"]["CommandId"]
+        ended[name] = over(ssm, command)["Status"]
+    assert ended == {"factor": "Success", "here": "Failed"}
+
+
 def test_who_may_not_send_does_not(client, relay, tmp_path, ssm, ids):
     client.ok("user", "add", "ann")
     document = tmp_path / "ann.json"

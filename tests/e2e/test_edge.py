@@ -124,10 +124,10 @@ def test_certificate_signed_by_a_user(relay, admin, tmp_path):
     "hawser://000000000000/user/admin", "hawser://FLEET/user/", "hawser://FLEET/node/admin",
     "hawser://FLEET/root/admin", "https://FLEET/user/admin", "hawser://FLEET/user/a%64min",
     "hawser://FLEET/user/admin/x"])
-def test_strange_identities(relay, tmp_path, uri):
+def test_strange_identities(standing, tmp_path, uri):
     """Well signed, but for nobody of ours."""
-    identity = relay.ca.issue(str(tmp_path), "x", uri.replace("FLEET", relay.ca.fleet()))
-    assert refusal(relay, identity).status == 403
+    identity = standing.ca.issue(str(tmp_path), "x", uri.replace("FLEET", standing.ca.fleet()))
+    assert refusal(standing, identity).status == 403
 
 
 def test_two_identities_in_one_certificate(relay, tmp_path):
@@ -476,9 +476,9 @@ def test_metrics_have_their_own_door(relay):
 
 
 @pytest.fixture
-def ws(relay, admin):
+def ws(standing, inside):
     """A WebSocket after its upgrade; HELLO has not been said."""
-    w = WebSocket.upgrade(relay, admin)
+    w = WebSocket.upgrade(standing, inside)
     yield w
     w.close()
 
@@ -504,10 +504,10 @@ def test_no_extension_is_taken_up(relay, admin):
     assert link.request("GetCallerIdentity")["UserName"] == "admin"
 
 
-def test_text_is_refused(relay, ws):
+def test_text_is_refused(standing, ws):
     ws.send(b"hello", opcode=TEXT)
     assert ws.closed() == 1003
-    still_well(relay)
+    still_well(standing)
 
 
 @pytest.mark.parametrize("how", [
@@ -515,30 +515,30 @@ def test_text_is_refused(relay, ws):
     {"rsv": 4, "opcode": PING}, {"opcode": 3}, {"opcode": 7}, {"opcode": 11}, {"opcode": 15},
     {"opcode": CONT}, {"opcode": PING, "fin": False}, {"opcode": PING, "length": 126},
     {"opcode": CLOSE, "length": 65536}, {"length": 1 << 63}])
-def test_frames_that_break_the_protocol(relay, ws, how):
+def test_frames_that_break_the_protocol(standing, ws, how):
     ws.send(b"x", **how)
     assert ws.closed() in (None, 1002)
-    still_well(relay)
+    still_well(standing)
 
 
-def test_a_new_message_inside_another(relay, ws):
+def test_a_new_message_inside_another(standing, ws):
     ws.send(b"a", fin=False)
     ws.send(b"b")
     assert ws.closed() in (None, 1002)
-    still_well(relay)
+    still_well(standing)
 
 
-def test_messages_have_a_bound(relay, ws):
+def test_messages_have_a_bound(standing, ws):
     """256 KiB, whether the head says so or the pieces add up to it."""
     try:
         ws.send(b"x" * (300 * 1024))
     except (ssl.SSLError, ConnectionError):
         pass
     assert ws.closed() in (None, 1002, 1009)
-    still_well(relay)
+    still_well(standing)
 
 
-def test_pieces_add_up(relay, ws):
+def test_pieces_add_up(standing, ws):
     try:
         ws.send(b"x" * 60000, fin=False)
         for _ in range(100):
@@ -546,10 +546,10 @@ def test_pieces_add_up(relay, ws):
     except (ssl.SSLError, ConnectionError):
         pass
     assert ws.closed() in (None, 1009)
-    still_well(relay)
+    still_well(standing)
 
 
-def test_a_flood_of_empty_pieces(relay, ws):
+def test_a_flood_of_empty_pieces(standing, ws):
     try:
         ws.send(b"", fin=False)
         for _ in range(100):
@@ -557,16 +557,16 @@ def test_a_flood_of_empty_pieces(relay, ws):
     except (ssl.SSLError, ConnectionError):
         pass
     assert ws.closed() in (None, 1008)
-    still_well(relay)
+    still_well(standing)
 
 
-def test_a_huge_frame_that_never_comes(relay, ws):
+def test_a_huge_frame_that_never_comes(standing, ws):
     """Nothing is allocated for what a head merely promises."""
-    before = rss_of(relay)
+    before = rss_of(standing)
     ws.send(b"x" * 100, length=1 << 62)
     assert ws.sock.send(b"y") == 1
-    assert rss_of(relay) - before < 4096
-    still_well(relay)
+    assert rss_of(standing) - before < 4096
+    still_well(standing)
 
 
 def rss_of(relay):
@@ -626,13 +626,13 @@ def test_messages_of_all_sizes(relay, admin):
         assert link.request("GetCallerIdentity", Ignored=b"x" * n)["UserName"] == "admin"
 
 
-def test_close_is_answered(relay, ws):
+def test_close_is_answered(standing, ws):
     ws.send(struct.pack(">H", 1000), opcode=CLOSE)
     while True:
         opcode, _ = ws.receive()
         if opcode == CLOSE:
             break
-    wait_until(lambda: relay.metrics()["hawser_links"] == 0, "the link is gone")
+    wait_until(lambda: standing.metrics()["hawser_links"] == 0, "the link is gone")
 
 
 @pytest.mark.parametrize("garbage", [
@@ -642,28 +642,28 @@ def test_close_is_answered(relay, ws):
     wire.pack([wire.HELLO, 0, wire.Link.hello("user", "admin", VersionMin=9, VersionMax=9)]),
     wire.pack([wire.HELLO, 0, wire.Link.hello("user", "admin")])[:-1], os.urandom(2000)],
     ids=lambda g: f"{len(g)} bytes")
-def test_garbage_before_hello(relay, ws, garbage):
+def test_garbage_before_hello(standing, ws, garbage):
     ws.send(garbage or b"\xc0")
     ws.closed()
-    wait_until(lambda: relay.metrics()["hawser_links"] == 0, "the link is gone")
-    still_well(relay)
+    wait_until(lambda: standing.metrics()["hawser_links"] == 0, "the link is gone")
+    still_well(standing)
 
 
 @pytest.mark.parametrize("garbage", [
     b"\xc1", b"\x9f\xff", wire.pack([99, 0]), wire.pack([6, 5, 1, 0, b"data"]), wire.pack([wire.HELLO, 0, {}]),
     os.urandom(5000)], ids=lambda g: f"{len(g)} bytes")
-def test_garbage_on_a_link(relay, admin, garbage):
-    link = relay.link(admin)
+def test_garbage_on_a_link(standing, inside, garbage):
+    link = standing.link(inside)
     link.send(garbage)
     link.closed()
-    wait_until(lambda: relay.metrics()["hawser_links"] == 0, "the link is gone")
-    still_well(relay)
+    wait_until(lambda: standing.metrics()["hawser_links"] == 0, "the link is gone")
+    still_well(standing)
 
 
-def test_a_link_without_a_word(relay, ws):
+def test_a_link_without_a_word(standing, ws):
     """Who does not say HELLO is not kept; it is the link's own deadline."""
     ws.closed(60)
-    wait_until(lambda: relay.metrics()["hawser_links"] == 0, "the link is gone")
+    wait_until(lambda: standing.metrics()["hawser_links"] == 0, "the link is gone")
 
 
 def test_dropped_links_are_noticed(relay, admin):

@@ -4,9 +4,11 @@ import base64
 import glob
 import json
 import os
+import shutil
 import signal
 import subprocess
 
+import pexpect
 import pytest
 
 from support import audit
@@ -88,6 +90,58 @@ def test_no_secret_lies_about(client, agents, relay, tmp_path):
         out = client.ok("audit", "export", session, "--format", *form)
         assert TYPED not in out and base64.b64encode(TYPED.encode()).decode()[:16] not in out, form
     assert "shown-4c02" in client.ok("audit", "export", session, "--format", "text", "--typed")
+
+
+CANARY = "canary-93fe-never-in-clear"
+WAYS = {
+    # what runs, what it asks, how often it is answered
+    "read": ("read -s -p 'Password: ' x; echo; echo got-${#x}", "Password: ", 1),
+    "ssh-keygen": ("ssh-keygen -q -t ed25519 -f {tmp}/made; echo got-$?", "assphrase.*: ", 2),
+    "sudo": ("setpriv --reuid=nobody --clear-groups sudo -k true; echo got-$?", "assword.*: ", 1),
+    "masked": ("read -s -p 'Which: ' x; echo secret=$x; echo ssh-keygen -N $x; echo got-${#x}", "Which: ", 1),
+}
+
+
+def masked(relay, agent):
+    relay.stop()
+    with open(os.path.join(relay.dir, "masks"), "w", encoding="ascii") as f:
+        f.write("secret=\\K\\S+\n-N \\K\\S+\n")
+    relay.start()
+    agent.wait_online()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_canary_is_nowhere_in_clear_during_its_session_and_after_it(client, agent, relay, tmp_path, way):
+    command, prompt, times = WAYS[way]
+    if way in ("sudo", "ssh-keygen") and shutil.which(way) is None:
+        pytest.skip(f"no {way} here")
+    places = (relay.dir, relay.log_path, agent.dir, agent.log_path, client.home)
+    masked(relay, agent)
+    child = client.spawn("shell", "web-01", "--", command.replace("{tmp}", str(tmp_path)) + "; read y; exit")
+    session = client.json("sessions", "ls", "--live")["Sessions"][0]["SessionId"]
+    for _ in range(times):
+        child.expect(prompt)
+        child.sendline(CANARY)
+    if way == "sudo":  # it asks again, and gives up
+        for _ in range(2):
+            child.expect(prompt)
+            child.sendline(CANARY)
+    child.expect(r"got-\d")
+    assert not files_with(CANARY, *places), "while it is open"
+    exported = client.ok("audit", "export", session, "--format", "json")
+    assert CANARY not in exported and not files_with(CANARY, *places), "once it was read"
+    child.sendline("end")
+    child.expect(pexpect.EOF)
+    child.wait()
+    wait_until(lambda: os.path.exists(os.path.join(relay.dir, "recordings", session + ".rec")), "its recording")
+    assert not files_with(CANARY, *places), "after it"
+    for form in (["text"], ["text", "--typed"], ["cast"], ["raw"], ["json"]):
+        assert CANARY not in client.ok("audit", "export", session, "--format", *form), form
+    if way == "masked":
+        assert "secret=" + "*" * len(CANARY) in client.ok("audit", "export", session, "--format", "text")
+    relay.stop()
+    assert not files_with(CANARY, *places), "with the relay stopped"
+    relay.start()
 
 
 def test_an_unsealed_hidden_line_goes_with_its_journal_segment(client, agent, relay):

@@ -13,6 +13,7 @@ from . import wire
 
 LEDGER, START, DATA, ECHO, REWIND, RESIZE, STREAM_END, NOTE, END = range(1, 10)
 HEAD = 128
+LEDGER_OPEN, LEDGER_ERASED = 1, 2
 
 Record = collections.namedtuple("Record", "type stream flags author session offset time bytes")
 _crypto = ctypes.CDLL(ctypes.util.find_library("crypto"))
@@ -101,8 +102,13 @@ def _ledger_files(relay_dir):
             data = f.read()
         (first,) = struct.unpack_from("<Q", data, 8)
         key = _open(wrap, data[16:28], b"hawser ledger file %016x" % first, data[28:76])
-        for i, (_, sealed) in enumerate(_frames(data, HEAD), first):
-            entries[i] = _open(key, sealed[:12], b"hawser ledger entry %016x" % i, sealed[12:])
+        for i, (_, rest) in enumerate(_frames(data, HEAD), first):
+            (flags,) = struct.unpack_from("<I", rest)
+            stored = rest[68:]
+            if flags & LEDGER_ERASED:
+                continue
+            entries[i] = stored if flags & LEDGER_OPEN else _open(
+                key, stored[:12], b"hawser ledger entry %016x" % i, stored[12:])
     return entries
 
 

@@ -74,6 +74,7 @@ class Node:
         self.process = None
         self.join(*join_args)
         self.log_path = os.path.join(str(base), name + ".log")
+        self.log_begin = 0  # of the agent that runs
 
     def join(self, *args):
         made = self.client.json("activation", "create", "--limit", "1")
@@ -84,6 +85,7 @@ class Node:
 
     def start(self, *args, wait=True):
         with open(self.log_path, "ab") as log:
+            self.log_begin = log.tell()
             self.process = subprocess.Popen(
                 [*self.wrap, self.agent, "run", "--dir", self.dir, *(["--rootless"] if self.rootless else []), *args],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -96,7 +98,18 @@ class Node:
         rows = nodes["InstanceInformationList"] if isinstance(nodes, dict) else nodes
         return any(n["PingStatus"] == "Online" for n in rows)
 
+    def has_dialled(self):
+        """Whether its log says that it has had a link: cheaper to ask than online(), and true before it."""
+        with open(self.log_path, "rb") as f:
+            f.seek(self.log_begin)
+            return b"link.up" in f.read()
+
+    def commands_kept(self):
+        """Names of what it keeps of commands that have not ended."""
+        return set(os.listdir(os.path.join(self.dir, "commands"))) - {"ended", "spare"}
+
     def wait_online(self):
+        wait_until(lambda: self.process.poll() is not None or self.has_dialled(), f"{self.name}'s link")
         wait_until(lambda: self.process.poll() is not None or self.online(), f"{self.name} online")
         assert self.process.poll() is None, f"the agent ended:\n{self.log}"
 

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -20,15 +21,18 @@ PATIENCE = 30
 
 
 def wait_until(condition, what, seconds=PATIENCE):
-    """Returns the first true value of condition()."""
+    """Returns the first true value of condition(). One that is dear, as it starts a program, is asked less often: other
+    tests want the processors too."""
     end = time.monotonic() + seconds
     while True:
+        begun = time.monotonic()
         value = condition()
+        now = time.monotonic()
         if value:
             return value
-        if time.monotonic() > end:
+        if now > end:
             raise AssertionError(f"{what}: not within {seconds} s")
-        time.sleep(0.01)
+        time.sleep(min(max(0.01, 2 * (now - begun)), 0.2))
 
 
 _given = set()
@@ -53,21 +57,40 @@ def program(name):
     return os.path.join(BUILD, name)
 
 
+def init(directory, port):
+    """`hawser-relay init`: the fleet's URL and its first user's invite."""
+    out = subprocess.run(
+        [program("hawser-relay"), "init", "--dir", directory, "--listen", f"127.0.0.1:{port}"],
+        check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True).stdout
+    return out.splitlines()[-1].split(" ")
+
+
+class Mould:
+    """A fleet that was made once, for the many tests that each want a new one: what differs is the port."""
+
+    def __init__(self, base):
+        self.dir = os.path.join(str(base), "relay")
+        self.port = free_port()
+        self.url, self.invite = init(self.dir, self.port)
+
+    def init(self, directory, port):
+        """As init()."""
+        shutil.copytree(self.dir, directory, dirs_exist_ok=True)
+        return self.url.replace(f":{self.port}#", f":{port}#"), self.invite
+
+
 class Relay:
     """dir, port, url and invite are those of `hawser-relay init`; settings go into relay.conf."""
 
-    def __init__(self, base, **settings):
+    def __init__(self, base, init=init, **settings):
         self.base = str(base)
         self.dir = os.path.join(self.base, "relay")
         self.log_path = os.path.join(self.base, "relay.log")
         self.port = free_port()
         self.metrics_port = free_port()
         self.process = None
-        out = subprocess.run(
-            [program("hawser-relay"), "init", "--dir", self.dir, "--listen", f"127.0.0.1:{self.port}"],
-            check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True).stdout
-        self.url, self.invite = out.splitlines()[-1].split(" ")
-        self.set(metrics_port=self.metrics_port, **settings)
+        self.url, self.invite = init(self.dir, self.port)
+        self.set(listen_port=self.port, advertise=f"127.0.0.1:{self.port}", metrics_port=self.metrics_port, **settings)
         self.ca = certs.Authority(os.path.join(self.dir, "ca.crt"), os.path.join(self.dir, "ca.key"))
 
     def set(self, **settings):
