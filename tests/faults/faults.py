@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Strikes a relay, its agents, its users and the lines between them while shells, commands and forwards work, and
-looks afterwards whether a byte was lost, doubled or swapped anywhere: at both ends, and in what was recorded."""
+"""Strikes a relay, its agents, its users and the lines between them while shells, execs and forwards work and commands are
+sent, and looks afterwards whether a byte was lost, doubled or swapped anywhere: at both ends, and in what was recorded; and
+whether each command was run once where it was to run, and came to its end."""
 
 import argparse
 import contextlib
@@ -14,6 +15,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import runs  # noqa: E402
 import strikes as faults  # noqa: E402
 from harbour import Harbour  # noqa: E402
 from loads import Broken, Exec, Forward, Pipe, Shell  # noqa: E402
@@ -27,7 +29,7 @@ SETTINGS = {"grace_seconds": 30}
 class Checker:
     def __init__(self, args, harbour):
         self.args, self.harbour = args, harbour
-        self.loads, self.ended = [], []
+        self.loads, self.ended, self.watch = [], [], None
         self.begun = time.monotonic()
         harbour.loads = self.loads
 
@@ -36,9 +38,13 @@ class Checker:
 
     def start(self):
         users, agents = self.harbour.users, self.harbour.agents
-        self.loads += [Shell(self.harbour, users[0], agents[0]), Pipe(self.harbour, users[0], agents[1]),
-                       Exec(self.harbour, users[1], agents[0]), Exec(self.harbour, users[1], agents[1]),
-                       Forward(self.harbour, users[2], agents[0]), Forward(self.harbour, users[2], agents[1])]
+        if self.args.loads != "commands":
+            self.loads += [Shell(self.harbour, users[0], agents[0]), Pipe(self.harbour, users[0], agents[1]),
+                           Exec(self.harbour, users[1], agents[0]), Exec(self.harbour, users[1], agents[1]),
+                           Forward(self.harbour, users[2], agents[0]), Forward(self.harbour, users[2], agents[1])]
+        if self.args.loads != "sessions":
+            self.loads += [runs.Runs(self.harbour, user, agents, self.args.seed + i) for i, user in enumerate(users)]
+            self.watch = runs.Watch(self.harbour)
         for load in self.loads:
             load.start()
 
@@ -83,20 +89,35 @@ class Checker:
     def finish(self):
         for load in self.loads:
             load.finish()
-        try:
-            wait_until(lambda: not self.harbour.left_over(), "the end of everything", 2 * PATIENCE)
-        except AssertionError:
-            raise Broken("left over: " + "; ".join(self.harbour.left_over())) from None
+        self.check_left_over()
         self.say("all have ended, and nothing is left over")
+        commands = self.check_commands() if self.watch else set()
         by_reason = self.harbour.sessions()
         for load in self.loads:
-            if not isinstance(load, Forward):
+            if not isinstance(load, (Forward, runs.Runs)):
                 self.check_recording(load, by_reason[load.name]["SessionId"])
         for agent in self.harbour.agents:
             agent.stop()
         wait_until(lambda: not self.harbour.relay_sockets(), "the end of the relay's connections")
         self.harbour.relay.stop()
-        self.check_ledger()
+        self.check_ledger(commands)
+
+    def left_over(self):
+        return self.harbour.left_over() + runs.left_over(self.harbour)
+
+    def check_left_over(self):
+        try:
+            wait_until(lambda: not self.left_over(), "the end of everything", 2 * PATIENCE)
+        except AssertionError:
+            raise Broken("left over: " + "; ".join(self.left_over())) from None
+
+    def check_commands(self):
+        """The ids of those that were sent."""
+        self.watch.stop()
+        verdict = runs.Verdict(self.harbour, [load for load in self.loads if isinstance(load, runs.Runs)], self.watch)
+        verdict.check()
+        self.say(verdict.words())
+        return set(verdict.commands)
 
     def check_recording(self, load, session):
         recording = Recording.of(self.harbour.admin, session)
@@ -104,15 +125,19 @@ class Checker:
         load.check(recording)
         self.say(f"{load.name}: the recording is what ran; {recording.rewinds} rewinds")
 
-    def check_ledger(self):
+    def check_ledger(self, commands):
         entries = audit.ledger(self.harbour.relay.dir)
         started = sorted(e["SessionId"] for e in entries if e["Kind"] == "session.start")
         # A relay that is killed between that entry and the store's commit makes it once more.
         ended = sorted({e["SessionId"] for e in entries if e["Kind"] == "session.end"})
         if started != ended:
             raise Broken(f"the ledger has starts of {started}, and ends of {ended}")
+        if commands != (noted := {e["CommandId"] for e in entries if e["Kind"] == "command.end"}):
+            raise Broken(f"the commands {commands - noted} have no end in the ledger, and {noted - commands} are not in the store")
 
     def close(self):
+        if self.watch:
+            self.watch.stop()
         for load in self.loads:
             with contextlib.suppress(Exception):
                 load.close()
@@ -136,7 +161,7 @@ def run(args, base):
         return 0
     except (Broken, AssertionError) as e:
         print(f"\nFAILED: {e}\nwhat is left of it is in {base}; the same faults again: "
-              f"./dev faults --at-once 1 --count {args.count} --seed {args.seed}", flush=True)
+              f"./dev faults --at-once 1 --count {args.count} --seed {args.seed} --loads {args.loads}", flush=True)
         if harbour:
             keep(harbour, base)
         return 1
@@ -155,7 +180,7 @@ def at_once(args):
     """Several fleets beside each other, each with a seed of its own, which is all that one needs to be run again."""
     count, rest = divmod(args.count, args.at_once)
     fleets = [subprocess.Popen([sys.executable, __file__, "--count", str(count + (i < rest)), "--seed", str(args.seed + i),
-                                "--patience", str(args.patience)]) for i in range(args.at_once)]
+                                "--patience", str(args.patience), "--loads", args.loads]) for i in range(args.at_once)]
     return max(fleet.wait() for fleet in fleets)
 
 
@@ -166,6 +191,7 @@ def main():
     parser.add_argument("--short", action="store_true", help="each is over within a second")
     parser.add_argument("--patience", type=float, default=90, help="seconds until all has to go on again after a fault (90)")
     parser.add_argument("--keep", action="store_true", help="keep the folder when nothing was found, too")
+    parser.add_argument("--loads", choices=("all", "sessions", "commands"), default="all", help="what works meanwhile (all)")
     parser.add_argument("--at-once", type=int, default=1, help="on so many fleets (1), with this seed and the next ones")
     args = parser.parse_args()
     if args.at_once > 1:

@@ -74,6 +74,10 @@ class Load:
         if not true:
             raise Broken(f"{self.name} by {self.agent.name}: {what}\n--- it said:\n{self.words()}")
 
+    def pids(self):
+        """Of the user's programs."""
+        return [self.child.pid]
+
     def again(self):
         """The same anew."""
         return type(self)(self.site, self.user, self.agent)

@@ -153,7 +153,7 @@ def stop_agent(harbour, strike, over):
 def stop_clients(harbour, strike, over):
     """One user's programs, all of them."""
     user = harbour.users[strike.target % len(harbour.users)]
-    with stopped([load.child.pid for load in harbour.loads if load.user is user]):
+    with stopped([pid for load in harbour.loads if load.user is user for pid in load.pids()]):
         wait(strike, over)
 
 
