@@ -5,6 +5,7 @@ of $TMPDIR (which should be on a disk, since the journal is synced), listens on 
 ends with the `with` block: by process id, and nothing that was not started here.
 """
 
+import concurrent.futures
 import contextlib
 import getpass
 import json
@@ -103,23 +104,24 @@ class Daemons:
             if process.poll() is not None:
                 raise Failure(f"{name} ended with {process.returncode}:\n{self.said(name)}")
 
-    def stop(self, process):
+    def stop(self, *processes):
         # Shells outlive an agent, so its holders have to be known before it goes.
-        left = measure.family(process.pid)[1:]
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        left = measure.family(*(p.pid for p in processes))[len(processes):]
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self.started = [s for s in self.started if s[1] is not process]
+        self.started = [s for s in self.started if s[1] not in processes]
 
     def stop_all(self):
-        for _, process in reversed(self.started):
-            self.stop(process)
+        self.stop(*(process for _, process in reversed(self.started)))
 
 
 @contextlib.contextmanager
@@ -165,10 +167,16 @@ class Fleet:
 
     def add_nodes(self, count, url=None):
         """`url` is how they reach the relay, when not as everybody does."""
+        self.join_nodes(count, url=url)
+        self.wait_online(30)
+
+    def join_nodes(self, count, url=None):
         activation = self.activation(count)
-        for i in range(1, count + 1):
-            self._join(f"n{i}", activation, url or self.url)
-        self._wait_online()
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            joining = [pool.submit(self._join, f"n{i}", activation, url or self.url)
+                       for i in range(1, count + 1)]
+        for one in joining:
+            one.result()
 
     def path(self, name):
         return os.path.join(self.dir, name)
@@ -219,8 +227,8 @@ class Fleet:
                               stderr=subprocess.DEVNULL, text=True, check=False)
         return set(said.stdout.split())
 
-    def _wait_online(self):
-        wait_until("the nodes", 30, lambda: self._online() >= set(self.nodes))
+    def wait_online(self, seconds):
+        wait_until("the nodes", seconds, lambda: self._online() >= set(self.nodes))
 
 
 # ---- the peers -----------------------------------------------------------------------------------
@@ -237,6 +245,8 @@ class Ssh:
         os.mkdir(self.dir, 0o700)
         if os.geteuid() == 0:
             os.makedirs("/run/sshd", 0o755, exist_ok=True)  # sshd insists
+        # The user's own may have much to start a shell with, which is no cost of ssh's.
+        os.mkdir(self._path("home"), 0o700)
         self._keygen("user")
         self.ports = {name: free_port() for name in ("host", "bastion")}
         for name, port in self.ports.items():
@@ -267,6 +277,8 @@ class Ssh:
             PrintMotd no
             PrintLastLog no
             LogLevel ERROR
+            MaxStartups 1000
+            SetEnv HOME={self._path("home")}
             """)
         self.sshd[name] = self.daemons.start(f"sshd-{name}", [
             system_tool("sshd"), "-D", "-e", "-f", self._path(name + ".conf")])

@@ -5,7 +5,8 @@
  *       key, into DIR/K, DIR/K+1, ...
  *   sim_nodes hold URL --dir DIR --count N [--first K]            dials all and keeps their links:
  *       HELLO, facts, pings and pongs as a real agent sends them. Prints "up N SECONDS" once all
- *       stand; ends with its stdin, and then prints what happened as JSON.
+ *       stand; ends with its stdin, and then prints what happened as JSON. Told of a command, a
+ *       node asks for it, and says that its script exited with 0.
  *
  * The links are epoll and OpenSSL alone, so that ten thousand fit on a machine beside their relay.
  */
@@ -33,8 +34,10 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
+#include "proto/base/arena.h"
 #include "proto/base/clock.h"
 #include "proto/base/enc.h"
+#include "proto/base/id.h"
 #include "proto/trust/https.h"
 #include "proto/wire/codec.h"
 #include "proto/wire/enrol.h"
@@ -57,6 +60,12 @@ struct node {
 	char id[CERT_ID_MAX];
 	struct buf in, out;
 	time_t pinged;
+	uint64_t requests;
+	uint64_t question;	    /* the request that asked for orders; 0: it has its answer */
+	bool ask_again;		    /* once more after that */
+	char held[ID_UUID_LEN + 1]; /* a command whose end the relay has not taken yet */
+	uint64_t report;	    /* the request that said its end */
+	bool behind;		    /* there were others than the one that is held */
 };
 
 struct sim {
@@ -73,7 +82,7 @@ struct sim {
 	struct node *nodes;
 	int begun, up, lost;
 	bool told;
-	long pings, pongs, answers, bytes;
+	long pings, pongs, answers, bytes, ran;
 	struct timespec start;
 	atomic_int next; /* of the joiners */
 };
@@ -206,6 +215,30 @@ say_hello(struct node *n)
 	say(n, FRAME_HELLO, MSG_ROW(hello), &hello);
 }
 
+/* Returns its number. */
+static uint64_t
+say_request(struct node *n, const struct op_row *row, const struct msg_row *msg_row,
+	const void *msg)
+{
+	struct buf body, frame;
+
+	buf_init(&body, 4096);
+	buf_init(&frame, 4096);
+	msg_encode(&body, msg_row, msg, NULL);
+	const struct frame f = {.kind = FRAME_REQUEST,
+		.id = ++n->requests,
+		.name = row->name,
+		.name_len = strlen(row->name),
+		.body = buf_data(&body),
+		.body_len = body.len};
+	if (frame_encode(&frame, &f) < 0)
+		die("a request does not encode", NULL);
+	add_frame(&n->out, &frame);
+	buf_fini(&frame);
+	buf_fini(&body);
+	return n->requests;
+}
+
 static void
 say_facts(struct node *n)
 {
@@ -218,23 +251,9 @@ say_facts(struct node *n)
 		.kernel = "6.1.0-amd64",
 		.architecture = "x86_64",
 	};
-	static const char op[] = "UpdateInstanceInformation";
-	struct buf body, frame;
 
-	buf_init(&body, 4096);
-	buf_init(&frame, 4096);
-	msg_encode(&body, MSG_ROW(update_instance_information_request), &facts, NULL);
-	const struct frame f = {.kind = FRAME_REQUEST,
-		.id = 1,
-		.name = op,
-		.name_len = strlen(op),
-		.body = buf_data(&body),
-		.body_len = body.len};
-	if (frame_encode(&frame, &f) < 0)
-		die("a request does not encode", NULL);
-	add_frame(&n->out, &frame);
-	buf_fini(&frame);
-	buf_fini(&body);
+	say_request(n, &op_rows[OP_update_instance_information],
+		MSG_ROW(update_instance_information_request), &facts);
 }
 
 static void
@@ -244,6 +263,107 @@ say_control(struct node *n, int type, int64_t nonce)
 		.type = type, .nonce = nonce, .time = clock_wall(&hw_clock_system)};
 
 	say(n, FRAME_CONTROL, MSG_ROW(control), &control);
+}
+
+/* --- commands ----------------------------------------------------------------------------------
+ */
+
+/* As an agent does: one question at a time, and what is held is said along with it. */
+static void
+ask(struct node *n)
+{
+	const char *held = n->held;
+	const struct msg_get_pending_invocations_request m = {
+		.held = {.v = &held, .n = n->held[0] != '\0'}
+	     };
+
+	n->ask_again = n->question != 0;
+	if (!n->ask_again)
+		n->question = say_request(n, &op_rows[OP_get_pending_invocations],
+			MSG_ROW(get_pending_invocations_request), &m);
+}
+
+/* What an agent's only word is on a script that was over at once. */
+static void
+say_end(struct node *n)
+{
+	int64_t now = clock_wall(&hw_clock_system);
+	struct msg_invocation_step step = {
+		.name = "aws:runShellScript",
+		.action = "aws:runShellScript",
+		.status = INVOCATION_STATUS_SUCCESS,
+		.status_details = "Success",
+		.started = now,
+		.ended = now,
+	};
+	const struct msg_update_invocation_request m = {
+		.command_id = n->held,
+		.status = INVOCATION_STATUS_SUCCESS,
+		.status_details = "Success",
+		.started = now,
+		.ended = now,
+		.steps = {.v = &step, .n = 1},
+	};
+
+	n->report = say_request(n, &op_rows[OP_update_invocation],
+		MSG_ROW(update_invocation_request), &m);
+}
+
+/* One at a time; the others are given again when they are asked for. */
+static void
+take_orders(struct node *n, const struct msg_get_pending_invocations_reply *reply)
+{
+	for (size_t i = 0; i < reply->invocations.n; i++) {
+		const char *id = reply->invocations.v[i].command_id;
+		if (n->held[0] != '\0') {
+			n->behind |= strcmp(n->held, id) != 0;
+			continue;
+		}
+		snprintf(n->held, sizeof(n->held), "%s", id);
+		say_end(n);
+	}
+	n->behind |= reply->more;
+}
+
+static void
+take_taken(struct sim *s, struct node *n, const struct msg_update_invocation_reply *reply)
+{
+	if (!reply->taken)
+		die("the relay did not take an end", NULL);
+	s->ran++;
+	n->report = 0;
+	n->held[0] = '\0';
+	if (n->behind)
+		ask(n);
+	n->behind = false;
+}
+
+static void
+take_response(struct sim *s, struct node *n, const struct frame *f)
+{
+	bool orders = f->id == n->question, taken = f->id == n->report;
+	struct hw_err err = HW_ERR_INIT;
+	struct arena *a = arena_new(1 << 20);
+	void *msg;
+
+	s->answers++;
+	if ((orders || taken) && f->name_len > 0)
+		die("the relay refused a node's word", NULL);
+	if ((orders || taken) &&
+		msg_decode(&msg, a,
+			orders ? MSG_ROW(get_pending_invocations_reply)
+			       : MSG_ROW(update_invocation_reply),
+			f->body, f->body_len, &err) < 0)
+		die("an answer", &err);
+	if (orders) {
+		n->question = 0;
+		take_orders(n, msg);
+		if (n->ask_again)
+			ask(n);
+	} else if (taken) {
+		take_taken(s, n, msg);
+	}
+	arena_free(a);
 }
 
 /* --- a link ------------------------------------------------------------------------------------
@@ -295,7 +415,7 @@ take_frame(struct sim *s, struct node *n, const struct frame *f)
 		s->up++;
 		say_facts(n);
 	} else if (f->kind == FRAME_RESPONSE) {
-		s->answers++;
+		take_response(s, n, f);
 	} else if (f->kind == FRAME_CONTROL && f->channel == 0) {
 		struct arena *a = arena_new(65536);
 		void *msg;
@@ -305,6 +425,8 @@ take_frame(struct sim *s, struct node *n, const struct frame *f)
 				say_control(n, CONTROL_PONG, control->nonce);
 			s->pings += control->type == CONTROL_PING;
 			s->pongs += control->type == CONTROL_PONG;
+			if (control->type == CONTROL_COMMANDS)
+				ask(n);
 		}
 		arena_free(a);
 	} else if (f->kind == FRAME_CLOSE) {
@@ -599,8 +721,8 @@ hold_all(struct sim *s)
 		}
 	}
 	printf("{\"links\": %d, \"lost\": %d, \"answers\": %ld, \"pings\": %ld, \"pongs\": %ld, "
-	       "\"bytes\": %ld}\n",
-		s->up, s->lost, s->answers, s->pings, s->pongs, s->bytes);
+	       "\"bytes\": %ld, \"ran\": %ld}\n",
+		s->up, s->lost, s->answers, s->pings, s->pongs, s->bytes, s->ran);
 	return s->lost > 0;
 }
 
