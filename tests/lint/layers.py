@@ -25,15 +25,18 @@ BELOW = {
     "proto/wire": ["proto/base", "proto/schema"],
     "audit": ["proto"],
     "relay": ["proto", "audit", "relay"],
+    "relay/objects": ["proto/base"],
+    "relay/stream": ["proto", "audit"],
     "relay/store": ["proto/base", "proto/schema"],
     "relay/policy": ["proto/base"],
     "relay/documents": ["proto/base", "proto/schema"],
     "relay/fanout": ["proto/base", "proto/schema"],
     "relay/core": [
-        "proto", "audit", "relay/store", "relay/policy", "relay/documents", "relay/fanout"],
+        "proto", "audit", "relay/store", "relay/policy", "relay/documents", "relay/fanout",
+        "relay/objects", "relay/stream"],
     "relay/services": [
         "proto", "audit", "relay/store", "relay/policy", "relay/documents", "relay/fanout",
-        "relay/core"],
+        "relay/objects", "relay/core"],
     "relay/edge": ["proto", "audit", "relay/store", "relay/policy", "relay/core"],
     "node": ["proto", "audit", "node"],
     # Root's half of the agent, and what is the parent of users' programs: nothing that parses.

@@ -118,6 +118,7 @@ refuses_to_encode(const struct msg_row *row, const void *msg, const char *senten
 static void
 round_trip(const struct msg_row *row, enum sample_size size)
 {
+	struct arena_mark mark = arena_mark(arena);
 	const void *msg = sample_message(arena, row, size);
 	struct msg_bin bytes = encoded(row, msg);
 	void *again;
@@ -132,6 +133,7 @@ round_trip(const struct msg_row *row, enum sample_size size)
 		cr_assert(same(encoded(row, third), bytes), "%s: %s", row->name, json);
 		cr_assert(is(as_json(row, third, JSON_SECRETS | pretty), json));
 	}
+	arena_release(arena, &mark);
 }
 
 Test(codec, every_message_survives_both_encodings)
