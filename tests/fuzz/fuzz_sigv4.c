@@ -11,14 +11,21 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static const char *
+next_line(const char *at)
+{
+	const char *end = strchr(at, '\n');
+
+	return end != NULL ? end + 1 : NULL;
+}
+
 static int
 find(void *arg, const char *name, char *value, size_t room)
 {
 	size_t n = strlen(name);
 	const char *found = NULL;
 
-	for (const char *at = arg; at != NULL && *at != '\n' && *at != '\0';
-		at = strchr(at, '\n'), at += at != NULL) {
+	for (const char *at = arg; at != NULL && *at != '\n' && *at != '\0'; at = next_line(at)) {
 		if (strncmp(at, name, n) != 0 || at[n] != ':')
 			continue;
 		if (found != NULL)
