@@ -15,7 +15,6 @@
 #include "proto/base/arena.h"
 #include "proto/base/file.h"
 
-#define INDEX_NAME  "entries.idx"
 #define SLICE	    1024 /* entries between two looks at who waits */
 #define PAUSE_MSEC  500
 #define DAMAGE_MSEC 30000 /* between two tries to read a ledger that is damaged */
@@ -307,7 +306,8 @@ search_new(struct search **ret, const struct search_config *config, struct hw_er
 	if (s->ledger_dir == NULL || s->journal_dir == NULL || s->arena == NULL)
 		r = hw_err_set(err, HW_ENOMEM, "no memory for the ledger's index");
 	else if ((r = dir_open(&dir, config->dir, true, err)) == 0 &&
-		(r = search_index_open(&s->index, dir, INDEX_NAME, config->master, err)) == 0 &&
+		(r = search_index_open(&s->index, dir, SEARCH_INDEX_FILE, config->master, err)) ==
+			0 &&
 		config->threaded)
 		r = start(s, err);
 	fd_close(dir);

@@ -15,8 +15,9 @@
 #include "proto/base/buf.h"
 #include "proto/trust/secret.h"
 
-#define SEARCH_BLOCK 256
-#define SEARCH_INDEX "index/entries.idx" /* in the relay's directory */
+#define SEARCH_BLOCK	  256
+#define SEARCH_INDEX_FILE "entries.idx"
+#define SEARCH_INDEX	  "index/" SEARCH_INDEX_FILE /* in the relay's directory */
 
 /* What an entry can be found by, beside time, kind and outcome. */
 enum search_term {
