@@ -248,9 +248,8 @@ def test_what_was_hidden_or_masked_is_not_found(client, agent, relay):
     agent.wait_online()
     child = client.spawn("shell", "web-01")
     child.expect(r"[$#] ")
-    child.sendline("read -s word; echo got it")
-    child.expect_exact("\r\n")
-    time.sleep(0.5)  # the echo is off by now; what is typed before is shown
+    child.sendline("stty -echo; echo now 'hi'dden; read word; stty echo; echo got 'it'")
+    child.expect_exact("now hidden\r\n")  # what is typed before the echo is off is shown
     child.sendline("canary-hidden")
     child.expect("got it")
     child.sendline("echo token=canary-masked")
