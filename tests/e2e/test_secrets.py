@@ -118,7 +118,8 @@ def test_a_canary_is_nowhere_in_clear_during_its_session_and_after_it(client, ag
     places = (relay.dir, relay.log_path, agent.dir, agent.log_path, client.home)
     masked(relay, agent)
     child = client.spawn("shell", "web-01", "--", command.replace("{tmp}", str(tmp_path)) + "; read y; exit")
-    session = client.json("sessions", "ls", "--live")["Sessions"][0]["SessionId"]
+    live = wait_until(lambda: client.json("sessions", "ls", "--live")["Sessions"], "its session")
+    session = live[0]["SessionId"]
     for _ in range(times):
         child.expect(prompt)
         child.sendline(CANARY)
