@@ -47,7 +47,8 @@ struct program_state {
 };
 
 struct program_events {
-	/* First; or it did not start, which is then the last. */
+	/* First; or on_failed, which is then the last: it did not start, or nobody knows whether it
+	 * did, which is HW_ENOSESSION. */
 	void (*on_started)(void *arg, const char *run_as, int64_t pid);
 	/* In place of on_started, of adopt(): input goes on from `received`, output from `start`.
 	 */

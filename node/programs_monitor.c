@@ -460,7 +460,8 @@ fail_waiting(struct job *j, int code, const char *why)
 static void
 on_deadline(void *arg)
 {
-	fail_waiting(job_from(arg), HW_ESPAWN, "the node's monitor did not answer in 30 seconds");
+	fail_waiting(job_from(arg), HW_ENOSESSION,
+		"the node's monitor did not answer in 30 seconds");
 }
 
 static void

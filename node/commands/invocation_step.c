@@ -182,9 +182,10 @@ on_failed(void *arg, int code, const char *why)
 	struct invocation *i = invocation_from(arg);
 	const struct program_exit none = {0};
 
-	(void)code;
 	if (i->killer != FLOW_NOBODY)
 		invocation_judge_step(i, flow_program_end(&none, i->killer), NULL);
+	else if (code == HW_ENOSESSION)
+		invocation_lose_step(i, why);
 	else
 		invocation_fail_step(i, "failed to run commands: %s", why);
 }

@@ -258,20 +258,21 @@ on_answer(struct monitor *m, struct held *h)
 	int passed;
 
 	if (reply_receive(&reply, &passed, h->answer_fd) != 0) /* also when there is none */
-		reply = (struct monitor_reply){.code = HW_ESPAWN};
+		reply = (struct monitor_reply){.code = HW_ENOSESSION};
 	close(h->answer_fd);
 	h->answer_fd = -1;
 	if (reply.code == 0 &&
 		(passed < 0 || reply.id != h->request_id ||
 			sweep_parent((pid_t)reply.pid) != h->pid))
-		reply.code = HW_ESPAWN;
+		reply.code = HW_ENOSESSION;
 	if (reply.code == 0)
 		h->session = (pid_t)reply.pid;
 	if (reply.code == 0 || reply.text[0] != '\0')
 		send_answer(m, &reply, reply.code == 0 ? passed : -1);
 	else
-		refuse(m, h->request_id, HW_ESPAWN,
-			"the holder ended before it started the program");
+		refuse(m, h->request_id, HW_ENOSESSION,
+			"the process that was to hold it on the node ended before it said whether "
+			"the program runs");
 	if (reply.code == HW_ELOCAL && (times = due(&m->denied)) > 0)
 		say("warn", "monitor.denied session=%s times=%u", h->session_id, times);
 	if (passed >= 0)

@@ -54,6 +54,22 @@ Test(commands, ends_are_told_as_they_are)
 	desk_free(d);
 }
 
+/* Some of the holders die before they have said that the script runs, others after it. */
+Test(commands, a_script_that_kills_its_holder_is_lost_however_early_it_does)
+{
+	struct desk *d = desk_new();
+	struct desk_record *r[24];
+
+	for (size_t i = 0; i < sizeof(r) / sizeof(r[0]); i++)
+		r[i] = desk_script(d, "\"kill -KILL $PPID\"", "");
+	desk_tell(d);
+	for (size_t i = 0; i < sizeof(r) / sizeof(r[0]); i++) {
+		desk_until_taken(d, r[i]);
+		desk_expect(r[i], "Failed", "Failed", -1);
+	}
+	desk_free(d);
+}
+
 Test(commands, a_small_one_is_one_message)
 {
 	struct desk *d = desk_new();
