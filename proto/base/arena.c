@@ -1,5 +1,6 @@
 #include "proto/base/arena.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,25 +42,48 @@ arena_free(struct arena *a)
 	free(a);
 }
 
-void *
-arena_alloc(struct arena *a, size_t n)
+/* Blocks that are shared are zeroed when they are made. */
+static bool
+add_block(struct arena *a, size_t need, bool zeroed)
+{
+	size_t size = need > BLOCK_SIZE ? need : BLOCK_SIZE;
+	struct block *b = zeroed || size == BLOCK_SIZE ? calloc(1, sizeof(*b) + size)
+						       : malloc(sizeof(*b) + size);
+
+	if (b == NULL)
+		return false;
+	b->size = size;
+	b->used = 0;
+	b->next = a->blocks;
+	a->blocks = b;
+	return true;
+}
+
+static void *
+take(struct arena *a, size_t n, bool zeroed)
 {
 	if (n > a->max - a->used || n > SIZE_MAX / 2)
 		return NULL;
 	size_t need = (n + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
-	if (a->blocks == NULL || a->blocks->size - a->blocks->used < need) {
-		size_t size = need > BLOCK_SIZE ? need : BLOCK_SIZE;
-		struct block *b = calloc(1, sizeof(*b) + size);
-		if (b == NULL)
-			return NULL;
-		b->size = size;
-		b->next = a->blocks;
-		a->blocks = b;
-	}
+	if ((a->blocks == NULL || a->blocks->size - a->blocks->used < need) &&
+		!add_block(a, need, zeroed))
+		return NULL;
 	void *p = a->blocks->mem + a->blocks->used;
 	a->blocks->used += need;
 	a->used += n;
 	return p;
+}
+
+void *
+arena_alloc(struct arena *a, size_t n)
+{
+	return take(a, n, true);
+}
+
+void *
+arena_bytes(struct arena *a, size_t n)
+{
+	return take(a, n, false);
 }
 
 void *
@@ -75,7 +99,7 @@ arena_array(struct arena *a, size_t count, size_t size)
 void *
 arena_dup(struct arena *a, const void *p, size_t n)
 {
-	void *to = arena_alloc(a, n);
+	void *to = arena_bytes(a, n);
 
 	if (to != NULL && n > 0)
 		memcpy(to, p, n);
@@ -85,10 +109,13 @@ arena_dup(struct arena *a, const void *p, size_t n)
 char *
 arena_strndup(struct arena *a, const char *s, size_t n)
 {
-	char *to = n < SIZE_MAX ? arena_alloc(a, n + 1) : NULL;
+	char *to = n < SIZE_MAX ? arena_bytes(a, n + 1) : NULL;
 
-	if (to != NULL && n > 0)
+	if (to == NULL)
+		return NULL;
+	if (n > 0)
 		memcpy(to, s, n);
+	to[n] = '\0';
 	return to;
 }
 

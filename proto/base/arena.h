@@ -16,6 +16,7 @@ void arena_free(struct arena *a); /* NULL is fine */
 /* All return NULL past the cap or without memory. */
 void *arena_alloc(struct arena *a, size_t n);
 void *arena_array(struct arena *a, size_t count, size_t size); /* checks the product */
+void *arena_bytes(struct arena *a, size_t n); /* not zeroed: for what is written over at once */
 void *arena_dup(struct arena *a, const void *p, size_t n);
 char *arena_strdup(struct arena *a, const char *s);
 char *arena_strndup(struct arena *a, const char *s, size_t n); /* n bytes and a NUL */

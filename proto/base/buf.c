@@ -21,7 +21,7 @@ void
 buf_wipe(struct buf *b)
 {
 	if (b->mem != NULL)
-		explicit_bzero(b->mem, b->room);
+		explicit_bzero(b->mem, b->used);
 	buf_reset(b);
 }
 
@@ -35,10 +35,10 @@ buf_reset(struct buf *b)
 static int
 grow(struct buf *b, size_t need)
 {
-	size_t room = b->room != 0 ? b->room : 256;
+	size_t room = b->room != 0 ? 2 * b->room : 256;
 
-	while (room < need)
-		room *= 2;
+	if (room < need) /* bytes that come in one piece need no more than that */
+		room = need;
 	if (room > b->max + 1 && need <= b->max + 1)
 		room = b->max + 1; /* one more than the cap: buf_str's NUL */
 	uint8_t *mem = realloc(b->mem, room);
@@ -64,6 +64,8 @@ buf_reserve(struct buf *b, size_t n)
 		b->failed = true;
 		return NULL;
 	}
+	size_t end = b->head + b->len + n + 1;
+	b->used = end > b->used ? end : b->used;
 	return b->mem + b->head + b->len;
 }
 

@@ -15,6 +15,7 @@ struct buf {
 	size_t head; /* consumed bytes at the front of mem */
 	size_t len;  /* bytes held, from head on */
 	size_t room; /* bytes of mem */
+	size_t used; /* of those, from the first on, that were ever given out to be written */
 	size_t max;  /* the cap of len */
 	bool failed; /* an append did not fit; sticky until buf_reset */
 };
@@ -24,7 +25,7 @@ void buf_init(struct buf *b, size_t max);
 
 /* Frees the memory; wiping it first when it may hold a secret is buf_wipe's. */
 void buf_fini(struct buf *b);
-void buf_wipe(struct buf *b); /* zeroes all memory, then buf_reset */
+void buf_wipe(struct buf *b); /* zeroes all that was ever written there, then buf_reset */
 void buf_reset(struct buf *b);
 
 /* HW_ELIMIT past the cap, HW_ENOMEM; then nothing was appended and `failed` is set, so that a run

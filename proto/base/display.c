@@ -28,6 +28,39 @@ unicode_locale(void)
 	return l;
 }
 
+bool
+display_hides(uint32_t c)
+{
+	static const struct {
+		uint32_t first, last;
+	} rows[] = {
+		{0xad,    0xad   }, /* soft hyphen */
+		{0x34f,	0x34f  },
+		{0x61c,	0x61c  }, /* marks of the writing direction */
+		{0x115f,	 0x1160 }, /* fillers of Hangul */
+		{0x17b4,	 0x17b5 },
+		  {0x180b,  0x180f },
+		    {0x200b,  0x200b },
+		      {0x200e,  0x200f },
+		{0x2028,	 0x202e }, /* separators of lines; turning the text around */
+		{0x2060,	 0x206f },
+		  {0x3164,  0x3164 },
+		{0xfe00,	 0xfe0d }, /* forms of a character, with which a text can be hidden behind
+  one */
+		{0xfeff,	 0xfeff },
+		  {0xffa0,  0xffa0 },
+		    {0xfff0,  0xfffb },
+		      {0x1bca0, 0x1bca3},
+		{0x1d173, 0x1d17a},
+		    {0xe0000, 0xe0fff}, /* tags, and more of these forms */
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (c >= rows[i].first && c <= rows[i].last)
+			return true;
+	return false;
+}
+
 /* Columns of a character that is shown as itself, or -1. */
 static int
 width_of(uint32_t c)
@@ -37,9 +70,7 @@ width_of(uint32_t c)
 
 	if (c < 0x7f)
 		return c >= 0x20 ? 1 : -1;
-	/* Invisible, or turning the direction of what is around them. */
-	if ((c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
-		(c >= 0x2060 && c <= 0x206f) || c == 0xfeff || c == 0x61c)
+	if (display_hides(c) || c == 0x200c || c == 0x200d) /* and joiners */
 		return -1;
 	if ((l = unicode_locale()) == (locale_t)0)
 		return -1;

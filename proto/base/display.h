@@ -2,7 +2,15 @@
 #ifndef HAWSER_BASE_DISPLAY_H
 #define HAWSER_BASE_DISPLAY_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "proto/base/buf.h"
+
+/* Whether a character shows nothing, and so hides: in the middle of a word from whoever looks for
+ * the word, or a text of its own from everybody. Joiners, and what chooses an emoji's form, stay:
+ * scripts and emoji are written with them. */
+bool display_hides(uint32_t c);
 
 /* Appends any bytes so that they are safe to look at: what does not print (control bytes, invalid
  * UTF-8, marks that turn the writing direction) becomes \xNN or \u{N}. Returns the columns it

@@ -201,13 +201,37 @@ utf8_next(const uint8_t *p, size_t n)
 	return lead->length;
 }
 
+/* Bytes of ASCII at the beginning, in words: most texts are nothing else. */
+static size_t
+ascii_words(const uint8_t *p, size_t n)
+{
+	const uint64_t others = UINT64_C(0x8080808080808080);
+	size_t done = 0;
+	uint64_t word;
+
+	for (; n - done >= sizeof(word); done += sizeof(word)) {
+		memcpy(&word, p + done, sizeof(word));
+		if ((word & others) != 0)
+			break;
+	}
+	return done;
+}
+
 bool
 utf8_valid(const void *p, size_t n)
 {
 	const uint8_t *at = p;
 
-	for (int step; n > 0; at += step, n -= (size_t)step)
-		if ((step = utf8_next(at, n)) <= 0)
-			return false;
+	while (n > 0) {
+		size_t step = ascii_words(at, n);
+		if (step == 0) {
+			int one = utf8_next(at, n);
+			if (one <= 0)
+				return false;
+			step = (size_t)one;
+		}
+		at += step;
+		n -= step;
+	}
 	return true;
 }

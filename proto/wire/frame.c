@@ -328,23 +328,48 @@ frame_encode(struct buf *out, const struct frame *f)
 	return settle(out, start, failed_before);
 }
 
+/* The body behind a head that begins at `start`. */
+static int
+encode_body(struct buf *out, size_t start, bool failed_before, const struct msg_row *row,
+	const void *msg, struct hw_err *err)
+{
+	size_t body = out->len;
+	int r = msg_encode(out, row, msg, err);
+
+	if (r == 0 && out->len - body > FRAME_BODY_MAX)
+		r = hw_err_set(err, HW_ELIMIT, "%s is over %d bytes", row->wire, FRAME_BODY_MAX);
+	if (r < 0)
+		out->len = start;
+	return r < 0 ? r : settle(out, start, failed_before);
+}
+
 int
 frame_encode_msg(struct buf *out, enum frame_kind kind, uint32_t channel, const struct msg_row *row,
 	const void *msg)
 {
 	bool failed_before = out->failed;
-	size_t start = out->len, body;
+	size_t start = out->len;
 	msgpack_packer to;
-	int r;
 
 	hw_assert(frame_row((int)kind) != NULL && frame_row((int)kind)->length == 3);
 	hw_assert(channel_fits(kind, channel));
 	out->failed = false;
 	pack_head(&to, out, kind, channel);
-	body = out->len;
-	if ((r = msg_encode(out, row, msg, NULL)) == 0 && out->len - body > FRAME_BODY_MAX)
-		r = HW_ELIMIT;
-	if (r < 0)
-		out->len = start;
-	return r < 0 ? r : settle(out, start, failed_before);
+	return encode_body(out, start, failed_before, row, msg, NULL);
+}
+
+int
+frame_encode_call(struct buf *out, const struct frame *head, const struct msg_row *row,
+	const void *msg, struct hw_err *err)
+{
+	bool failed_before = out->failed;
+	size_t start = out->len;
+	msgpack_packer to;
+
+	hw_assert(head->kind == FRAME_REQUEST || head->kind == FRAME_RESPONSE);
+	hw_assert(head->channel == 0 && head->name_len <= FRAME_NAME_MAX);
+	out->failed = false;
+	pack_head(&to, out, head->kind, 0);
+	pack_call(&to, head);
+	return encode_body(out, start, failed_before, row, msg, err);
 }

@@ -57,4 +57,8 @@ int frame_encode(struct buf *out, const struct frame *f);
 int frame_encode_msg(struct buf *out, enum frame_kind kind, uint32_t channel,
 	const struct msg_row *row, const void *msg);
 
+/* The same of a REQUEST or RESPONSE, of which `head` has all but the body. */
+int frame_encode_call(struct buf *out, const struct frame *head, const struct msg_row *row,
+	const void *msg, struct hw_err *err);
+
 #endif

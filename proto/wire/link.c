@@ -112,6 +112,15 @@ link_send_message(struct link *l, enum frame_kind kind, uint32_t channel, const 
 }
 
 int
+link_send_call(struct link *l, const struct frame *head, const struct msg_row *row, const void *msg,
+	struct hw_err *err)
+{
+	if (!can_send(l))
+		return HW_EUNAVAILABLE;
+	return queued(l, writer_call(&l->writer, head, row, msg, err));
+}
+
+int
 link_send_encoded(struct link *l, const void *p, size_t n)
 {
 	return can_send(l) ? queued(l, writer_encoded(&l->writer, p, n)) : HW_EUNAVAILABLE;
@@ -462,6 +471,8 @@ take_word(struct link *l, const struct msg_control *control)
 		l->pong_due = true; /* one, for the last ping: a flood of pings gains nothing */
 		l->pong_nonce = control->nonce;
 		link_want_write(l);
+		if (control->head != NULL && l->events->on_head != NULL)
+			l->events->on_head(l->arg, l, control->head);
 		break;
 	case CONTROL_PONG:
 		take_pong(l, control);
@@ -626,7 +637,8 @@ link_new(const struct link_config *config)
 	if (say_hello(l, config) < 0)
 		goto out;
 	l->limits->links++;
-	l->heard = now(l);
+	l->heard = l->told = now(l);
+	l->head = config->head;
 	loop_timer_start(l->loop, &l->timer, LINK_HELLO_WITHIN);
 	link_want_write(l);
 	return l;
@@ -696,10 +708,12 @@ link_heard(struct link *l)
 }
 
 static void
-ping(struct link *l)
+ping(struct link *l, const char *head)
 {
-	struct msg_control control = {
-		.type = CONTROL_PING, .nonce = ++l->ping_nonce, .time = wall(l)};
+	struct msg_control control = {.type = CONTROL_PING,
+		.nonce = ++l->ping_nonce,
+		.time = wall(l),
+		.head = head};
 
 	l->pinged = now(l);
 	link_send_control(l, 0, &control);
@@ -712,7 +726,7 @@ link_probe(struct link *l)
 		return now(l) - l->probed;
 	if (l->state != LINK_UP)
 		return 0;
-	ping(l);
+	ping(l, NULL);
 	l->probe_nonce = l->ping_nonce;
 	l->probed = l->pinged;
 	return 0;
@@ -730,14 +744,25 @@ is_dead(const struct link *l)
 void
 link_sweep(struct link *l)
 {
+	link_sweep_with(l, NULL, l->head);
+}
+
+void
+link_sweep_with(struct link *l, const char *head, uint64_t number)
+{
 	if (l->state != LINK_UP)
 		return;
 	if (is_dead(l)) {
 		link_break(l, HW_ETIMEOUT, "nothing was heard from the peer for 28 seconds");
 		return;
 	}
-	if (now(l) - l->pinged >= LINK_PING_EVERY)
-		ping(l);
+	bool tells = number != l->head && now(l) - l->told >= LINK_PING_EVERY;
+	if (tells || now(l) - l->pinged >= LINK_PING_EVERY)
+		ping(l, tells ? head : NULL);
+	if (tells) {
+		l->head = number;
+		l->told = now(l);
+	}
 	writer_sweep(&l->writer);
 	channel_look_for_room(l);
 }

@@ -72,6 +72,9 @@ struct link_events {
 	void (*on_peer_time)(void *arg, int64_t wall);
 	/* The answer to link_probe() came, so many microseconds after it was asked. May be NULL. */
 	void (*on_probed)(void *arg, int64_t usec);
+	/* A ping of the relay's carried a head of its ledger; the text is good during the call. That
+	 * of HELLO is on_up's. May be NULL. */
+	void (*on_head)(void *arg, struct link *l, const char *head);
 	/* CONTROL on channel 0 that is neither ping nor pong. May be NULL. */
 	void (*on_control)(void *arg, struct link *l, const struct msg_control *control);
 };
@@ -85,6 +88,7 @@ struct link_config {
 	struct msg_hello hello; /* ours; texts must outlive the link, time is filled in */
 	int peer_role;		/* what the peer must be: ROLE_*; from its certificate */
 	const char *peer_id; /* and its id; NULL: any (a client trusts the relay's certificate) */
+	uint64_t head;	     /* the number of the head in `hello`, for link_sweep_with() */
 	bool opens;	     /* this side opens channels; else it accepts them */
 	/* Shared by all links of a program; NULL: the defaults. Not used after on_down or
 	 * link_close(). */
@@ -139,6 +143,9 @@ void link_set_arg(struct link *l, void *arg);
  * for each link. It sends the ping that is due; the link of a dead peer goes down at the end of the
  * turn. */
 void link_sweep(struct link *l);
+/* The same; no more often than pings are due, one carries the head of that number, if the last of
+ * this link was another, that of HELLO included. */
+void link_sweep_with(struct link *l, const char *head, uint64_t number);
 
 /* Measures the way there and back, ahead of all bulk that waits here: on_probed follows. One that
  * is under way goes on; returns how long it has been, 0 for a new one. */

@@ -17,25 +17,19 @@ static int
 send_request(struct link *l, uint64_t id, const struct op_row *op, const void *request,
 	struct hw_err *err)
 {
-	struct buf body;
-	int r;
+	const struct frame head = {
+		.kind = FRAME_REQUEST,
+		.id = id,
+		.name = op->name,
+		.name_len = strlen(op->name),
+	};
+	struct hw_err why = HW_ERR_INIT;
+	int r = link_send_call(l, &head, op->request(), request, &why);
 
-	buf_init(&body, FRAME_BODY_MAX);
-	if ((r = msg_encode(&body, op->request(), request, err)) < 0)
-		goto out;
-	r = link_send(l,
-		&(struct frame){
-			.kind = FRAME_REQUEST,
-			.id = id,
-			.name = op->name,
-			.name_len = strlen(op->name),
-			.body = buf_data(&body),
-			.body_len = body.len,
-		});
-	if (r < 0)
+	if (r < 0 && why.code != 0)
+		hw_err_set(err, r, "%s", hw_err_text(&why));
+	else if (r < 0)
 		hw_err_set(err, r, "%s cannot be sent: %s", op->name, hw_code_meaning(r));
-out:
-	buf_fini(&body);
 	return r;
 }
 

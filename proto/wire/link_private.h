@@ -56,6 +56,8 @@ struct link {
 
 	int64_t heard, pinged; /* monotonic */
 	int64_t ping_nonce, pong_nonce;
+	uint64_t head; /* the number of the last one that the peer was sent, and when that was */
+	int64_t told;
 	bool pong_due;
 	int64_t probe_nonce, probed; /* of the ping that measures the way, and when; 0: none is out */
 
@@ -74,6 +76,8 @@ struct link {
 int link_send(struct link *l, const struct frame *f);
 int link_send_message(struct link *l, enum frame_kind kind, uint32_t channel,
 	const struct msg_row *row, const void *msg);
+int link_send_call(struct link *l, const struct frame *head, const struct msg_row *row,
+	const void *msg, struct hw_err *err);
 int link_send_encoded(struct link *l, const void *p, size_t n);
 
 void link_want_write(struct link *l);

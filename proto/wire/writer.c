@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PACKET_KEEP (4 << 10) /* memory of a packet that is kept for the next one */
+#define PACKET_KEEP (256 << 10) /* memory of a packet that is kept for the next one */
 
 /* --- control frames -------------------------------------------------------------------------- */
 
@@ -167,6 +167,18 @@ writer_message(struct writer *w, enum frame_kind kind, uint32_t channel, const s
 		return HW_ENOMEM;
 	size_t start = p->bytes.len;
 	return packet_settle(w, p, start, frame_encode_msg(&p->bytes, kind, channel, row, msg));
+}
+
+int
+writer_call(struct writer *w, const struct frame *head, const struct msg_row *row, const void *msg,
+	struct hw_err *err)
+{
+	struct packet *p = packet_open(w);
+
+	if (p == NULL)
+		return HW_ENOMEM;
+	size_t start = p->bytes.len;
+	return packet_settle(w, p, start, frame_encode_call(&p->bytes, head, row, msg, err));
 }
 
 int

@@ -75,6 +75,9 @@ void writer_fini(struct writer *w); /* after the streams' outflow_fini() */
 int writer_frame(struct writer *w, const struct frame *f);
 int writer_message(struct writer *w, enum frame_kind kind, uint32_t channel,
 	const struct msg_row *row, const void *msg);
+/* A REQUEST or RESPONSE whose body is the message. */
+int writer_call(struct writer *w, const struct frame *head, const struct msg_row *row,
+	const void *msg, struct hw_err *err);
 /* Frames that were encoded before. */
 int writer_encoded(struct writer *w, const void *p, size_t n);
 void writer_drop_control(struct writer *w);

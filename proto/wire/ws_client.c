@@ -785,6 +785,14 @@ out:
 	return r;
 }
 
+/* There is no other turn of the loop: what was closed just now has its farewell to say still. */
+static void
+say_last_words(struct ws_dial *d)
+{
+	if (d->state == DIAL_UP && d->link != NULL && !lws_partial_buffered(d->wsi))
+		(void)write_some(d);
+}
+
 void
 ws_client_free(struct ws_client *c)
 {
@@ -793,6 +801,7 @@ ws_client_free(struct ws_client *c)
 	if (c == NULL)
 		return;
 	while ((d = LIST_FIRST(&c->dials)) != NULL) {
+		say_last_words(d);
 		struct link *link = d->link;
 		hang_up(d);
 		dial_free(d);

@@ -102,7 +102,7 @@ refuse(struct conn *c, struct lws *wsi, enum lws_close_status status, const char
 
 /* A message that is whole in one piece is handed on where it lies. */
 static int
-take_piece(struct conn *c, struct lws *wsi, const void *p, size_t n, bool whole)
+take_piece(struct conn *c, struct lws *wsi, const void *p, size_t n, size_t rest, bool whole)
 {
 	if (whole && c->pieces == 0) {
 		link_input(c->link, p, n);
@@ -110,7 +110,7 @@ take_piece(struct conn *c, struct lws *wsi, const void *p, size_t n, bool whole)
 	}
 	if (++c->pieces > PIECES_MAX)
 		return refuse(c, wsi, LWS_CLOSE_STATUS_POLICY_VIOLATION, "too many pieces");
-	if (buf_append(&c->message, p, n) < 0)
+	if (buf_reserve(&c->message, n + rest) == NULL || buf_append(&c->message, p, n) < 0)
 		return refuse(c, wsi, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, "message too large");
 	if (!whole)
 		return 0;
@@ -130,7 +130,8 @@ wire_receive(struct conn *c, struct lws *wsi, const void *p, size_t n)
 		return 0; /* it has let go: nobody listens */
 	if (!lws_frame_is_binary(wsi))
 		return refuse(c, wsi, LWS_CLOSE_STATUS_UNACCEPTABLE_OPCODE, "only binary messages");
-	return take_piece(c, wsi, p, n, lws_is_final_fragment(wsi) != 0);
+	return take_piece(c, wsi, p, n, lws_remaining_packet_payload(wsi),
+		lws_is_final_fragment(wsi) != 0);
 }
 
 /* --- out ----------------------------------------------------------------------------------- */

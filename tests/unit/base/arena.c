@@ -98,6 +98,12 @@ Test(arena, what_is_released_can_be_had_again_and_is_zeroed)
 	cr_assert_str_eq(kept, "kept");
 	arena_release(a, &empty);
 	cr_assert(eq(sz, arena_used(a), 0));
+	memset(arena_bytes(a, 50), 'x', 50);
+	memset(arena_bytes(a, 9000), 'x', 9000);
+	char *after = arena_alloc(a, 5000);
+	for (int i = 0; i < 5000; i++)
+		cr_assert(eq(int, after[i], 0));
+	arena_release(a, &empty);
 	cr_assert_str_eq(arena_strdup(a, "anew"), "anew");
 	arena_free(a);
 }

@@ -131,9 +131,26 @@ Test(buf, wiping_leaves_nothing_behind)
 	buf_append_str(&b, "secret");
 	buf_consume(&b, 2);
 	buf_wipe(&b);
-	for (size_t i = 0; i < b.room; i++)
+	cr_assert(ge(sz, b.used, 6));
+	for (size_t i = 0; i < b.used; i++)
 		cr_assert(eq(int, b.mem[i], 0));
 	cr_assert(eq(sz, b.len, 0));
+	buf_fini(&b);
+}
+
+Test(buf, wiping_also_finds_what_was_written_and_is_not_held_any_more)
+{
+	static const char text[] = "a secret that was taken back";
+	struct buf b;
+
+	buf_init(&b, 100);
+	buf_append_str(&b, "abc");
+	memcpy(buf_reserve(&b, sizeof(text)), text, sizeof(text)); /* and never counted */
+	buf_reset(&b);
+	buf_append_str(&b, "x");
+	buf_wipe(&b);
+	for (size_t i = 0; i < 3 + sizeof(text); i++)
+		cr_assert(eq(int, b.mem[i], 0));
 	buf_fini(&b);
 }
 

@@ -127,6 +127,24 @@ Test(utf8, refuses_what_has_no_meaning)
 	cr_assert(not(utf8_valid("ok \xed\xa0\x80", 6)));
 }
 
+/* It goes by words where it can. */
+Test(utf8, looks_at_each_byte_of_a_text_of_any_length)
+{
+	char text[40];
+
+	for (size_t n = 1; n <= sizeof(text); n++)
+		for (size_t i = 0; i < n; i++) {
+			memset(text, 'a', sizeof(text));
+			cr_assert(utf8_valid(text, n));
+			text[i] = '\xc3';
+			cr_assert(not(utf8_valid(text, n)), "%zu of %zu", i, n);
+			if (i + 1 == n)
+				continue;
+			text[i + 1] = '\xa9';
+			cr_assert(utf8_valid(text, n), "%zu of %zu", i, n);
+		}
+}
+
 Test(utf8, tells_what_is_cut_off_from_what_is_wrong)
 {
 	cr_assert(eq(int, next(""), -1));

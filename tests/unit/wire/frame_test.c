@@ -46,8 +46,8 @@ struct example {
 };
 
 static struct msg_resume_stream stands[] = {
-	{.stream = STREAM_OUT, .received = 4096, .consumed = 4000, .limit = 69536},
-	{.stream = STREAM_IN,  .kept_from = 17,   .sent = 42	},
+	{.stream = STREAM_OUT, .received = 4096, .consumed = 4000,  .limit = 69536},
+	{.stream = STREAM_IN,		      .kept_from = 17,		       .sent = 42},
 };
 
 static const char *capabilities[] = {"exec"};
@@ -64,26 +64,26 @@ static const char *capabilities[] = {"exec"};
 #define TIME_OF_0_1 INT64_C(1795454456789000)
 
 static const struct example examples[] = {
-	{BODY(HELLO,								       0,								       hello,	       .version_min = 1,	 .version_max = 1,			   .role = ROLE_NODE,
-		.id = "mi-0123456789abcdef0", .software = "hawser-node/0.1.0",
+	{BODY(HELLO,									 0,							 hello,										       .version_min = 1,																											     .version_max = 1, .role = ROLE_NODE,
+		.id = "mi-0123456789abcdef0",																																																																														      .software = "hawser-node/0.1.0",
 		.capabilities = {capabilities, 1}, .time = TIME_OF_0_1, .frame_max = 262144,
 		.boot_id = "6a9b8c7d-0000-4000-8000-000000000001")},
-	{"REQUEST",						 {.kind = FRAME_REQUEST, .id = 7, .name = "GetConnectionStatus", .name_len = 19},
-		msg_row_get_connection_status_request,															&(const struct msg_get_connection_status_request){
-			.target = "mi-0123456789abcdef0"}															    },
-	{"RESPONSE",{.kind = FRAME_RESPONSE, .id = 7, .name = "", .name_len = 0},
-		msg_row_get_connection_status_reply,									       &(const struct msg_get_connection_status_reply){.target = "mi-0123456789abcdef0",
+	{"REQUEST",						  {.kind = FRAME_REQUEST, .id = 7, .name = "GetConnectionStatus", .name_len = 19},
+		msg_row_get_connection_status_request,																				&(const struct msg_get_connection_status_request){
+			.target = "mi-0123456789abcdef0"}																																																				      },
+	{"RESPONSE",			  {.kind = FRAME_RESPONSE, .id = 7, .name = "", .name_len = 0},
+		msg_row_get_connection_status_reply,																				     &(const struct msg_get_connection_status_reply){.target = "mi-0123456789abcdef0",
 			.status = CONNECTION_STATUS_CONNECTED}},
 	{"RESPONSE.error",
 		{.kind = FRAME_RESPONSE, .id = 8, .name = "AccessDeniedException", .name_len = 21},
-		msg_row_error,											     &(const struct msg_error){.message = "no policy allows it"}														     },
-	{BODY(OPEN,									1,								       open,		     .type = CHANNEL_TYPE_PTY, .session_id = "alice-0123456789abcdef0",
-		.token = "secret",																										.term = "xterm-256color", .cols = 80, .rows = 24,
+		msg_row_error,																				 &(const struct msg_error){.message = "no policy allows it"}																													    },
+	{BODY(OPEN,					   1,															     open,																								.type = CHANNEL_TYPE_PTY,																																																				  .session_id = "alice-0123456789abcdef0",
+		.token = "secret",																																																										  .term = "xterm-256color",																																																										  .cols = 80, .rows = 24,
 		.window = 65536)},
-	{BODY(ACCEPT,								      1,																   accept,																			      .window = 65536,																						      .session_id = "alice-0123456789abcdef0",
-		.run_as = "hawser",		    .pid = 4711)},
-	{BODY(REJECT,								 1,												 error,																			    .message = "no such operating system user",
-		.code = "InvalidRunAs")																												   },
+	{BODY(ACCEPT,										 1,						    accept,									     .window = 65536,																								      .session_id = "alice-0123456789abcdef0",
+		.run_as = "hawser",																																																					      .pid = 4711)																																																																																			},
+	{BODY(REJECT,										 1,						     error,						  .message = "no such operating system user",
+		.code = "InvalidRunAs")	       },
 	{"DATA",
 		{.kind = FRAME_DATA,
 			.channel = 1,
@@ -91,7 +91,7 @@ static const struct example examples[] = {
 			.offset = 4096,
 			.body = (const uint8_t *)"hello\r\n",
 			.body_len = 7},
-		NULL,																		       NULL																					      },
+		NULL,																											   NULL																																																						      },
 	{"CREDIT",
 		{.kind = FRAME_CREDIT,
 			.channel = 1,
@@ -99,17 +99,17 @@ static const struct example examples[] = {
 			.offset = 17,
 			.limit = 65553,
 			.echo = ECHO_SHOWN},
-		NULL,	      NULL																				     },
-	{"END",									    {.kind = FRAME_END, .channel = 1, .stream = STREAM_OUT, .offset = 4103}, NULL,
-		NULL																								   },
-	{BODY(CLOSE,									   1,																    close, .exited = true,	       .exit_status = 130, .signal = "INT")											     },
-	{BODY(CONTROL,									 1,															  control,	   .type = CONTROL_RESIZE,		   .cols = 132,																										   .rows = 43)																														  },
-	{"CONTROL.ping",								 {.kind = FRAME_CONTROL},														       msg_row_control,
+		NULL,																												       NULL																																																										  },
+	{"END",								{.kind = FRAME_END, .channel = 1, .stream = STREAM_OUT, .offset = 4103},													 NULL,
+		NULL																																																				    },
+	{BODY(CLOSE,								       1,																close,																									      .exited = true,																																										 .exit_status = 130,																																																					.signal = "INT")},
+	{BODY(CONTROL,										 1,					 control, .type = CONTROL_RESIZE, .cols = 132,																																																											 .rows = 43)																																																															       },
+	{"CONTROL.ping",										   {.kind = FRAME_CONTROL},																	     msg_row_control,
 		&(const struct msg_control){.type = CONTROL_PING,
 			.nonce = 99,
-			.time = TIME_OF_0_1}																		      },
-	{BODY(RESUME,							       1,																   resume,																		     .type = CHANNEL_TYPE_EXEC, .session_id = "alice-0123456789abcdef0",																		    .token = "secret",
-		.streams = {stands, 2})																			     },
+			.time = TIME_OF_0_1}																																																												 },
+	{BODY(RESUME,											    1,													   resume,																								      .type = CHANNEL_TYPE_EXEC,																																																						   .session_id = "alice-0123456789abcdef0",
+		.token = "secret",								   .streams = {stands, 2})},
 };
 #define EXAMPLES (sizeof(examples) / sizeof(examples[0]))
 
@@ -368,6 +368,30 @@ Test(frame, a_message_is_packed_as_a_body)
 	cr_assert(eq(int, frame_encode(&b, &f), 0));
 	cr_assert(eq(sz, a.len, b.len));
 	cr_assert(eq(int, memcmp(buf_data(&a), buf_data(&b), a.len), 0));
+	buf_fini(&a);
+	buf_fini(&b);
+	buf_fini(&body);
+}
+
+Test(frame, a_call_is_packed_with_its_message)
+{
+	struct msg_error error = {.message = "no", .code = "Closed"};
+	struct frame f = {.kind = FRAME_REQUEST, .id = 70000, .name = "Ping", .name_len = 4};
+	struct msg_tag tag = {.key = ""};
+	struct buf a, b, body;
+
+	buf_init(&a, 1024);
+	buf_init(&b, 1024);
+	buf_init(&body, 1024);
+	cr_assert(eq(int, frame_encode_call(&a, &f, MSG_ROW(error), &error, NULL), 0));
+	cr_assert(eq(int, msg_encode(&body, MSG_ROW(error), &error, NULL), 0));
+	f.body = buf_data(&body);
+	f.body_len = body.len;
+	cr_assert(eq(int, frame_encode(&b, &f), 0));
+	cr_assert(eq(sz, a.len, b.len));
+	cr_assert(eq(int, memcmp(buf_data(&a), buf_data(&b), a.len), 0));
+	cr_assert(eq(int, frame_encode_call(&a, &f, MSG_ROW(tag), &tag, NULL), HW_EVALIDATION));
+	cr_assert(eq(sz, a.len, b.len));
 	buf_fini(&a);
 	buf_fini(&b);
 	buf_fini(&body);

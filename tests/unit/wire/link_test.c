@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proto/base/loop.h"
 #include "proto/wire/codec.h"
 #include "tests/unit/wire/duo.h"
 
@@ -676,5 +677,74 @@ Test(link, once_closed_it_leaves_what_its_owner_lent_alone)
 	pair_pause(d->pair, RELAY, false);
 	duo_run(d);
 	cr_assert(ge(u64, sent + 1000, d->limits.bytes_out), "the last words were counted");
+	duo_free(d);
+}
+
+/* --- heads in pings --------------------------------------------------------------------------- */
+
+struct heads {
+	int n;
+	char last[32];
+};
+
+static void
+on_head(void *arg, struct link *l, const char *head)
+{
+	struct heads *h = ((struct end_of *)arg)->own;
+
+	(void)l;
+	h->n++;
+	snprintf(h->last, sizeof(h->last), "%s", head);
+}
+
+/* A second each, in which the relay has that head, or ever another one. */
+static void
+seconds_with(struct duo *d, int seconds, uint64_t number, bool grows)
+{
+	char head[32];
+
+	for (; seconds > 0; seconds--) {
+		loop_advance(d->loop, USEC_PER_SEC);
+		snprintf(head, sizeof(head), "head %u", (unsigned)number);
+		link_sweep_with(d->relay.link, head, number);
+		link_sweep(d->node.link);
+		loop_settle(d->loop);
+		number += grows;
+	}
+}
+
+Test(link, a_ping_carries_a_head_that_is_new_to_the_link_and_no_more_often_than_pings_go)
+{
+	struct heads h = {.n = 0};
+	struct duo *d = duo_new();
+
+	d->node.own = &h;
+	d->node.link_events.on_head = on_head;
+	duo_up(d);
+	seconds_with(d, 60, 0, false); /* that of HELLO */
+	cr_assert(eq(int, h.n, 0));
+	seconds_with(d, 1, 1, false);
+	cr_assert(eq(int, h.n, 1));
+	same(h.last, "head 1");
+	seconds_with(d, 60, 1, false);
+	cr_assert(eq(int, h.n, 1));
+	seconds_with(d, 60, 2, true);
+	cr_assert(ge(int, h.n, 4));
+	cr_assert(le(int, h.n, 5));
+	seconds_with(d, 20, 62, false);
+	same(h.last, "head 62"); /* the newest always comes */
+	has_not(d->node.seen, "down");
+	duo_free(d);
+}
+
+Test(link, a_head_for_a_side_that_looks_at_none_is_a_ping_like_any_other)
+{
+	struct msg_control ping = {.type = CONTROL_PING, .nonce = 7, .head = "x"};
+	struct duo *d = with_raw_node();
+
+	duo_raw_message(d, NODE, FRAME_CONTROL, 0, MSG_ROW(control), &ping);
+	duo_run(d);
+	has(d->relay.sent, "CONTROL:0");
+	has_not(d->relay.seen, "down");
 	duo_free(d);
 }

@@ -41,7 +41,7 @@ pick(int64_t min, int64_t max, int64_t above, enum sample_size size)
 		return min;
 	if (size == SAMPLE_MOST)
 		return max;
-	return max - min > above ? min + above : max;
+	return (uint64_t)max - (uint64_t)min > (uint64_t)above ? min + above : max;
 }
 
 static size_t

@@ -632,6 +632,23 @@ Test(ws_client, the_last_words_are_heard)
 	cr_assert(heard);
 }
 
+/* Or the relay would take each program that ends for one that was cut off. */
+Test(ws_client, the_last_words_are_heard_of_a_program_that_ends_at_once)
+{
+	static bool heard;
+
+	b.script.serve = serve_last_words;
+	b.script.arg = &heard;
+	dial();
+	link_close(b.link, HW_OK, "");
+	b.link = NULL;
+	ws_client_free(b.client);
+	b.client = NULL;
+	ws_server_stop(b.server);
+	b.server = NULL;
+	cr_assert(heard);
+}
+
 Test(ws_client, freeing_it_ends_its_links)
 {
 	b.script.serve = serve_hello;
