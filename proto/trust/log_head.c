@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/clock.h"
 #include "proto/base/enc.h"
 #include "proto/trust/ossl.h"
 #include "proto/trust/secret.h"
@@ -15,6 +16,8 @@
 #define ED25519	   1 /* the kind of key, in its id */
 #define SIGNED_LEN (LOG_KEY_ID_LEN + LOG_SIGNATURE_LEN)
 #define PREFIX	   "hawser/"
+/* Beyond it, sums of times could overflow. */
+#define YEAR_10000 (INT64_C(253402300800) * USEC_PER_SEC)
 
 /* --- origins and keys ------------------------------------------------------------------------- */
 
@@ -223,9 +226,12 @@ take_lines(struct log_head *h, char origin[LOG_ORIGIN_MAX], char *at)
 		!take_number(&time, next_line(&at), "time ") || !take_filed(h, next_line(&at)) ||
 		next_line(&at) == NULL || !take_signature(h, next_line(&at)))
 		return false;
+	/* What signed numbers cannot hold can neither be asked for nor reckoned with. */
+	if (h->size > INT64_MAX || time > INT64_MAX)
+		return false;
 	h->epoch = (uint32_t)epoch;
 	h->time = (int64_t)time;
-	return true;
+	return h->time < YEAR_10000;
 }
 
 int

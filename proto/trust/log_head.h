@@ -56,7 +56,8 @@ bool log_head_signed(const struct log_head *head, const char *origin,
 
 /* Its text with a NUL; returns the length. */
 size_t log_head_format(char out[LOG_HEAD_MAX], const struct log_head *head, const char *origin);
-/* HW_EVALIDATION unless it is byte for byte what log_head_format() writes. */
+/* HW_EVALIDATION unless it is byte for byte what log_head_format() writes, of a size and time that
+ * are not negative as signed numbers. */
 int log_head_parse(struct log_head *head, char origin[LOG_ORIGIN_MAX], const char *text, size_t n,
 	struct hw_err *err);
 

@@ -291,3 +291,25 @@ secret_stream_open(struct secret_stream *s, uint64_t counter, const void *aad, s
 	nonce_of(nonce, counter);
 	return gcm_open(s->open, nonce, aad, aad_len, out, p, n - SECRET_TAG_LEN);
 }
+
+int
+secret_stream_seal_alone(struct secret_stream *s, const char *aad, uint8_t *out, const void *p,
+	size_t n)
+{
+	if (n > INT_MAX - SECRET_NONCE_LEN - SECRET_TAG_LEN)
+		return HW_ELIMIT;
+	random_bytes(out, SECRET_NONCE_LEN);
+	return gcm_seal(s->seal, out, aad, strlen(aad), out + SECRET_NONCE_LEN, p, n);
+}
+
+int
+secret_stream_open_alone(struct secret_stream *s, const char *aad, uint8_t *out, const void *p,
+	size_t n)
+{
+	const uint8_t *nonce = p;
+
+	if (n < SECRET_NONCE_LEN + SECRET_TAG_LEN || n > INT_MAX)
+		return HW_ECORRUPT;
+	return gcm_open(s->open, nonce, aad, strlen(aad), out, nonce + SECRET_NONCE_LEN,
+		n - SECRET_NONCE_LEN - SECRET_TAG_LEN);
+}

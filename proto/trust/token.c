@@ -3,6 +3,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "proto/base/enc.h"
@@ -23,6 +24,42 @@ sha256_joined(uint8_t out[SHA256_LEN], const void *p, size_t n, const void *q, s
 		EVP_DigestUpdate(ctx, p, n) > 0 && EVP_DigestUpdate(ctx, q, m) > 0 &&
 		EVP_DigestFinal_ex(ctx, out, NULL) > 0);
 	EVP_MD_CTX_free(ctx);
+}
+
+struct hasher {
+	EVP_MD_CTX *ctx;
+};
+
+struct hasher *
+hasher_new(void)
+{
+	struct hasher *h = calloc(1, sizeof(*h));
+
+	if (h == NULL)
+		return NULL;
+	h->ctx = EVP_MD_CTX_new();
+	if (h->ctx != NULL && EVP_DigestInit_ex(h->ctx, EVP_sha256(), NULL) > 0)
+		return h;
+	hasher_free(h);
+	return NULL;
+}
+
+void
+hasher_free(struct hasher *h)
+{
+	if (h == NULL)
+		return;
+	EVP_MD_CTX_free(h->ctx);
+	free(h);
+}
+
+void
+hasher_joined(struct hasher *h, uint8_t out[SHA256_LEN], const void *p, size_t n, const void *q,
+	size_t m)
+{
+	/* Begins anew with the digest that it has. */
+	hw_assert(EVP_DigestInit_ex(h->ctx, NULL, NULL) > 0 && EVP_DigestUpdate(h->ctx, p, n) > 0 &&
+		EVP_DigestUpdate(h->ctx, q, m) > 0 && EVP_DigestFinal_ex(h->ctx, out, NULL) > 0);
 }
 
 void

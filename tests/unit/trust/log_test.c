@@ -58,6 +58,22 @@ Test(log_head, is_read_as_it_was_written)
 	key_free(other.key);
 }
 
+Test(log_head, a_time_that_no_calendar_has_is_none)
+{
+	const int64_t times[] = {-1, INT64_MIN, INT64_MAX, INT64_C(253402300800000000)};
+	struct keys k = make_key();
+	struct log_head h = make_head(77, 1, &k), got;
+	char text[LOG_HEAD_MAX], origin[LOG_ORIGIN_MAX];
+
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+		h.time = times[i];
+		cr_assert(eq(int, log_head_sign(&h, ORIGIN, k.key, NULL), 0));
+		size_t n = log_head_format(text, &h, ORIGIN);
+		cr_assert(eq(int, log_head_parse(&got, origin, text, n, NULL), HW_EVALIDATION));
+	}
+	key_free(k.key);
+}
+
 Test(log_head, no_byte_of_it_can_be_changed)
 {
 	struct keys k = make_key();

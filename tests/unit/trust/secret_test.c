@@ -270,6 +270,39 @@ Test(secret_stream, seals_in_place_and_opens_in_any_order)
 	secret_stream_free(NULL);
 }
 
+Test(secret_stream, makes_and_opens_single_seals)
+{
+	struct secret_key key;
+	struct secret_stream *s;
+	uint8_t sealed[100 + SECRET_NONCE_LEN + SECRET_TAG_LEN], plain[100], out[100];
+	struct buf b;
+
+	secret_key_random(&key);
+	s = secret_stream_new(&key);
+	memset(plain, 'p', sizeof(plain));
+	buf_init(&b, 1000);
+	for (int round = 0; round < 2; round++) { /* a context that was used before */
+		cr_assert(eq(int, secret_stream_seal_alone(s, "aad", sealed, plain, sizeof(plain)),
+			0));
+		cr_assert(eq(int, secret_open(&b, &key, "aad", sealed, sizeof(sealed)), 0));
+		cr_assert(eq(int, memcmp(buf_data(&b), plain, sizeof(plain)), 0));
+		buf_reset(&b);
+		cr_assert(eq(int, secret_seal(&b, &key, "aad", plain, sizeof(plain)), 0));
+		cr_assert(eq(int, secret_stream_open_alone(s, "aad", out, buf_data(&b), b.len), 0));
+		cr_assert(eq(int, memcmp(out, plain, sizeof(plain)), 0));
+		buf_reset(&b);
+		cr_assert(eq(int, secret_stream_open_alone(s, "other", out, sealed, sizeof(sealed)),
+			HW_ECORRUPT));
+		sealed[20] ^= 1;
+		cr_assert(eq(int, secret_stream_open_alone(s, "aad", out, sealed, sizeof(sealed)),
+			HW_ECORRUPT));
+		cr_assert(eq(int, secret_stream_open_alone(s, "aad", out, sealed, 27),
+			HW_ECORRUPT));
+	}
+	buf_fini(&b);
+	secret_stream_free(s);
+}
+
 Test(secret_stream, another_counter_head_or_byte_is_noticed_and_nothing_comes_out)
 {
 	uint8_t sealed[sizeof(text) + SECRET_TAG_LEN], out[sizeof(text)], zero[sizeof(text)] = {0};
@@ -297,6 +330,24 @@ Test(secret_stream, another_counter_head_or_byte_is_noticed_and_nothing_comes_ou
 	cr_assert(eq(int, secret_stream_open(s, 7, "ab", 2, out, sealed, sizeof(sealed)), 0));
 	cr_assert(eq(str, (char *)out, (char *)text));
 	secret_stream_free(s);
+}
+
+Test(hasher, makes_the_same_hashes_again_and_again)
+{
+	uint8_t want[SHA256_LEN], got[SHA256_LEN];
+	struct hasher *h = hasher_new();
+
+	cr_assert_not_null(h);
+	for (size_t n = 0; n <= sizeof(text); n++) {
+		sha256(want, text, sizeof(text));
+		hasher_joined(h, got, text, n, text + n, sizeof(text) - n);
+		cr_assert(bytes_equal(got, want, SHA256_LEN));
+		sha256(want, text, n);
+		hasher_joined(h, got, text, n, NULL, 0);
+		cr_assert(bytes_equal(got, want, SHA256_LEN));
+	}
+	hasher_free(h);
+	hasher_free(NULL);
 }
 
 /* --- boxes ----------------------------------------------------------------------------------- */
