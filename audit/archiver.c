@@ -24,7 +24,8 @@
 #define MEMORY_MAX   (64 * 1024 * 1024) /* of all builders */
 #define LEDGER_MAX   (1024 * 1024)	/* entries not yet on disk in the ledger's own files */
 #define POLL_MSEC    100
-#define TRY_EVERY    (2 * USEC_PER_SEC) /* when the disk was full */
+#define TRY_FIRST    (2 * USEC_PER_SEC) /* when the disk was full; then twice that, and so on */
+#define TRY_LAST     (16 * USEC_PER_SEC)
 #define NICE	     10
 #define SETTLE_TRIES 3
 #define FILE_EVERY   USEC_PER_SEC	 /* the ledger's files are synced, when something waits */
@@ -52,13 +53,17 @@ fail(struct archiver *a, const struct hw_err *err)
 static int
 stall(struct archiver *a, const struct hw_err *err)
 {
-	a->next_try = clock_mono(a->config.clock) + TRY_EVERY;
-	if (!a->stalled) {
-		log_error(a, "archiver.stalled", "why=%s", hw_err_text(err));
-		if (a->config.on_stalled != NULL)
-			a->config.on_stalled(a->config.arg, hw_err_text(err));
-	}
+	a->try_after = a->try_after == 0 ? TRY_FIRST : 2 * a->try_after;
+	if (a->try_after > TRY_LAST)
+		a->try_after = TRY_LAST;
+	a->next_try = clock_mono(a->config.clock) + a->try_after;
 	a->stalled = true;
+	if (a->told_stalled)
+		return HW_ERECORD;
+	a->told_stalled = true;
+	log_error(a, "archiver.stalled", "why=%s", hw_err_text(err));
+	if (a->config.on_stalled != NULL)
+		a->config.on_stalled(a->config.arg, hw_err_text(err));
 	return HW_ERECORD;
 }
 
@@ -74,9 +79,6 @@ go_on(struct archiver *a, struct hw_err *err)
 	if (r < 0)
 		return fail(a, err);
 	a->stalled = false;
-	log_info(a, "archiver.resumed", "at=%" PRIu64, a->at);
-	if (a->config.on_stalled != NULL)
-		a->config.on_stalled(a->config.arg, NULL);
 	return 0;
 }
 
@@ -157,13 +159,15 @@ count_held(struct archiver *a, struct live *l)
 
 /* --- checkpoints ------------------------------------------------------------------------------ */
 
+/* While the last life is read again it tells of none: what the journal has of a recording that was
+ * deleted gets another key, and goes once the entry of its deletion comes. */
 static void
 tell_checkpoint(struct archiver *a, struct live *l)
 {
 	struct recording_writer *file = builder_file(l->builder);
 	uint64_t size = recording_writer_size(file);
 
-	if (a->config.on_checkpoint == NULL || size == l->marked ||
+	if (a->config.on_checkpoint == NULL || a->at < a->replay_until || size == l->marked ||
 		recording_writer_complete(file) || !recording_writer_on_disk(file))
 		return;
 	l->marked = size;
@@ -297,30 +301,51 @@ take_session(struct archiver *a, const struct journal_record *rec, jpos begin, j
 	if ((r = builder_take(l->builder, rec, begin, end, err)) < 0)
 		return r;
 	count_held(a, l);
-	if (recording_writer_complete(builder_file(l->builder)) && !l->is_late)
-		return seal(a, l, err);
+	if (recording_writer_complete(builder_file(l->builder)) && !l->is_late) {
+		if (a->at >= a->replay_until)
+			return seal(a, l, err);
+		/* An entry that was written before the start may say that it was sealed, or
+		 * deleted. */
+		l->is_late = true;
+		a->late++;
+	}
 	checkpoint_by_size(a, l);
 	return 0;
 }
 
 /* --- the ledger ------------------------------------------------------------------------------- */
 
-/* Whether a recording that was complete before a crash had been reported. */
-static void
-look_for_report(struct archiver *a, const struct journal_record *rec)
+/* What the entries of before a crash say of a recording that is complete: that it was reported, or
+ * that it was deleted, and must not come back out of the journal. */
+static int
+heed_entry(struct archiver *a, const struct msg_ledger_entry *entry, struct hw_err *err)
+{
+	struct live *l = entry->session_id != NULL ? find_id(a, entry->session_id) : NULL;
+
+	if (l == NULL || !l->is_late)
+		return 0;
+	if (strcmp(entry->kind, entry_kind_name(ENTRY_RECORDING_SEALED)) == 0)
+		l->is_reported = true;
+	if (strcmp(entry->kind, entry_kind_name(ENTRY_RECORDING_DELETED)) != 0)
+		return 0;
+	int r = recording_writer_discard(builder_file(l->builder), err);
+	if (r == 0)
+		remove_live(a, l);
+	return r;
+}
+
+static int
+look_for_report(struct archiver *a, const struct journal_record *rec, struct hw_err *err)
 {
 	struct arena *arena = arena_new(4 * JOURNAL_RECORD_MAX);
-	struct live *l;
 	void *msg;
+	int r = 0;
 
 	if (arena != NULL &&
-		msg_decode(&msg, arena, MSG_ROW(ledger_entry), rec->bytes, rec->len, NULL) == 0) {
-		const struct msg_ledger_entry *entry = msg;
-		if (strcmp(entry->kind, entry_kind_name(ENTRY_RECORDING_SEALED)) == 0 &&
-			entry->session_id != NULL && (l = find_id(a, entry->session_id)) != NULL)
-			l->is_reported = true;
-	}
+		msg_decode(&msg, arena, MSG_ROW(ledger_entry), rec->bytes, rec->len, NULL) == 0)
+		r = heed_entry(a, msg, err);
 	arena_free(arena);
+	return r;
 }
 
 void
@@ -362,8 +387,8 @@ take_ledger(struct archiver *a, const struct journal_record *rec, jpos begin, st
 	uint64_t due = ledger_writer_next(a->ledger);
 	int r;
 
-	if (a->late > 0)
-		look_for_report(a, rec);
+	if (a->late > 0 && (r = look_for_report(a, rec, err)) < 0)
+		return r;
 	if (rec->offset < due)
 		return 0;
 	if (rec->offset > due)
@@ -483,6 +508,25 @@ release_memory(struct archiver *a, struct hw_err *err)
 	return r;
 }
 
+/* That it goes on is not said before it has written all that it had when it took up again: reading
+ * works on a full disk, too. */
+static int
+tell_resumed(struct archiver *a, struct hw_err *err)
+{
+	int r;
+
+	if (!a->told_stalled || a->at < a->replay_until)
+		return 0;
+	if ((r = sync_ledger(a, err)) < 0)
+		return r;
+	a->told_stalled = false;
+	a->try_after = 0;
+	log_info(a, "archiver.resumed", "at=%" PRIu64, a->at);
+	if (a->config.on_stalled != NULL)
+		a->config.on_stalled(a->config.arg, NULL);
+	return 0;
+}
+
 static int
 slice_locked(struct archiver *a, struct hw_err *err)
 {
@@ -507,6 +551,8 @@ slice_locked(struct archiver *a, struct hw_err *err)
 		r = file_entries(a, err);
 	if (r == 0)
 		r = look_for_checkpoints(a, err);
+	if (r == 0)
+		r = tell_resumed(a, err);
 	if (r == HW_EFULL)
 		return stall(a, err);
 	return r < 0 ? fail(a, err) : more;

@@ -83,6 +83,8 @@ open_ledger(struct archiver *a, const struct archiver_config *config, struct hw_
 		config->io, err);
 	if (r < 0)
 		return r;
+	if (config->ledger_file_size > 0)
+		ledger_writer_set_file_max(a->ledger, config->ledger_file_size);
 	if (ledger_writer_next(a->ledger) > journal_next)
 		return hw_err_set(err, HW_ECORRUPT,
 			"the ledger has entries up to %" PRIu64

@@ -43,9 +43,11 @@ struct archiver {
 	jpos ledger_waiting; /* the first entry that is not on disk in the ledger's files */
 	int64_t filed_time, looked_time; /* when those were synced, and checkpoints looked for */
 	bool failed, stopping;
-	bool stalled;	  /* the disk is full: it takes up again when there is room */
-	int64_t next_try; /* on the monotonic clock */
-	char *dirs[3];	  /* journal, recordings, ledger */
+	bool stalled;	   /* the disk is full: it takes up again when there is room */
+	bool told_stalled; /* and that was said; it stays so until all is written again */
+	int64_t next_try;  /* on the monotonic clock */
+	int64_t try_after; /* how long the last wait was; 0: there was none */
+	char *dirs[3];	   /* journal, recordings, ledger */
 
 	_Atomic int waiting; /* threads in archiver_flush() */
 	pthread_t thread;

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "audit/export.h"
+#include "proto/base/display.h"
 
 enum {
 	GROUND,
@@ -228,32 +229,6 @@ put_replacement(struct buf *out)
 	return buf_append(out, "\xef\xbf\xbd", 3);
 }
 
-/* What shows nothing, and so hides: in the middle of a word from whoever looks for the word, or a
- * text of its own from everybody. Joiners stay, which scripts and emoji are written with. */
-static bool
-is_invisible(uint32_t c)
-{
-	static const struct {
-		uint32_t first, last;
-	} rows[] = {
-		{0xad,    0xad   }, /* soft hyphen */
-		{0x61c,	0x61c  }, /* marks of the writing direction */
-		{0x180e,	 0x180e },
-		  {0x200b,  0x200b },
-		    {0x200e,  0x200f },
-		{0x2028,	 0x202e }, /* separators of lines; turning the text around */
-		{0x2060,	 0x206f },
-		  {0xfeff,  0xfeff },
-		    {0xfff9,  0xfffb },
-		      {0xe0000, 0xe007f}, /* tags */
-	};
-
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (c >= rows[i].first && c <= rows[i].last)
-			return true;
-	return false;
-}
-
 static uint32_t
 code_point(const uint8_t *p, size_t n)
 {
@@ -270,7 +245,7 @@ put_character(struct buf *out, const uint8_t *p, size_t n)
 {
 	if (n == 2 && p[0] == 0xc2 && p[1] < 0xa0)
 		return 0; /* C1: some terminals obey U+009B as they do ESC [ */
-	if (is_invisible(code_point(p, n)))
+	if (display_hides(code_point(p, n)))
 		return 0;
 	return buf_append(out, p, n);
 }

@@ -12,6 +12,7 @@
 #include "audit/bytes.h"
 #include "audit/crc32c.h"
 #include "audit/key_wrap.h"
+#include "audit/lost_sector.h"
 #include "proto/base/file.h"
 
 #define MAGIC	   "hwjrnl1\n"
@@ -335,6 +336,17 @@ has_frame(struct segment *s, jpos pos, const uint8_t *p, size_t n)
 	return false;
 }
 
+/* Whether what should be a record was never wholly on disk: p has n bytes of the file from it on.
+ */
+static bool
+is_lost(const uint8_t *p, size_t n, off_t at)
+{
+	size_t len = n >= FRAME_HEAD_LEN && length_fits(get_le32(p)) ? FRAME_HEAD_LEN + get_le32(p)
+								     : FRAME_HEAD_LEN;
+
+	return lost_sector(p, n, (uint64_t)at, len);
+}
+
 /* What begins at `at` is no record: torn off there, or damaged in the middle? */
 static int
 judge(struct segment *s, const char *what, struct hw_err *err)
@@ -347,13 +359,13 @@ judge(struct segment *s, const char *what, struct hw_err *err)
 	s->start = s->have = 0; /* who asks again wants to see the file as it is then */
 	if (end < 0)
 		return hw_err_sys(err, "cannot read %s", s->name);
-	size_t n = end > at + 1 ? (size_t)(end - at - 1) : 0;
-	if (n < FRAME_LEN(0))
+	size_t n = end > at ? (size_t)(end - at) : 0;
+	if (n <= FRAME_LEN(0))
 		return SEGMENT_TORN;
 	if ((rest = malloc(n)) == NULL)
 		return hw_err_set(err, HW_ENOMEM, "no memory to read %s", s->name);
-	if ((r = read_at(s, rest, n, at + 1, &got, err)) == 0)
-		r = has_frame(s, s->at + 1, rest, got)
+	if ((r = read_at(s, rest, n, at, &got, err)) == 0)
+		r = got > 0 && !is_lost(rest, got, at) && has_frame(s, s->at + 1, rest + 1, got - 1)
 			? hw_err_set(err, HW_ECORRUPT, "%s: the record at byte %lld %s", s->name,
 				  (long long)at, what)
 			: (int)SEGMENT_TORN;

@@ -7,7 +7,8 @@
  *   2. the old segment is synced, while appending goes on;
  *   3. under the locks, what came meanwhile is written to the old file, and the new one gets its
  * head: from here on records go there;
- *   4. the old segment is synced again, for good; only then
+ *   4. the old segment is synced again, for good, and the new one, whose head must be there when its
+ *      name is; only then
  *   5. the new one gets its name, and the directory is synced; only then is anything in it reported
  *      as synced.
  * A file that still has its temporary name at the next start holds records that nobody was told are
@@ -107,7 +108,8 @@ leave(struct journal *j, const struct segment_out *old, jpos end, struct hw_err 
 {
 	int r;
 
-	if ((r = journal_io_sync(j->config.io, old->fd, err)) < 0)
+	if ((r = journal_io_sync(j->config.io, old->fd, err)) < 0 ||
+		(r = journal_io_sync(j->config.io, j->out.fd, err)) < 0)
 		return r;
 	r = journal_segment_publish(j, end, err);
 	if (r == HW_EFULL && !journal_low(j) && give_reserve(j, err) == 0)

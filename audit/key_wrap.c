@@ -59,7 +59,8 @@ key_rewrap(int fd, off_t at, const char *aad, const struct secret_key *from,
 	if (pread(fd, wrapped, sizeof(wrapped), at) != (ssize_t)sizeof(wrapped))
 		return hw_err_set(err, HW_ECORRUPT, "the file has no whole head");
 	if (key_unwrap(&key, wrapped, aad, to) == 0)
-		; /* before a rotation was cut off */
+		/* Before a rotation was cut off: whether it is on the disk is not known. */
+		r = fdatasync(fd) < 0 ? hw_err_sys(err, "cannot sync a file's key") : 0;
 	else if (key_unwrap(&key, wrapped, aad, from) == 0)
 		r = wrap_into(fd, at, &key, aad, to, err);
 	else

@@ -25,8 +25,9 @@
 #define ENTRY_META (4 + 2 * MERKLE_LEN) /* flags, leaf, hash of what is stored */
 #define SEAL_MORE  (SECRET_NONCE_LEN + SECRET_TAG_LEN)
 #define REST_MAX   (ENTRY_META + JOURNAL_RECORD_MAX + SEAL_MORE)
-#define FILE_MAX   (64 * 1024 * 1024) /* then a new one begins */
+#define FILE_MAX   (64 * 1024 * 1024)
 #define BUFFER_MAX (4 * 1024 * 1024)
+#define ERASING	   "erasing" /* a file with the number of the entry that is being erased */
 
 _Static_assert(CHAIN_AT + MERKLE_LEN <= CRC_AT, "the head must fit");
 
@@ -117,11 +118,23 @@ struct ledger_files {
 	uint8_t *rest; /* of the entry that is read */
 };
 
+/* A file that was just made, or by a power cut has no more than its name and length: p has its
+ * first n bytes, of up to HEAD_LEN + 1. Entries come after a head alone. */
+static bool
+is_blank(const uint8_t *p, size_t n)
+{
+	for (size_t i = 0; n >= HEAD_LEN && i < n; i++)
+		if (p[i] != 0)
+			return false;
+	return n <= HEAD_LEN;
+}
+
+/* HW_ENOTFOUND: it has no head yet. */
 static int
 open_file(struct ledger_files *f, uint64_t first, struct hw_err *err)
 {
 	char name[NAME_LEN + 1], aad[64];
-	uint8_t head[HEAD_LEN];
+	uint8_t head[HEAD_LEN + 1];
 
 	file_name(name, first);
 	int fd = openat(f->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -130,9 +143,16 @@ open_file(struct ledger_files *f, uint64_t first, struct hw_err *err)
 		fd_close(fd);
 		return hw_err_sys(err, "cannot open %s", name);
 	}
+	size_t n = fread(head, 1, sizeof(head), file);
+	if (ferror(file) != 0 || is_blank(head, n)) {
+		int r = ferror(file) != 0 ? hw_err_sys(err, "cannot read %s", name)
+					  : hw_err_set(err, HW_ENOTFOUND, "%s has no head", name);
+		fclose(file);
+		return r;
+	}
 	head_aad(aad, first);
-	if (fread(head, sizeof(head), 1, file) != 1 || memcmp(head, MAGIC, 8) != 0 ||
-		get_le64(head + 8) != first || get_le32(head + CRC_AT) != crc32c(0, head, CRC_AT) ||
+	if (memcmp(head, MAGIC, 8) != 0 || get_le64(head + 8) != first ||
+		get_le32(head + CRC_AT) != crc32c(0, head, CRC_AT) ||
 		key_unwrap(&f->key, head + 16, aad, &f->wrap) < 0) {
 		fclose(file);
 		return hw_err_set(err, HW_ECORRUPT, "%s: the head does not verify", name);
@@ -260,6 +280,22 @@ skip_to(struct ledger_files *f, uint64_t from, struct hw_err *err)
 	return r < 0 ? r : 0;
 }
 
+/* The last file that begins at or below `most`, and has a head. */
+static int
+open_below(struct ledger_files *f, uint64_t most, struct hw_err *err)
+{
+	uint64_t first;
+	int r = HW_ENOTFOUND;
+
+	while (r == HW_ENOTFOUND && find_file(&first, f->dir, 0, most, false)) {
+		r = open_file(f, first, err);
+		if (first == 0)
+			break;
+		most = first - 1;
+	}
+	return r;
+}
+
 int
 ledger_files_open(struct ledger_files **ret, const char *dir, const struct secret_key *master,
 	uint64_t from, struct hw_err *err)
@@ -270,10 +306,12 @@ ledger_files_open(struct ledger_files **ret, const char *dir, const struct secre
 	int r = files_new(&f, dir, master, false, err);
 	if (r < 0)
 		return r;
-	if (!find_file(&first, f->dir, 0, from, false) &&
-		!find_file(&first, f->dir, 0, UINT64_MAX, true))
-		r = hw_err_set(err, HW_ENOTFOUND, "no ledger in %s", dir);
-	else if ((r = open_file(f, first, err)) == 0)
+	r = open_below(f, from, err);
+	if (r == HW_ENOTFOUND && find_file(&first, f->dir, 0, UINT64_MAX, true))
+		r = open_file(f, first, err);
+	if (r == HW_ENOTFOUND)
+		hw_err_set(err, r, "no ledger in %s", dir);
+	else if (r == 0)
 		r = skip_to(f, from, err);
 	if (r < 0)
 		ledger_files_close(f);
@@ -296,6 +334,8 @@ ledger_files_read(struct ledger_files *f, struct ledger_stored *ret, struct hw_e
 				f->next, first);
 		if ((r = open_file(f, first, err)) == 0)
 			r = read_entry(f, ret, err);
+		else if (r == HW_ENOTFOUND)
+			r = 0;
 	}
 	return r;
 }
@@ -344,9 +384,8 @@ write_erased(struct ledger_files *f, uint32_t len, struct hw_err *err)
 	return r;
 }
 
-int
-ledger_files_erase(const char *dir, uint64_t sequence, const struct secret_key *master,
-	struct hw_err *err)
+static int
+erase_entry(const char *dir, uint64_t sequence, const struct secret_key *master, struct hw_err *err)
 {
 	struct ledger_files *f;
 	uint32_t len;
@@ -363,6 +402,62 @@ ledger_files_erase(const char *dir, uint64_t sequence, const struct secret_key *
 	return r;
 }
 
+/* The note goes when the zeros are on disk, or there is nothing to erase. */
+static int
+erase_noted(int dir, const char *path, uint64_t sequence, const struct secret_key *master,
+	struct hw_err *err)
+{
+	int r = erase_entry(path, sequence, master, err);
+
+	if (r == HW_ENOTFOUND)
+		(void)unlinkat(dir, ERASING, 0);
+	else if (r == 0 && (unlinkat(dir, ERASING, 0) < 0 || fsync(dir) < 0))
+		r = hw_err_sys(err, "cannot remove %s", ERASING);
+	return r;
+}
+
+/* Its number is noted beside the files while it is erased, so that what a power cut left half done
+ * is done by the next start. */
+int
+ledger_files_erase(const char *dir, uint64_t sequence, const struct secret_key *master,
+	struct hw_err *err)
+{
+	char text[24];
+	int fd, r = dir_open(&fd, dir, false, err);
+
+	if (r < 0)
+		return r;
+	int n = snprintf(text, sizeof(text), "%" PRIu64, sequence);
+	if ((r = file_write(fd, ERASING, text, (size_t)n, 0600, err)) == 0)
+		r = erase_noted(fd, dir, sequence, master, err);
+	fd_close(fd);
+	return r;
+}
+
+/* One that was cut off. It takes no room, which a full disk would not have. */
+static int
+finish_erasing(int dir, const char *path, const struct secret_key *master, struct hw_err *err)
+{
+	struct buf text;
+	uint64_t sequence;
+	int r = 0;
+
+	if (faccessat(dir, ERASING, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	buf_init(&text, 24);
+	if ((r = file_read(&text, dir, ERASING, err)) == 0) {
+		const char *number = buf_str(&text);
+		r = number != NULL && sscanf(number, "%" SCNu64, &sequence) == 1
+			? erase_noted(dir, path, sequence, master, err)
+			: hw_err_set(err, HW_ECORRUPT,
+				  "%s/%s has no number of an entry: remove it, and erase again "
+				  "what shall be erased",
+				  path, ERASING);
+	}
+	buf_fini(&text);
+	return r == HW_ENOTFOUND ? 0 : r;
+}
+
 /* --- writing ---------------------------------------------------------------------------------- */
 
 struct ledger_writer {
@@ -372,7 +467,8 @@ struct ledger_writer {
 	struct buf waiting;
 	uint64_t next, filed; /* the next entry; what is on disk */
 	uint8_t chain[MERKLE_LEN], filed_chain[MERKLE_LEN];
-	off_t size; /* of the file, with what waits */
+	off_t size;	/* of the file, with what waits */
+	off_t file_max; /* then a new one begins */
 };
 
 static void
@@ -462,6 +558,7 @@ find_end(struct ledger_writer *w, struct ledger_files *f, uint64_t kept_from, st
 	uint64_t first = 0, most = UINT64_MAX;
 	char name[NAME_LEN + 1];
 	struct stat st;
+	int r;
 
 	while (find_file(&first, w->dir, 0, most, false)) {
 		file_name(name, first);
@@ -471,6 +568,9 @@ find_end(struct ledger_writer *w, struct ledger_files *f, uint64_t kept_from, st
 			return take_up(w, f, first, kept_from, err);
 		if (unlinkat(w->dir, name, 0) < 0)
 			return hw_err_sys(err, "cannot remove %s", name);
+		/* It must not come back beside the entries that the one before it gets. */
+		if ((r = journal_io_sync_dir(w->io, w->dir, err)) < 0)
+			return r;
 		if (first == 0)
 			break;
 		most = first - 1;
@@ -489,12 +589,17 @@ ledger_writer_open(struct ledger_writer **ret, const char *dir, const struct sec
 
 	if ((r = files_new(&f, dir, master, true, err)) < 0)
 		return r;
+	if ((r = finish_erasing(f->dir, dir, master, err)) < 0) {
+		ledger_files_close(f);
+		return r;
+	}
 	struct ledger_writer *w = calloc(1, sizeof(*w));
 	if (w == NULL) {
 		ledger_files_close(f);
 		return hw_err_set(err, HW_ENOMEM, "no memory to write the ledger");
 	}
 	w->io = io;
+	w->file_max = FILE_MAX;
 	w->fd = -1;
 	w->wrap = f->wrap;
 	buf_init(&w->waiting, BUFFER_MAX);
@@ -506,6 +611,12 @@ ledger_writer_open(struct ledger_writer **ret, const char *dir, const struct sec
 	else
 		*ret = w;
 	return r;
+}
+
+void
+ledger_writer_set_file_max(struct ledger_writer *w, size_t size)
+{
+	w->file_max = (off_t)size;
 }
 
 uint64_t
@@ -566,7 +677,7 @@ ledger_writer_append(struct ledger_writer *w, const void *bytes, size_t n, uint3
 
 	if (w->waiting.len + ENTRY_HEAD + len > BUFFER_MAX && (r = write_waiting(w, err)) < 0)
 		return r;
-	if (w->size > FILE_MAX &&
+	if (w->size > w->file_max &&
 		((r = ledger_writer_sync(w, err)) < 0 || (r = begin_file(w, err)) < 0))
 		return r;
 	if ((r = put_entry(w, bytes, n, flags, len)) < 0)
@@ -640,18 +751,18 @@ static int
 rewrap_open(int fd, uint64_t first, const struct secret_key *from, const struct secret_key *to,
 	struct hw_err *err)
 {
-	uint8_t head[HEAD_LEN], was[HEAD_LEN];
+	uint8_t head[HEAD_LEN + 1], was[HEAD_LEN];
 	int r;
 
 	ssize_t n = pread(fd, head, sizeof(head), 0);
 	if (n < 0)
 		return hw_err_sys(err, "cannot read it");
-	if (n < HEAD_LEN)
+	if (is_blank(head, (size_t)n))
 		return 0;
 	memcpy(was, head, sizeof(was));
 	if ((r = rewrap_head(head, first, from, to, err)) < 0)
 		return r;
-	if (memcmp(was, head, sizeof(head)) != 0 && pwrite(fd, head, sizeof(head), 0) != HEAD_LEN)
+	if (memcmp(was, head, sizeof(was)) != 0 && pwrite(fd, head, HEAD_LEN, 0) != HEAD_LEN)
 		return hw_err_sys(err, "cannot write its head");
 	/* Also when it stands there already: whether it is on the disk is not known. */
 	return journal_io_sync(NULL, fd, err);
@@ -684,6 +795,8 @@ ledger_files_rewrap(const char *dir, const struct secret_key *from, const struct
 
 	if (r < 0)
 		return r == HW_ENOTFOUND ? 0 : r;
+	if (fsync(fd) < 0) /* what was removed must not come back with the old key */
+		r = hw_err_sys(err, "cannot sync %s", dir);
 	secret_key_derive(&old, from, "hawser ledger");
 	secret_key_derive(&fresh, to, "hawser ledger");
 	while (r == 0 && find_file(&first, fd, least, UINT64_MAX, true)) {

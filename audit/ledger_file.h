@@ -27,6 +27,8 @@ struct ledger_writer;
  * be made again. HW_ECORRUPT when it cannot. */
 int ledger_writer_open(struct ledger_writer **ret, const char *dir, const struct secret_key *master,
 	uint64_t kept_from, const struct journal_io *io, struct hw_err *err);
+/* A file that has grown past `size` bytes is followed by another one: 64 MiB before the call. */
+void ledger_writer_set_file_max(struct ledger_writer *w, size_t size);
 uint64_t ledger_writer_next(const struct ledger_writer *w); /* the sequence that is its turn */
 /* Into memory. `flags`: 0 or LEDGER_OPEN. */
 int ledger_writer_append(struct ledger_writer *w, const void *bytes, size_t n, uint32_t flags,

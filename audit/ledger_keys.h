@@ -10,6 +10,8 @@
 
 #define LEDGER_KEY_FILE	     "ledger.key"
 #define LEDGER_KEY_NEXT_FILE "ledger.key.next"
+#define LEDGER_RECOVERY_FILE \
+	"recovery.key" /* where a relay's directory has it, until it is moved */
 
 /* The key of a relay's directory. */
 int ledger_key_load(EVP_PKEY **ret, int dir, struct hw_err *err);

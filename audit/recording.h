@@ -63,11 +63,13 @@ struct archiver_config {
 	const struct hw_clock *clock;
 	const char *auditors_file, *masks_file; /* read at start; NULL or missing: none */
 	const char *relay; /* its name, which hidden input is bound to; at most 64 bytes */
+	size_t ledger_file_size; /* at which a file of the ledger is followed by another; 64 MiB
+				  * when 0 */
 	bool threaded;	   /* false: archiver_run() does the work (tests) */
 	/* A recording is complete and on disk: its final hash and size. From the archiver's thread,
 	 * or who flushes. Called once for each recording, also across crashes, if it returns 0 only
 	 * when an ENTRY_RECORDING_SEALED entry with the session's id is on disk (ledger_commit);
-	 * after an error it is called again, in two seconds or, when the journal has failed, by the
+	 * after an error it is called again, in two seconds and more or, when the journal has failed, by the
 	 * next start, and the recording is not done with until then. It must not call the archiver.
 	 */
 	int (*on_sealed)(void *arg, const char *session_id, const uint8_t hash[SHA256_LEN],
@@ -82,8 +84,9 @@ struct archiver_config {
 	void (*on_filed)(void *arg, uint64_t filed, const uint8_t chain[SHA256_LEN]);
 	/* It could not write, and stopped for good: the journal keeps everything and grows. */
 	void (*on_failed)(void *arg, const char *why);
-	/* The disk is full: it waits, and why is said; it goes on, and why is NULL. Under its lock,
-	 * so nothing of it may be called. NULL: nobody listens. */
+	/* The disk is full: it waits, and why is said, once however often it tries; it goes on, with
+	 * all written that waited, and why is NULL. Under its lock, so nothing of it may be called.
+	 * NULL: nobody listens. */
 	void (*on_stalled)(void *arg, const char *why);
 	void *arg;
 	const struct journal_io *io; /* NULL: the system's */

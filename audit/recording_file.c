@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "audit/bytes.h"
@@ -113,6 +114,14 @@ recording_head_make(struct buf *out, struct recording_chain *chain,
 	memcpy(all + RECORDING_WRAPPED_AT, wrapped, sizeof(wrapped));
 	chain->at = out->len - begin;
 	return 0;
+}
+
+size_t
+recording_block_len(const uint8_t *p, size_t n)
+{
+	uint32_t sealed = n >= RECORDING_BLOCK_HEAD ? get_le32(p + 4) : 0;
+
+	return RECORDING_BLOCK_HEAD + (sealed <= RECORDING_SEALED(PACKED_MAX) ? sealed : 0);
 }
 
 int
@@ -224,6 +233,65 @@ recording_block_read(struct recording_block *block, struct recording_chain *chai
 		*block = got;
 	}
 	return r;
+}
+
+/* --- a whole one ------------------------------------------------------------------------------ */
+
+static int
+read_all_blocks(struct recording_block *last, struct recording_chain *chain, int fd)
+{
+	struct buf packed;
+	int r;
+
+	buf_init(&packed, 2 * RECORDING_BLOCK_MAX);
+	do {
+		buf_reset(&packed);
+		r = recording_block_read(last, chain, &packed, fd);
+	} while (r == 1 && (last->flags & BLOCK_LAST) == 0);
+	buf_wipe(&packed);
+	buf_fini(&packed);
+	return r < 0 ? r : 0;
+}
+
+int
+recording_file_check(struct recording_facts *ret, int fd, const struct secret_key *master,
+	struct hw_err *err)
+{
+	struct recording_block last = {.flags = 0};
+	struct recording_chain chain = {.at = 0};
+	struct secret_key wrap;
+	struct stat st;
+	struct buf meta;
+
+	if (fstat(fd, &st) < 0)
+		return hw_err_sys(err, "cannot look at the recording");
+	buf_init(&meta, RECORDING_META_MAX);
+	secret_key_derive(&wrap, master, "hawser recordings");
+	int r = recording_head_read(&ret->head, &chain, &meta, fd, &wrap);
+	secret_key_wipe(&wrap);
+	buf_fini(&meta);
+	if (r == 0)
+		r = read_all_blocks(&last, &chain, fd);
+	bool whole = r == 0 && last.flags == BLOCK_LAST && chain.at == (uint64_t)st.st_size &&
+		read_whole(fd, ret->wrapped, sizeof(ret->wrapped), RECORDING_WRAPPED_AT);
+	secret_key_wipe(&chain.key);
+	if (r == HW_ENOMEM)
+		return hw_err_set(err, r, "no memory to check a recording");
+	if (!whole)
+		return hw_err_set(err, HW_ECORRUPT,
+			"it is damaged at byte %" PRIu64 ", or not complete", chain.at);
+	memcpy(ret->hash, chain.hash, sizeof(ret->hash));
+	ret->size = (uint64_t)st.st_size;
+	return 0;
+}
+
+int
+recording_file_put_key(int fd, const uint8_t wrapped[RECORDING_SEALED(SECRET_KEY_LEN)],
+	struct hw_err *err)
+{
+	if (pwrite(fd, wrapped, KEY_WRAP_LEN, RECORDING_WRAPPED_AT) != KEY_WRAP_LEN)
+		return hw_err_sys(err, "cannot write the head of a recording");
+	return 0;
 }
 
 /* --- another master key ----------------------------------------------------------------------- */

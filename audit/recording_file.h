@@ -56,6 +56,9 @@ struct recording_chain {
 int recording_head_make(struct buf *out, struct recording_chain *chain,
 	const struct recording_head *head, const void *meta, size_t n,
 	const struct secret_key *wrap);
+/* How long the block at p says to be, of which n bytes are there; its head's length if it can't be
+ * so long. */
+size_t recording_block_len(const uint8_t *p, size_t n);
 /* Appends a block of compressed events; the chain goes on. */
 int recording_block_make(struct buf *out, struct recording_chain *chain,
 	const struct recording_block *block, const void *packed, size_t n);
@@ -67,6 +70,20 @@ int recording_head_read(struct recording_head *head, struct recording_chain *cha
  * where a block is not whole; HW_ECORRUPT for one that is whole and does not verify. */
 int recording_block_read(struct recording_block *block, struct recording_chain *chain,
 	struct buf *packed, int fd);
+
+/* What a complete recording's file is. */
+struct recording_facts {
+	struct recording_head head;
+	uint8_t hash[SHA256_LEN]; /* that the ledger has */
+	uint8_t wrapped[RECORDING_SEALED(SECRET_KEY_LEN)];
+	uint64_t size;
+};
+/* Reads all of it. HW_ECORRUPT: it is damaged, or not complete. */
+int recording_file_check(struct recording_facts *ret, int fd, const struct secret_key *master,
+	struct hw_err *err);
+/* Puts the key in its head's place, wrapped by another master key than when it was copied. */
+int recording_file_put_key(int fd, const uint8_t wrapped[RECORDING_SEALED(SECRET_KEY_LEN)],
+	struct hw_err *err);
 
 /* Wraps the key of a recording's file anew. HW_ENOTFOUND: its head was not wholly written. */
 int recording_file_rewrap(int dir, const char *name, const struct secret_key *from,

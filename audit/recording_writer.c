@@ -11,6 +11,7 @@
 #include <zstd.h>
 
 #include "audit/journal_io.h"
+#include "audit/lost_sector.h"
 #include "audit/recording_mark.h"
 #include "proto/base/file.h"
 #include "proto/base/id.h"
@@ -19,7 +20,8 @@
 	(8 << 20) /* bytes of a file: what is read again when it is taken up, at most \
 		   */
 
-#define ZSTD_LEVEL 1 /* half the time of 3, a tenth more bytes */
+#define RECORDING_LOST_MAX (2 * RECORDING_BLOCK_MAX)
+#define ZSTD_LEVEL	   1 /* half the time of 3, a tenth more bytes */
 
 int
 recording_store_init(struct recording_store *s, const char *dir, const struct secret_key *master,
@@ -154,7 +156,22 @@ follow_packed(struct recording_writer *w, const struct buf *packed, uint8_t *eve
 		follow(w, events, n);
 }
 
-/* *torn: the file ends within a block. */
+/* Whether the block that should be next was never wholly on disk. */
+static bool
+is_lost(const struct recording_writer *w, int fd, uint64_t size)
+{
+	uint64_t left = size - w->chain.at;
+	size_t n = left < RECORDING_LOST_MAX ? (size_t)left : RECORDING_LOST_MAX;
+	uint8_t *p = malloc(n + 1);
+	bool lost = false;
+
+	if (p != NULL && pread(fd, p, n, (off_t)w->chain.at) == (ssize_t)n)
+		lost = lost_sector(p, n, w->chain.at, recording_block_len(p, n));
+	free(p);
+	return lost;
+}
+
+/* *torn: the file ends within a block, or has not all of one. */
 static int
 read_blocks(struct recording_writer *w, int fd, uint64_t size, bool *torn)
 {
@@ -176,7 +193,8 @@ read_blocks(struct recording_writer *w, int fd, uint64_t size, bool *torn)
 	}
 	buf_fini(&packed);
 	free(events);
-	*torn = r == 0 && !w->complete && size > w->chain.at;
+	*torn = (r == 0 && !w->complete && size > w->chain.at) ||
+		(r == HW_ECORRUPT && is_lost(w, fd, size));
 	return r == HW_ENOMEM ? r : 0;
 }
 
@@ -343,6 +361,18 @@ recording_writer_finish(struct recording_writer *w, struct hw_err *err)
 	recording_file_name(name, w->id, true);
 	if (renameat(w->store->dir, live, w->store->dir, name) < 0)
 		return hw_err_sys(err, "cannot name %s", name);
+	recording_mark_remove(w->store->dir, w->id);
+	return journal_io_sync_dir(w->store->io, w->store->dir, err);
+}
+
+int
+recording_writer_discard(struct recording_writer *w, struct hw_err *err)
+{
+	char live[RECORDING_NAME_MAX + 1];
+
+	recording_file_name(live, w->id, false);
+	if (unlinkat(w->store->dir, live, 0) < 0 && errno != ENOENT)
+		return hw_err_sys(err, "cannot remove %s", live);
 	recording_mark_remove(w->store->dir, w->id);
 	return journal_io_sync_dir(w->store->io, w->store->dir, err);
 }

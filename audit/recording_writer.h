@@ -37,6 +37,8 @@ int recording_writer_append(struct recording_writer *w, const void *events, size
 int recording_writer_sync(struct recording_writer *w, struct hw_err *err);
 /* Gives a complete one its final name. */
 int recording_writer_finish(struct recording_writer *w, struct hw_err *err);
+/* Removes its file, which has not got that name. */
+int recording_writer_discard(struct recording_writer *w, struct hw_err *err);
 void recording_writer_close(struct recording_writer *w);
 
 const char *recording_writer_id(const struct recording_writer *w);

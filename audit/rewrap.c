@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "audit/journal_segment.h"
 #include "audit/ledger_file.h"
@@ -89,6 +90,12 @@ rewrap_dir(const char *path, const struct rewrap_dirs *dirs, const struct kind *
 
 	if (r < 0)
 		return r == HW_ENOTFOUND ? 0 : r;
+	/* A file that was removed must not come back with a key that nobody has any more. */
+	if (fsync(fd) < 0) {
+		r = hw_err_sys(err, "cannot sync %s", path);
+		fd_close(fd);
+		return r;
+	}
 	DIR *d = fdopendir(fd);
 	if (d == NULL) {
 		r = hw_err_sys(err, "cannot list %s", path);

@@ -196,6 +196,20 @@ compare_numbers(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static void
+say_erased(struct verify *v, uint64_t entry)
+{
+	const struct verify_finding where = verify_at(VERIFY_NONE, VERIFY_NONE, entry, entry + 1);
+
+	/* The one that says so may be in the journal alone, unsigned or sealed. */
+	if (v->unsigned_entries ||
+		(v->options->master == NULL && v->filed_end < v->result->head.size))
+		verify_doubt(v, where, "ledger",
+			"is erased, and no entry that can be read says that it was");
+	else
+		verify_find(v, where, "ledger", "is erased, and no entry says that it was");
+}
+
 /* An entry is erased only where a later one says so. */
 static void
 check_erasures(struct verify *v)
@@ -206,9 +220,7 @@ check_erasures(struct verify *v)
 		if (v->n_named == 0 ||
 			bsearch(&v->erased[i], v->named, v->n_named, sizeof(*v->named),
 				compare_numbers) == NULL)
-			verify_find(v,
-				verify_at(VERIFY_NONE, VERIFY_NONE, v->erased[i], v->erased[i] + 1),
-				"ledger", "is erased, and no entry says that it was");
+			say_erased(v, v->erased[i]);
 	v->result->erased = v->n_erased;
 }
 
@@ -224,6 +236,38 @@ run_parts(struct verify *v, struct hw_err *err)
 	return verify_recordings(v, err);
 }
 
+static int
+prepare(struct verify *v, struct hw_err *err)
+{
+	unsigned hands = v->options->threads > 0 ? v->options->threads : 1;
+	int r = verify_crew_new(&v->crew, hands, err);
+
+	if (r < 0)
+		return r;
+	v->arena = arena_new(ARENA_MAX);
+	bool good = v->arena != NULL;
+	for (unsigned i = 0; i < verify_crew_hands(v->crew); i++)
+		good = (v->hashers[i] = hasher_new()) != NULL && good;
+	return good ? 0 : hw_err_set(err, HW_ENOMEM, "no memory to verify");
+}
+
+static void
+fini(struct verify *v)
+{
+	free(v->marks);
+	free(v->links);
+	free(v->facts);
+	free(v->erased);
+	free(v->named);
+	free(v->leaves);
+	log_epochs_fini(&v->epochs);
+	for (unsigned i = 0; i < VERIFY_HANDS_MAX; i++)
+		hasher_free(v->hashers[i]);
+	verify_crew_free(v->crew);
+	if (v->arena != NULL)
+		arena_free(v->arena);
+}
+
 int
 verify_run(struct verify_result *ret, const struct verify_source *source,
 	const struct verify_options *options, struct hw_err *err)
@@ -231,20 +275,13 @@ verify_run(struct verify_result *ret, const struct verify_source *source,
 	struct verify v = {.source = source, .options = options, .result = ret};
 
 	*ret = (struct verify_result){.verdict = VERIFY_UNCHECKED};
-	if ((v.arena = arena_new(ARENA_MAX)) == NULL)
-		return hw_err_set(err, HW_ENOMEM, "no memory to verify");
-	int r = run_parts(&v, err);
+	int r = prepare(&v, err);
+	if (r == 0)
+		r = run_parts(&v, err);
 	if (ret->n_findings > 0)
 		ret->verdict = VERIFY_BROKEN;
 	else if (r == 0 && ret->n_doubts == 0)
 		ret->verdict = VERIFY_INTACT;
-	free(v.marks);
-	free(v.links);
-	free(v.facts);
-	free(v.erased);
-	free(v.named);
-	free(v.leaves);
-	log_epochs_fini(&v.epochs);
-	arena_free(v.arena);
+	fini(&v);
 	return r;
 }

@@ -48,16 +48,30 @@ enum verify_verdict {
 	VERIFY_UNCHECKED = 2, /* nothing is broken, but not all could be checked */
 };
 
+#define VERIFY_NONE UINT64_MAX
+
+/* A head that somebody kept, and where it lies: texts are lent. */
+struct verify_kept {
+	struct log_head head;
+	const char *origin;
+	const char *file;  /* what it is called in findings */
+	uint64_t from, to; /* bytes of it; VERIFY_NONE: all */
+};
+
 struct verify_options {
 	X509 *ca;			 /* the fleet's authority */
 	const struct secret_key *master; /* NULL: what is sealed stays so */
 	const struct log_head *known;	 /* a head that somebody kept; NULL: none */
 	const char *known_origin;
+	const struct verify_kept *kept; /* and more of them: anchors, witnesses */
+	size_t n_kept;
 	bool is_running; /* a relay writes to it: what is not signed yet is no wonder */
+	/* Threads that work on it, with the caller's; 0 is 1. The source is then read by several
+	 * at once. What is found, and in which order, does not depend on it. */
+	unsigned threads;
 };
 
 #define VERIFY_FINDINGS_MAX 16
-#define VERIFY_NONE	    UINT64_MAX
 
 struct verify_finding {
 	char file[160];
@@ -74,6 +88,7 @@ struct verify_result {
 	size_t n_doubts; /* what could not be checked, likewise */
 	struct verify_finding doubts[VERIFY_FINDINGS_MAX];
 	uint64_t entries, erased, heads, epochs, sessions, bytes;
+	uint64_t kept, given_up; /* heads that were kept: in all, and of what a recovery gave up */
 	bool ledger_broken, recordings_broken;
 	struct log_head head; /* the newest; size 0 and time 0 when there is none */
 	char origin[LOG_ORIGIN_MAX];

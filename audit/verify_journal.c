@@ -18,6 +18,7 @@
 #define FRAME_MIN   (RECORD_HEAD + 16)
 #define FRAME_MAX   (RECORD_HEAD + 256 * 1024 + 16)
 #define WINDOW	    (2 * 1024 * 1024)
+#define SECTOR	    512
 #define LEDGER	    1 /* the type of a record */
 
 struct segments {
@@ -30,8 +31,10 @@ struct segments {
 	struct secret_key wrap;
 	struct secret_stream *key;
 	uint8_t *plain;
-	uint64_t next; /* the entry that is due */
+	uint64_t next; /* the entry that is due, of those that the ledger's files don't have */
 	bool any;
+	uint64_t end;  /* of the file at hand */
+	uint64_t seen; /* it has entries up to here, or had */
 };
 
 static int
@@ -106,9 +109,11 @@ take_entry(struct segments *s, uint64_t number, const uint8_t *p, size_t n, uint
 	struct verify *v = s->v;
 	uint8_t leaf[MERKLE_LEN];
 
+	if (number >= s->seen)
+		s->seen = number + 1;
 	if (number < v->filed_end || (s->any && number < s->next))
 		return 0;
-	uint64_t due = s->any ? s->next : v->filed_end;
+	uint64_t due = s->any ? s->next : v->files_end;
 	if (number > due)
 		miss(s, verify_at(at, VERIFY_NONE, due, number), s->name, "entries are missing");
 	s->any = true;
@@ -177,12 +182,39 @@ goes_on(struct segments *s)
 	return r < 0 ? r : 0;
 }
 
-/* What is no frame was torn off by a power cut, if nothing comes after it. */
+/* Whether a sector of what should be a frame is all zeros: it was never synced. */
+static int
+is_lost(struct segments *s)
+{
+	uint64_t left = verify_reader_left(&s->file), at = s->file.at;
+	size_t n = left < WINDOW / 2 ? (size_t)left : WINDOW / 2, run = 0;
+	const uint8_t *p;
+
+	int r = verify_reader_look(&s->file, &p, n, s->err);
+	uint32_t len = r == 1 && n >= FRAME_HEAD ? get_le32(p) : 0;
+	size_t end = FRAME_HEAD + (len <= FRAME_MAX ? len : 0);
+	for (size_t i = 0; r == 1 && i < n; i++) {
+		uint64_t in_sector = (at + i) % SECTOR;
+		run = p[i] == 0 ? run + 1 : 0;
+		if (in_sector != SECTOR - 1 && i + 1 < n)
+			continue;
+		if (run > in_sector || run == i + 1)
+			return 1;
+		if (i + 1 >= end)
+			break;
+	}
+	return r < 0 ? r : 0;
+}
+
+/* What is no frame was torn off by a power cut, if nothing comes after it, or nothing that was
+ * synced. */
 static int
 judge(struct segments *s, bool last)
 {
 	uint64_t at = s->file.at;
-	int r = last ? goes_on(s) : 1;
+	int r = last ? is_lost(s) : 0;
+
+	r = r != 0 ? (r < 0 ? r : 0) : last ? goes_on(s) : 1;
 
 	if (r == 1)
 		verify_find(s->v, verify_at(at, VERIFY_NONE, VERIFY_NONE, VERIFY_NONE), s->name,
@@ -234,6 +266,8 @@ read_segment(struct segments *s, uint64_t first, bool last)
 			"the head does not verify");
 		return 0;
 	}
+	if (get_le64(p + 16) > s->seen)
+		s->seen = get_le64(p + 16);
 	verify_reader_pass(&s->file, HEAD);
 	return read_frames(s, first, last);
 }
@@ -251,16 +285,37 @@ read_all(struct segments *s)
 			verify_find(s->v,
 				verify_at(s->file.file.size, VERIFY_NONE, VERIFY_NONE, VERIFY_NONE),
 				s->name, "ends before the next segment begins, or after");
+		s->end = s->file.is_open ? s->file.file.size : 0;
 		verify_reader_close(&s->file);
 	}
 	return r;
+}
+
+/* Entries go to the ledger's files too, but a segment goes only as a whole, and never the last one:
+ * a journal that ends before the newest head was cut, and with it what else it had. */
+static void
+check_end(struct segments *s)
+{
+	const struct log_head *head = &s->v->result->head;
+	uint64_t end = s->any ? s->next : s->v->filed_end;
+
+	if (s->v->options->master == NULL || s->v->result->ledger_broken)
+		return;
+	if (end < head->size)
+		miss(s, verify_at(VERIFY_NONE, VERIFY_NONE, end, head->size), "journal",
+			"the last entries that were signed are missing");
+	else if (s->seen > head->size && !s->v->options->is_running)
+		verify_doubt(s->v, verify_at(VERIFY_NONE, VERIFY_NONE, head->size, s->seen),
+			"journal", "the last entries are not signed yet");
+	else if (s->n > 0 && s->seen < head->size)
+		miss(s, verify_at(s->end, VERIFY_NONE, s->seen, head->size), s->name,
+			"ends before the last entry that was signed");
 }
 
 int
 verify_journal(struct verify *v, struct hw_err *err)
 {
 	struct segments s = {.v = v, .err = err};
-	const struct log_head *head = &v->result->head;
 	int r;
 
 	if (v->options->master != NULL)
@@ -272,10 +327,8 @@ verify_journal(struct verify *v, struct hw_err *err)
 		qsort(s.firsts, s.n, sizeof(*s.firsts), by_number);
 	if (r == 0)
 		r = read_all(&s);
-	uint64_t end = s.any ? s.next : v->filed_end;
-	if (r == 0 && v->options->master != NULL && end < head->size && !v->result->ledger_broken)
-		miss(&s, verify_at(VERIFY_NONE, VERIFY_NONE, end, head->size), "journal",
-			"the last entries that were signed are missing");
+	if (r == 0)
+		check_end(&s);
 	if (s.plain != NULL)
 		explicit_bzero(s.plain, FRAME_MAX);
 	free(s.plain);

@@ -1,6 +1,9 @@
 /*
  * The tree and the ledger's files, side by side: each entry's leaf is read from the tree, its
  * hashes from its file, and both are held against what heads and epochs have signed.
+ *
+ * What can be said of an entry by itself is found out ahead, for as many as the window has, by all
+ * hands; what it means for those before and after it, one after the other.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,6 +16,7 @@
 #include "proto/wire/codec.h"
 
 #define TREE	   "ledger/tree"
+#define ERASING	   "ledger/erasing" /* the number of an entry, while it is overwritten */
 #define WINDOW	   (1024 * 1024)
 #define FILE_HEAD  128
 #define KEY_LEN	   60
@@ -21,9 +25,32 @@
 #define CRC_AT	   124
 #define FRAME_HEAD 8
 #define META	   68 /* flags, leaf, hash of what is stored */
-#define STORED_MAX (256 * 1024 + 28)
+#define SEAL_MORE  (SECRET_NONCE_LEN + SECRET_TAG_LEN)
+#define STORED_MAX (256 * 1024 + SEAL_MORE)
+#define AHEAD_MAX  4096 /* entries */
+#define ARENA_MAX  (4 * 1024 * 1024)
+#define SHARE	   16 /* that a hand takes at a time */
 
 enum { OPEN = 1, ERASED = 2 };
+
+/* An entry as its file has it. */
+struct ahead {
+	const uint8_t *frame; /* in the window */
+	uint32_t len;	      /* without the frame's head */
+	uint64_t entry;
+	bool is_whole;	   /* its checksum is right */
+	const char *fault; /* what is wrong with what is stored; NULL: nothing */
+	uint32_t fault_len;
+	bool was_read; /* and then this is what it says */
+	struct verify_said said;
+};
+
+/* What each hand has of its own. */
+struct reader_hand {
+	struct secret_stream *key; /* of the file at hand; NULL without the master key */
+	uint8_t *plain;
+	struct arena *arena;
+};
 
 struct walk {
 	struct verify *v;
@@ -35,16 +62,20 @@ struct walk {
 	uint8_t peaks[64][MERKLE_LEN];
 	uint8_t leaf[MERKLE_LEN];
 	bool has_leaf;
-	size_t mark;	  /* the next one */
-	uint64_t good_to; /* where the last good one stood */
+	size_t mark;	     /* the next one */
+	uint64_t good_to;    /* where the last good head stood, */
+	uint32_t good_epoch; /* and by which epoch's key */
 
 	uint64_t *firsts; /* of the files */
 	size_t n_files, files_room, next_file;
 	struct verify_reader file;
 	char name[64];
-	struct secret_key wrap, key;
-	struct buf plain;
-	bool files_bad, files_end;
+	struct secret_key wrap;
+	struct reader_hand hands[VERIFY_HANDS_MAX];
+	uint64_t erasing; /* VERIFY_NONE: none */
+	struct ahead *ahead;
+	size_t n_ahead, next_ahead;
+	bool files_bad, files_end, no_memory;
 	uint8_t chain[MERKLE_LEN];
 	size_t link;
 	uint64_t linked_to;
@@ -52,12 +83,26 @@ struct walk {
 
 /* --- the tree --------------------------------------------------------------------------------- */
 
+/* Before the first head there is nothing that a tree could break. */
 static void
 tree_fault(struct walk *w, struct verify_finding at, const char *what)
 {
-	if (!w->tree_bad)
+	if (!w->tree_bad && w->v->result->head.size == 0)
+		verify_doubt(w->v, at, TREE, "%s", what);
+	else if (!w->tree_bad)
 		verify_find(w->v, at, TREE, "%s", what);
 	w->tree_bad = true;
+}
+
+/* A node's hash, as RFC 9162 has it. */
+static void
+hash_node(const struct walk *w, uint8_t out[MERKLE_LEN], const uint8_t left[MERKLE_LEN],
+	const uint8_t right[MERKLE_LEN])
+{
+	uint8_t begin[1 + MERKLE_LEN] = {1};
+
+	memcpy(begin + 1, left, MERKLE_LEN);
+	hasher_joined(w->v->hashers[0], out, begin, sizeof(begin), right, MERKLE_LEN);
 }
 
 /* The next hash of the file: false when there is none. */
@@ -111,7 +156,7 @@ climb(struct walk *w)
 	memcpy(node, w->leaf, MERKLE_LEN);
 	for (; (w->entry >> level & 1) != 0; level++) {
 		uint64_t at = w->tree.at;
-		merkle_node(node, w->peaks[level], node);
+		hash_node(w, node, w->peaks[level], node);
 		if ((r = next_hash(w, stored)) < 0)
 			return r;
 		if (r == 0 || memcmp(node, stored, MERKLE_LEN) != 0)
@@ -153,11 +198,19 @@ fold(const struct walk *w, uint64_t size, uint8_t out[MERKLE_LEN])
 		if ((size >> l & 1) == 0)
 			continue;
 		if (any)
-			merkle_node(out, w->peaks[l], out);
+			hash_node(w, out, w->peaks[l], out);
 		else
 			memcpy(out, w->peaks[l], MERKLE_LEN);
 		any = true;
 	}
+}
+
+/* From where on the tree may be another than the mark says: the last head that the same key signed
+ * for good. A key that was retired may be in other hands, and sign for any history. */
+static uint64_t
+suspect_from(const struct walk *w, const struct verify_mark *m)
+{
+	return m->is_head && m->epoch == w->good_epoch ? w->good_to : 0;
 }
 
 /* Roots that were signed over exactly the first `size` entries. */
@@ -176,13 +229,14 @@ check_marks(struct walk *w, uint64_t size)
 			fold(w, size, root);
 		made = true;
 		if (memcmp(root, m->root, MERKLE_LEN) != 0) {
-			verify_find(v, verify_at(m->from, m->to, w->good_to, size), m->file,
+			verify_find(v, verify_at(m->from, m->to, suspect_from(w, m), size), m->file,
 				"the tree is not the one that was signed");
 			w->tree_bad = true;
+		} else if (m->is_head) {
+			w->good_to = size;
+			w->good_epoch = m->epoch;
 		}
 	}
-	if (made && !w->tree_bad)
-		w->good_to = size;
 }
 
 /* --- files ------------------------------------------------------------------------------------ */
@@ -239,6 +293,21 @@ entry_fault(struct walk *w, uint64_t len, const char *what)
 		w->name, "%s", what);
 }
 
+/* Every hand needs a context of its own. */
+static bool
+take_key(struct walk *w, const struct secret_key *key)
+{
+	bool good = true;
+
+	for (unsigned i = 0; i < verify_crew_hands(w->v->crew); i++) {
+		secret_stream_free(w->hands[i].key);
+		w->hands[i].key = secret_stream_new(key);
+		good = good && w->hands[i].key != NULL;
+	}
+	w->no_memory = !good;
+	return good;
+}
+
 static bool
 unwrap(struct walk *w, const uint8_t *head)
 {
@@ -251,11 +320,21 @@ unwrap(struct walk *w, const uint8_t *head)
 	buf_init(&b, SECRET_KEY_LEN);
 	bool good =
 		secret_open(&b, &w->wrap, aad, head + 16, KEY_LEN) == 0 && b.len == SECRET_KEY_LEN;
-	if (good)
-		memcpy(w->key.bytes, b.mem, SECRET_KEY_LEN);
+	if (good) {
+		struct secret_key key;
+		memcpy(key.bytes, b.mem, SECRET_KEY_LEN);
+		good = take_key(w, &key);
+		secret_key_wipe(&key);
+	}
 	buf_wipe(&b);
 	buf_fini(&b);
 	return good;
+}
+
+static bool
+is_zero(const uint8_t *p, size_t n)
+{
+	return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
 }
 
 static const char *
@@ -268,8 +347,6 @@ why_no_head(struct walk *w, const uint8_t *p, uint64_t first)
 	if (get_le32(p + CRC_AT) != crc32c(0, p, CRC_AT) ||
 		memcmp(p + PAD_AT, zeros, sizeof(zeros)) != 0)
 		return "the head fails its checksum";
-	if (memcmp(p + CHAIN_AT, w->chain, MERKLE_LEN) != 0)
-		return "does not go on from the file before it";
 	return unwrap(w, p) ? NULL : "the master key does not open it";
 }
 
@@ -298,8 +375,12 @@ open_next(struct walk *w)
 		     w->err)) < 0 ||
 		(r = verify_reader_look(&w->file, &p, FILE_HEAD, w->err)) < 0)
 		return r;
-	const char *why = r == 0 ? "is cut off in its head" : why_no_head(w, p, first);
-	if (r == 0 && w->next_file == w->n_files && first >= w->v->result->head.filed) {
+	/* A power cut may leave the last one so. */
+	bool blank = r == 0 || (w->file.file.size == FILE_HEAD && is_zero(p, FILE_HEAD));
+	const char *why = blank ? "is cut off in its head" : why_no_head(w, p, first);
+	if (w->no_memory)
+		return hw_err_set(w->err, HW_ENOMEM, "no memory to open the ledger's files");
+	if (blank && w->next_file == w->n_files && first >= w->v->result->head.filed) {
 		verify_doubt(w->v, verify_at(0, w->file.file.size, VERIFY_NONE, VERIFY_NONE),
 			w->name, "%s", why);
 		w->files_bad = true;
@@ -307,6 +388,12 @@ open_next(struct walk *w)
 	}
 	if (why != NULL) {
 		file_fault(w, 0, FILE_HEAD, why);
+		return 0;
+	}
+	if (memcmp(p + CHAIN_AT, w->chain, MERKLE_LEN) != 0) {
+		verify_find(w->v, verify_at(CHAIN_AT, CHAIN_AT + MERKLE_LEN, w->linked_to, first),
+			w->name, "does not go on from the entries before it");
+		w->files_bad = true;
 		return 0;
 	}
 	verify_reader_pass(&w->file, FILE_HEAD);
@@ -340,15 +427,17 @@ speaks_of_recording(const struct msg_ledger_entry *e)
 		is_kind(e, ENTRY_RECORDING_DELETED);
 }
 
-static int
-add_fact(struct verify *v, const struct msg_ledger_entry *e, struct hw_err *err)
+static void
+read_fact(struct verify_said *ret, const struct msg_ledger_entry *e)
 {
-	struct verify_fact *list = verify_grow(v->facts, v->n_facts, &v->facts_room, sizeof(*list));
+	struct verify_fact *f = &ret->fact;
 
-	if (list == NULL)
-		return hw_err_set(err, HW_ENOMEM, "no memory for what the ledger says");
-	v->facts = list;
-	struct verify_fact *f = &list[v->n_facts++];
+	if (e->session_id == NULL ||
+		(e->hash.n != MERKLE_LEN && !is_kind(e, ENTRY_RECORDING_DELETED))) {
+		snprintf(ret->fault, sizeof(ret->fault), "speaks of a recording without its hash");
+		return;
+	}
+	ret->has_fact = true;
 	*f = (struct verify_fact){
 		.is_final = is_kind(e, ENTRY_RECORDING_SEALED),
 		.is_gone = is_kind(e, ENTRY_RECORDING_DELETED),
@@ -358,6 +447,51 @@ add_fact(struct verify *v, const struct msg_ledger_entry *e, struct hw_err *err)
 	snprintf(f->id, sizeof(f->id), "%s", e->session_id);
 	if (e->hash.n == MERKLE_LEN)
 		memcpy(f->hash, e->hash.p, MERKLE_LEN);
+}
+
+void
+verify_read_entry(struct verify_said *ret, struct arena *arena, uint64_t sequence, const uint8_t *p,
+	size_t n)
+{
+	struct arena_mark mark = arena_mark(arena);
+	void *msg;
+
+	ret->fault[0] = '\0';
+	ret->has_fact = ret->names = false;
+	if (msg_decode(&msg, arena, MSG_ROW(ledger_entry), p, n, NULL) < 0) {
+		snprintf(ret->fault, sizeof(ret->fault), "is no entry of a ledger");
+		arena_release(arena, &mark);
+		return;
+	}
+	const struct msg_ledger_entry *e = msg;
+	if (e->sequence != (int64_t)sequence) {
+		snprintf(ret->fault, sizeof(ret->fault), "says that it is entry %" PRId64,
+			e->sequence);
+	} else if (speaks_of_recording(e)) {
+		read_fact(ret, e);
+	} else if (is_kind(e, ENTRY_ENTRY_ERASED) && (uint64_t)e->size < sequence) {
+		ret->names = true;
+		ret->named = (uint64_t)e->size;
+	}
+	arena_release(arena, &mark);
+}
+
+int
+verify_take_said(struct verify *v, const struct verify_said *said, uint64_t sequence,
+	const char *file, uint64_t at, struct hw_err *err)
+{
+	if (said->fault[0] != '\0')
+		verify_find(v, verify_at(at, VERIFY_NONE, sequence, sequence + 1), file, "%s",
+			said->fault);
+	if (said->names)
+		return add_number(&v->named, &v->n_named, &v->named_room, said->named, err);
+	if (!said->has_fact)
+		return 0;
+	struct verify_fact *list = verify_grow(v->facts, v->n_facts, &v->facts_room, sizeof(*list));
+	if (list == NULL)
+		return hw_err_set(err, HW_ENOMEM, "no memory for what the ledger says");
+	v->facts = list;
+	list[v->n_facts++] = said->fact;
 	return 0;
 }
 
@@ -365,76 +499,91 @@ int
 verify_entry(struct verify *v, uint64_t sequence, const uint8_t *p, size_t n, const char *file,
 	uint64_t at, struct hw_err *err)
 {
-	struct arena_mark mark = arena_mark(v->arena);
-	const struct verify_finding where = verify_at(at, VERIFY_NONE, sequence, sequence + 1);
-	void *msg;
-	int r = 0;
+	struct verify_said said;
 
-	if (msg_decode(&msg, v->arena, MSG_ROW(ledger_entry), p, n, NULL) < 0) {
-		verify_find(v, where, file, "is no entry of a ledger");
-		arena_release(v->arena, &mark);
-		return 0;
-	}
-	const struct msg_ledger_entry *e = msg;
-	if (e->sequence != (int64_t)sequence)
-		verify_find(v, where, file, "says that it is entry %" PRId64, e->sequence);
-	else if (speaks_of_recording(e)) {
-		if (e->session_id == NULL ||
-			(e->hash.n != MERKLE_LEN && !is_kind(e, ENTRY_RECORDING_DELETED)))
-			verify_find(v, where, file, "speaks of a recording without its hash");
-		else
-			r = add_fact(v, e, err);
-	} else if (is_kind(e, ENTRY_ENTRY_ERASED) && (uint64_t)e->size < sequence) {
-		r = add_number(&v->named, &v->n_named, &v->named_room, (uint64_t)e->size, err);
-	}
-	arena_release(v->arena, &mark);
-	return r;
-}
-
-static bool
-is_zero(const uint8_t *p, size_t n)
-{
-	return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
+	verify_read_entry(&said, v->arena, sequence, p, n);
+	return verify_take_said(v, &said, sequence, file, at, err);
 }
 
 /* What is stored of the entry, opened if it can be. */
-static int
-check_stored(struct walk *w, const uint8_t *meta, const uint8_t *stored, size_t n)
+static void
+read_stored(struct walk *w, unsigned hand, struct ahead *a)
 {
-	uint32_t flags = get_le32(meta);
+	const uint8_t *meta = a->frame + FRAME_HEAD, *p = meta + META;
+	struct hasher *hasher = w->v->hashers[hand];
+	struct reader_hand *own = &w->hands[hand];
+	size_t n = a->len - META;
 	uint8_t hash[MERKLE_LEN];
 	char aad[64];
 
-	if ((flags & ERASED) != 0) {
-		if (!is_zero(stored, n))
-			entry_fault(w, META + n, "is erased, and yet there are bytes");
-		return add_number(&w->v->erased, &w->v->n_erased, &w->v->erased_room, w->entry,
-			w->err);
-	}
-	sha256(hash, stored, n);
+	a->fault_len = a->len;
+	hasher_joined(hasher, hash, p, n, NULL, 0);
 	if (memcmp(hash, meta + 4 + MERKLE_LEN, MERKLE_LEN) != 0) {
-		entry_fault(w, META + n, "the stored bytes are not those that were written");
-		return 0;
+		a->fault = "the stored bytes are not those that were written";
+		return;
 	}
-	const uint8_t *p = stored;
-	if ((flags & OPEN) == 0) {
-		if (w->v->options->master == NULL)
-			return 0;
-		snprintf(aad, sizeof(aad), "hawser ledger entry %016" PRIx64, w->entry);
-		buf_reset(&w->plain);
-		if (secret_open(&w->plain, &w->key, aad, stored, n) < 0) {
-			entry_fault(w, META + n, "does not open");
-			return 0;
+	if ((get_le32(meta) & OPEN) == 0) {
+		if (own->key == NULL)
+			return;
+		snprintf(aad, sizeof(aad), "hawser ledger entry %016" PRIx64, a->entry);
+		if (secret_stream_open_alone(own->key, aad, own->plain, p, n) < 0) {
+			a->fault = "does not open";
+			return;
 		}
-		p = buf_data(&w->plain);
-		n = w->plain.len;
+		p = own->plain;
+		n -= SEAL_MORE;
 	}
-	merkle_leaf(hash, p, n);
+	hasher_joined(hasher, hash, "", 1, p, n);
 	if (memcmp(hash, meta + 4, MERKLE_LEN) != 0) {
-		entry_fault(w, META, "the leaf is not that of the entry");
-		return 0;
+		a->fault = "the leaf is not that of the entry";
+		a->fault_len = META;
+		return;
 	}
-	return verify_entry(w->v, w->entry, p, n, w->name, w->file.at, w->err);
+	a->was_read = true;
+	verify_read_entry(&a->said, own->arena, a->entry, p, n);
+}
+
+/* All that can be said of it without the others. A job of the crew. */
+static void
+look_at(void *arg, unsigned hand, size_t i)
+{
+	struct walk *w = arg;
+	struct ahead *a = &w->ahead[i];
+	const uint8_t *p = a->frame;
+	uint8_t whole[META];
+
+	memcpy(whole, p + FRAME_HEAD, META);
+	put_le32(whole, get_le32(whole) & ~(uint32_t)ERASED);
+	a->is_whole = get_le32(p + 4) == crc32c(crc32c(0, p, 4), whole, META);
+	a->was_read = false;
+	a->fault = NULL;
+	if (!a->is_whole)
+		return;
+	if ((get_le32(p + FRAME_HEAD) & ERASED) == 0) {
+		read_stored(w, hand, a);
+	} else if (a->entry != w->erasing && !is_zero(p + FRAME_HEAD + META, a->len - META)) {
+		a->fault = "is erased, and yet there are bytes";
+		a->fault_len = a->len;
+	}
+}
+
+/* Keeps what was found out about the entry at hand. */
+static int
+take_stored(struct walk *w, const struct ahead *a)
+{
+	struct verify *v = w->v;
+
+	if (a->fault != NULL)
+		entry_fault(w, a->fault_len, a->fault);
+	if (w->entry == w->erasing)
+		verify_doubt(v,
+			verify_at(w->file.at, w->file.at + FRAME_HEAD + a->len, w->entry,
+				w->entry + 1),
+			w->name, "is being erased: the relay finishes it when it starts");
+	if ((get_le32(a->frame + FRAME_HEAD) & ERASED) != 0)
+		return add_number(&v->erased, &v->n_erased, &v->erased_room, w->entry, w->err);
+	return a->was_read ? verify_take_said(v, &a->said, w->entry, w->name, w->file.at, w->err)
+			   : 0;
 }
 
 static void
@@ -446,7 +595,7 @@ chain_on(struct walk *w, const uint8_t *meta)
 
 	memcpy(whole, meta, META);
 	put_le32(whole, get_le32(meta) & ~(uint32_t)ERASED);
-	sha256_joined(w->chain, w->chain, MERKLE_LEN, whole, META);
+	hasher_joined(v->hashers[0], w->chain, w->chain, MERKLE_LEN, whole, META);
 	for (; w->link < v->n_links && v->links[w->link].filed <= filed; w->link++) {
 		const struct verify_link *l = &v->links[w->link];
 		if (l->filed < filed)
@@ -478,11 +627,57 @@ torn(struct walk *w, uint64_t at, const char *what)
 	return 0;
 }
 
+/* Whether the frame at p, of which n bytes are there, has a length that it can have. */
+static bool
+has_good_length(const uint8_t *p, size_t n)
+{
+	uint32_t len = n >= FRAME_HEAD ? get_le32(p) : 0;
+
+	return len >= META && len <= META + STORED_MAX;
+}
+
+/* Looks at the entries that come next, as many as the window has whole. */
+static int
+look_ahead(struct walk *w)
+{
+	const uint8_t *p;
+	size_t left;
+
+	w->n_ahead = w->next_ahead = 0;
+	int r = verify_reader_look_far(&w->file, &p, &left, w->err);
+	if (r < 0)
+		return r;
+	while (w->n_ahead < AHEAD_MAX && has_good_length(p, left) &&
+		left - FRAME_HEAD >= get_le32(p)) {
+		struct ahead *a = &w->ahead[w->n_ahead];
+		a->frame = p;
+		a->len = get_le32(p);
+		a->entry = w->entry + w->n_ahead++;
+		p += FRAME_HEAD + a->len;
+		left -= FRAME_HEAD + a->len;
+	}
+	verify_crew_run(w->v->crew, w->n_ahead, SHARE, look_at, w);
+	return 0;
+}
+
+/* There is no whole entry where one is due. */
+static int
+no_entry(struct walk *w)
+{
+	const uint8_t *p;
+
+	int r = verify_reader_look(&w->file, &p, FRAME_HEAD, w->err);
+	if (r < 0)
+		return r;
+	return torn(w, w->file.at,
+		r == 1 && !has_good_length(p, FRAME_HEAD) ? "an entry has a bad length"
+							  : "an entry is cut off");
+}
+
 /* The next entry out of the files: 1; 0 when they have none. */
 static int
 file_step(struct walk *w)
 {
-	const uint8_t *p;
 	int r;
 
 	if (w->files_bad || w->files_end)
@@ -492,28 +687,22 @@ file_step(struct walk *w)
 			w->files_end = true;
 			return r;
 		}
-	uint64_t at = w->file.at;
-	if ((r = verify_reader_look(&w->file, &p, FRAME_HEAD, w->err)) < 0)
+	if (w->next_ahead == w->n_ahead && (r = look_ahead(w)) < 0)
 		return r;
-	uint32_t len = r == 1 ? get_le32(p) : 0;
-	if (r == 0 || len < META || len > META + STORED_MAX)
-		return torn(w, at, r == 0 ? "an entry is cut off" : "an entry has a bad length");
-	if ((r = verify_reader_look(&w->file, &p, FRAME_HEAD + len, w->err)) <= 0)
-		return r < 0 ? r : torn(w, at, "an entry is cut off");
-	const uint8_t *meta = p + FRAME_HEAD;
-	uint8_t whole[META];
-	memcpy(whole, meta, META);
-	put_le32(whole, get_le32(meta) & ~(uint32_t)ERASED);
-	if (get_le32(p + 4) != crc32c(crc32c(0, p, 4), whole, META))
-		return torn(w, at, "an entry fails its checksum");
+	if (w->n_ahead == 0)
+		return no_entry(w);
+	const struct ahead *a = &w->ahead[w->next_ahead++];
+	const uint8_t *meta = a->frame + FRAME_HEAD;
+	if (!a->is_whole)
+		return torn(w, w->file.at, "an entry fails its checksum");
 	if ((get_le32(meta) & ~(uint32_t)(OPEN | ERASED)) != 0)
-		entry_fault(w, len, "is of a kind that this program does not know");
+		entry_fault(w, a->len, "is of a kind that this program does not know");
 	if (w->has_leaf && memcmp(w->leaf, meta + 4, MERKLE_LEN) != 0)
-		entry_fault(w, len, "is not the entry that the tree has in its place");
-	if ((r = check_stored(w, meta, meta + META, len - META)) < 0)
+		entry_fault(w, a->len, "is not the entry that the tree has in its place");
+	if ((r = take_stored(w, a)) < 0)
 		return r;
 	chain_on(w, meta);
-	verify_reader_pass(&w->file, FRAME_HEAD + len);
+	verify_reader_pass(&w->file, FRAME_HEAD + a->len);
 	return 1;
 }
 
@@ -570,6 +759,7 @@ walk_rest(struct walk *w)
 	if (v->filed_end == v->result->head.size)
 		while ((r = file_step(w)) == 1)
 			w->entry++;
+	v->files_end = v->filed_end == v->result->head.size ? w->entry : v->filed_end;
 	if (r < 0 || v->options->is_running)
 		return r;
 	if (w->entry > begin)
@@ -597,25 +787,78 @@ check_filed(struct walk *w)
 			"the last entries are in the journal alone, which only the master key opens");
 }
 
+static void
+walk_free(struct walk *w)
+{
+	verify_reader_close(&w->tree);
+	verify_reader_close(&w->file);
+	secret_key_wipe(&w->wrap);
+	for (unsigned i = 0; i < VERIFY_HANDS_MAX; i++) {
+		secret_stream_free(w->hands[i].key);
+		free(w->hands[i].plain);
+		if (w->hands[i].arena != NULL)
+			arena_free(w->hands[i].arena);
+	}
+	free(w->ahead);
+	free(w->firsts);
+	free(w);
+}
+
+static struct walk *
+walk_new(struct verify *v, struct hw_err *err)
+{
+	struct walk *w = calloc(1, sizeof(*w));
+
+	if (w == NULL)
+		return NULL;
+	w->v = v;
+	w->err = err;
+	if (v->options->master != NULL)
+		secret_key_derive(&w->wrap, v->options->master, "hawser ledger");
+	w->ahead = calloc(AHEAD_MAX, sizeof(*w->ahead));
+	bool good = w->ahead != NULL;
+	for (unsigned i = 0; i < verify_crew_hands(v->crew); i++) {
+		good = (w->hands[i].plain = malloc(STORED_MAX)) != NULL && good;
+		good = (w->hands[i].arena = arena_new(ARENA_MAX)) != NULL && good;
+	}
+	if (good)
+		return w;
+	walk_free(w);
+	return NULL;
+}
+
+static int
+read_erasing(struct walk *w)
+{
+	struct buf text;
+	uint64_t number;
+
+	w->erasing = VERIFY_NONE;
+	int r = verify_slurp(w->v, &text, ERASING, 24, w->err);
+	if (r < 0)
+		return r == HW_ENOTFOUND ? 0 : r;
+	const char *p = buf_str(&text);
+	if (p != NULL && sscanf(p, "%" SCNu64, &number) == 1)
+		w->erasing = number;
+	buf_fini(&text);
+	return p != NULL ? 0 : hw_err_set(w->err, HW_ENOMEM, "no memory to read %s", ERASING);
+}
+
 int
 verify_ledger(struct verify *v, struct hw_err *err)
 {
-	struct walk *w;
 	int r;
 
 	if (v->epochs.n == 0)
 		return 0; /* nothing can be believed */
-	if ((w = calloc(1, sizeof(*w))) == NULL)
+	struct walk *w = walk_new(v, err);
+	if (w == NULL)
 		return hw_err_set(err, HW_ENOMEM, "no memory to verify the ledger");
-	w->v = v;
-	w->err = err;
-	buf_init(&w->plain, STORED_MAX);
-	if (v->options->master != NULL)
-		secret_key_derive(&w->wrap, v->options->master, "hawser ledger");
 	v->result->entries = v->result->head.size;
 	if (v->n_marks > 1)
 		qsort(v->marks, v->n_marks, sizeof(*v->marks), by_size);
-	if ((r = v->source->list(v->source->arg, "ledger", each_file, w, err)) == 0) {
+	if ((r = read_erasing(w)) == 0 &&
+		(r = v->source->list(v->source->arg, "ledger", each_file, w, err)) == 0) {
 		if (w->n_files > 1)
 			qsort(w->firsts, w->n_files, sizeof(*w->firsts), by_number);
 		r = tree_open(w);
@@ -624,12 +867,6 @@ verify_ledger(struct verify *v, struct hw_err *err)
 		check_filed(w);
 		r = walk_rest(w);
 	}
-	verify_reader_close(&w->tree);
-	verify_reader_close(&w->file);
-	secret_key_wipe(&w->wrap);
-	secret_key_wipe(&w->key);
-	buf_fini(&w->plain);
-	free(w->firsts);
-	free(w);
+	walk_free(w);
 	return r < 0 ? r : 0;
 }

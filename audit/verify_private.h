@@ -3,6 +3,7 @@
 #define HAWSER_AUDIT_VERIFY_PRIVATE_H
 
 #include "audit/verify.h"
+#include "audit/verify_crew.h"
 #include "proto/base/arena.h"
 #include "proto/base/buf.h"
 #include "proto/trust/log_epoch.h"
@@ -22,6 +23,8 @@ struct verify_mark {
 	uint8_t root[MERKLE_LEN];
 	const char *file;
 	uint64_t from, to; /* bytes there */
+	uint32_t epoch;
+	bool is_head; /* signed by the key of its epoch; a statement by the one before */
 };
 
 /* The chain's value that a head signed. */
@@ -35,6 +38,8 @@ struct verify {
 	const struct verify_options *options;
 	struct verify_result *result;
 	struct log_epochs epochs;
+	uint64_t epochs_len; /* bytes of their file */
+	bool epochs_short;   /* a head is of an epoch that it doesn't have */
 
 	struct verify_mark *marks;
 	size_t n_marks, marks_room;
@@ -47,9 +52,20 @@ struct verify {
 
 	uint8_t *leaves; /* of the entries from `filed_end` on, which only the journal may have */
 	uint64_t filed_end, n_leaves;
+	uint64_t files_end;    /* the files go on to here, with what no head speaks of */
 	bool unsigned_entries; /* the journal has entries that no head speaks of */
 	bool sealed_records;   /* it has records, and nothing to open them with */
 	struct arena *arena;
+	struct verify_crew *crew;
+	struct hasher *hashers[VERIFY_HANDS_MAX]; /* one for each hand of the crew */
+};
+
+/* What an entry says that other parts have to know. */
+struct verify_said {
+	char fault[80]; /* why it cannot be one; "" when it can */
+	bool has_fact, names;
+	struct verify_fact fact; /* about a recording */
+	uint64_t named;		 /* an entry that was erased */
 };
 
 /* Where something was found, in bytes of a file and entries of the ledger (the ends excluded);
@@ -75,7 +91,13 @@ int verify_ledger(struct verify *v, struct hw_err *err);     /* verify_ledger.c:
 int verify_journal(struct verify *v, struct hw_err *err);    /* verify_journal.c */
 int verify_recordings(struct verify *v, struct hw_err *err); /* verify_recordings.c */
 
-/* What an entry says about recordings and erasures; `sealed`: it lay sealed in its file. */
+/* Reads an entry. Pure but for the arena, which is left as it was. */
+void verify_read_entry(struct verify_said *ret, struct arena *arena, uint64_t sequence,
+	const uint8_t *p, size_t n);
+/* Keeps what it says, and reports what is wrong with it. */
+int verify_take_said(struct verify *v, const struct verify_said *said, uint64_t sequence,
+	const char *file, uint64_t at, struct hw_err *err);
+/* Both. */
 int verify_entry(struct verify *v, uint64_t sequence, const uint8_t *p, size_t n, const char *file,
 	uint64_t at, struct hw_err *err);
 

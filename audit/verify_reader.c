@@ -34,26 +34,44 @@ verify_reader_left(const struct verify_reader *r)
 	return r->file.size - r->at;
 }
 
+/* Fills the window. */
+static int
+fill(struct verify_reader *r, struct hw_err *err)
+{
+	memmove(r->window, r->window + r->start, r->have);
+	r->start = 0;
+	uint64_t from = r->at + r->have, left = r->file.size - from;
+	size_t more = r->room - r->have;
+	if (left < more)
+		more = (size_t)left;
+	int code = r->source->read(r->source->arg, &r->file, from, r->window + r->have, more, err);
+	if (code < 0)
+		return code;
+	r->have += more;
+	return 0;
+}
+
 int
 verify_reader_look(struct verify_reader *r, const uint8_t **p, size_t n, struct hw_err *err)
 {
+	int code;
+
 	if (n > verify_reader_left(r) || n > r->room)
 		return 0;
-	if (r->have < n) {
-		memmove(r->window, r->window + r->start, r->have);
-		r->start = 0;
-		uint64_t from = r->at + r->have, left = r->file.size - from;
-		size_t more = r->room - r->have;
-		if (left < more)
-			more = (size_t)left;
-		int code = r->source->read(r->source->arg, &r->file, from, r->window + r->have,
-			more, err);
-		if (code < 0)
-			return code;
-		r->have += more;
-	}
+	if (r->have < n && (code = fill(r, err)) < 0)
+		return code;
 	*p = r->window + r->start;
 	return 1;
+}
+
+int
+verify_reader_look_far(struct verify_reader *r, const uint8_t **p, size_t *n, struct hw_err *err)
+{
+	int code = fill(r, err);
+
+	*p = r->window;
+	*n = r->have;
+	return code;
 }
 
 void

@@ -2,7 +2,9 @@
 #include <criterion/new/assert.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +14,7 @@
 #include "audit/ledger.h"
 #include "audit/ledger_file.h"
 #include "audit/recording.h"
+#include "audit/recording_file.h"
 #include "audit/sealed.h"
 #include "proto/base/arena.h"
 #include "proto/base/enc.h"
@@ -32,7 +35,7 @@ struct side {
 	char last_sealed[128];
 	uint8_t hash[SHA256_LEN];
 	uint64_t size;
-	int stalls, resumes;
+	int stalls, resumes, checkpoints;
 	bool no_entry; /* on_sealed appends nothing to the ledger */
 	int refused;   /* so often the ledger does not take what on_sealed says */
 };
@@ -84,6 +87,15 @@ told_stalled(void *arg, const char *why)
 	side->resumes += why == NULL;
 }
 
+static void
+told_checkpoint(void *arg, const char *id, const uint8_t hash[SHA256_LEN], uint64_t size)
+{
+	struct side *side = arg;
+
+	(void)id, (void)hash, (void)size;
+	side->checkpoints++;
+}
+
 /* Over the directories under `dir`. */
 static int
 side_open(struct side *side, const char *dir, const struct journal_io *io, size_t segment_size,
@@ -114,6 +126,7 @@ side_open(struct side *side, const char *dir, const struct journal_io *io, size_
 		.relay = "relay-1",
 		.masks_file = masks_file,
 		.on_sealed = told_sealed,
+		.on_checkpoint = told_checkpoint,
 		.on_stalled = told_stalled,
 		.arg = side,
 		.io = io,
@@ -911,16 +924,66 @@ Test(archiver, a_recording_whose_seal_is_not_in_the_ledger_is_not_done_with)
 		cr_assert(eq(int, archiver_run(side->archiver, &err), HW_ERECORD));
 		cr_assert(eq(int, side->sealed, i + 1));
 		cr_assert(ne(int, access(path, F_OK), 0));
-		fake_clock_advance(&s.clock, 3 * USEC_PER_SEC);
+		fake_clock_advance(&s.clock, (3 + 2 * i) * USEC_PER_SEC);
 	}
 	run(side);
-	cr_assert(eq(int, side->stalls, 2));
-	cr_assert(eq(int, side->resumes, 2));
+	cr_assert(eq(int, side->stalls, 1));
+	cr_assert(eq(int, side->resumes, 1));
 	cr_assert(eq(int, side->sealed, 3));
 	cr_assert(eq(int, access(path, F_OK), 0));
 	count_entries(side->ledger_dir, side->journal_dir, &sealed);
 	cr_assert(eq(int, sealed, 1));
 	expect(side, "alice-1", "o0:$  close(bye) ");
+	side_close(side);
+}
+
+/* Bytes that nothing makes shorter. */
+static void
+noise(struct side *side, uint64_t session, size_t n)
+{
+	static uint8_t bytes[200000];
+	uint64_t x = 88172645463325252u;
+
+	for (uint64_t offset = 0; offset < n; offset += sizeof(bytes)) {
+		for (size_t i = 0; i < sizeof(bytes); i++) {
+			x ^= x << 13;
+			x ^= x >> 7;
+			x ^= x << 17;
+			bytes[i] = (uint8_t)x;
+		}
+		append(side,
+			&(struct journal_record){.type = JOURNAL_DATA,
+				.session = session,
+				.stream = STREAM_OUT,
+				.offset = offset,
+				.time = clock_wall(&s.clock.clock),
+				.bytes = bytes,
+				.len = sizeof(bytes)});
+	}
+}
+
+/* Read again from the journal it has another key: no entry may speak of that. */
+Test(archiver, a_deleted_recording_that_the_journal_has_is_not_spoken_of)
+{
+	const struct msg_ledger_entry deleted = {.session_id = "alice-1", .reason = "a test"};
+	struct side *side = open_side(0);
+	char names[400];
+
+	start(side, 1, "alice-1");
+	noise(side, 1, 20000000);
+	simple(side, 1, JOURNAL_SESSION_END, 0, "bye");
+	run(side);
+	cr_assert(gt(int, side->checkpoints, 0));
+	cr_assert(eq(int, ledger_commit(side->ledger, ENTRY_RECORDING_DELETED, &deleted), 0));
+	snprintf(names, sizeof(names), "%s/alice-1.rec", side->recordings_dir);
+	cr_assert(eq(int, unlink(names), 0));
+	side_close(side);
+	side = open_side(0);
+	run(side);
+	cr_assert(eq(int, side->checkpoints, 0));
+	cr_assert(eq(int, side->sealed, 0));
+	dir_names(names, sizeof(names), side->recordings_dir);
+	cr_assert_str_eq(names, "");
 	side_close(side);
 }
 
@@ -1282,6 +1345,44 @@ Test(archiver, on_a_full_disk_it_waits_and_goes_on_with_nothing_lost)
 	}
 }
 
+/* Each is an alarm in the ledger, which is written on the full disk's reserve. */
+Test(archiver, a_full_disk_is_told_once_however_often_it_is_tried)
+{
+	struct full_disk disk = {.full_at = INT_MAX};
+	struct journal_io io = {.write = full_write, .arg = &disk};
+	const struct msg_ledger_entry alarm = {.reason = "the disk is full"};
+	struct hw_err err = HW_ERR_INIT;
+	struct side side;
+	int calls = 0, tries = 0;
+
+	cr_assert(eq(int, side_open(&side, s.dir, &io, 4096, false, &err), 0), "%s", err.text);
+	start(&side, 1, "alice-1");
+	data(&side, 1, STREAM_OUT, 0, "$ ");
+	disk.full = true;
+	for (int second = 0; second < 120; second++) {
+		cr_assert(eq(int, ledger_commit(side.ledger, ENTRY_ALARM, &alarm), 0));
+		archiver_run(side.archiver, NULL);
+		tries += disk.calls > calls;
+		calls = disk.calls;
+		fake_clock_advance(&s.clock, USEC_PER_SEC);
+	}
+	cr_assert(eq(int, side.stalls, 1));
+	cr_assert(eq(int, side.resumes, 0));
+	cr_assert(gt(int, tries, 4));
+	cr_assert(lt(int, tries, 15)); /* ever later */
+	disk.full = false;
+	fake_clock_advance(&s.clock, 20 * USEC_PER_SEC);
+	cr_assert(eq(int, archiver_run(side.archiver, &err), 0), "%s", err.text);
+	cr_assert(eq(int, side.stalls, 1));
+	cr_assert(eq(int, side.resumes, 1));
+	disk.full = true;
+	simple(&side, 1, JOURNAL_SESSION_END, 0, "bye");
+	journal_sync(side.journal);
+	cr_assert(eq(int, archiver_run(side.archiver, NULL), HW_ERECORD));
+	cr_assert(eq(int, side.stalls, 2)); /* the next time is another one */
+	side_close(&side);
+}
+
 Test(archiver, a_failing_disk_stops_it_and_the_journal_keeps_all)
 {
 	for (int at = 1;; at++) {
@@ -1316,4 +1417,23 @@ Test(archiver, a_failing_disk_stops_it_and_the_journal_keeps_all)
 			break;
 		cr_assert(lt(int, at, 500));
 	}
+}
+
+Test(archiver, what_is_no_recording_is_said_to_be_damaged_from_its_beginning)
+{
+	struct recording_facts facts;
+	struct hw_err err = HW_ERR_INIT;
+	uint8_t bytes[200];
+	char path[200];
+
+	memset(bytes, 'x', sizeof(bytes));
+	snprintf(path, sizeof(path), "%s/none", s.dir);
+	int fd = open(path, O_RDWR | O_CREAT, 0600);
+	cr_assert(fd >= 0);
+	for (size_t n = 0; n <= sizeof(bytes); n += sizeof(bytes)) {
+		cr_assert(eq(int, (int)pwrite(fd, bytes, n, 0), (int)n));
+		cr_assert(eq(int, recording_file_check(&facts, fd, &s.master, &err), HW_ECORRUPT));
+		cr_assert(strstr(hw_err_text(&err), "at byte 0,") != NULL, "%s", hw_err_text(&err));
+	}
+	close(fd);
 }

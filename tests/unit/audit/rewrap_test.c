@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <unistd.h>
+
 #include "audit/rewrap.h"
 #include "tests/unit/audit/vault.h"
 
@@ -63,5 +65,33 @@ Test(rewrap, a_recording_whose_head_is_damaged_keeps_no_other_from_the_new_key)
 	cr_assert(eq(int, opens(&v, "eve-1", &to), 0));
 	cr_assert(eq(int, opens(&v, "bob-1", &to), HW_ECORRUPT));
 	cr_assert(ne(int, opens(&v, "ann-1", &v.s.master), 0));
+	vault_fini(&v);
+}
+
+/* A power cut leaves a file of the ledger with its name, and zeros for a head. */
+Test(rewrap, a_file_of_the_ledger_that_has_no_head_yet_is_passed_over)
+{
+	struct hw_err err = HW_ERR_INIT;
+	struct vault v;
+	char path[200];
+
+	vault_init(&v);
+	vault_open(&v);
+	vault_entries(&v, 5);
+	vault_work(&v);
+	vault_close(&v);
+	const struct rewrap_dirs dirs = {
+		.journal = v.s.journal, .recordings = v.s.recordings, .ledger = v.s.ledger};
+	struct secret_key from = v.s.master;
+	secret_key_random(&v.s.master);
+	for (unsigned n = 0; n < 2; n++) {
+		snprintf(path, sizeof(path), "%s/ledger-%016x.log", v.s.ledger, 1000 + n);
+		FILE *f = fopen(path, "w");
+		cr_assert(f != NULL && fclose(f) == 0 && truncate(path, n * 128) == 0);
+	}
+	cr_assert(rewrap_all(&dirs, &from, &v.s.master, &err) == 0, "%s", err.text);
+	cr_assert(vault_try_open(&v, &err) == 0, "%s", err.text);
+	vault_close(&v);
+	cr_assert(ne(int, access(path, F_OK), 0));
 	vault_fini(&v);
 }

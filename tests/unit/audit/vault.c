@@ -8,9 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "audit/head_file.h"
 #include "audit/ledger_epochs.h"
+#include "audit/ledger_keys.h"
 #include "proto/base/file.h"
 #include "proto/wire/codec.h"
 
@@ -82,7 +84,12 @@ open_heads(struct vault *v, struct hw_err *err)
 
 	if ((r = ledger_epochs_load(&epochs, v->s.ledger, ca_cert(v->ca), err)) < 0)
 		return r;
-	cr_assert(eq(int, key_load(&key, v->dir, "ledger.key", err), 0));
+	if ((r = ledger_key_load(&key, v->dir, err)) < 0 ||
+		(r = ledger_key_settle(&key, v->dir, log_epochs_last(&epochs), err)) < 0) {
+		key_free(key);
+		log_epochs_fini(&epochs);
+		return r;
+	}
 	const struct ledger_heads_config hc = {
 		.ledger_dir = v->s.ledger,
 		.journal_dir = v->s.journal,
@@ -107,6 +114,8 @@ vault_try_open(struct vault *v, struct hw_err *err)
 	int r;
 
 	jc.io = v->io;
+	jc.segment_size = v->segment_size;
+	jc.reserve = v->reserve;
 	v->journal = NULL;
 	v->ledger = NULL;
 	v->heads = NULL;
@@ -127,6 +136,7 @@ vault_try_open(struct vault *v, struct hw_err *err)
 		.on_filed = on_filed,
 		.arg = v,
 		.io = v->io,
+		.ledger_file_size = v->ledger_file_size,
 	};
 	r = archiver_new(&v->archiver, &ac, err);
 out:
@@ -175,7 +185,7 @@ vault_entries(struct vault *v, unsigned n)
 	const struct msg_ledger_entry e = {.principal = "somebody", .detail = "something"};
 
 	for (unsigned i = 0; i < n; i++)
-		(void)ledger_append(v->ledger, ENTRY_ALARM, &e, NULL);
+		v->complaints += ledger_append(v->ledger, ENTRY_ALARM, &e, NULL) < 0;
 }
 
 static void
@@ -196,6 +206,32 @@ append(struct vault *v, uint64_t session, enum journal_type type, uint64_t offse
 }
 
 void
+vault_output(struct vault *v, uint64_t session, uint64_t offset, size_t n)
+{
+	uint32_t x = (uint32_t)(session + offset) * 2654435761u + 1;
+	uint8_t chunk[8192];
+
+	for (size_t done = 0, some; done < n; done += some) {
+		some = n - done < sizeof(chunk) ? n - done : sizeof(chunk);
+		for (size_t i = 0; i < some; i++) /* nothing that zstd makes much smaller */
+			chunk[i] = (uint8_t)((x = x * 1664525 + 1013904223) >> 24);
+		append(v, session, JOURNAL_DATA, offset + done, chunk, some);
+	}
+}
+
+void
+vault_end(struct vault *v, uint64_t session)
+{
+	const struct msg_close close = {.code = "", .message = "done"};
+	struct buf b;
+
+	buf_init(&b, 65536);
+	cr_assert(eq(int, msg_encode(&b, MSG_ROW(close), &close, NULL), 0));
+	append(v, session, JOURNAL_SESSION_END, 0, buf_data(&b), b.len);
+	buf_fini(&b);
+}
+
+void
 vault_session(struct vault *v, uint64_t session, const char *id, size_t output, bool ends)
 {
 	const struct msg_recording_meta meta = {.session_id = id,
@@ -204,25 +240,26 @@ vault_session(struct vault *v, uint64_t session, const char *id, size_t output, 
 		.start = clock_wall(&v->s.clock.clock),
 		.cols = 80,
 		.rows = 24};
-	const struct msg_close close = {.code = "", .message = "done"};
-	uint32_t x = (uint32_t)session * 2654435761u + 1;
-	uint8_t chunk[8192];
 	struct buf b;
 
 	buf_init(&b, 65536);
 	cr_assert(eq(int, msg_encode(&b, MSG_ROW(recording_meta), &meta, NULL), 0));
 	append(v, session, JOURNAL_SESSION_START, 0, buf_data(&b), b.len);
-	for (size_t done = 0, n; done < output; done += n) {
-		n = output - done < sizeof(chunk) ? output - done : sizeof(chunk);
-		for (size_t i = 0; i < n; i++) /* nothing that zstd makes much smaller */
-			chunk[i] = (uint8_t)((x = x * 1664525 + 1013904223) >> 24);
-		append(v, session, JOURNAL_DATA, done, chunk, n);
-	}
-	buf_reset(&b);
-	cr_assert(eq(int, msg_encode(&b, MSG_ROW(close), &close, NULL), 0));
-	if (ends)
-		append(v, session, JOURNAL_SESSION_END, 0, buf_data(&b), b.len);
 	buf_fini(&b);
+	vault_output(v, session, 0, output);
+	if (ends)
+		vault_end(v, session);
+}
+
+void
+vault_delete(struct vault *v, const char *id)
+{
+	const struct msg_ledger_entry e = {.session_id = id, .reason = "age"};
+	char name[128];
+
+	cr_assert(eq(int, ledger_commit(v->ledger, ENTRY_RECORDING_DELETED, &e), 0));
+	snprintf(name, sizeof(name), "recordings/%s.rec", id);
+	cr_assert(eq(int, unlinkat(v->dir, name, 0), 0));
 }
 
 void
@@ -231,10 +268,11 @@ vault_work(struct vault *v)
 	struct hw_err err = HW_ERR_INIT;
 
 	fake_clock_advance(&v->s.clock, 2 * USEC_PER_SEC);
-	(void)journal_write(v->journal);
+	v->complaints += journal_write(v->journal) < 0;
 	journal_sync(v->journal);
-	(void)archiver_run(v->archiver, &err);
-	(void)ledger_heads_make(v->heads, &err);
+	v->complaints += journal_failed(v->journal) || journal_low(v->journal);
+	v->complaints += archiver_run(v->archiver, &err) < 0;
+	v->complaints += ledger_heads_make(v->heads, &err) < 0;
 }
 
 struct log_head
@@ -264,8 +302,10 @@ vault_rotate(struct vault *v)
 	next.size = head_file_last(heads)->size;
 	memcpy(next.root, head_file_last(heads)->root, MERKLE_LEN);
 	head_file_close(heads);
+	cr_assert(eq(int, key_save(fresh, v->dir, LEDGER_KEY_NEXT_FILE, NULL), 0));
 	cr_assert(eq(int, ledger_epochs_add(v->s.ledger, &epochs, &next, v->retired, NULL), 0));
-	cr_assert(eq(int, key_save(fresh, v->dir, "ledger.key", NULL), 0));
+	cr_assert(eq(int, renameat(v->dir, LEDGER_KEY_NEXT_FILE, v->dir, LEDGER_KEY_FILE), 0));
+	cr_assert(eq(int, fsync(v->dir), 0));
 	key_free(fresh);
 	log_epochs_fini(&epochs);
 }
@@ -286,7 +326,7 @@ load_folder(struct image *im, const char *dir, const char *folder)
 		const char *end = strrchr(entry->d_name, '.');
 		struct buf b;
 		if (entry->d_name[0] == '.' || (end != NULL && strcmp(end, ".mark") == 0) ||
-			strcmp(entry->d_name, "lock") == 0)
+			(end != NULL && strcmp(end, ".lock") == 0))
 			continue;
 		cr_assert(lt(sz, im->n, 64));
 		struct image_file *f = &im->files[im->n++];

@@ -17,6 +17,9 @@ struct vault {
 	EVP_PKEY *retired; /* of the epoch before the last rotation */
 	int dir;
 	const struct journal_io *io;
+	size_t segment_size, ledger_file_size; /* 0: as a relay has them */
+	size_t reserve;
+	uint64_t complaints; /* of what vault_entries() and vault_work() call */
 	struct journal *journal;
 	struct ledger *ledger;
 	struct ledger_heads *heads;
@@ -34,7 +37,11 @@ void vault_drop(struct vault *v);
 void vault_entries(struct vault *v, unsigned n);
 /* A session with so much output; it ends when it is told to. */
 void vault_session(struct vault *v, uint64_t session, const char *id, size_t output, bool ends);
-void vault_work(struct vault *v); /* what threads would do in two seconds */
+/* More of a session's output, from an offset on; its end. */
+void vault_output(struct vault *v, uint64_t session, uint64_t offset, size_t n);
+void vault_end(struct vault *v, uint64_t session);
+void vault_delete(struct vault *v, const char *id); /* a recording, as retention does */
+void vault_work(struct vault *v);		    /* what threads would do in two seconds */
 struct log_head vault_head(struct vault *v);
 void vault_rotate(struct vault *v); /* closed */
 

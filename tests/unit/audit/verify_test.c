@@ -1,7 +1,4 @@
-/*
- * What the verifier finds. The last test changes a relay's directory at random and demands that
- * each change is found, and located; HAWSER_MUTATIONS says how many (1000), HAWSER_SEED from where.
- */
+/* What the verifier finds, case by case; mutation_test.c changes anything. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 
@@ -213,7 +210,7 @@ Test(verify, a_recording_that_was_changed_cut_or_taken_away_is_named)
 	f->p[f->n / 2] ^= 1;
 	f->n -= 5;
 	check_broken(&good, NULL, f->path, VERIFY_NONE);
-	cr_assert(eq(u64, result.findings[0].from, f->n));
+	cr_assert(result.findings[0].from <= f->n && f->n < result.findings[0].to);
 	strcpy(f->path, "recordings/moved.rec");
 	check_broken(&good, NULL, "recordings/ann-1.rec", VERIFY_NONE);
 }
@@ -354,235 +351,20 @@ Test(verify, without_heads_or_epochs_nothing_can_be_said)
 	cr_assert(eq(int, check_with(&good, NULL, NULL), HW_ENOTFOUND));
 }
 
-/* --- anything --------------------------------------------------------------------------------- */
-
-static uint64_t seed;
-
-static uint64_t
-below(uint64_t n)
+/* A power cut may leave the name and length of a file of the ledger, and not yet its head. */
+Test(verify, a_last_file_of_the_ledger_without_its_head_is_no_break)
 {
-	seed += 0x9e3779b97f4a7c15;
-	uint64_t z = seed;
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-	return n == 0 ? 0 : (z ^ (z >> 31)) % n;
-}
-
-static void
-give(struct image_file *f, const uint8_t *p, size_t n)
-{
-	uint8_t *fresh = malloc(n + 1);
-
-	memcpy(fresh, p, n);
-	f->p = fresh;
-	f->n = n;
-}
-
-static void
-flip(struct image_file *f)
-{
-	f->p[below(f->n)] ^= (uint8_t)(1 << below(8));
-}
-
-static void delete (struct image_file *f)
-{
-	size_t at = below(f->n), n = 1 + below(f->n - at < 300 ? f->n - at : 300);
-
-	memmove(f->p + at, f->p + at + n, f->n - at - n);
-	f->n -= n;
-}
-
-static void
-insert(struct image_file *f)
-{
-	size_t at = below(f->n + 1), n = 1 + below(200);
-	uint8_t *fresh = malloc(f->n + n + 1);
-
-	memcpy(fresh, f->p, at);
-	for (size_t i = 0; i < n; i++)
-		fresh[at + i] = (uint8_t)below(256);
-	memcpy(fresh + at + n, f->p + at, f->n - at);
-	free(f->p);
-	f->p = fresh;
-	f->n += n;
-}
-
-/* Two runs of the same length change places; whole records where the file has them. */
-static void
-reorder(struct image_file *f)
-{
-	size_t unit = strcmp(f->path, HEADS) == 0 ? HEAD_RECORD_LEN : 32;
-	size_t from = strcmp(f->path, HEADS) == 0 ? 8 : 0, n = (f->n - from) / unit;
-	uint8_t hold[HEAD_RECORD_LEN];
-
-	if (n < 2)
-		return;
-	uint8_t *a = f->p + from + below(n) * unit, *b = f->p + from + below(n) * unit;
-	memcpy(hold, a, unit);
-	memmove(a, b, unit);
-	memcpy(b, hold, unit);
-}
-
-static void
-cut(struct image_file *f)
-{
-	f->n = below(f->n);
-}
-
-static void
-splice(struct image_file *f)
-{
-	const struct image_file *from = &good.files[below(good.n)];
-	size_t n = 1 + below(f->n < 128 ? f->n : 128);
-
-	if (from->n < n)
-		return;
-	memmove(f->p + below(f->n - n + 1), from->p + below(from->n - n + 1), n);
-}
-
-static void
-replace(struct image_file *f)
-{
-	const struct image_file *was = image_find(&old, f->path);
-
-	if (was == NULL)
-		was = &old.files[below(old.n)];
-	free(f->p);
-	give(f, was->p, was->n);
-}
-
-/* The frame's checksum is made to fit again. */
-static void
-forge(struct image_file *f)
-{
-	struct image_file *l = ledger_file(&good);
-	unsigned n = (unsigned)result.head.filed;
-
-	if (f != l || n == 0)
-		return;
-	uint8_t *frame = f->p + frame_of(f, (unsigned)below(n));
-	frame[8 + below(get_le32(frame))] ^= (uint8_t)(1 << below(8));
-	fix_crc(frame);
-}
-
-static void
-resign(struct image_file *f)
-{
-	struct log_head h;
-
-	if (strcmp(f->path, HEADS) != 0)
-		return;
-	uint8_t *rec = f->p + 8 + below((f->n - 8) / HEAD_RECORD_LEN) * HEAD_RECORD_LEN;
-	if (head_record_get(&h, rec) < 0)
-		return;
-	h.size += 1 + below(5);
-	h.root[below(32)] ^= 1;
-	h.epoch = 1 + (uint32_t)below(2);
-	(void)log_head_sign(&h, VAULT_ORIGIN, v.retired, NULL);
-	head_record_put(rec, &h);
-}
-
-static const struct {
-	const char *name;
-	void (*fn)(struct image_file *f);
-	/* Something must be said of this very file; of the tree's, that or where the entry lies
-	 * that it speaks of. */
-	bool exact;
-} kinds[] = {
-	{"flip",	 flip,    true },
-	{"delete",  delete,  false},
-	{"insert",  insert,  true },
-	{"reorder", reorder, true },
-	{"cut",	cut,     false},
-	{"splice",  splice,  true },
-	{"replace", replace, false},
-	{"forge",	  forge,	 true },
-	{"resign",  resign,  true },
-};
-#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
-
-static bool
-names(const struct verify_finding *list, size_t n, const char *path, uint64_t at)
-{
-	for (size_t i = 0; i < n && i < VERIFY_FINDINGS_MAX; i++) {
-		const struct verify_finding *f = &list[i];
-		if (strcmp(f->file, path) != 0)
-			continue;
-		if (f->from == VERIFY_NONE || at == VERIFY_NONE ||
-			(f->from <= at && (f->to == VERIFY_NONE || at < f->to)))
-			return true;
-	}
-	return false;
-}
-
-static bool
-says_where(const struct verify_finding *list, size_t n)
-{
-	for (size_t i = 0; i < n && i < VERIFY_FINDINGS_MAX; i++)
-		if (list[i].from != VERIFY_NONE || list[i].entry != VERIFY_NONE)
-			return true;
-	return false;
-}
-
-static uint64_t
-first_difference(const struct image_file *f, const uint8_t *before, size_t n)
-{
-	for (size_t i = 0; i < f->n && i < n; i++)
-		if (f->p[i] != before[i])
-			return i;
-	return f->n == n ? VERIFY_NONE : (f->n < n ? f->n : n);
-}
-
-static void
-mutate_once(uint64_t number)
-{
-	size_t kind = below(KINDS);
-	struct image_file *f = &good.files[below(good.n)];
-	bool journal = strncmp(f->path, "journal/", 8) == 0;
-	const struct secret_key *master = journal || below(2) == 0 ? &v.s.master : NULL;
-	uint8_t *before = f->p;
-	size_t n = f->n;
-
-	if (n == 0)
-		return;
-	give(f, before, n);
-	kinds[kind].fn(f);
-	uint64_t at = first_difference(f, before, n);
-	if (at != VERIFY_NONE) {
-		int r = check_with(&good, master, NULL);
-		bool found = r < 0 || result.verdict != VERIFY_INTACT;
-		cr_assert(found, "number %" PRIu64 ": %s of %s at %" PRIu64 " was not found%s",
-			number, kinds[kind].name, f->path, at,
-			master != NULL ? " with the key" : "");
-		bool located = r < 0 ||
-			(kinds[kind].exact && strcmp(f->path, TREE) != 0
-					? names(result.findings, result.n_findings, f->path,
-						  kind == 0 ? at : VERIFY_NONE) ||
-						names(result.doubts, result.n_doubts, f->path,
-							kind == 0 ? at : VERIFY_NONE)
-					: says_where(result.findings, result.n_findings) ||
-						says_where(result.doubts, result.n_doubts));
-		const struct verify_finding *said =
-			result.n_findings > 0 ? result.findings : result.doubts;
-		cr_assert(located,
-			"number %" PRIu64 ": %s of %s at %" PRIu64 ": %s %" PRIu64 ": %s", number,
-			kinds[kind].name, f->path, at, said->file, said->from, said->what);
-	}
-	free(f->p);
-	f->p = before;
-	f->n = n;
-}
-
-Test(verify, every_change_is_found_and_located, .timeout = 86400)
-{
-	const char *count = getenv("HAWSER_MUTATIONS"), *from = getenv("HAWSER_SEED");
-	uint64_t n = count != NULL ? strtoull(count, NULL, 10) : 1000;
-	uint64_t base = from != NULL ? strtoull(from, NULL, 10) : 7;
-
 	check_intact(&good, NULL);
-	for (uint64_t i = 0; i < n; i++) {
-		seed = (base << 32) + i;
-		mutate_once(i);
-	}
-	check_intact(&good, NULL);
+	struct image_file *f = &good.files[good.n++];
+	snprintf(f->path, sizeof(f->path), "ledger/ledger-%016" PRIx64 ".log", result.head.size);
+	f->p = calloc(1, 128);
+	for (f->n = 0; f->n <= 128; f->n += 64)
+		for (int with = 0; with < 2; with++) {
+			cr_assert(eq(int, check_with(&good, with ? &v.s.master : NULL, NULL), 0));
+			cr_assert(eq(int, (int)result.verdict, VERIFY_UNCHECKED));
+			cr_assert(eq(str, result.doubts[0].file, f->path));
+		}
+	f->n = 128;
+	f->p[127] = 1;
+	check_broken(&good, NULL, f->path, VERIFY_NONE);
 }
