@@ -6,6 +6,7 @@
 
 #include "node/commands/commands.h"
 #include "node/sessions.h"
+#include "node/watch.h"
 #include "proto/base/arena.h"
 #include "proto/base/buf.h"
 #include "proto/base/id.h"
@@ -207,8 +208,18 @@ on_report(void *arg)
 static void
 on_open(void *arg, struct link *l, struct channel *ch, const struct msg_open *open)
 {
+	struct agent *a = agent_from(arg);
+	enum watch_answer answer = WATCH_ALLOWS;
+	const char *why = NULL;
+
 	(void)l;
-	sessions_open(agent_from(arg)->sessions, ch, open);
+	/* What a live forward opens goes on. */
+	if (a->config.watch != NULL && open->type != CHANNEL_TYPE_CONNECTION)
+		answer = watch_answer(a->config.watch, &why);
+	if (answer == WATCH_ALLOWS)
+		sessions_open(a->sessions, ch, open);
+	else
+		channel_reject(ch, answer == WATCH_WAITS ? HW_EUNAVAILABLE : HW_ELOCAL, why);
 }
 
 static void
@@ -247,6 +258,8 @@ on_up(void *arg, struct link *l, const struct msg_hello *peer)
 	log_info(a, "link.up", "relay=%s software=%s version=%d", id, software, link_version(l));
 	buf_reset(&a->said);
 	on_report(a);
+	if (a->config.watch != NULL)
+		watch_link_up(a->config.watch, l, peer->head);
 	if (a->config.commands != NULL)
 		commands_link_up(a->config.commands, l);
 	if (a->config.on_up != NULL)
@@ -262,6 +275,8 @@ forget_link(struct agent *a)
 	a->link = NULL;
 	a->up_at = 0;
 	loop_timer_stop(a->config.loop, &a->report);
+	if (a->config.watch != NULL)
+		watch_link_down(a->config.watch);
 	if (a->config.commands != NULL)
 		commands_link_down(a->config.commands);
 	if (a->config.on_down != NULL)
@@ -321,6 +336,16 @@ on_control(void *arg, struct link *l, const struct msg_control *control)
 		commands_ask(a->config.commands);
 }
 
+static void
+on_head(void *arg, struct link *l, const char *head)
+{
+	struct agent *a = agent_from(arg);
+
+	(void)l;
+	if (a->config.watch != NULL)
+		watch_head(a->config.watch, head);
+}
+
 static const struct link_events link_events = {
 	.on_up = on_up,
 	.on_down = on_down,
@@ -328,6 +353,7 @@ static const struct link_events link_events = {
 	.on_open = on_open,
 	.on_resume = on_resume,
 	.on_peer_time = on_peer_time,
+	.on_head = on_head,
 	.on_control = on_control,
 };
 

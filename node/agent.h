@@ -24,6 +24,7 @@ struct loop;
 struct msg_update_instance_information_request;
 struct programs;
 struct roster;
+struct watch;
 
 struct agent_config {
 	struct loop *loop;
@@ -34,6 +35,7 @@ struct agent_config {
 	struct programs *programs;
 	struct roster *roster;	    /* NULL: no session outlives the agent */
 	struct commands *commands;  /* outlives the agent; NULL: it runs none */
+	struct watch *watch;	    /* likewise; NULL: it witnesses nothing */
 	struct link_limits *limits; /* may be NULL */
 
 	/* Starts to connect; agent_connected() or agent_dial_failed() follows, not from inside. */

@@ -16,13 +16,17 @@
 struct key_row {
 	const char *name;
 	size_t offset, size;
-	bool path; /* absolute */
+	bool path;	      /* absolute */
+	const char *words[2]; /* the only ones that it may be; NULL: any */
 };
 
 #define TEXT(key, path)                                                                          \
 	{                                                                                        \
 #key, offsetof(struct node_config, key), sizeof(((struct node_config *)0)->key), \
-			path                                                                     \
+			path,                                                                    \
+		{                                                                                \
+			NULL, NULL                                                               \
+		}                                                                                \
 	}
 
 /* `relay` is parsed, the others are copied. */
@@ -36,6 +40,8 @@ static const struct key_row keys[] = {
 	TEXT(download_ca, true),
 	TEXT(download_proxy, false),
 	TEXT(download_s3_host, false),
+	{"witness", offsetof(struct node_config, witness),
+				   sizeof(((struct node_config *)0)->witness), false, {"report", "refuse"}},
 };
 
 struct number_row {
@@ -80,6 +86,12 @@ set_number(struct node_config *c, const struct number_row *row, const char *valu
 	return 0;
 }
 
+static bool
+is_one_of(const char *value, const char *const words[2])
+{
+	return strcmp(value, words[0]) == 0 || strcmp(value, words[1]) == 0;
+}
+
 static int
 set(struct node_config *c, const char *key, const char *value, struct hw_err *err)
 {
@@ -93,6 +105,9 @@ set(struct node_config *c, const char *key, const char *value, struct hw_err *er
 		if (keys[i].path && value[0] != '/')
 			return hw_err_set(err, HW_EVALIDATION, "%s is a path from the root, not %s",
 				key, value);
+		if (keys[i].words[0] != NULL && !is_one_of(value, keys[i].words))
+			return hw_err_set(err, HW_EVALIDATION, "%s is %s or %s, not %s", key,
+				keys[i].words[0], keys[i].words[1], value);
 		strcpy((char *)c + keys[i].offset, value);
 		return 0;
 	}
@@ -102,7 +117,8 @@ set(struct node_config *c, const char *key, const char *value, struct hw_err *er
 	return hw_err_set(err, HW_EVALIDATION,
 		"no setting is called %s: relay, name, run_as, command_run_as, agent_user, "
 		"reboot_command, commands_running, commands_held, command_output, commands_spool, "
-		"commands_work, download_max, download_ca, download_proxy, download_s3_host",
+		"commands_work, download_max, download_ca, download_proxy, download_s3_host, "
+		"witness",
 		key);
 }
 
@@ -122,8 +138,10 @@ parse_line(struct node_config *c, char *line, struct hw_err *err)
 int
 node_config_parse(struct node_config *ret, const char *text, struct hw_err *err)
 {
-	struct node_config c = {
-		.run_as = "hawser", .command_run_as = "root", .agent_user = "hawser-node"};
+	struct node_config c = {.run_as = "hawser",
+		.command_run_as = "root",
+		.agent_user = "hawser-node",
+		.witness = "report"};
 	char line[1024];
 
 	for (int number = 1; *text != '\0'; number++) {
@@ -211,9 +229,11 @@ node_config_save(int dir, const struct node_config *c, struct hw_err *err)
 		"# That of commands for which nobody names one.\n"
 		"command_run_as = %s\n"
 		"# The user of the agent's network process.\n"
-		"agent_user = %s\n",
+		"agent_user = %s\n"
+		"# When the relay's ledger was cut or rewritten: report, or also refuse what is new.\n"
+		"witness = %s\n",
 		url, c->name, c->run_as, c->command_run_as[0] ? c->command_run_as : "root",
-		c->agent_user);
+		c->agent_user, c->witness[0] ? c->witness : "report");
 	if (r == 0)
 		r = file_write(dir, NODE_CONF, buf_data(&text), text.len, 0644, err);
 	buf_fini(&text);

@@ -30,6 +30,9 @@ struct node_config {
 	char commands_work[257], download_ca[257], download_proxy[257];
 	char download_s3_host[257];
 	int64_t download_max;
+	/* What it does when the relay's ledger is not what it was: "report", or "refuse" what is new
+	 * as well. */
+	char witness[8];
 	char id[24]; /* of the node; from its certificate, not from node.conf */
 };
 

@@ -12,6 +12,7 @@
 #include "node/credentials.h"
 #include "node/ground.h"
 #include "proto/base/file.h"
+#include "proto/base/service.h"
 #include "proto/wire/enrol.h"
 
 #define TAGS_MAX 50
@@ -167,6 +168,7 @@ command_join(const struct command *self, int argc, char **argv)
 	struct join j = {.dir = NULL};
 	struct enrol_result who;
 	struct hw_err err = HW_ERR_INIT;
+	bool service;
 	int dir, r;
 
 	signal(SIGPIPE, SIG_IGN);
@@ -181,7 +183,9 @@ command_join(const struct command *self, int argc, char **argv)
 	if (r < 0)
 		return command_fail(&err);
 	printf("%s\n", who.who.id);
-	fprintf(stderr, "hawser-node: joined as %s (%s); now run: hawser-node run --dir %s\n",
-		who.name, who.who.id, j.dir);
+	service = service_runs("", "hawser-node", j.dir);
+	fprintf(stderr, "hawser-node: joined as %s (%s); now run: %s%s\n", who.name, who.who.id,
+		service ? "systemctl start hawser-node" : "hawser-node run --dir ",
+		service ? "" : j.dir);
 	return EXIT_OK;
 }

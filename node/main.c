@@ -24,6 +24,7 @@
  *     credentials.c        the certificate and its renewal
  *     facts.c              what the node says of itself
  *     status.c             what it tells hawser-node status
+ *     watch.c              keeps the head of the relay's ledger, and judges the next one by it
  *     config.c             the directory's files, node.conf
  *     ground.c             who owns them
  *     memory.c             keeps an idle agent small
@@ -72,13 +73,17 @@ static const struct command commands[] = {
 		"                      relay says (/etc/hawser/node.policy, which need not be there)\n"
 		"  --log-level LEVEL   error, warn, info or debug (info)\n"
 		"\n"
+		"DIR/node.conf has settings, a line each; with witness = refuse nothing new begins here while\n"
+		"the relay's ledger is not what it was. The default, report, says so in log and status.\n"
+		"\n"
 		"examples:\n"
 		"  hawser-node run --dir /var/lib/hawser-node\n"
 		"  hawser-node run --dir ~/.local/share/hawser-node --rootless\n"				 },
 	{"status", command_status,
 		"usage: hawser-node status --dir DIR [-o text|json]\n"
 		"\n"
-		"Shows who this node is, which relay and CA it trusts, and whether it is connected.\n"
+		"Shows who this node is, which relay and CA it trusts, whether it is connected, and whether\n"
+		"the relay's ledger is still what this node has seen of it.\n"
 		"Exits with 0 when it is, with 1 otherwise.\n"
 		"\n"
 		"  --dir DIR   the agent's directory\n"

@@ -78,7 +78,8 @@ struct programs_ops {
 	/* Takes all: the caller keeps within the credit that on_consumed gives back. */
 	void (*write)(struct job *j, const void *p, size_t n);
 	void (*end_input)(struct job *j);
-	/* Of an output stream: what was consumed, and how far it may go. */
+	/* Of an output stream: what was consumed, and how far it may go. The first HOLDER_RING_MAX
+	 * bytes of a script's need none. */
 	void (*credit)(struct job *j, int stream, uint64_t consumed, uint64_t limit);
 	void (*more)(struct job *j);
 	void (*resize)(struct job *j, int cols, int rows);

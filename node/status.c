@@ -47,7 +47,7 @@ static void
 render_text(struct buf *out, const struct line *lines, size_t n, const struct node_status *s)
 {
 	for (size_t i = 0; i < n; i++)
-		if (lines[i].value[0] != '\0')
+		if (lines[i].word != NULL && lines[i].value[0] != '\0')
 			buf_printf(out, "%-12s %s\n", lines[i].word, lines[i].value);
 	buf_printf(out, "%-12s %d\n", "sessions", s->sessions);
 	buf_printf(out, "%-12s %zu running, %zu waiting, %zu ended and not taken\n", "commands",
@@ -76,16 +76,18 @@ status_render(struct buf *out, const struct node_config *c, const struct node_st
 		relay[0] = '\0';
 	snprintf(pin, sizeof(pin), "sha256:%s", c->relay.pin);
 	const struct line lines[] = {
-		{"InstanceId",	       "node",      c->id			    },
-		{"Name",			 "name",	 c->name			},
-		{"Relay",			  "relay",	   relay				},
-		{"CertificateAuthority",	 "pinned CA", pin				 },
-		{"State",			  "state",	   s->state			   },
-		{"Since",			  "since",	   time_text(since,		    s->since)},
-		{"NextAttempt",				"next try",			    time_text(next,		    s->next_dial)},
-		{"Error",		  "error",			   s->error ? s->error : ""			   },
-		{"CertificateExpires", "expires",time_text(expires,s->expires)},
-		{"AgentVersion",	 "agent",			  HAWSER_VERSION									   },
+		{"InstanceId",			       "node",      c->id		    },
+		{"Name",				    "name",	 c->name			},
+		{"Relay",				   "relay",	   relay			},
+		{"CertificateAuthority",			 "pinned CA", pin			 },
+		{"State",				   "state",	   s->state		   },
+		{"Since",				   "since",	   time_text(since,	    s->since)},
+		{"NextAttempt",					 "next try",					    time_text(next,		    s->next_dial)},
+		{"Error",			    "error",				       s->error ? s->error : ""					   },
+		{"WitnessState",		 NULL,s->witness_state ? s->witness_state : ""},
+		{"Witness", "witness",		       s->witness ? s->witness : ""										 },
+		{"CertificateExpires",	       "expires",  time_text(expires,s->expires)},
+		{"AgentVersion",			 "agent",			  HAWSER_VERSION															 },
 	};
 	(json ? render_json : render_text)(out, lines, sizeof(lines) / sizeof(lines[0]), s);
 }

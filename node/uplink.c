@@ -18,6 +18,7 @@
 #include "node/roster.h"
 #include "node/status.h"
 #include "node/uplink_sandbox.h"
+#include "node/watch.h"
 #include "proto/base/descriptors.h"
 #include "proto/base/arena.h"
 #include "proto/base/file.h"
@@ -44,11 +45,13 @@ struct uplink {
 	struct programs *programs;
 	struct roster *roster;
 	struct commands *commands;
+	struct watch *watch;
 	struct credentials *credentials;
 	struct agent *agent;
 	struct status_server *status;
 	struct loop_signal *term, *intr, *leave;
 	struct loop_timer goodbye, trim;
+	char witness_text[WATCH_TEXT_MAX]; /* of the last status */
 	int exit_code;
 };
 
@@ -193,10 +196,16 @@ fill_status(void *arg, struct node_status *s)
 		[AGENT_REVOKED] = "deregistered",
 	};
 	struct uplink *u = uplink_from(arg);
+	struct witness_status w;
 	struct agent_status a;
 
 	agent_status(u->agent, &a);
+	watch_status(u->watch, &w);
 	*s = (struct node_status){
+		.witness_state = w.kept != NULL || w.state != WITNESS_STATE_AGREES
+			? enum_text(&enum_WITNESS_STATE, w.state)
+			: "",
+		.witness = watch_describe(u->watch, u->witness_text),
 		.state = words[a.state],
 		.error = a.error,
 		.since = a.since,
@@ -346,6 +355,37 @@ make_ws(struct uplink *u, const char *dir, struct hw_err *err)
 	return ws_client_new(&u->ws, &c, err);
 }
 
+static enum watch_answer
+may_begin(void *arg, const char **why)
+{
+	return watch_answer(uplink_from(arg)->watch, why);
+}
+
+/* What had to wait for the answer is asked for now, to begin or to be refused. */
+static void
+on_answer(void *arg)
+{
+	struct uplink *u = uplink_from(arg);
+	const char *why;
+
+	if (u->commands != NULL && watch_answer(u->watch, &why) != WATCH_WAITS)
+		commands_ask_again(u->commands);
+}
+
+static int
+make_watch(struct uplink *u, struct hw_err *err)
+{
+	const struct watch_config c = {.loop = u->loop,
+		.log = &u->log,
+		.dir = u->dir,
+		.refuse = strcmp(u->config.witness, "refuse") == 0};
+	int r = watch_new(&u->watch, &c, err);
+
+	if (r == 0)
+		watch_on_change(u->watch, on_answer, u);
+	return r;
+}
+
 static int
 make_commands(struct uplink *u, struct hw_err *err)
 {
@@ -370,6 +410,7 @@ make_commands(struct uplink *u, struct hw_err *err)
 		.download_s3_host = or_null(u->config.download_s3_host),
 		.download_max = u->config.download_max,
 		.now = judging_time,
+		.may_begin = may_begin,
 		.arg = u,
 	};
 
@@ -388,6 +429,7 @@ make_agent(struct uplink *u, const struct uplink_options *o, struct hw_err *err)
 		.programs = u->programs,
 		.roster = u->roster,
 		.commands = u->commands,
+		.watch = u->watch,
 		.dir = o->dir,
 		.dial = dial,
 		.cancel = cancel,
@@ -428,8 +470,8 @@ open_all(struct uplink *u, const struct uplink_options *o, struct hw_err *err)
 		(r = make_ws(u, o->dir, err)) < 0 ||
 		(r = programs_monitor_new(&u->programs, u->loop, &u->log, u->dir, o->monitor_fd,
 			 on_monitor_gone, u, err)) < 0 ||
-		(r = roster_open(&u->roster, u->dir, err)) < 0 || (r = make_commands(u, err)) < 0 ||
-		(r = make_agent(u, o, err)) < 0 ||
+		(r = roster_open(&u->roster, u->dir, err)) < 0 || (r = make_watch(u, err)) < 0 ||
+		(r = make_commands(u, err)) < 0 || (r = make_agent(u, o, err)) < 0 ||
 		(r = status_server_new(&u->status, u->loop, u->dir, &u->config, fill_status, u,
 			 err)) < 0 ||
 		(r = loop_signal_new(&u->term, u->loop, SIGTERM, stop, u)) < 0 ||
@@ -451,6 +493,7 @@ close_all(struct uplink *u)
 	status_server_free(u->status);
 	agent_free(u->agent);
 	commands_free(u->commands);
+	watch_free(u->watch);
 	programs_monitor_free(u->programs);
 	roster_close(u->roster);
 	ws_client_free(u->ws);

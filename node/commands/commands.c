@@ -78,9 +78,12 @@ struct commands {
 	bool stopped;
 	struct link *link;
 	bool asking, ask_again; /* once more after this answer */
-	bool refused;		/* an order, as there were too many: ask when there are fewer */
-	size_t unanswered;	/* bytes of output */
+	bool refused;	   /* an order, as there were too many, or it is not known whether it may
+			    * begin: ask when that has changed */
+	size_t unanswered; /* bytes of output */
 	size_t n_reports;
+	uint8_t *output; /* of the report that is being made; kept while there is some */
+	struct spool_reader reader;
 	struct loop_task pump, starts, drops, wishes;
 	struct loop_timer due, sync, later, forget, wish_again;
 };
@@ -204,6 +207,7 @@ forget(struct held *h)
 
 	if (invocation_deliver_before(h->invocation) < until)
 		until = invocation_deliver_before(h->invocation);
+	spool_reader_close(&cs->reader); /* it may be one of those that go now */
 	orders_bury(cs->journal, id, until + BURIED_FOR, now(cs));
 	orders_remove(cs->journal, id, invocation_step_count(h->invocation));
 	held_free(h);
@@ -392,6 +396,23 @@ room_for_output(const struct commands *cs)
 	return left < most ? left : most;
 }
 
+/* Whether there is where to put the output of a report, if it has any. */
+static bool
+has_place(struct commands *cs, const struct held *h)
+{
+	if (cs->output == NULL && report_waiting(h->invocation) > 0)
+		cs->output = malloc(MESSAGE_ROOM);
+	return cs->output != NULL || report_waiting(h->invocation) == 0;
+}
+
+static void
+drop_place(struct commands *cs)
+{
+	free(cs->output);
+	cs->output = NULL;
+	spool_reader_close(&cs->reader);
+}
+
 static void
 tell(struct commands *cs, struct held *h)
 {
@@ -400,7 +421,8 @@ tell(struct commands *cs, struct held *h)
 	struct hw_err err = HW_ERR_INIT;
 	size_t bytes;
 
-	if (a == NULL || !report_make(&m, &bytes, a, h->invocation, room_for_output(cs)))
+	if (a == NULL || !has_place(cs, h) ||
+		!report_make(&m, &bytes, a, h->invocation, cs->output, room_for_output(cs)))
 		hw_err_set(&err, HW_ENOMEM, "out of memory");
 	/* One that waits is as good as under way: the relay is to know that it is here. */
 	else if (m.status == INVOCATION_STATUS_PENDING)
@@ -477,6 +499,8 @@ on_pump(void *arg)
 	loop_timer_stop(cs->config.loop, &cs->due);
 	if (next != INT64_MAX)
 		loop_timer_start(cs->config.loop, &cs->due, next > t ? next - t : 0);
+	else if (cs->unanswered == 0)
+		drop_place(cs);
 }
 
 /* --- asking
@@ -536,6 +560,23 @@ begin(struct commands *cs, const struct msg_invocation_order *o)
 	loop_defer(cs->config.loop, &cs->pump);
 }
 
+/* What is not decided yet is asked for again once it is. */
+static void
+begin_if_allowed(struct commands *cs, const struct msg_invocation_order *o)
+{
+	enum watch_answer answer = WATCH_ALLOWS;
+	const char *why = NULL;
+
+	if (cs->config.may_begin != NULL)
+		answer = cs->config.may_begin(cs->config.arg, &why);
+	if (answer == WATCH_ALLOWS)
+		begin(cs, o);
+	else if (answer == WATCH_WAITS)
+		cs->refused = true;
+	else
+		refuse(cs, o->command_id, INVOCATION_STATUS_FAILED, "Failed", why);
+}
+
 static void
 take_order(struct commands *cs, const struct msg_invocation_order *o)
 {
@@ -555,7 +596,7 @@ take_order(struct commands *cs, const struct msg_invocation_order *o)
 	else if (cs->n_held >= most)
 		cs->refused = true;
 	else
-		begin(cs, o);
+		begin_if_allowed(cs, o);
 }
 
 /* What runs is not ended because nobody waits for it any more; what has not begun does not begin.
@@ -614,6 +655,13 @@ on_orders(void *arg, int code, const char *message, const void *body, size_t n)
 		ask_later(cs, ASK_AGAIN); /* with a new link it asks anyway */
 	}
 	arena_free(a);
+}
+
+void
+commands_ask_again(struct commands *cs)
+{
+	if (cs->refused)
+		commands_ask(cs);
 }
 
 void
@@ -794,6 +842,7 @@ commands_link_down(struct commands *cs)
 		LIST_REMOVE(r, link);
 		free(r);
 	}
+	drop_place(cs);
 	cs->unanswered = cs->n_reports = 0;
 	cs->link = NULL;
 	cs->asking = false;
@@ -892,6 +941,7 @@ commands_new(struct commands **ret, const struct commands_config *config, struct
 									      : "shutdown -r now",
 		.output_max = config->output_max > 0 ? config->output_max : COMMANDS_OUTPUT_MAX,
 		.spool_left = &cs->spool_left,
+		.reader = &cs->reader,
 		.fetch = config->fetch,
 		.work = config->work,
 		.download_ca = config->download_ca,
@@ -903,6 +953,7 @@ commands_new(struct commands **ret, const struct commands_config *config, struct
 		.on_wish = on_wish,
 		.arg = cs,
 	};
+	cs->reader.fd = -1;
 	cs->pump = (struct loop_task){.fn = on_pump, .arg = cs};
 	cs->starts = (struct loop_task){.fn = on_starts, .arg = cs};
 	cs->drops = (struct loop_task){.fn = on_drops, .arg = cs};
@@ -974,6 +1025,7 @@ commands_free(struct commands *cs)
 	stop_timers(cs);
 	while ((h = TAILQ_FIRST(&cs->held)) != NULL)
 		held_free(h);
+	drop_place(cs);
 	orders_close(cs->journal);
 	free(cs);
 }

@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "node/watch.h"
+
 struct commands;
 struct hw_err;
 struct link;
@@ -43,6 +45,8 @@ struct commands_config {
 	const char *download_ca, *download_proxy, *download_s3_host; /* or NULL */
 	int64_t download_max;					     /* bytes; 0: as above */
 	int64_t (*now)(void *arg); /* wall time, for deadlines; NULL: the loop's */
+	/* Whether a new one may begin; NULL: always. *why is a sentence when not. */
+	enum watch_answer (*may_begin)(void *arg, const char **why);
 	void *arg;
 };
 
@@ -58,6 +62,8 @@ void commands_link_up(struct commands *cs, struct link *l);
 void commands_link_down(struct commands *cs);
 /* The relay says that there is something to ask for. */
 void commands_ask(struct commands *cs);
+/* may_begin() may answer otherwise now: asks for what was put off, if anything was. */
+void commands_ask_again(struct commands *cs);
 
 /* Ends what runs; it has failed. Or leaves it to the next agent. Nothing is started any more. */
 void commands_stop(struct commands *cs);

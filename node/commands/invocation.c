@@ -592,7 +592,7 @@ invocation_read(const struct invocation *i, size_t step, int stream, uint64_t of
 	char name[64];
 
 	spool_name(name, i->id, step, stream);
-	return spool_read(orders_dir(i->host->journal), name, offset, p, n);
+	return spool_read(i->host->reader, orders_dir(i->host->journal), name, offset, p, n);
 }
 
 void

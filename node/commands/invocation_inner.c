@@ -235,8 +235,6 @@ read_started(void *arg, const char *run_as, int64_t pid)
 
 	(void)run_as;
 	(void)pid;
-	i->host->programs->ops->credit(i->job, HOLDER_OUT, 0, HOLDER_RING_MAX);
-	i->host->programs->ops->credit(i->job, HOLDER_ERR, 0, HOLDER_RING_MAX);
 	if (i->killer != FLOW_NOBODY)
 		i->host->programs->ops->signal(i->job, SIGKILL);
 }

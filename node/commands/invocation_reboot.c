@@ -14,12 +14,9 @@
 static void
 reboot_started(void *arg, const char *run_as, int64_t pid)
 {
-	struct invocation *i = invocation_from(arg);
-
+	(void)arg;
 	(void)run_as;
 	(void)pid;
-	i->host->programs->ops->credit(i->job, HOLDER_OUT, 0, HOLDER_RING_MAX);
-	i->host->programs->ops->credit(i->job, HOLDER_ERR, 0, HOLDER_RING_MAX);
 }
 
 static size_t

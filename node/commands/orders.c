@@ -35,10 +35,19 @@ struct head {
 };
 _Static_assert(sizeof(struct head) == 16, "fixed layout");
 
+/* The log that was written last, for most nodes have one command at a time. */
+struct recent {
+	char id[ID_UUID_LEN + 1]; /* empty: none is open */
+	int fd;
+	off_t size;	 /* when it was last looked at */
+	struct buf text; /* all of it, until there is more of it; else empty */
+};
+
 struct orders {
 	int dir;
 	int spare; /* a file that takes room away, to give it back; -1: it was given */
 	struct graves *graves;
+	struct recent recent;
 };
 
 static void
@@ -90,6 +99,61 @@ spare_give(struct orders *j)
 	return true;
 }
 
+/* --- the log that was written last ------------------------------------------------------------ */
+
+static void
+recent_close(struct recent *l)
+{
+	fd_close(l->fd);
+	buf_fini(&l->text);
+	*l = (struct recent){.fd = -1};
+	buf_init(&l->text, ORDERS_LOG_MAX);
+}
+
+static bool
+is_recent(const struct orders *j, const char *id)
+{
+	return j->recent.id[0] != '\0' && strcmp(j->recent.id, id) == 0;
+}
+
+/* Takes the descriptor. */
+static void
+recent_set(struct orders *j, const char *id, int fd)
+{
+	recent_close(&j->recent);
+	snprintf(j->recent.id, sizeof(j->recent.id), "%s", id);
+	j->recent.fd = fd;
+}
+
+/* Whether it is still what lies under that name, as far as its own file can tell. */
+static bool
+recent_is_there(struct recent *l)
+{
+	struct stat st;
+
+	if (fstat(l->fd, &st) < 0 || st.st_nlink == 0)
+		return false;
+	l->size = st.st_size;
+	return true;
+}
+
+/* Has it open for more of it. */
+static int
+recent_open(struct orders *j, const char *id, struct hw_err *err)
+{
+	char name[NAME_MAX_];
+
+	if (is_recent(j, id) && recent_is_there(&j->recent))
+		return 0;
+	log_name(name, id);
+	int fd = openat(j->dir, name, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return hw_err_sys(err, "cannot open " JOURNAL "/%s", name);
+	recent_set(j, id, fd);
+	return recent_is_there(&j->recent) ? 0
+					   : hw_err_sys(err, "cannot look at " JOURNAL "/%s", name);
+}
+
 /* --- writing ---------------------------------------------------------------------------------- */
 
 static int
@@ -102,24 +166,22 @@ put_record(struct buf *out, enum record kind, const void *body, size_t n)
 	return r < 0 ? r : buf_append(out, body, n);
 }
 
-/* A record whose writing failed half way would hide all that follows. */
+/* To the log that is open. A record whose writing failed half way would hide all that follows. */
 static int
-write_record(const char *name, int fd, const struct buf *record, size_t most, bool lasting,
+write_record(struct recent *l, const struct buf *record, size_t most, bool lasting,
 	struct hw_err *err)
 {
-	struct stat st;
 	int r;
 
-	if (fstat(fd, &st) < 0)
-		return hw_err_sys(err, "cannot look at " JOURNAL "/%s", name);
-	if ((uint64_t)st.st_size + record->len > most)
+	if ((uint64_t)l->size + record->len > most)
 		return hw_err_set(err, HW_ELIMIT,
 			"what was written down of the command is longer than %zu bytes", most);
-	if ((r = fd_write_all(fd, buf_data(record), record->len, err)) == 0 && lasting &&
-		fdatasync(fd) < 0)
-		r = hw_err_sys(err, "cannot sync " JOURNAL "/%s", name);
+	buf_reset(&l->text);
+	if ((r = fd_write_all(l->fd, buf_data(record), record->len, err)) == 0 && lasting &&
+		fdatasync(l->fd) < 0)
+		r = hw_err_sys(err, "cannot sync " JOURNAL "/%s" LOG_SUFFIX, l->id);
 	if (r < 0)
-		(void)!ftruncate(fd, st.st_size);
+		(void)!ftruncate(l->fd, l->size);
 	return r;
 }
 
@@ -127,30 +189,26 @@ static int
 append(struct orders *j, const char *id, enum record kind, const void *body, size_t n, bool lasting,
 	struct hw_err *err)
 {
-	char name[NAME_MAX_];
 	struct buf record;
 	int r;
 
-	log_name(name, id);
-	int fd = openat(j->dir, name, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return hw_err_sys(err, "cannot open " JOURNAL "/%s", name);
+	if ((r = recent_open(j, id, err)) < 0)
+		return r;
 	buf_init(&record, BODY_MAX + sizeof(struct head));
 	if ((r = put_record(&record, kind, body, n)) < 0) {
-		hw_err_set(err, r, "a record of " JOURNAL "/%s is too large", name);
+		hw_err_set(err, r, "a record of " JOURNAL "/%s" LOG_SUFFIX " is too large", id);
 	} else {
 		size_t most = kind == ENTER || kind == BEGIN ? ORDERS_LOG_MAX - ORDERS_ENDS_MAX
 							     : ORDERS_LOG_MAX;
 		errno = 0;
-		r = write_record(name, fd, &record, most, lasting, err);
+		r = write_record(&j->recent, &record, most, lasting, err);
 		if (r < 0 && (errno == ENOSPC || errno == EDQUOT) && spare_give(j)) {
 			if (err != NULL)
 				*err = (struct hw_err)HW_ERR_INIT;
-			r = write_record(name, fd, &record, most, lasting, err);
+			r = write_record(&j->recent, &record, most, lasting, err);
 		}
 	}
 	buf_fini(&record);
-	close(fd);
 	return r;
 }
 
@@ -169,42 +227,48 @@ append_message(struct orders *j, const char *id, enum record kind, const void *p
 	return r;
 }
 
+/* Takes the records. */
 static int
-write_new(struct orders *j, const char *name, const struct buf *records, struct hw_err *err)
+write_new(struct orders *j, const char *id, struct buf *records, struct hw_err *err)
 {
-	int r,
-		fd = openat(j->dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-			0600);
+	const int flags = O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+	char name[NAME_MAX_];
+	int r;
 
+	log_name(name, id);
+	int fd = openat(j->dir, name, flags, 0600);
 	if (fd < 0)
 		return errno == EEXIST ? hw_err_set(err, HW_EEXISTS, "there is a %s", name)
 				       : hw_err_sys(err, "cannot make " JOURNAL "/%s", name);
 	if ((r = fd_write_all(fd, buf_data(records), records->len, err)) == 0 &&
 		(fdatasync(fd) < 0 || fsync(j->dir) < 0))
 		r = hw_err_sys(err, "cannot sync " JOURNAL "/%s", name);
-	if (r < 0)
+	if (r < 0) {
 		unlinkat(j->dir, name, 0);
-	close(fd);
-	return r;
+		close(fd);
+		return r;
+	}
+	recent_set(j, id, fd);
+	j->recent.text = *records;
+	buf_init(records, 0);
+	return 0;
 }
 
 int
 orders_begin(struct orders *j, const struct msg_invocation_order *order, bool start,
 	struct hw_err *err)
 {
-	char name[NAME_MAX_];
 	struct buf body, records;
 	int r;
 
 	if (!id_is_uuid(order->command_id))
 		return hw_err_set(err, HW_EVALIDATION, "CommandId: it is no id of a command");
-	log_name(name, order->command_id);
 	buf_init(&body, BODY_MAX);
 	buf_init(&records, BODY_MAX + 2 * sizeof(struct head));
 	if ((r = msg_encode(&body, MSG_ROW(invocation_order), order, err)) == 0 &&
 		(r = put_record(&records, ORDER, buf_data(&body), body.len)) == 0 &&
 		(!start || (r = put_record(&records, START, NULL, 0)) == 0))
-		r = write_new(j, name, &records, err);
+		r = write_new(j, order->command_id, &records, err);
 	buf_fini(&body);
 	buf_fini(&records);
 	return r;
@@ -272,14 +336,10 @@ orders_end(struct orders *j, const char *id, const struct msg_update_invocation_
 int
 orders_sync(struct orders *j, const char *id, struct hw_err *err)
 {
-	char name[NAME_MAX_];
-	int r = 0;
+	int r = recent_open(j, id, err);
 
-	log_name(name, id);
-	int fd = openat(j->dir, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || fdatasync(fd) < 0)
-		r = hw_err_sys(err, "cannot sync " JOURNAL "/%s", name);
-	fd_close(fd);
+	if (r == 0 && fdatasync(j->recent.fd) < 0)
+		r = hw_err_sys(err, "cannot sync " JOURNAL "/%s" LOG_SUFFIX, id);
 	return r;
 }
 
@@ -458,21 +518,24 @@ read_log(struct orders_entry *ret, size_t *whole, size_t *size, struct arena *a,
 	const char *id, struct hw_err *err)
 {
 	struct orders_entry e = {.order = NULL};
+	bool known = is_recent(j, id) && j->recent.text.len > 0;
+	const struct buf *text = &j->recent.text;
 	char name[NAME_MAX_];
-	struct buf text;
+	struct buf read;
 
 	log_name(name, id);
-	buf_init(&text, ORDERS_LOG_MAX);
-	int r = file_read(&text, j->dir, name, err);
+	buf_init(&read, ORDERS_LOG_MAX);
+	int r = known ? 0 : file_read(&read, j->dir, name, err);
 	if (r == 0) {
-		*whole = take_records(&e, a, buf_data(&text), text.len);
-		*size = text.len;
+		text = known ? text : &read;
+		*whole = take_records(&e, a, buf_data(text), text->len);
+		*size = text->len;
 		if (e.order == NULL || strcmp(e.order->command_id, id) != 0)
 			r = hw_err_set(err, HW_ECORRUPT, JOURNAL "/%s has no order in it", name);
 		else
 			*ret = e;
 	}
-	buf_fini(&text);
+	buf_fini(&read);
 	return r;
 }
 
@@ -604,6 +667,8 @@ orders_remove(struct orders *j, const char *id, size_t n_steps)
 {
 	char name[NAME_MAX_];
 
+	if (is_recent(j, id))
+		recent_close(&j->recent);
 	log_name(name, id);
 	unlinkat(j->dir, name, 0);
 	for (size_t i = 0; i < n_steps; i++)
@@ -645,7 +710,8 @@ orders_open(struct orders **ret, int dir, struct hw_err *err)
 
 	if (j == NULL)
 		return hw_err_set(err, HW_ENOMEM, "out of memory");
-	j->dir = j->spare = -1;
+	j->dir = j->spare = j->recent.fd = -1;
+	buf_init(&j->recent.text, ORDERS_LOG_MAX);
 	bool made = mkdirat(dir, JOURNAL, 0700) == 0;
 	if (made || errno == EEXIST)
 		j->dir = openat(dir, JOURNAL, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -669,6 +735,7 @@ orders_close(struct orders *j)
 	if (j == NULL)
 		return;
 	fd_close(j->spare);
+	recent_close(&j->recent);
 	graves_close(j->graves);
 	fd_close(j->dir);
 	free(j);

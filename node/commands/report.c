@@ -25,6 +25,7 @@ struct making {
 	struct msg_update_invocation_request *m;
 	struct arena *a;
 	struct invocation *i;
+	uint8_t *to;
 	size_t room;
 };
 
@@ -40,10 +41,7 @@ add_stream(struct making *mk, size_t step, int s)
 		n = n < mk->room ? n : mk->room;
 		if (n == 0 || mk->m->outputs.n == REPORT_OUTPUTS)
 			return false;
-		uint8_t *p = arena_alloc(mk->a, n);
-		if (p == NULL)
-			return false;
-		size_t got = invocation_read(mk->i, step, s, at, p, n);
+		size_t got = invocation_read(mk->i, step, s, at, mk->to, n);
 		if (got == 0) { /* a power cut took it, or somebody did */
 			invocation_lose(mk->i, step, s, at);
 			return false;
@@ -52,8 +50,9 @@ add_stream(struct making *mk, size_t step, int s)
 			.step = (int64_t)step,
 			.stream = wire_stream[s],
 			.offset = (int64_t)at,
-			.data = {.p = p, .n = got},
+			.data = {.p = mk->to, .n = got},
 		};
+		mk->to += got;
 		mk->room -= got;
 		at += got;
 	}
@@ -72,9 +71,9 @@ add_outputs(struct making *mk)
 
 bool
 report_make(struct msg_update_invocation_request *ret, size_t *bytes, struct arena *a,
-	struct invocation *i, size_t room)
+	struct invocation *i, uint8_t *to, size_t room)
 {
-	struct making mk = {.m = ret, .a = a, .i = i, .room = room};
+	struct making mk = {.m = ret, .a = a, .i = i, .to = to, .room = room};
 
 	if (!invocation_say(ret, a, i, true))
 		return false;

@@ -21,10 +21,11 @@ struct invocation;
 /* Bytes of output that the relay was not sent. */
 uint64_t report_waiting(struct invocation *i);
 
-/* Makes the next message, of up to `room` bytes of output, in the arena; *bytes is how many it has.
- * The end is in it only when all output is sent with it. False without memory. */
+/* Makes the next message in the arena, of up to `room` bytes of output, which are put at `to`;
+ * *bytes is how many it has. The end is in it only when all output is sent with it. False without
+ * memory. */
 bool report_make(struct msg_update_invocation_request *ret, size_t *bytes, struct arena *a,
-	struct invocation *i, size_t room);
+	struct invocation *i, uint8_t *to, size_t room);
 
 /* It was sent; or what was sent may not have come, and goes again from where the relay has it. */
 void report_sent(struct invocation *i, const struct msg_update_invocation_request *m);

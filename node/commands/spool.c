@@ -89,22 +89,38 @@ spool_resume(struct spool *s, int dir, const char *name, uint64_t start, uint64_
 	s->total = start;
 }
 
-size_t
-spool_read(int dir, const char *name, uint64_t offset, void *p, size_t n)
+static void
+find_to_read(struct spool_reader *r, int dir, const char *name)
 {
-	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	size_t done = 0;
-	ssize_t r = 1;
+	if (r->fd >= 0 && strcmp(r->name, name) == 0)
+		return;
+	spool_reader_close(r);
+	snprintf(r->name, sizeof(r->name), "%s", name);
+	r->fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+}
 
-	while (fd >= 0 && done < n && r > 0) {
-		r = pread(fd, (uint8_t *)p + done, n - done, (off_t)(offset + done));
-		if (r < 0 && errno == EINTR)
-			r = 1;
-		else if (r > 0)
-			done += (size_t)r;
+size_t
+spool_read(struct spool_reader *r, int dir, const char *name, uint64_t offset, void *p, size_t n)
+{
+	size_t done = 0;
+	ssize_t got = 1;
+
+	find_to_read(r, dir, name);
+	while (r->fd >= 0 && done < n && got > 0) {
+		got = pread(r->fd, (uint8_t *)p + done, n - done, (off_t)(offset + done));
+		if (got < 0 && errno == EINTR)
+			got = 1;
+		else if (got > 0)
+			done += (size_t)got;
 	}
-	fd_close(fd);
 	return done;
+}
+
+void
+spool_reader_close(struct spool_reader *r)
+{
+	fd_close(r->fd);
+	r->fd = -1;
 }
 
 void

@@ -46,8 +46,16 @@ void spool_find(struct spool *s, int dir, const char *name);
  * What of the file lies behind `end` is a mark of an end that was not written down. */
 void spool_resume(struct spool *s, int dir, const char *name, uint64_t start, uint64_t end);
 
+/* The file that was read last stays open: what is read next mostly lies behind it there. */
+struct spool_reader {
+	int fd; /* -1: none */
+	char name[64];
+};
+
 /* Up to n bytes from `offset` on; returns how many. */
-size_t spool_read(int dir, const char *name, uint64_t offset, void *p, size_t n);
+size_t spool_read(struct spool_reader *r, int dir, const char *name, uint64_t offset, void *p,
+	size_t n);
+void spool_reader_close(struct spool_reader *r);
 
 void spool_close(struct spool *s); /* the file stays */
 

@@ -50,6 +50,18 @@ account_find(struct account *ret, const char *name, char *why, size_t room)
 	return 0;
 }
 
+void
+account_load(void)
+{
+	struct account self;
+	char why[192];
+	gid_t gid;
+	int one = 1;
+
+	if (account_find(&self, NULL, why, sizeof(why)) == 0)
+		getgrouplist(self.name, self.gid, &gid, &one);
+}
+
 /* --- becoming it ---------------------------------------------------------------------------- */
 
 struct groups {

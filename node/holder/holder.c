@@ -196,14 +196,13 @@ keep_descriptors(struct holder_start *g)
 	return close_range(5, ~0u, 0) == 0;
 }
 
+/* All others are as the monitor has them, which is as they are by default. */
 static void
 own_signals(void)
 {
 	sigset_t none;
 
 	sigemptyset(&none);
-	for (int s = 1; s < NSIG; s++)
-		signal(s, SIG_DFL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
@@ -240,7 +239,8 @@ holder_run(const struct holder_start *given)
 		close(st.theirs);
 		if (st.holder.program.pty)
 			st.holder.screen = screen_new(given->request->cols, given->request->rows);
-		st.holder.state_due = true; /* it says what it understands */
+		/* It says what it understands, of which a script needs nothing. */
+		st.holder.state_due = given->request->kind != REQUEST_SCRIPT;
 		if (!answered)
 			holder_end(&st.holder);
 		holder_serve(&st.holder);

@@ -86,6 +86,43 @@ credit_waits(const struct holder *h)
 	return !h->exited && !holder_output_over(h) && holder_now() < h->credit.by;
 }
 
+static bool
+end_is_due(const struct output *o)
+{
+	return o->eof && !o->end_sent && o->sent == o->ring.end;
+}
+
+static bool
+exit_is_due(const struct holder *h)
+{
+	return h->exited && !h->exit_sent && h->out[HOLDER_OUT].end_sent &&
+		h->out[HOLDER_ERR].end_sent;
+}
+
+/* Mostly all of them come at once, and are one wake-up of the uplink then. */
+static void
+add_ends(struct holder *h)
+{
+	for (int s = HOLDER_OUT; s < HOLDER_STREAMS; s++) {
+		struct output *o = &h->out[s];
+		if (!end_is_due(o))
+			continue;
+		add_msg(h,
+			(struct holder_head){
+				.type = HOLDER_END, .stream = (uint8_t)s, .offset = o->sent},
+			NULL);
+		o->end_sent = true;
+	}
+	if (!exit_is_due(h))
+		return;
+	add_msg(h, (struct holder_head){.type = HOLDER_EXIT, .len = sizeof(h->exit)}, &h->exit);
+	h->exit_sent = true;
+}
+
+_Static_assert(sizeof((struct holder){0}.msg.small) >=
+		4 * sizeof(struct holder_head) + sizeof(uint64_t) + sizeof(struct holder_exit),
+	"a credit, both ends and the exit are one message");
+
 /* The next piece of a stream's output, or its end. */
 static bool
 put_output(struct holder *h, int s)
@@ -108,13 +145,10 @@ put_output(struct holder *h, int s)
 		h->msg.of_paint = false;
 		return true;
 	}
-	if (!o->eof || o->end_sent || o->sent < o->ring.end)
+	if (!end_is_due(o))
 		return false;
 	begin_msg(h);
-	add_msg(h,
-		(struct holder_head){.type = HOLDER_END, .stream = (uint8_t)s, .offset = o->sent},
-		NULL);
-	o->end_sent = true;
+	add_ends(h);
 	return true;
 }
 
@@ -175,11 +209,10 @@ next_msg(struct holder *h)
 		return true;
 	if (put_output(h, first) || put_output(h, HOLDER_OUT + HOLDER_ERR - first))
 		return true;
-	if (!h->exited || h->exit_sent || !h->out[HOLDER_OUT].end_sent ||
-		!h->out[HOLDER_ERR].end_sent)
+	if (!exit_is_due(h))
 		return false;
-	put_msg(h, (struct holder_head){.type = HOLDER_EXIT, .len = sizeof(h->exit)}, &h->exit);
-	h->exit_sent = true;
+	begin_msg(h);
+	add_ends(h);
 	return true;
 }
 

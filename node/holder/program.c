@@ -122,14 +122,16 @@ program_prepare(struct program *p, const struct monitor_request *r, const struct
 
 /* --- the child ------------------------------------------------------------------------------ */
 
+/* What the holder has changed. */
 static void
 default_signals(void)
 {
+	static const int changed[] = {SIGPIPE, SIGHUP, SIGINT};
 	sigset_t none;
 
 	sigemptyset(&none);
-	for (int s = 1; s < NSIG; s++)
-		signal(s, SIG_DFL);
+	for (size_t i = 0; i < sizeof(changed) / sizeof(changed[0]); i++)
+		signal(changed[i], SIG_DFL);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 

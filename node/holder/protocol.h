@@ -18,7 +18,8 @@ enum holder_stream { HOLDER_IN, HOLDER_OUT, HOLDER_ERR, HOLDER_STREAMS };
 
 enum holder_type {
 	HOLDER_DATA = 1, /* both ways */
-	HOLDER_CREDIT,	 /* to the holder: for output, the limit in the body; from it: for input */
+	HOLDER_CREDIT,	 /* to the holder: for output, the limit in the body, and before the first
+			    HOLDER_RING_MAX for a script, nothing for others; from it: for input */
 	HOLDER_END,	 /* both ways: the stream ends at the offset */
 	HOLDER_RESIZE,	 /* to the holder */
 	HOLDER_SIGNAL,	 /* to the holder: flags is the signal's number */

@@ -72,7 +72,7 @@ void
 ring_consume(struct ring *r, uint64_t offset)
 {
 	r->start = offset;
-	if (r->start < r->end)
+	if (r->start < r->end || r->room <= r->keep)
 		return;
 	free(r->mem);
 	r->mem = NULL;

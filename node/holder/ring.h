@@ -1,5 +1,6 @@
 /* The bytes of a stream from `start` to `end`, by absolute offset: a ring that takes memory as it
- * needs it, doubling up to a cap, and gives it back when it is empty. */
+ * needs it, doubling up to a cap, and gives it back when it is empty, unless it is told to keep it.
+ */
 #ifndef HAWSER_HOLDER_RING_H
 #define HAWSER_HOLDER_RING_H
 
@@ -12,6 +13,7 @@ struct ring {
 	uint8_t *mem;
 	size_t room; /* a power of two, or 0 */
 	size_t max;
+	size_t keep; /* of which so much stays when it is empty */
 	uint64_t start, end;
 };
 

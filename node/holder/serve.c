@@ -21,6 +21,7 @@
 #define KILL_GRACE_MS	 500 /* from SIGKILL until what is not ours to kill is left to the monitor */
 #define LOOK_EVERY_MS	 30
 #define CREDIT_WITHIN_MS 5
+#define SCRIPT_KEEP	 (256 * 1024) /* of the memory for a script's output, while it runs */
 #define TYPED_MAX	 64   /* bytes that may be keys, which are answered by what they do */
 #define PACE_MS		 10   /* what a line editor may take for a line */
 #define PACED_MAX	 1024 /* input that comes line by line; more is a paste */
@@ -136,7 +137,10 @@ void
 holder_is_script(struct holder *h, uint32_t seconds)
 {
 	h->script = true;
+	h->out[HOLDER_OUT].ring.keep = SCRIPT_KEEP;
 	h->input_gone = true; /* it has none */
+	for (int s = HOLDER_OUT; s < HOLDER_STREAMS; s++)
+		h->out[s].limit = HOLDER_RING_MAX; /* which no uplink has to grant first */
 	h->seconds_end = holder_now() + (int64_t)seconds * 1000;
 	adopt_orphans(h);
 }

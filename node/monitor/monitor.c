@@ -599,17 +599,22 @@ turn(struct monitor *m)
 	on_time(m);
 }
 
+/* Whatever whoever started it had ignored: programs are to find them as they are by default, and
+ * each holder would have to see to it, as it does to these two. Who reads the log may be gone. */
 static int
 take_signals(void)
 {
 	sigset_t set;
 
+	for (int s = 1; s < NSIG; s++)
+		signal(s, SIG_DFL);
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
 	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
 		sigaddset(&set, ends[i]);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
@@ -619,6 +624,8 @@ open_run_dir(const struct monitor_config *c)
 	struct account agent = {.gid = getegid()};
 	char why[192] = "";
 
+	/* Each holder looks users up, and finds loaded what that takes. */
+	account_load();
 	if (!c->rootless && account_find(&agent, c->agent_user, why, sizeof(why)) < 0) {
 		say("error", "monitor.agent_user why=\"%s\"", why);
 		return -1;

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define REQUEST_MAGIC		UINT32_C(0x48574d51)
-#define REQUEST_VERSION		5
+#define REQUEST_VERSION		6
 #define REQUEST_COMMAND_MAX	(128 * 1024)
 #define REQUEST_DIRECTORY_MAX	4096 /* with its NUL */
 #define REQUEST_ENVIRONMENT_MAX (64 * 1024)

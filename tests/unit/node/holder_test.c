@@ -56,6 +56,42 @@ Test(holder, exit_statuses_are_exact)
 	rig_free(r);
 }
 
+/* Whatever the monitor was started with. */
+Test(holder, a_program_finds_no_signal_ignored)
+{
+	static const int ignored[] = {SIGPIPE, SIGQUIT, SIGUSR2};
+	const size_t n = sizeof(ignored) / sizeof(ignored[0]);
+
+	for (size_t i = 0; i < n; i++)
+		signal(ignored[i], SIG_IGN);
+	struct rig *r = rig_new();
+	for (size_t i = 0; i < n; i++)
+		signal(ignored[i], SIG_DFL);
+	cr_assert_eq(run(r, REQUEST_EXEC, "grep 'SigIgn:.*[1-9a-f]' /proc/self/status"), 1, "%s",
+		rig_text(r, HOLDER_OUT));
+	rig_free(r);
+}
+
+/* As after a log daemon that has ended. */
+Test(holder, a_monitor_goes_on_when_nobody_reads_its_log)
+{
+	int log = dup(STDERR_FILENO), fds[2], fd;
+
+	cr_assert_eq(pipe(fds), 0);
+	close(fds[0]);
+	dup2(fds[1], STDERR_FILENO);
+	struct rig *r = rig_new();
+	dup2(log, STDERR_FILENO);
+	close(log);
+	close(fds[1]);
+	cr_assert_eq(send(r->monitor_fd, "?", 1, MSG_NOSIGNAL), 1); /* no request, as it logs */
+	while (reply_receive(&r->reply, &fd, r->monitor_fd) > 0)
+		;
+	cr_assert_eq(r->reply.code, HW_EVALIDATION);
+	cr_assert_eq(run(r, REQUEST_EXEC, "exit 3"), 3);
+	rig_free(r);
+}
+
 Test(holder, stdout_and_stderr_come_apart)
 {
 	struct rig *r = rig_new();
