@@ -6,7 +6,6 @@
 #include "relay/objects/private.h"
 #include "relay/objects/said.h"
 
-#define ID_MAX	 1024
 #define LIST_MAX (4 << 20) /* bytes of the list of all parts */
 #define TRIES	 3	   /* of one part, while it may yet be taken */
 
@@ -14,9 +13,9 @@ struct parts {
 	struct s3 *s;
 	const struct s3_object *object;
 	const struct s3_source *from;
-	char id[ID_MAX];  /* of the upload */
-	struct buf query; /* of the request at hand */
-	struct buf list;  /* what was sent so far, for the end */
+	char id[S3_UPLOAD_MAX]; /* of the upload */
+	struct buf query;	/* of the request at hand */
+	struct buf list;	/* what was sent so far, for the end */
 	struct hw_err *err;
 };
 
@@ -45,6 +44,38 @@ name_upload(struct parts *p)
 	s3_encode(&p->query, p->id);
 }
 
+int
+s3_take_back(struct s3 *s, const struct s3_object *o, const char *id, struct hw_err *err)
+{
+	struct buf query, reply;
+	char code[65] = "";
+	int r;
+
+	buf_init(&reply, REPLY_MAX);
+	buf_init(&query, 4 * S3_UPLOAD_MAX);
+	buf_append_str(&query, "uploadId=");
+	s3_encode(&query, id);
+	const struct request req = {.method = "DELETE", .object = o, .query = buf_str(&query)};
+	r = req.query != NULL ? s3_ask(s, &req, &reply, err)
+			      : hw_err_set(err, HW_ENOMEM, "no memory for an upload");
+	if (r < 0)
+		said_element(code, sizeof(code), &reply, "Code");
+	buf_fini(&query);
+	buf_fini(&reply);
+	return strcmp(code, "NoSuchUpload") == 0 || strcmp(code, "NoSuchBucket") == 0 ? 0 : r;
+}
+
+/* What was sent would be kept, and paid for. Should this fail too, who keeps the id tries again. */
+static void
+take_back(const struct parts *p)
+{
+	struct hw_err ignored = HW_ERR_INIT;
+	int r = s3_take_back(p->s, p->object, p->id, &ignored);
+
+	if (r == 0 && p->object->begun != NULL)
+		p->object->begun(p->object->arg, NULL, &ignored);
+}
+
 static int
 begin(struct parts *p)
 {
@@ -61,6 +92,9 @@ begin(struct parts *p)
 			strpbrk(p->id, "&?") != NULL))
 		r = hw_err_set(p->err, HW_EUNAVAILABLE,
 			"the storage began an upload in parts, and gave it no name");
+	else if (r == 0 && p->object->begun != NULL &&
+		(r = p->object->begun(p->object->arg, p->id, p->err)) < 0)
+		take_back(p);
 	buf_fini(&reply);
 	return r;
 }
@@ -135,25 +169,6 @@ complete(struct parts *p)
 	return r;
 }
 
-/* What was sent would be kept, and paid for. That this fails too is for the bucket's own rules. */
-static void
-take_back(struct parts *p)
-{
-	struct hw_err ignored = HW_ERR_INIT, *said = p->err;
-	struct buf nothing, reply;
-	struct s3_memory empty;
-
-	buf_init(&nothing, 1);
-	buf_init(&reply, REPLY_MAX);
-	s3_memory_init(&empty, &nothing);
-	buf_reset(&p->query);
-	name_upload(p);
-	p->err = &ignored;
-	ask(p, "DELETE", &empty.source, 0, 0, &reply, NULL);
-	p->err = said;
-	buf_fini(&reply);
-}
-
 int
 s3_put_parts(struct s3 *s, const struct s3_object *o, const struct s3_source *from,
 	struct hw_err *err)
@@ -164,7 +179,7 @@ s3_put_parts(struct s3 *s, const struct s3_object *o, const struct s3_source *fr
 		return hw_err_set(err, HW_ELIMIT,
 			"an object of %" PRId64 " bytes has more than %d parts: raise s3_part_mib",
 			from->size, S3_PARTS_MAX);
-	buf_init(&p.query, 4 * ID_MAX);
+	buf_init(&p.query, 4 * S3_UPLOAD_MAX);
 	buf_init(&p.list, LIST_MAX);
 	buf_append_str(&p.list, "<CompleteMultipartUpload>");
 	int r = begin(&p);

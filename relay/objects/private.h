@@ -12,12 +12,16 @@ struct request {
 	const struct s3_object *object;
 	const char *query; /* sorted and encoded; NULL: none */
 	const struct s3_source *from;
-	int64_t offset, n; /* of the source */
+	int64_t offset, n;	  /* of the source */
+	const struct s3_sink *to; /* what a good answer's body goes to; NULL: to the reply */
 };
 
 /* *reply is what it said; etag (may be NULL) the object's or part's. As s3_put(). */
 int s3_request(struct s3 *s, const struct request *req, struct buf *reply, char etag[ETAG_MAX],
 	struct hw_err *err);
+
+/* The same without a body. */
+int s3_ask(struct s3 *s, const struct request *req, struct buf *reply, struct hw_err *err);
 
 int64_t s3_part_bytes(const struct s3 *s);
 

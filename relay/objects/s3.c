@@ -34,8 +34,9 @@ struct exchange {
 	int64_t sent;	   /* of the request's bytes */
 	struct buf chunk;  /* read, and not sent yet */
 	struct buf *reply; /* cut to its room */
+	int64_t got;	   /* of the answer, by the sink */
 	char *etag;
-	int failed; /* the source's error, which is in `why` */
+	int failed; /* the source's or the sink's error, which is in `why` */
 	struct hw_err why;
 };
 
@@ -178,12 +179,37 @@ on_seek(void *arg, curl_off_t offset, int origin)
 	return CURL_SEEKFUNC_OK;
 }
 
+static bool
+is_good(long status)
+{
+	return status >= 200 && status <= 299;
+}
+
+static size_t
+sink_in(struct exchange *x, const char *p, size_t n)
+{
+	const struct s3_sink *to = x->req->to;
+
+	if ((int64_t)n > to->max - x->got)
+		x->failed = hw_err_set(&x->why, HW_ELIMIT, "the object has more than %lld bytes",
+			(long long)to->max);
+	else
+		x->failed = to->write(to->arg, p, n, &x->why);
+	x->got += (int64_t)n;
+	return x->failed < 0 ? CURL_WRITEFUNC_ERROR : n;
+}
+
 static size_t
 on_reply(char *p, size_t size, size_t count, void *arg)
 {
 	struct exchange *x = arg;
 	size_t n = size * count, room = REPLY_MAX - x->reply->len;
+	long status = 0;
 
+	if (x->req->to != NULL)
+		curl_easy_getinfo(x->s->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (is_good(status))
+		return sink_in(x, p, n);
 	buf_append(x->reply, p, n < room ? n : room);
 	return n;
 }
@@ -279,9 +305,11 @@ set_request(CURL *c, struct exchange *x, struct curl_slist *headers)
 	snprintf(provider, sizeof(provider), "aws:amz:%s:s3", region);
 	set_transport(c, s);
 	set_callbacks(c, x);
-	curl_easy_setopt(c, CURLOPT_UPLOAD, 1L);
-	curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, x->req->method);
-	curl_easy_setopt(c, CURLOPT_INFILESIZE_LARGE, (curl_off_t)x->req->n);
+	if (x->req->to == NULL) {
+		curl_easy_setopt(c, CURLOPT_UPLOAD, 1L);
+		curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, x->req->method);
+		curl_easy_setopt(c, CURLOPT_INFILESIZE_LARGE, (curl_off_t)x->req->n);
+	}
 	curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
 	if (curl_easy_setopt(c, CURLOPT_AWS_SIGV4, provider) != CURLE_OK ||
 		curl_easy_setopt(c, CURLOPT_USERNAME, s->key_id) != CURLE_OK ||
@@ -342,7 +370,7 @@ perform(struct exchange *x, const char *hash, struct hw_err *err)
 	if (r == 0 && code != CURLE_OK)
 		r = tell_failure(x, code, said, err);
 	curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
-	if (r == 0 && (status < 200 || status > 299))
+	if (r == 0 && !is_good(status))
 		r = said_failure(status, x->reply, x->req->object->bucket, err);
 	curl_easy_reset(c); /* what it points to is about to go */
 	curl_slist_free_all(headers);
@@ -363,6 +391,32 @@ s3_request(struct s3 *s, const struct request *req, struct buf *reply, char etag
 	r = perform(&x, hash, err);
 	buf_wipe(&x.chunk);
 	buf_fini(&x.chunk);
+	return r;
+}
+
+/* A request without a body. */
+int
+s3_ask(struct s3 *s, const struct request *req, struct buf *reply, struct hw_err *err)
+{
+	struct request bare = *req;
+	struct s3_memory empty;
+	struct buf nothing;
+
+	buf_init(&nothing, 1);
+	s3_memory_init(&empty, &nothing);
+	bare.from = &empty.source;
+	return s3_request(s, &bare, reply, NULL, err);
+}
+
+int
+s3_get(struct s3 *s, const struct s3_object *o, const struct s3_sink *to, struct hw_err *err)
+{
+	const struct request req = {.method = "GET", .object = o, .to = to};
+	struct buf reply;
+
+	buf_init(&reply, REPLY_MAX);
+	int r = s3_ask(s, &req, &reply, err);
+	buf_fini(&reply);
 	return r;
 }
 

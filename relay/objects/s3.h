@@ -1,7 +1,7 @@
 /*
- * Objects in S3-compatible storage: written whole, streamed from a source, signed with Signature
- * V4. Up to a part's size in one request, beyond it in several (multipart), so that neither memory
- * nor what a lost connection costs grows with the object.
+ * Objects in S3-compatible storage: written whole, streamed from a source, read back into a sink,
+ * signed with Signature V4. Up to a part's size in one request, beyond it in several (multipart),
+ * so that neither memory nor what a lost connection costs grows with the object.
  *
  * A client keeps its connection; one thread at a time. It blocks, and is never used on the loop's
  * thread. It needs no store, no ledger and no relay: whoever has bytes at offsets can use it.
@@ -35,7 +35,14 @@ void s3_free(struct s3 *s); /* NULL is fine */
 struct s3_object {
 	const char *bucket, *key;
 	const char *region; /* NULL: the client's */
+	/* An upload in parts has begun: who keeps its id until s3_put() is over can take it back
+	 * with s3_take_back(), should it be killed meanwhile. Its errors are s3_put()'s. NULL for
+	 * the id: it was taken back. NULL: nobody keeps it. */
+	int (*begun)(void *arg, const char *id, struct hw_err *err);
+	void *arg;
 };
+
+#define S3_UPLOAD_MAX 1024 /* of an upload's id, its NUL included */
 
 /* What goes into it. The same bytes are read twice: their hash is sent before them. */
 struct s3_source {
@@ -55,5 +62,20 @@ struct s3_source {
  */
 int s3_put(struct s3 *s, const struct s3_object *o, const struct s3_source *from,
 	struct hw_err *err);
+
+/* Drops the parts that an upload of that object has left. One that the storage does not know, or
+ * not any more, is no error; else as s3_put(). */
+int s3_take_back(struct s3 *s, const struct s3_object *o, const char *id, struct hw_err *err);
+
+/* Where an object's bytes go, in their order; its errors are s3_get()'s. */
+struct s3_sink {
+	int64_t max; /* bytes */
+	int (*write)(void *arg, const void *p, size_t n, struct hw_err *err);
+	void *arg;
+};
+
+/* Reads an object. What the sink got of one that fails is worth nothing. HW_ENOTFOUND: no such
+ * object, or bucket. HW_ELIMIT: it is larger than the sink's max. Else as s3_put(). */
+int s3_get(struct s3 *s, const struct s3_object *o, const struct s3_sink *to, struct hw_err *err);
 
 #endif

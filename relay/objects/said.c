@@ -64,6 +64,8 @@ said_failure(long status, const struct buf *xml, const char *bucket, struct hw_e
 	if (strcmp(code, "NoSuchBucket") == 0)
 		return hw_err_set(err, HW_ENOTFOUND, "the storage has no bucket %s: %s", bucket,
 			what);
+	if (strcmp(code, "NoSuchKey") == 0)
+		return hw_err_set(err, HW_ENOTFOUND, "the storage does not have it: %s", what);
 	return hw_err_set(err, is_final(code) ? HW_EVALIDATION : HW_EREFUSED,
 		"the storage refuses it: %s", what);
 }

@@ -4,6 +4,34 @@
 	"id, session_id, user_name, node_id, started_after, started_before, reason, " \
 	"created_by, created"
 
+static int
+check_name(struct db *db, const char *what, const char *name, const char *known,
+	struct hw_err *err)
+{
+	int64_t n = 0;
+	int r = name[0] != '\0' ? db_count(db, &n, err, known, "s", name) : 0;
+
+	if (r < 0 || name[0] == '\0' || n > 0)
+		return r;
+	return hw_err_set(err, HW_ENOTFOUND,
+		"there is no %s %s, and never was: a hold of it would keep nothing", what, name);
+}
+
+/* Names stay known when who had them is removed. */
+int
+hold_check(struct db *db, const struct hold_row *row, struct hw_err *err)
+{
+	int r = check_name(db, "session", row->session_id,
+		"SELECT COUNT(*) FROM session WHERE id = $1", err);
+
+	if (r == 0)
+		r = check_name(db, "user", row->user,
+			"SELECT COUNT(*) FROM user_name WHERE name = $1", err);
+	return r < 0 ? r
+		     : check_name(db, "node", row->node_id,
+			       "SELECT COUNT(*) FROM node_id WHERE id = $1", err);
+}
+
 int
 hold_insert(struct db *db, const struct hold_row *row, struct hw_err *err)
 {
@@ -70,20 +98,28 @@ hold_next(struct query *q, struct hold_row *ret, struct hw_err *err)
 	" AND (h.started_after = 0 OR s.started >= h.started_after)" \
 	" AND (h.started_before = 0 OR s.started < h.started_before))"
 
+/* $4, $5: the rule. */
+#define NOT_NEEDED                                                           \
+	" AND NOT EXISTS (SELECT 1 FROM recording_upload u"                  \
+	" WHERE u.session_id = s.id AND ((u.status <> 'Success' AND $4 = 1)" \
+	" OR u.fetched >= $5))"
+
 int
 kept_next(struct kept_session *ret, struct db *db, const struct kept_session *after, int64_t before,
-	struct hw_err *err)
+	const struct kept_rule *rule, struct hw_err *err)
 {
 	struct query q;
 
 	int r = db_query(&q, db,
 		"SELECT s.id, s.ended FROM session s WHERE s.live = 0 AND s.recording_gone = 0"
-		" AND (s.ended, s.id) > ($1, $2) AND s.ended < $3" NOT_HELD
+		" AND (s.ended, s.id) > ($1, $2) AND s.ended < $3" NOT_HELD NOT_NEEDED
 		" ORDER BY s.ended, s.id LIMIT 1",
 		err);
 	query_bind_int(&q, 1, after->ended);
 	query_bind_text(&q, 2, after->id);
 	query_bind_int(&q, 3, before);
+	query_bind_int(&q, 4, rule->uploaded);
+	query_bind_int(&q, 5, rule->fetched_after);
 	if (r == 0 && (r = query_step(&q, err)) == 1) {
 		struct kept_session got;
 		query_copy(&q, 0, got.id, sizeof(got.id));
@@ -95,16 +131,25 @@ kept_next(struct kept_session *ret, struct db *db, const struct kept_session *af
 }
 
 int
-kept_is_free(bool *ret, struct db *db, const char *session_id, struct hw_err *err)
+kept_is_free(bool *ret, bool *uploaded, struct db *db, const char *session_id,
+	const struct kept_rule *rule, struct hw_err *err)
 {
-	int64_t n = 0;
+	int64_t n = 0, there = 0;
 	int r = db_count(db, &n, err,
-		"SELECT COUNT(*) FROM session s"
-		" WHERE s.id = $1 AND s.live = 0 AND s.recording_gone = 0" NOT_HELD,
-		"s", session_id);
+		"SELECT COUNT(*) FROM session s WHERE s.id = $1 AND s.live = $2"
+		" AND s.recording_gone = $3" NOT_HELD NOT_NEEDED,
+		"siiii", session_id, INT64_C(0), INT64_C(0), (int64_t)rule->uploaded,
+		rule->fetched_after);
 
 	if (r == 0)
+		r = db_count(db, &there, err,
+			"SELECT COUNT(*) FROM recording_upload"
+			" WHERE session_id = $1 AND status = 'Success'",
+			"s", session_id);
+	if (r == 0) {
 		*ret = n > 0;
+		*uploaded = there > 0;
+	}
 	return r;
 }
 

@@ -16,22 +16,33 @@ struct hold_row {
 	int64_t created;
 };
 
+/* Whether there is, or was, what it names: a name that was mistyped would keep nothing, and say
+ * nothing. HW_ENOTFOUND. */
+int hold_check(struct db *db, const struct hold_row *row, struct hw_err *err);
 int hold_insert(struct db *db, const struct hold_row *row, struct hw_err *err); /* HW_ELIMIT */
 int hold_delete(struct db *db, const char *id, struct hw_err *err);		/* HW_ENOTFOUND */
 /* The oldest first, after the one of that id; the next: 1, or 0 after the last. */
 int hold_list(struct query *q, struct db *db, const char *after_id, struct hw_err *err);
 int hold_next(struct query *q, struct hold_row *ret, struct hw_err *err);
 
+/* What else keeps recordings, beside holds. */
+struct kept_rule {
+	bool uploaded;	       /* those that are not in their bucket yet */
+	int64_t fetched_after; /* those that came back from it then or later */
+};
+
 /* Sessions that have ended and may still have a recording, and that no hold keeps: the next one
- * after (ended, id) whose end lies before `before`. 1, or 0 after the last. */
+ * after (ended, id) whose end lies before `before`. 1, or 0 after the last. One that nobody has put
+ * into the queue of uploads is told, too. */
 struct kept_session {
 	char id[97];
 	int64_t ended;
 };
 int kept_next(struct kept_session *ret, struct db *db, const struct kept_session *after,
-	int64_t before, struct hw_err *err);
-/* *ret: no hold keeps it, and nobody has deleted it. */
-int kept_is_free(bool *ret, struct db *db, const char *session_id, struct hw_err *err);
+	int64_t before, const struct kept_rule *rule, struct hw_err *err);
+/* *ret: nothing keeps it, and nobody has deleted it. *uploaded: it is in its bucket. */
+int kept_is_free(bool *ret, bool *uploaded, struct db *db, const char *session_id,
+	const struct kept_rule *rule, struct hw_err *err);
 /* Its recording has gone `now`; -1: it never had one. */
 int kept_forget(struct db *db, const char *session_id, int64_t now, struct hw_err *err);
 /* *when: 0 or less when it has not. HW_ENOSESSION is no error: 0. */

@@ -312,8 +312,35 @@ static const char *const version_9[] = {
 	NULL,
 };
 
+/* Recordings in a bucket; what an upload in parts has left there, should it have been cut off. */
+static const char *const version_10[] = {
+	"ALTER TABLE upload ADD COLUMN parts_of TEXT NOT NULL DEFAULT ''",
+	"ALTER TABLE upload ADD COLUMN parts_id TEXT NOT NULL DEFAULT ''",
+	"CREATE TABLE recording_upload ("
+	" session_id TEXT PRIMARY KEY,"
+	" status TEXT NOT NULL,"
+	" since BIGINT NOT NULL,"
+	" attempts BIGINT NOT NULL,"
+	" next BIGINT NOT NULL,"
+	" reason TEXT NOT NULL,"
+	" parts_of TEXT NOT NULL DEFAULT '',"
+	" parts_id TEXT NOT NULL DEFAULT '',"
+	" bucket TEXT NOT NULL DEFAULT '',"
+	" object TEXT NOT NULL DEFAULT '',"
+	" hash TEXT NOT NULL DEFAULT '',"
+	" size BIGINT NOT NULL DEFAULT 0,"
+	" number TEXT NOT NULL DEFAULT '',"
+	" start TEXT NOT NULL DEFAULT '',"
+	" wrapped TEXT NOT NULL DEFAULT '',"
+	" fetched BIGINT NOT NULL DEFAULT 0)",
+	"CREATE INDEX recording_upload_next ON recording_upload (next)"
+	" WHERE status IN ('Pending', 'Fetch')",
+	"CREATE INDEX recording_upload_key ON recording_upload (number, start)",
+	NULL,
+};
+
 static const char *const *const versions[] = {version_1, version_2, version_3, version_4, version_5,
-	version_6, version_7, version_8, version_9};
+	version_6, version_7, version_8, version_9, version_10};
 
 int
 migrations_newest(void)

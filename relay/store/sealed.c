@@ -11,7 +11,10 @@ static const struct {
 			       " ORDER BY id LIMIT 1",		"UPDATE command SET parameters = $1 WHERE id = $2 AND $3 = ''"	      },
 	[SEALED_OUTPUT] = {"SELECT command_id, node_id, output FROM invocation"
 			   " WHERE (command_id, node_id) > ($1, $2) AND output <> ''"
-			   " ORDER BY command_id, node_id LIMIT 1", "UPDATE invocation SET output = $1 WHERE command_id = $2 AND node_id = $3"},
+			   " ORDER BY command_id, node_id LIMIT 1", "UPDATE invocation SET output = $1 WHERE command_id = $2 AND node_id = $3" },
+	[SEALED_RECORDING] = {"SELECT number, start, wrapped FROM recording_upload"
+			      " WHERE (number, start) > ($1, $2) AND wrapped <> ''"
+			      " ORDER BY number, start LIMIT 1",	"UPDATE recording_upload SET wrapped = $1 WHERE number = $2 AND start = $3"},
 };
 
 int

@@ -9,6 +9,7 @@ enum sealed_kind {
 	SEALED_ACCESS_KEY, /* id: the key's, of: its user; base64url */
 	SEALED_PARAMETERS, /* id: the command's; base64 */
 	SEALED_OUTPUT,	   /* id: the command's, of: the node's; base64 */
+	SEALED_RECORDING,  /* id, of: number and start of the head of one in a bucket; base64 */
 	SEALED_KINDS,
 };
 

@@ -1,15 +1,29 @@
 #include "relay/store/uploads.h"
 
+#include <string.h>
+
 #include "proto/schema/schema.h"
 
-#define COLUMNS "command_id, node_id, status, since, attempts, next, reason"
+#define INSERTED "command_id, node_id, status, since, attempts, next, reason"
+#define STATE	 "status, since, attempts, next, reason, parts_of, parts_id"
+#define OUTPUT	 "SELECT 0 AS kind, command_id, node_id, " STATE " FROM upload"
+#define TAPE	 "SELECT 1 AS kind, session_id, '' AS node_id, " STATE " FROM recording_upload"
+#define FETCH	 "Fetch" /* a recording's status, beside those of UPLOAD_STATUS */
+#define CHANGED                                                                   \
+	" SET status = $3, attempts = $4, next = $5, reason = $6, parts_of = $7," \
+	" parts_id = $8"
+
+static const char *const sets[UPLOAD_KINDS] = {
+	[UPLOAD_OUTPUT] = "UPDATE upload" CHANGED " WHERE command_id = $1 AND node_id = $2",
+	[UPLOAD_RECORDING] = "UPDATE recording_upload" CHANGED " WHERE session_id = $1 AND $2 = ''",
+};
 
 int
 upload_insert(struct db *db, const char *command_id, const char *node_id, int64_t since,
 	struct hw_err *err)
 {
 	return db_run(db, NULL, err,
-		"INSERT INTO upload (" COLUMNS ") VALUES ($1, $2, $3, $4, 0, $4, '')"
+		"INSERT INTO upload (" INSERTED ") VALUES ($1, $2, $3, $4, 0, $4, '')"
 		" ON CONFLICT (command_id, node_id) DO NOTHING",
 		"sssi", command_id, node_id, enum_text(&enum_UPLOAD_STATUS, UPLOAD_STATUS_PENDING),
 		since);
@@ -18,11 +32,12 @@ upload_insert(struct db *db, const char *command_id, const char *node_id, int64_
 int
 upload_set(struct db *db, const struct upload_row *row, struct hw_err *err)
 {
-	return db_run(db, NULL, err,
-		"UPDATE upload SET status = $3, attempts = $4, next = $5, reason = $6"
-		" WHERE command_id = $1 AND node_id = $2",
-		"sssiis", row->command_id, row->node_id,
-		enum_text(&enum_UPLOAD_STATUS, row->status), row->attempts, row->next, row->reason);
+	bool output = row->kind == UPLOAD_OUTPUT;
+
+	return db_run(db, NULL, err, sets[row->kind], "sssiisss",
+		output ? row->command_id : row->session_id, output ? row->node_id : "",
+		row->fetch ? FETCH : enum_text(&enum_UPLOAD_STATUS, row->status), row->attempts,
+		row->next, row->reason, row->parts_of, row->parts_id);
 }
 
 int
@@ -33,14 +48,22 @@ upload_next(struct query *q, struct upload_row *ret, struct hw_err *err)
 
 	if (r <= 0)
 		return r;
-	query_copy(q, 0, ret->command_id, sizeof(ret->command_id));
-	query_copy(q, 1, ret->node_id, sizeof(ret->node_id));
-	query_copy(q, 2, word, sizeof(word));
-	ret->status = enum_value(&enum_UPLOAD_STATUS, word);
-	ret->since = query_int(q, 3);
-	ret->attempts = query_int(q, 4);
-	ret->next = query_int(q, 5);
-	query_copy(q, 6, ret->reason, sizeof(ret->reason));
+	ret->kind = query_int(q, 0) == UPLOAD_OUTPUT ? UPLOAD_OUTPUT : UPLOAD_RECORDING;
+	ret->command_id[0] = ret->session_id[0] = '\0';
+	if (ret->kind == UPLOAD_OUTPUT)
+		query_copy(q, 1, ret->command_id, sizeof(ret->command_id));
+	else
+		query_copy(q, 1, ret->session_id, sizeof(ret->session_id));
+	query_copy(q, 2, ret->node_id, sizeof(ret->node_id));
+	query_copy(q, 3, word, sizeof(word));
+	ret->fetch = strcmp(word, FETCH) == 0;
+	ret->status = ret->fetch ? UPLOAD_STATUS_PENDING : enum_value(&enum_UPLOAD_STATUS, word);
+	ret->since = query_int(q, 4);
+	ret->attempts = query_int(q, 5);
+	ret->next = query_int(q, 6);
+	query_copy(q, 7, ret->reason, sizeof(ret->reason));
+	query_copy(q, 8, ret->parts_of, sizeof(ret->parts_of));
+	query_copy(q, 9, ret->parts_id, sizeof(ret->parts_id));
 	return 1;
 }
 
@@ -50,8 +73,7 @@ upload_get(struct db *db, const char *command_id, const char *node_id, struct up
 {
 	struct query q;
 
-	int r = db_query(&q, db,
-		"SELECT " COLUMNS " FROM upload WHERE command_id = $1 AND node_id = $2", err);
+	int r = db_query(&q, db, OUTPUT " WHERE command_id = $1 AND node_id = $2", err);
 	query_bind_text(&q, 1, command_id);
 	query_bind_text(&q, 2, node_id);
 	if (r == 0 && (r = upload_next(&q, ret, err)) == 0)
@@ -64,8 +86,10 @@ int
 upload_list_due(struct query *q, struct db *db, int64_t now, size_t max, struct hw_err *err)
 {
 	int r = db_query(q, db,
-		"SELECT " COLUMNS " FROM upload WHERE status = 'Pending' AND next <= $1"
-		" ORDER BY next LIMIT $2",
+		"SELECT * FROM (" OUTPUT " WHERE status = 'Pending' AND next <= $1"
+		" ORDER BY next LIMIT $2) AS outputs UNION ALL"
+		" SELECT * FROM (" TAPE " WHERE status IN ('Pending', 'Fetch') AND next <= $1"
+		" ORDER BY next LIMIT $2) AS recordings ORDER BY next",
 		err);
 
 	query_bind_int(q, 1, now);

@@ -64,6 +64,7 @@ Test(said, a_status_says_whose_fault_it_is)
 	cr_assert(eq(int, failure(404, "<Code>NoSuchBucket</Code>", &err), HW_ENOTFOUND));
 	cr_assert(eq(int, failure(404, "", &err), HW_EREFUSED));
 	cr_assert(eq(int, failure(404, "<Code>NoSuchUpload</Code>", &err), HW_EREFUSED));
+	cr_assert(eq(int, failure(404, "<Code>NoSuchKey</Code>", &err), HW_ENOTFOUND));
 	cr_assert(eq(ptr, strstr(err.text, "no bucket"), NULL), "%s", err.text);
 }
 

@@ -5,6 +5,7 @@
 #include "proto/schema/schema.h"
 #include "relay/store/commands.h"
 #include "relay/store/invocations.h"
+#include "relay/store/recording_uploads.h"
 #include "relay/store/resource_groups.h"
 #include "relay/store/uploads.h"
 #include "tests/unit/store/rows.h"
@@ -118,6 +119,91 @@ ROWS_TEST(uploads, output_that_waits_is_dropped_last)
 	cr_assert(eq(int, upload_set(db, &upload, err), 0));
 	cr_assert(eq(int, command_oldest_output(db, INT64_MAX, &oldest, err), 0));
 	cr_assert_str_eq(oldest.id, "a");
+}
+
+/* --- recordings ------------------------------------------------------------------------------- */
+
+static void
+first_due(struct upload_row *ret, struct db *db, int64_t now)
+{
+	struct query q;
+
+	cr_assert(eq(int, upload_list_due(&q, db, now, 10, NULL), 0));
+	cr_assert(eq(int, upload_next(&q, ret, NULL), 1));
+	query_end(&q);
+}
+
+ROWS_TEST(uploads, recordings_wait_in_the_same_queue)
+{
+	struct upload_row row;
+
+	(void)s;
+	add_command(db, "a", "n1", NOON + 1);
+	cr_assert(eq(int, recording_upload_insert(db, "alice-1", NOON, err), 0));
+	cr_assert(eq(int, recording_upload_insert(db, "alice-1", NOON + 7, err), 0));
+	cr_assert(eq(sz, due(db, NOON - 1), 0));
+	cr_assert(eq(sz, due(db, NOON + 1), 2));
+	first_due(&row, db, NOON + 1);
+	cr_assert(eq(int, row.kind, UPLOAD_RECORDING));
+	cr_assert_str_eq(row.session_id, "alice-1");
+	cr_assert(row.since == NOON && row.attempts == 0 && !row.fetch);
+	row.next = NOON + 2;
+	row.attempts = 1;
+	snprintf(row.parts_of, sizeof(row.parts_of), "logs/recordings/alice-1.rec");
+	snprintf(row.parts_id, sizeof(row.parts_id), "up-1");
+	cr_assert(eq(int, upload_set(db, &row, err), 0));
+	first_due(&row, db, NOON + 2);
+	cr_assert(eq(int, row.kind, UPLOAD_OUTPUT));
+	cr_assert_str_eq(row.parts_id, "");
+	snprintf(row.parts_id, sizeof(row.parts_id), "up-2");
+	row.next = NOON + 3;
+	cr_assert(eq(int, upload_set(db, &row, err), 0));
+	first_due(&row, db, NOON + 2);
+	cr_assert(row.kind == UPLOAD_RECORDING && row.attempts == 1);
+	cr_assert_str_eq(row.parts_of, "logs/recordings/alice-1.rec");
+	cr_assert_str_eq(row.parts_id, "up-1");
+}
+
+ROWS_TEST(uploads, a_recording_that_is_there_can_be_fetched_and_no_other)
+{
+	struct recording_copy copy = {.session_id = "alice-1",
+		.bucket = "logs",
+		.object = "recordings/alice-1.rec",
+		.hash = "00ff",
+		.size = 77,
+		.number = "1",
+		.start = "2",
+		.wrapped = "AAAA"};
+	struct recording_copy got;
+	struct upload_row row;
+	int64_t n;
+
+	(void)s;
+	cr_assert(eq(int, recording_upload_get(db, "alice-1", &got, err), HW_ENOTFOUND));
+	cr_assert(eq(int, recording_upload_insert(db, "alice-1", NOON, err), 0));
+	cr_assert(eq(int, recording_upload_fetch(db, "alice-1", NOON, err), 0));
+	first_due(&row, db, NOON);
+	cr_assert_not(row.fetch);
+	cr_assert(eq(int, recording_upload_count(db, &n, err), 0));
+	cr_assert(eq(i64, n, 1));
+	cr_assert(eq(int, recording_upload_copied(db, &copy, err), 0));
+	row.status = UPLOAD_STATUS_SUCCESS;
+	cr_assert(eq(int, upload_set(db, &row, err), 0));
+	cr_assert(eq(sz, due(db, INT64_MAX), 0));
+	cr_assert(eq(int, recording_upload_count(db, &n, err), 0));
+	cr_assert(eq(i64, n, 0));
+	cr_assert(eq(int, recording_upload_get(db, "alice-1", &got, err), 0));
+	cr_assert(got.uploaded && !got.fetching && got.size == 77);
+	cr_assert_str_eq(got.object, copy.object);
+	cr_assert_str_eq(got.wrapped, copy.wrapped);
+	cr_assert(eq(int, recording_upload_fetch(db, "alice-1", NOON + 5, err), 0));
+	cr_assert(eq(sz, due(db, NOON + 4), 0));
+	first_due(&row, db, NOON + 5);
+	cr_assert(row.fetch && row.since == NOON + 5);
+	cr_assert(eq(int, recording_upload_get(db, "alice-1", &got, err), 0));
+	cr_assert(got.uploaded && got.fetching);
+	cr_assert(eq(int, recording_upload_count(db, &n, err), 0));
+	cr_assert(eq(i64, n, 0));
 }
 
 static struct resource_group_row
