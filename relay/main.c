@@ -2,16 +2,22 @@
  * hawser-relay: what every node and every person dials.
  *
  *   main.c      the command line
- *   cli/        its commands: init, run, check, admin; what the process may do
- *   edge/       the port: TLS, HTTP, WebSocket, who is let in - the only files that know
- * libwebsockets core/       a relay without sockets: operations, policy, nodes, sessions, what is
- * recorded when services/   the operations' handlers, a folder for each family store/      what
- * outlives the process: SQL on SQLite
+ *   cli/        its commands: init, run, check, admin; what the process may do (confine.c); the
+ *               process beside it that runs anchor_command (anchor.c)
+ *   edge/       the port: TLS, HTTP, WebSocket, who is let in; only this knows libwebsockets
+ *   core/       a relay without sockets: operations, nodes, sessions, what is recorded when; heads
+ *               of the ledger and where they go (heads.c, witnesses.c, anchors.c)
+ *   policy/     who may do what
+ *   services/   the operations' handlers, a folder for each family
+ *   store/      what outlives the process: SQL on SQLite
+ *   stream/     entries of the ledger on their way out
+ *   objects/    a storage of objects, S3's
  *
  * Read core/relay.h for what the edge and the core say to each other, and core/op.h for the way of
  * an operation.
  */
 #include <getopt.h>
+#include <malloc.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -344,10 +350,21 @@ run_command(const struct command *cmd, int argc, char **argv)
 	return cmd->call(&o);
 }
 
+/* What operations and messages take is as large as a message, and goes as soon as it came: pages
+ * that are given back each time are cleared each time. */
+static void
+keep_memory(void)
+{
+	mallopt(M_MMAP_THRESHOLD, 1 << 20);
+	mallopt(M_TRIM_THRESHOLD, 2 << 20);
+}
+
 int
 main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
+
+	keep_memory();
 
 	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
 		fputs(usage, stdout);

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "audit/ledger_keys.h"
 #include "proto/base/file.h"
 #include "proto/trust/build_time.h"
 #include "proto/trust/cert.h"
@@ -186,6 +187,18 @@ check_files(struct check *c)
 		master != NULL ? master : c->config.master_key);
 }
 
+/* Who takes the directory would have the ledger, and what a restored one is told from it by. */
+static void
+check_recovery(struct check *c)
+{
+	struct stat st;
+
+	if (fstatat(c->dir, LEDGER_RECOVERY_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		report(c, POOR, "file",
+			"%s lies beside the ledger that it is to recover: move it off this machine",
+			LEDGER_RECOVERY_FILE);
+}
+
 static int64_t
 not_after(X509 *cert)
 {
@@ -239,6 +252,7 @@ cli_check(const struct cli_options *o)
 	check_descriptors(&c);
 	check_sync(&c);
 	check_files(&c);
+	check_recovery(&c);
 	check_cert(&c, "relay.crt");
 	check_cert(&c, "ca.crt");
 	fd_close(c.dir);

@@ -3,7 +3,7 @@
 #include "proto/sandbox/names.h"
 
 /* clang-format off */
-#define OWN 15 /* what it always names */
+#define OWN 16 /* what it always names */
 #define TRUST 3 /* where the system keeps whom it trusts */
 
 int
@@ -15,6 +15,7 @@ confine_relay(char said[SANDBOX_SAID_MAX], const struct confine *c, struct hw_er
 		{c->s3_secret, SANDBOX_READ},
 		{c->s3_ca, SANDBOX_READ},
 		{c->stream_dir, SANDBOX_WRITE},
+		{c->anchor_dir, SANDBOX_WRITE},
 		{c->stream_files[0], SANDBOX_READ},
 		{c->stream_files[1], SANDBOX_READ},
 		{c->stream_files[2], SANDBOX_READ},

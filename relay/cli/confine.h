@@ -13,6 +13,7 @@ struct confine {
 	bool dials;		       /* to a storage, or a syslog server */
 	const char *s3_secret, *s3_ca; /* as master_key */
 	const char *stream_dir;	       /* where a file lies that entries go to; NULL or in dir */
+	const char *anchor_dir;	       /* the same of heads that are anchored */
 	const char *stream_files[3];   /* the relay's side of syslog; NULL or in dir */
 };
 

@@ -10,6 +10,7 @@
 #include "proto/base/file.h"
 #include "proto/base/loop.h"
 #include "proto/trust/cert.h"
+#include "relay/cli/anchor.h"
 #include "relay/cli/cli.h"
 #include "relay/cli/confine.h"
 #include "relay/core/config.h"
@@ -35,6 +36,7 @@ struct run {
 	struct loop_timer look;
 	int64_t give_up;
 	int notify;
+	int anchor; /* the process that runs anchor_command; 0: none */
 };
 
 /* --- signals ------------------------------------------------------------------------------- */
@@ -176,24 +178,30 @@ outside(const char *path)
 	return path[0] == '/' ? path : NULL;
 }
 
-/* What streams of entries need beyond the relay's directory. `dir` holds a text of c's. */
+/* The folder of a file that is appended to, unless it is the relay's own; `dir` holds its text. */
 static int
-allow_streams(struct confine *c, char dir[1024], const struct relay_config *config,
+allow_file(const char **ret, char dir[1024], const char *setting, const char *path,
 	struct hw_err *err)
+{
+	if (path[0] != '/')
+		return 0;
+	snprintf(dir, 1024, "%s", path);
+	char *slash = strrchr(dir, '/');
+	*(slash > dir ? slash : slash + 1) = '\0';
+	if (access(dir, W_OK | X_OK) < 0)
+		return hw_err_sys(err, "%s: cannot write in %s", setting, dir);
+	*ret = dir;
+	return 0;
+}
+
+/* What streams of entries need beyond the relay's directory. */
+static void
+allow_streams(struct confine *c, const struct relay_config *config)
 {
 	c->dials |= config->stream_syslog[0] != '\0';
 	c->stream_files[0] = outside(config->stream_syslog_ca);
 	c->stream_files[1] = outside(config->stream_syslog_cert);
 	c->stream_files[2] = outside(config->stream_syslog_key);
-	if (config->stream_file[0] != '/')
-		return 0;
-	snprintf(dir, 1024, "%s", config->stream_file);
-	char *slash = strrchr(dir, '/');
-	*(slash > dir ? slash : slash + 1) = '\0';
-	if (access(dir, W_OK | X_OK) < 0)
-		return hw_err_sys(err, "stream_file: cannot write in %s", dir);
-	c->stream_dir = dir;
-	return 0;
 }
 
 /* Before any thread is started. What is connected once, or loaded, comes first: OpenSSL's settings
@@ -201,7 +209,7 @@ allow_streams(struct confine *c, char dir[1024], const struct relay_config *conf
 static int
 enter_sandbox(struct run *run, const struct cli_options *o, struct hw_err *err)
 {
-	char host[256], said[SANDBOX_SAID_MAX], dir[1024];
+	char host[256], said[SANDBOX_SAID_MAX], stream[1024], anchor[1024];
 	struct relay_config config;
 	int r = read_settings(&config, o->dir, err);
 
@@ -220,7 +228,13 @@ enter_sandbox(struct run *run, const struct cli_options *o, struct hw_err *err)
 	if (o->listen != NULL &&
 		(r = cli_address(host, sizeof(host), &c.listen_port, o->listen, err)) < 0)
 		return r;
-	if ((r = allow_streams(&c, dir, &config, err)) < 0)
+	allow_streams(&c, &config);
+	if ((r = allow_file(&c.stream_dir, stream, "stream_file", config.stream_file, err)) < 0 ||
+		(r = allow_file(&c.anchor_dir, anchor, "anchor_file", config.anchor_file, err)) < 0)
+		return r;
+	if (config.anchor_command[0] != '\0' &&
+		(r = anchor_start(&run->anchor, config.anchor_command,
+			 config.anchor_command_seconds, err)) < 0)
 		return r;
 	run->notify = process_notify_open();
 	OPENSSL_init_ssl(0, NULL);
@@ -252,6 +266,7 @@ start(struct run *run, const struct cli_options *o, struct hw_err *err)
 		.handlers = services_handlers,
 		.cursors = run->cursors,
 		.master_key = o->master_key,
+		.anchor_command = run->anchor,
 	};
 	if ((r = relay_open(&run->relay, &ro, err)) < 0 ||
 		(r = look_after_certificate(run, o->dir, err)) < 0)
@@ -299,6 +314,8 @@ stop(struct run *run)
 	recording_cursors_free(run->cursors);
 	loop_free(run->loop);
 	fd_close(run->notify);
+	if (run->anchor > 0)
+		fd_close(run->anchor);
 }
 
 int

@@ -544,7 +544,7 @@ on_sweep(void *arg)
 	int64_t now = clock_mono(loop_clock(b->loop));
 
 	TAILQ_FOREACH_SAFE(p, &b->peers, entry, next_p)
-	link_sweep(p->link);
+	link_sweep_with(p->link, b->head, b->head_number);
 	HASH_ITER(hh, b->sessions, s, next_s)
 		session_sweep(s, now);
 	thaw(b);
@@ -595,6 +595,13 @@ broker_decide_soon(struct broker *b, struct session *s)
 		loop_timer_start(b->loop, &b->decide, 0);
 	s->due = true;
 	TAILQ_INSERT_TAIL(&b->due, s, deciding);
+}
+
+void
+broker_show_head(struct broker *b, const char *head)
+{
+	snprintf(b->head, sizeof(b->head), "%s", head);
+	b->head_number++;
 }
 
 void

@@ -39,6 +39,10 @@ int broker_arriving_links(struct broker *b, const char *node);
 /* A word to a node on its link's own channel, of this CONTROL_* type; nothing when it has no link. */
 void broker_tell_node(struct broker *b, const char *id, int type);
 
+/* The newest signed head of the ledger, as text: new links are shown it in HELLO, others with a ping.
+ */
+void broker_show_head(struct broker *b, const char *head);
+
 /* A node was changed: its link is closed when it may have none any more, and the sessions on it are
  * decided anew. */
 void broker_node_changed(struct broker *b, const char *id);

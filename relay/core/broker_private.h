@@ -6,6 +6,7 @@
 
 #include "audit/journal.h"
 #include "audit/ledger.h"
+#include "proto/trust/log_head.h"
 #include "relay/core/broker.h"
 #include "relay/core/config.h"
 #include "relay/core/op.h"
@@ -52,6 +53,8 @@ struct broker {
 	uint64_t sessions_started;
 	size_t forward_held; /* bytes of connections that no link has taken yet */
 	size_t call_bytes;   /* of all peers' requests that workers have */
+	char head[LOG_HEAD_MAX]; /* of the ledger, which links are shown; "": none yet */
+	uint64_t head_number;	 /* goes up with each */
 };
 
 /* --- peers ------------------------------------------------------------------------------------ */

@@ -106,6 +106,12 @@ static const struct key_row keys[] = {
 		"to reach it, and without progress"),
 	NUMBER_ROW("s3_retry_seconds", s3_retry_seconds, 1, 31536000,
 		"until an upload that does not work is given up"),
+	TEXT_ROW("recording_s3_bucket", recording_s3_bucket,
+		"bucket there that complete recordings are put into, sealed; empty: none"),
+	TEXT_ROW("recording_s3_prefix", recording_s3_prefix,
+		"what their keys begin with, before /recordings/SESSION.rec"),
+	NUMBER_ROW("recording_s3_first", recording_s3_first, 0, 1,
+		"1: recording_days and recording_mib delete none that is not in the bucket yet; 0: they do"),
 	TEXT_ROW("stream_file", stream_file,
 		"file that every entry of the ledger is appended to, as a line of JSON; empty: none"),
 	TEXT_ROW("stream_syslog", stream_syslog,
@@ -115,6 +121,14 @@ static const struct key_row keys[] = {
 	TEXT_ROW("stream_syslog_cert", stream_syslog_cert,
 		"file with the certificate that is shown to it; empty: none"),
 	TEXT_ROW("stream_syslog_key", stream_syslog_key, "file with the key of that"),
+	TEXT_ROW("anchor_file", anchor_file,
+		"file that signed heads of the ledger are appended to; empty: none"),
+	TEXT_ROW("anchor_command", anchor_command,
+		"command, for /bin/sh, that is given each of them on its stdin; empty: none"),
+	NUMBER_ROW("anchor_seconds", anchor_seconds, 1, 31536000,
+		"between two heads that are kept so, at the least"),
+	NUMBER_ROW("anchor_command_seconds", anchor_command_seconds, 1, 600,
+		"after which the command is killed"),
 };
 
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
@@ -161,6 +175,9 @@ relay_config_default(struct relay_config *c)
 		.s3_part_mib = 64,
 		.s3_timeout_seconds = 30,
 		.s3_retry_seconds = 86400,
+		.anchor_seconds = 600,
+		.anchor_command_seconds = 30,
+		.recording_s3_first = 1,
 	};
 }
 

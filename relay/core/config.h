@@ -45,9 +45,15 @@ struct relay_config {
 	char s3_secret_file[1024], s3_ca_file[1024]; /* relative to DIR; no CA file: the system's */
 	int s3_path_style, s3_part_mib, s3_timeout_seconds;
 	int s3_retry_seconds; /* until an upload that does not work is given up */
+	/* Where recordings go once they are complete; no bucket: nowhere. */
+	char recording_s3_bucket[64], recording_s3_prefix[501];
+	int recording_s3_first; /* what is not there yet is never deleted */
 	/* Where entries of the ledger go as they come; "": nowhere. */
 	char stream_file[1024], stream_syslog[264];
 	char stream_syslog_ca[1024], stream_syslog_cert[1024], stream_syslog_key[1024];
+	/* Where heads of the ledger are kept outside; "": nowhere. */
+	char anchor_file[1024], anchor_command[1024];
+	int anchor_seconds, anchor_command_seconds;
 };
 
 void relay_config_default(struct relay_config *c);

@@ -301,7 +301,15 @@ note_command(struct dispatch *x)
 	TAILQ_INSERT_TAIL(&x->dispatcher->changed, x, changed);
 }
 
-/* What its node ended is in the store already. */
+/* That it was given is said there since its turn came; and a worker writes what it has of it. */
+static bool
+is_in_store(const struct invocation *v, enum fanout_state s)
+{
+	if (s == FANOUT_SENT)
+		return v->sent_saved;
+	return v->claimed && (fanout_is_end(s) || (v->heard && s == FANOUT_RUNNING));
+}
+
 static void
 on_changed(void *arg, uint32_t i)
 {
@@ -314,7 +322,7 @@ on_changed(void *arg, uint32_t i)
 		v->sent_saved = false;
 	if (s == FANOUT_CANCELLING)
 		dispatch_queue_tell(x->dispatcher, v->node);
-	if (!fanout_is_end(s) || !v->claimed)
+	if (!is_in_store(v, s))
 		dispatch_mark(v, true);
 	if (fanout_is_end(s))
 		leave_node(v);

@@ -121,8 +121,9 @@ struct dispatch_claim {
 	uint64_t steps;	  /* the caller's: a hash of what it has stored of its steps */
 	int64_t bytes[2]; /* of stdout and stderr, of all its steps, as far as it was told */
 };
+/* With `well` what the node says is no failure: others may have their turn before it is stored. */
 enum dispatch_found dispatcher_claim(struct dispatcher *d, const char *command, const char *node,
-	struct dispatch_claim *ret);
+	bool well, struct dispatch_claim *ret);
 /* The node has it, and so much was written (bytes of the claim). */
 void dispatch_release(struct dispatcher *d, const struct dispatch_claim *c);
 /* It has ended, and is in the store as such. */

@@ -202,8 +202,16 @@ claim(struct dispatch_claim *ret, struct invocation *v)
 	};
 }
 
+/* Whoever waits for this one to answer need not wait for the store as well. */
+static void
+hear(struct invocation *v)
+{
+	v->heard = fanout_state(v->of->fanout, dispatch_index(v)) == FANOUT_SENT;
+	fanout_acknowledged(v->of->fanout, dispatch_index(v));
+}
+
 enum dispatch_found
-dispatcher_claim(struct dispatcher *d, const char *command, const char *node,
+dispatcher_claim(struct dispatcher *d, const char *command, const char *node, bool well,
 	struct dispatch_claim *ret)
 {
 	struct invocation *v;
@@ -214,6 +222,8 @@ dispatcher_claim(struct dispatcher *d, const char *command, const char *node,
 	enum dispatch_found f = found(v);
 	if (f == DISPATCH_LIVE)
 		claim(ret, v);
+	if (f == DISPATCH_LIVE && well)
+		hear(v);
 	dispatcher_unlock(d);
 	return f;
 }
@@ -221,7 +231,7 @@ dispatcher_claim(struct dispatcher *d, const char *command, const char *node,
 static void
 unclaim(struct dispatcher *d, struct invocation *v)
 {
-	v->claimed = false;
+	v->claimed = v->heard = false;
 	v->of->claimed--;
 	pthread_cond_broadcast(&d->unclaimed);
 }
@@ -237,8 +247,8 @@ dispatch_release(struct dispatcher *d, const struct dispatch_claim *c)
 	v->checked = c->checked;
 	v->steps = c->steps;
 	fanout_acknowledged(v->of->fanout, dispatch_index(v));
-	if (grown)
-		dispatch_mark(v, false);
+	if (grown || v->heard)
+		dispatch_mark(v, v->heard);
 	unclaim(d, v);
 	dispatcher_unlock(d);
 }
@@ -250,6 +260,7 @@ dispatch_end(struct dispatcher *d, const struct dispatch_claim *c, enum fanout_s
 	struct invocation *v = c->invocation;
 
 	dispatcher_lock(d);
+	v->heard = true; /* the end that is in the store says it too */
 	fanout_acknowledged(v->of->fanout, dispatch_index(v));
 	fanout_ended(v->of->fanout, dispatch_index(v), end);
 	unclaim(d, v);

@@ -39,6 +39,7 @@ struct invocation {
 	bool in_released, in_sent, is_dirty;
 	bool sent_saved; /* as released, in the store */
 	bool claimed, checked;
+	bool heard; /* while a worker has it: its node's first word, which is not in the store */
 	uint16_t documents; /* that its node has asked for */
 };
 TAILQ_HEAD(invocations, invocation);

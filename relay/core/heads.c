@@ -13,6 +13,8 @@
 #include "audit/ledger_heads.h"
 #include "audit/ledger_keys.h"
 #include "audit/recording.h"
+#include "relay/core/anchors.h"
+#include "relay/core/broker_loop.h"
 #include "relay/core/relay_private.h"
 #include "relay/core/workers.h"
 
@@ -97,6 +99,53 @@ out:
 	return note_epoch(r, err);
 }
 
+/* --- anchoring -------------------------------------------------------------------------------- */
+
+#define ANSWER_WITHIN (10 * USEC_PER_SEC) /* beyond what the command may take */
+
+static bool
+latest(void *arg, struct log_head *ret)
+{
+	const struct relay *r = arg;
+
+	return ledger_heads_latest(r->heads, ret);
+}
+
+static void
+on_anchors(void *arg, const char *what)
+{
+	struct relay *r = arg;
+	struct msg_ledger_entry e = {.reason = what};
+
+	(void)ledger_append(r->ledger, ENTRY_ALARM, &e, NULL);
+}
+
+int
+heads_anchor(struct relay *r, const struct relay_options *o, struct hw_err *err)
+{
+	const char *file = r->config.anchor_file;
+	char path[2100];
+
+	if (file[0] == '/' || file[0] == '\0')
+		snprintf(path, sizeof(path), "%s", file);
+	else
+		snprintf(path, sizeof(path), "%s/%s", r->path, file);
+	const struct anchors_config c = {
+		.loop = r->loop,
+		.workers = r->workers,
+		.log = &r->log,
+		.file = path,
+		.command = o->anchor_command > 0 ? o->anchor_command : -1,
+		.every = r->config.anchor_seconds * USEC_PER_SEC,
+		.patience = r->config.anchor_command_seconds * USEC_PER_SEC + ANSWER_WITHIN,
+		.origin = ledger_heads_epochs(r->heads)->origin,
+		.latest = latest,
+		.on_change = on_anchors,
+		.arg = r,
+	};
+	return anchors_new(&r->anchors, &c, err);
+}
+
 /* --- signing ---------------------------------------------------------------------------------- */
 
 static void
@@ -107,6 +156,22 @@ run_sign(void *arg)
 	(void)ledger_heads_make(r->heads, NULL); /* it keeps why it couldn't */
 }
 
+/* Once for all links, also of heads that somebody asked for. */
+static void
+show_latest(struct relay *r)
+{
+	char text[LOG_HEAD_MAX];
+	struct log_head head;
+
+	if (!ledger_heads_latest(r->heads, &head) ||
+		(head.size == r->shown_size && head.time == r->shown_time))
+		return;
+	log_head_format(text, &head, ledger_heads_epochs(r->heads)->origin);
+	broker_show_head(r->broker, text);
+	r->shown_size = head.size;
+	r->shown_time = head.time;
+}
+
 /* Entries are made all the same, and join the tree when there is room, or at the next start. */
 static void
 on_signed(void *arg)
@@ -115,6 +180,7 @@ on_signed(void *arg)
 	char why[LEDGER_HEADS_WHY_MAX];
 
 	r->signing = false;
+	show_latest(r);
 	bool is_well = ledger_heads_well(r->heads, why);
 	if (is_well == (r->heads_why[0] == '\0'))
 		return;
@@ -136,6 +202,7 @@ on_sign(void *arg)
 {
 	struct relay *r = arg;
 
+	show_latest(r);
 	bool is_due = r->heads_why[0] != '\0' || ledger_heads_due(r->heads);
 	if (is_due && !r->signing)
 		r->signing = workers_submit(r->workers, run_sign, on_signed, r);
@@ -145,14 +212,18 @@ on_sign(void *arg)
 void
 heads_start(struct relay *r)
 {
+	show_latest(r);
 	r->sign = (struct loop_timer){.fn = on_sign, .arg = r};
 	loop_timer_start(r->loop, &r->sign, SIGN_EVERY);
+	anchors_start(r->anchors);
 }
 
 void
 heads_stop(struct relay *r)
 {
 	loop_timer_stop(r->loop, &r->sign);
+	if (r->anchors != NULL)
+		anchors_stop(r->anchors);
 }
 
 /* The ledger's files are closed with a head over all of it. */
@@ -161,7 +232,7 @@ heads_last(struct relay *r)
 {
 	struct hw_err err = HW_ERR_INIT;
 
-	if (archiver_settle(r->archiver, &err) == 0 && ledger_heads_make(r->heads, &err) == 0)
-		return;
-	log_warn(r, "heads.unfinished", "why=\"%s\"", hw_err_text(&err));
+	if (archiver_settle(r->archiver, &err) < 0 || ledger_heads_make(r->heads, &err) < 0)
+		log_warn(r, "heads.unfinished", "why=\"%s\"", hw_err_text(&err));
+	anchors_last(r->anchors);
 }

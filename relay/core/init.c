@@ -21,7 +21,6 @@
 #include "relay/store/store.h"
 #include "relay/store/users.h"
 
-#define RECOVERY_KEY_FILE "recovery.key"
 #define INVITE_LIFE	  (7 * INT64_C(86400000000))
 #define ADMIN_USER	  "admin"
 
@@ -191,7 +190,7 @@ begin_ledger(struct init *in, EVP_PKEY *key, struct hw_err *err)
 	uint8_t recovery[LOG_KEY_LEN];
 	int r;
 
-	snprintf(path, sizeof(path), "%s/" RECOVERY_KEY_FILE, in->options->dir);
+	snprintf(path, sizeof(path), "%s/" LEDGER_RECOVERY_FILE, in->options->dir);
 	if (in->options->recovery_key != NULL)
 		snprintf(path, sizeof(path), "%s", in->options->recovery_key);
 	if ((r = ledger_recovery_create(recovery, path, err)) < 0)

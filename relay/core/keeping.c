@@ -18,7 +18,9 @@
 #include "relay/store/store.h"
 
 #define AT_ONCE 20  /* recordings */
+#define FETCHED DAY /* that a recording stays which was fetched back */
 #define LOOK_AT 500 /* sessions */
+#define YOUNG	(3600 * USEC_PER_SEC)
 #define DAY	(86400 * USEC_PER_SEC)
 
 struct keeping {
@@ -27,6 +29,7 @@ struct keeping {
 	char path[2048];
 	struct kept_session at; /* the one that it is about */
 	int64_t before;
+	struct kept_rule rule;
 	bool found, removed;
 	char reason[128];
 	int64_t size; /* of its file */
@@ -39,7 +42,7 @@ read_next(void *arg, struct db *db, struct hw_err *err)
 {
 	struct keeping *k = arg;
 	const struct kept_session after = k->at;
-	int r = kept_next(&k->at, db, &after, k->before, err);
+	int r = kept_next(&k->at, db, &after, k->before, &k->rule, err);
 
 	k->found = r == 1;
 	return r < 0 ? r : 0;
@@ -108,6 +111,19 @@ remove_file(struct keeping *k, struct hw_err *err)
 	return 0;
 }
 
+/* Also of a session that has just ended, or that waits in the journal for room on the disk, there
+ * is no file yet. */
+static bool
+is_unrecorded(const struct keeping *k)
+{
+	char name[128];
+	struct stat st;
+
+	snprintf(name, sizeof(name), "%s.part", k->at.id);
+	return k->at.ended < k->env->now - YOUNG &&
+		fstatat(k->dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0;
+}
+
 /* Whoever puts a hold meanwhile waits for this write, or this one sees the hold. One that was never
  * recorded is not looked at again. */
 static int
@@ -116,22 +132,22 @@ write_deletion(void *arg, struct db *db, struct hw_err *err)
 	struct keeping *k = arg;
 	char name[128];
 	struct stat st;
-	bool is_free = false;
-	int r = kept_is_free(&is_free, db, k->at.id, err);
+	bool is_free = false, uploaded = false;
+	int r = kept_is_free(&is_free, &uploaded, db, k->at.id, &k->rule, err);
 
 	k->removed = false;
 	if (r < 0 || !is_free)
 		return r;
 	file_name(name, k);
 	if (fstatat(k->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		if (k->rule.uploaded && !uploaded)
+			return 0;
 		k->size = st.st_size;
 		r = remove_file(k, err);
 	} else if (errno != ENOENT) {
 		r = hw_err_sys(err, "cannot look at the recording %s", name);
-	} else {
-		snprintf(name, sizeof(name), "%s.part", k->at.id);
-		if (fstatat(k->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-			return 0; /* it is being completed */
+	} else if (!is_unrecorded(k)) {
+		return 0;
 	}
 	return r == 0 ? kept_forget(db, k->at.id, k->removed ? k->env->now : -1, err) : r;
 }
@@ -211,7 +227,13 @@ drop_much(int *deleted, struct keeping *k, struct hw_err *err)
 int
 keeping_run(int *deleted, const struct keeping_env *env, struct hw_err *err)
 {
-	struct keeping k = {.env = env};
+	const struct relay_config *c = env->config;
+	struct keeping k = {
+		.env = env,
+		.rule = {c->s3_endpoint[0] != '\0' && c->recording_s3_bucket[0] != '\0' &&
+				c->recording_s3_first,
+			 env->now - FETCHED},
+	};
 	int r;
 
 	*deleted = 0;

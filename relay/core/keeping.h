@@ -1,6 +1,7 @@
 /*
  * How long recordings are kept. Those that are older than the configuration says are deleted, and
- * the oldest while all together have too much; never what a hold keeps. The ledger has an entry for
+ * the oldest while all together have too much; never what a hold keeps, nor, when they go to a
+ * bucket and the configuration says so, what is not there yet. The ledger has an entry for
  * each, with its hash and size, that is on disk and under a signed head before anything is removed:
  * that it was there, and what it was, can still be proven, and nobody who verifies misses it.
  */

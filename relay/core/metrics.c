@@ -3,6 +3,7 @@
 
 #include "audit/journal.h"
 #include "audit/search.h"
+#include "relay/core/anchors.h"
 #include "relay/core/broker_loop.h"
 #include "relay/core/dispatcher.h"
 #include "relay/core/guard.h"
@@ -10,6 +11,7 @@
 #include "relay/core/relay_private.h"
 #include "relay/core/uploads.h"
 #include "relay/core/streams.h"
+#include "relay/core/witnesses.h"
 
 static void
 metric(struct buf *out, const char *name, const char *type, const char *help, double value)
@@ -51,6 +53,12 @@ journal_metrics(struct relay *r, struct buf *out)
 		r->archive_why[0] != '\0' ? 1 : 0);
 	metric(out, "heads_failed", "gauge", "1 while heads of the ledger cannot be signed.",
 		r->heads_why[0] != '\0' ? 1 : 0);
+	metric(out, "witnesses_agreeing", "gauge",
+		"Nodes that said last that the ledger agrees with what they keep of it.",
+		(double)witnesses_count(r->witnesses, false));
+	metric(out, "witnesses_objecting", "gauge",
+		"Nodes that said last that it does not: it was restored, cut or rewritten.",
+		(double)witnesses_count(r->witnesses, true));
 	metric(out, "ledger_entries_unindexed", "gauge",
 		"Entries of the ledger that cannot be found yet.", (double)search_lag(r->search));
 }
@@ -72,6 +80,23 @@ stream_metrics(struct relay *r, struct buf *out)
 		snprintf(name, sizeof(name), "stream_%s_failing", st.name);
 		metric(out, name, "gauge", "1 while the receiver does not take them.",
 			st.failing ? 1 : 0);
+	}
+}
+
+static void
+anchor_metrics(struct relay *r, struct buf *out)
+{
+	struct anchors_stats st;
+	char name[64];
+
+	for (size_t i = 0; anchors_stats(r->anchors, i, &st); i++) {
+		snprintf(name, sizeof(name), "anchor_%s_heads_total", st.name);
+		metric(out, name, "counter", "Heads of the ledger that were anchored.",
+			(double)st.done);
+		snprintf(name, sizeof(name), "anchor_%s_entries", st.name);
+		metric(out, name, "gauge", "Entries under the last of them.", (double)st.size);
+		snprintf(name, sizeof(name), "anchor_%s_failing", st.name);
+		metric(out, name, "gauge", "1 while they cannot be anchored.", st.failing ? 1 : 0);
 	}
 }
 
@@ -129,6 +154,15 @@ upload_metrics(struct relay *r, struct buf *out)
 		"Invocations whose output is not tried again.", (double)st.failed);
 	metric(out, "upload_attempts_failed_total", "counter", "Attempts that did not work.",
 		(double)st.attempts);
+	metric(out, "recordings_uploaded_total", "counter",
+		"Recordings that were put into their bucket.", (double)st.recordings);
+	metric(out, "recordings_fetched_total", "counter",
+		"Recordings that were fetched back from there.", (double)st.recordings_fetched);
+	metric(out, "recordings_unuploaded", "gauge",
+		"Complete recordings that are not in their bucket.", (double)st.recordings_due);
+	metric(out, "recordings_upload_alarm", "gauge",
+		"1 while recordings have not been taken there for a minute and more.",
+		st.alarm ? 1 : 0);
 	metric(out, "uploads_trouble", "gauge", "1 while the storage cannot be reached, or fails.",
 		st.trouble ? 1 : 0);
 }
@@ -159,5 +193,6 @@ relay_metrics(struct relay *r, struct buf *out)
 	upload_metrics(r, out);
 	journal_metrics(r, out);
 	stream_metrics(r, out);
+	anchor_metrics(r, out);
 	edge_metrics(r, out);
 }

@@ -30,6 +30,7 @@ struct dispatcher;
 struct outputs;
 struct readers;
 struct uploads;
+struct witnesses;
 struct session_plan;
 struct search;
 
@@ -63,8 +64,9 @@ struct op_env {
 	struct journal *journal;	   /* asked whether it records; NULL in tests without */
 	struct dispatcher *dispatcher;	   /* of commands; NULL in tests without them */
 	struct outputs *outputs;
-	struct uploads *uploads; /* NULL: output goes nowhere else */
+	struct uploads *uploads; /* NULL: nothing goes elsewhere */
 	struct readers *readers; /* NULL: each piece that is read is an entry */
+	struct witnesses *witnesses; /* what nodes say of the ledger; NULL in tests without */
 	struct search *search; /* of the ledger; NULL in tests without it */
 };
 

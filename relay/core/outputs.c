@@ -21,10 +21,18 @@
 #define STORED	 (BLOCK + OVERHEAD)
 #define NAME_LEN 192
 #define TRIES	 3 /* at a last block that is being written */
+#define RUN	 9 /* blocks that are read or written at once; a piece may begin within one */
+#define CIPHERS	 8 /* that are kept */
 
 /* What stays free of the file system, which the ledger and the store are on too: a 20th of it, or
  * this if that is less. */
 #define FREE_MIN (INT64_C(256) << 20)
+
+/* Where a file stands, as its length says. */
+struct extent {
+	int64_t blocks; /* full ones */
+	size_t rest;	/* bytes of output in the last one */
+};
 
 /* A command whose files are not counted yet. */
 struct uncounted {
@@ -43,12 +51,19 @@ struct outputs {
 	struct uncounted *old;
 	size_t n_old, room;
 	_Atomic size_t left; /* not done */
+	/* Contexts that nobody uses now: to make one takes as long as to seal some KiB. */
+	pthread_mutex_t lending;
+	struct secret_stream *ciphers[CIPHERS];
+	size_t n_ciphers;
 };
 
-/* Where a file stands, as its length says. */
-struct extent {
-	int64_t blocks; /* full ones */
-	size_t rest;	/* bytes of output in the last one */
+struct output_file {
+	struct outputs *of;
+	struct output_name name;
+	int fd; /* -1: there is none */
+	struct extent at;
+	struct secret_stream *cipher;
+	uint8_t stored[RUN * STORED]; /* blocks as they are on disk */
 };
 
 static struct extent
@@ -243,6 +258,7 @@ outputs_new(struct outputs **ret, const char *dir, const struct secret_key *mast
 		return r;
 	}
 	pthread_mutex_init(&o->counting, NULL);
+	pthread_mutex_init(&o->lending, NULL);
 	if ((r = list_old(o, err)) < 0) {
 		outputs_free(o);
 		return r;
@@ -259,13 +275,40 @@ outputs_free(struct outputs *o)
 		return;
 	secret_key_wipe(&o->key);
 	fd_close(o->dir);
+	while (o->n_ciphers > 0)
+		secret_stream_free(o->ciphers[--o->n_ciphers]);
 	pthread_mutex_destroy(&o->counting);
+	pthread_mutex_destroy(&o->lending);
 	free(o->old);
 	free(o);
 }
 
 /* --- one file ----------------------------------------------------------------------------------
  */
+
+static struct secret_stream *
+borrow_cipher(struct outputs *o)
+{
+	struct secret_stream *s = NULL;
+
+	pthread_mutex_lock(&o->lending);
+	if (o->n_ciphers > 0)
+		s = o->ciphers[--o->n_ciphers];
+	pthread_mutex_unlock(&o->lending);
+	return s != NULL ? s : secret_stream_new(&o->key);
+}
+
+static void
+give_back(struct outputs *o, struct secret_stream *s)
+{
+	pthread_mutex_lock(&o->lending);
+	if (s != NULL && o->n_ciphers < CIPHERS) {
+		o->ciphers[o->n_ciphers++] = s;
+		s = NULL;
+	}
+	pthread_mutex_unlock(&o->lending);
+	secret_stream_free(s);
+}
 
 static void
 file_name(char out[NAME_LEN], const struct output_name *n)
@@ -276,10 +319,10 @@ file_name(char out[NAME_LEN], const struct output_name *n)
 
 /* -1 in *fd when there is none and none is to be made. */
 static int
-file_open(int *fd, struct outputs *o, const struct output_name *n, bool make, struct hw_err *err)
+find_file(int *fd, struct outputs *o, const struct output_name *n, int flags, struct hw_err *err)
 {
+	bool make = (flags & O_CREAT) != 0;
 	char name[NAME_LEN];
-	int flags = make ? O_RDWR | O_CREAT : O_RDONLY;
 
 	file_name(name, n);
 	*fd = openat(o->dir, name, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -305,6 +348,56 @@ file_extent(struct extent *ret, int fd, struct hw_err *err)
 	return 0;
 }
 
+static int
+file_new(struct output_file **ret, struct outputs *o, const struct output_name *name, int flags,
+	struct hw_err *err)
+{
+	struct output_file *f = malloc(sizeof(*f));
+	int r;
+
+	if (f == NULL)
+		return hw_err_set(err, HW_ENOMEM, "no memory for an output file");
+	f->of = o;
+	f->name = *name;
+	f->fd = -1;
+	f->at = (struct extent){0, 0};
+	f->cipher = borrow_cipher(o);
+	if (f->cipher == NULL)
+		r = hw_err_set(err, HW_ENOMEM, "no memory for an output file");
+	else if ((r = find_file(&f->fd, o, name, flags, err)) == 0 && f->fd >= 0)
+		r = file_extent(&f->at, f->fd, err);
+	if (r < 0) {
+		output_file_close(f);
+		return r;
+	}
+	*ret = f;
+	return 0;
+}
+
+int
+output_file_open(struct output_file **ret, struct outputs *o, const struct output_name *name,
+	struct hw_err *err)
+{
+	count_first(o, name->command);
+	return file_new(ret, o, name, O_RDWR, err);
+}
+
+void
+output_file_close(struct output_file *f)
+{
+	if (f == NULL)
+		return;
+	give_back(f->of, f->cipher);
+	fd_close(f->fd);
+	free(f);
+}
+
+int64_t
+output_file_size(const struct output_file *f)
+{
+	return extent_size(&f->at);
+}
+
 static void
 purpose(char out[NAME_LEN + 32], const struct output_name *n, int64_t block)
 {
@@ -314,45 +407,70 @@ purpose(char out[NAME_LEN + 32], const struct output_name *n, int64_t block)
 	snprintf(out, NAME_LEN + 32, "%s#%lld", name, (long long)block);
 }
 
-/* Appends the bytes of a block; HW_ECORRUPT. */
 static int
-read_block(struct buf *out, struct outputs *o, int fd, const struct output_name *n, int64_t block,
-	size_t len, struct hw_err *err)
+damaged(int64_t block, struct hw_err *err)
 {
-	uint8_t stored[STORED];
-	char aad[NAME_LEN + 32];
+	return hw_err_set(err, HW_ECORRUPT, "the output is damaged from byte %lld on",
+		(long long)(block * BLOCK));
+}
 
-	ssize_t got = pread(fd, stored, len + OVERHEAD, block * STORED);
+/* What is on disk of up to RUN blocks from `block` on, of which `n` bytes are output. */
+static int
+load_blocks(struct output_file *f, int64_t block, size_t n, struct hw_err *err)
+{
+	size_t blocks = (n + BLOCK - 1) / BLOCK, len = n + blocks * OVERHEAD;
+	ssize_t got = pread(f->fd, f->stored, len, block * STORED);
+
 	if (got < 0)
 		return hw_err_sys(err, "cannot read an output file");
-	purpose(aad, n, block);
-	if ((size_t)got != len + OVERHEAD ||
-		secret_open(out, &o->key, aad, stored, (size_t)got) < 0)
-		return hw_err_set(err, HW_ECORRUPT, "the output is damaged from byte %lld on",
-			(long long)(block * BLOCK));
+	return (size_t)got == len ? 0 : damaged(block, err);
+}
+
+/* The bytes of the k-th of those, `len` of them; HW_ECORRUPT. */
+static int
+open_block(uint8_t *to, struct output_file *f, int64_t block, size_t k, size_t len,
+	struct hw_err *err)
+{
+	char aad[NAME_LEN + 32];
+
+	purpose(aad, &f->name, block + (int64_t)k);
+	if (secret_stream_open_alone(f->cipher, aad, to, f->stored + k * STORED, len + OVERHEAD) <
+		0)
+		return damaged(block + (int64_t)k, err);
 	return 0;
 }
 
 static int
-write_block(struct outputs *o, int fd, const struct output_name *n, int64_t block, const void *p,
-	size_t len, struct hw_err *err)
+read_block(uint8_t *to, struct output_file *f, int64_t block, size_t len, struct hw_err *err)
+{
+	int r = load_blocks(f, block, len, err);
+
+	return r < 0 ? r : open_block(to, f, block, 0, len, err);
+}
+
+/* Up to RUN blocks, all but the last of them full. */
+static int
+write_blocks(struct output_file *f, int64_t block, const uint8_t *p, size_t n, struct hw_err *err)
 {
 	char aad[NAME_LEN + 32];
-	struct buf sealed;
+	uint8_t *to = f->stored;
 
-	buf_init(&sealed, STORED);
-	purpose(aad, n, block);
-	int r = secret_seal(&sealed, &o->key, aad, p, len);
-	if (r < 0)
-		r = hw_err_set(err, r, "an output cannot be sealed");
-	ssize_t put = r == 0 ? pwrite(fd, buf_data(&sealed), sealed.len, block * STORED) : 0;
-	if (r == 0 && put != (ssize_t)sealed.len) {
-		if (put >= 0)
-			errno = ENOSPC;
-		r = hw_err_sys(err, "the relay cannot keep more output");
+	for (int64_t b = block; n > 0; b++) {
+		size_t len = n < BLOCK ? n : BLOCK;
+		purpose(aad, &f->name, b);
+		int r = secret_stream_seal_alone(f->cipher, aad, to, p, len);
+		if (r < 0)
+			return hw_err_set(err, r, "an output cannot be sealed");
+		to += len + OVERHEAD;
+		p += len;
+		n -= len;
 	}
-	buf_fini(&sealed);
-	return r;
+	ssize_t put = pwrite(f->fd, f->stored, (size_t)(to - f->stored), block * STORED);
+	if (put == to - f->stored)
+		return 0;
+	if (put >= 0)
+		errno = ENOSPC;
+	return hw_err_sys(err, "the relay cannot keep more output");
 }
 
 /* --- sizes -------------------------------------------------------------------------------------
@@ -364,7 +482,7 @@ outputs_size(struct outputs *o, const struct output_name *name, int64_t *ret, st
 	struct extent e = {0, 0};
 	int fd;
 
-	int r = file_open(&fd, o, name, false, err);
+	int r = find_file(&fd, o, name, O_RDONLY, err);
 	if (r == 0 && fd >= 0)
 		r = file_extent(&e, fd, err);
 	fd_close(fd);
@@ -375,122 +493,119 @@ outputs_size(struct outputs *o, const struct output_name *name, int64_t *ret, st
 
 /* Up to the first block that cannot be read. */
 static int
-cut_damage(struct outputs *o, int fd, const struct output_name *name, struct extent *e,
-	struct hw_err *err)
+cut_damage(struct output_file *f, struct hw_err *err)
 {
-	struct buf block;
+	uint8_t block[BLOCK];
 	int64_t i = 0;
 	int r = 0;
 
-	buf_init(&block, BLOCK);
-	for (; i <= e->blocks; i++) {
-		size_t len = i < e->blocks ? BLOCK : e->rest;
-		buf_reset(&block);
-		if (len > 0 && (r = read_block(&block, o, fd, name, i, len, err)) < 0)
+	for (; i <= f->at.blocks; i++) {
+		size_t len = i < f->at.blocks ? BLOCK : f->at.rest;
+		if (len > 0 && (r = read_block(block, f, i, len, err)) < 0)
 			break;
 	}
-	buf_fini(&block);
-	if (r == HW_ECORRUPT) {
-		*e = (struct extent){.blocks = i};
-		r = ftruncate(fd, i * STORED) < 0 ? hw_err_sys(err, "cannot cut an output file")
-						  : 0;
-	}
-	return r;
+	if (r != HW_ECORRUPT)
+		return r;
+	f->at = (struct extent){.blocks = i};
+	return ftruncate(f->fd, i * STORED) < 0 ? hw_err_sys(err, "cannot cut an output file") : 0;
 }
 
 int
 outputs_repair(struct outputs *o, const struct output_name *name, int64_t *ret, struct hw_err *err)
 {
-	struct extent e = {0, 0};
-	int fd;
+	struct output_file *f;
+	int r = output_file_open(&f, o, name, err);
 
-	count_first(o, name->command);
-	int r = file_open(&fd, o, name, false, err);
-	if (r == 0 && fd >= 0) {
-		fd_close(fd);
-		r = file_open(&fd, o, name, true, err);
+	if (r < 0)
+		return r;
+	int64_t before = output_file_size(f);
+	if (f->fd >= 0) {
+		r = cut_damage(f, err);
+		o->bytes += output_file_size(f) - before;
 	}
-	if (r == 0 && fd >= 0 && (r = file_extent(&e, fd, err)) == 0) {
-		int64_t before = extent_size(&e);
-		r = cut_damage(o, fd, name, &e, err);
-		o->bytes += extent_size(&e) - before;
-	}
-	fd_close(fd);
 	if (r == 0)
-		*ret = extent_size(&e);
+		*ret = output_file_size(f);
+	output_file_close(f);
 	return r;
 }
 
 /* --- writing -----------------------------------------------------------------------------------
  */
 
-/* The last block, filled up; what of p it took is in *used. */
+/* The last block, filled up; what of p it took is in *used. Nothing of it when a write was torn:
+ * the block's bytes come again. */
 static int
-fill_last(struct outputs *o, int fd, const struct output_name *name, struct extent *e,
-	const uint8_t *p, size_t n, size_t *used, struct hw_err *err)
+fill_last(struct output_file *f, const uint8_t *p, size_t n, size_t *used, struct hw_err *err)
 {
-	size_t more = n < BLOCK - e->rest ? n : BLOCK - e->rest;
-	struct buf block;
+	size_t more = n < BLOCK - f->at.rest ? n : BLOCK - f->at.rest;
+	uint8_t block[BLOCK];
 
-	buf_init(&block, BLOCK);
-	int r = e->rest > 0 ? read_block(&block, o, fd, name, e->blocks, e->rest, err) : 0;
-	if (r == HW_ECORRUPT) { /* a write that was torn: its bytes come again */
-		e->rest = 0;
-		*used = 0;
-		r = ftruncate(fd, e->blocks * STORED) < 0
-			? hw_err_sys(err, "cannot cut an output file")
-			: 0;
-		buf_fini(&block);
-		return r < 0 ? r : 1;
+	*used = 0;
+	int r = read_block(block, f, f->at.blocks, f->at.rest, err);
+	if (r == HW_ECORRUPT) {
+		f->at.rest = 0;
+		if (ftruncate(f->fd, f->at.blocks * STORED) < 0)
+			return hw_err_sys(err, "cannot cut an output file");
+		return 1;
 	}
-	if (r == 0)
-		r = buf_append(&block, p, more);
-	if (r == 0)
-		r = write_block(o, fd, name, e->blocks, buf_data(&block), block.len, err);
-	buf_fini(&block);
 	if (r < 0)
 		return r;
-	e->rest += more;
+	memcpy(block + f->at.rest, p, more);
+	if ((r = write_blocks(f, f->at.blocks, block, f->at.rest + more, err)) < 0)
+		return r;
+	f->at.rest += more;
 	*used = more;
-	if (e->rest == BLOCK)
-		*e = (struct extent){.blocks = e->blocks + 1};
+	if (f->at.rest == BLOCK)
+		f->at = (struct extent){.blocks = f->at.blocks + 1};
 	return 0;
 }
 
 static int
-append(struct outputs *o, int fd, const struct output_name *name, struct extent *e,
-	const uint8_t *p, size_t n, struct hw_err *err)
+append(struct output_file *f, const uint8_t *p, size_t n, struct hw_err *err)
 {
-	size_t used;
-	int r = 0;
+	size_t used = 0;
+	int r = f->at.rest > 0 ? fill_last(f, p, n, &used, err) : 0;
 
-	while (n > 0 && (r = fill_last(o, fd, name, e, p, n, &used, err)) == 0) {
-		p += used;
-		n -= used;
+	for (size_t len; r == 0 && used < n; used += len) {
+		len = n - used < RUN * BLOCK ? n - used : RUN * BLOCK;
+		if ((r = write_blocks(f, f->at.blocks, p + used, len, err)) == 0)
+			f->at = (struct extent){
+				.blocks = f->at.blocks + (int64_t)(len / BLOCK),
+				.rest = len % BLOCK,
+			};
 	}
 	return r < 0 ? r : 0;
+}
+
+int
+output_file_append(struct output_file *f, int64_t offset, const void *p, size_t n,
+	struct hw_err *err)
+{
+	int64_t before = output_file_size(f);
+	int r = f->fd >= 0 ? 0 : find_file(&f->fd, f->of, &f->name, O_RDWR | O_CREAT, err);
+
+	if (r < 0 || offset > before || offset + (int64_t)n <= before)
+		return r;
+	size_t have = (size_t)(before - offset);
+	r = append(f, (const uint8_t *)p + have, n - have, err);
+	if (r < 0) /* what of it is there all the same takes room */
+		(void)file_extent(&f->at, f->fd, NULL);
+	f->of->bytes += output_file_size(f) - before;
+	return r;
 }
 
 int
 outputs_append(struct outputs *o, const struct output_name *name, int64_t offset, const void *p,
 	size_t n, int64_t *size, struct hw_err *err)
 {
-	struct extent e;
-	int fd;
+	struct output_file *f;
+	int r = output_file_open(&f, o, name, err);
 
-	count_first(o, name->command);
-	int r = file_open(&fd, o, name, true, err);
-	if (r == 0)
-		r = file_extent(&e, fd, err);
-	if (r == 0 && offset <= extent_size(&e) && offset + (int64_t)n > extent_size(&e)) {
-		int64_t before = extent_size(&e);
-		size_t have = (size_t)(before - offset);
-		r = append(o, fd, name, &e, (const uint8_t *)p + have, n - have, err);
-		o->bytes += extent_size(&e) - before;
-	}
-	fd_close(fd);
-	if (r == 0)
-		*size = extent_size(&e);
+	if (r < 0)
+		return r;
+	if ((r = output_file_append(f, offset, p, n, err)) == 0)
+		*size = output_file_size(f);
+	output_file_close(f);
 	return r;
 }
 
@@ -499,7 +614,7 @@ outputs_sync(struct outputs *o, const struct output_name *name, struct hw_err *e
 {
 	int fd, dir;
 
-	int r = file_open(&fd, o, name, false, err);
+	int r = find_file(&fd, o, name, O_RDONLY, err);
 	if (r < 0 || fd < 0)
 		return r;
 	if (fsync(fd) < 0)
@@ -515,47 +630,97 @@ outputs_sync(struct outputs *o, const struct output_name *name, struct hw_err *e
 /* --- reading -----------------------------------------------------------------------------------
  */
 
+/* Of a block that is not wanted whole. */
 static int
-read_range(struct outputs *o, int fd, const struct output_name *name, int64_t offset, size_t n,
-	struct buf *out, struct hw_err *err)
+read_part(uint8_t *to, struct output_file *f, int64_t block, size_t k, size_t skip, size_t n,
+	size_t len, struct hw_err *err)
 {
-	struct buf block;
-	struct extent e;
-	int r = file_extent(&e, fd, err);
+	uint8_t all[BLOCK];
+	int r = open_block(all, f, block, k, len, err);
 
-	buf_init(&block, BLOCK);
-	while (r == 0 && n > 0 && offset < extent_size(&e)) {
-		int64_t i = offset / BLOCK;
-		size_t skip = (size_t)(offset % BLOCK), len = i < e.blocks ? BLOCK : e.rest;
-		buf_reset(&block);
-		if ((r = read_block(&block, o, fd, name, i, len, err)) < 0)
-			break;
-		size_t take = len - skip < n ? len - skip : n;
-		r = buf_append(out, buf_data(&block) + skip, take);
-		offset += (int64_t)take;
-		n -= take;
+	if (r == 0)
+		memcpy(to, all + skip, n);
+	return r;
+}
+
+/* Up to RUN blocks from the one of `offset` on; *got grows by what of them was wanted. */
+static int
+read_run(uint8_t *to, size_t *got, struct output_file *f, int64_t offset, size_t n,
+	struct hw_err *err)
+{
+	int64_t block = offset / BLOCK, there = output_file_size(f) - block * BLOCK;
+	size_t skip = (size_t)(offset % BLOCK);
+	size_t end = skip + n < RUN * BLOCK ? skip + n : RUN * BLOCK; /* from the block on */
+
+	if ((int64_t)end > there)
+		end = (size_t)there;
+	size_t whole = (end + BLOCK - 1) / BLOCK * BLOCK;
+	size_t have = (int64_t)whole < there ? whole : (size_t)there;
+	int r = load_blocks(f, block, have, err);
+	for (size_t k = 0; r == 0 && k * BLOCK < end; k++) {
+		size_t from = k == 0 ? skip : 0, len = have - k * BLOCK;
+		len = len < BLOCK ? len : BLOCK;
+		size_t until = end - k * BLOCK < len ? end - k * BLOCK : len;
+		r = from == 0 && until == len
+			? open_block(to + *got, f, block, k, len, err)
+			: read_part(to + *got, f, block, k, from, until - from, len, err);
+		if (r == 0)
+			*got += until - from;
 	}
-	buf_fini(&block);
 	return r;
 }
 
 /* The last block may be written anew meanwhile: then it is whole a moment later. */
+static int
+read_file(uint8_t *to, size_t *got, struct output_file *f, int64_t offset, size_t n,
+	struct hw_err *err)
+{
+	int tries = TRIES, r = 0;
+
+	while (r == 0 && *got < n && offset + (int64_t)*got < output_file_size(f)) {
+		r = read_run(to, got, f, offset + (int64_t)*got, n - *got, err);
+		if (r == HW_ECORRUPT && --tries > 0)
+			r = file_extent(&f->at, f->fd, err);
+	}
+	return r;
+}
+
+int
+outputs_read_to(struct outputs *o, const struct output_name *name, int64_t offset, void *p,
+	size_t n, size_t *got, int64_t *size, struct hw_err *err)
+{
+	struct output_file *f;
+	int r = file_new(&f, o, name, O_RDONLY, err);
+
+	*got = 0;
+	if (r < 0)
+		return r;
+	*size = output_file_size(f);
+	r = read_file(p, got, f, offset, n, err);
+	output_file_close(f);
+	return r;
+}
+
 int
 outputs_read(struct outputs *o, const struct output_name *name, int64_t offset, size_t n,
 	struct buf *out, struct hw_err *err)
 {
-	size_t before = out->len;
-	int fd, r;
+	struct output_file *f;
+	size_t got = 0;
+	int r = file_new(&f, o, name, O_RDONLY, err);
 
-	if ((r = file_open(&fd, o, name, false, err)) < 0 || fd < 0)
+	if (r < 0)
 		return r;
-	for (int i = 0; i < TRIES; i++) {
-		size_t got = out->len - before;
-		r = read_range(o, fd, name, offset + (int64_t)got, n - got, out, err);
-		if (r != HW_ECORRUPT)
-			break;
+	int64_t there = output_file_size(f) - offset;
+	if (there > 0) {
+		n = (int64_t)n < there ? n : (size_t)there;
+		uint8_t *to = buf_reserve(out, n);
+		r = to == NULL ? hw_err_set(err, HW_ENOMEM, "no memory for output")
+			       : read_file(to, &got, f, offset, n, err);
+		if (to != NULL)
+			buf_commit(out, got);
 	}
-	fd_close(fd);
+	output_file_close(f);
 	return r;
 }
 

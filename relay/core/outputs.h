@@ -41,7 +41,21 @@ int outputs_append(struct outputs *o, const struct output_name *name, int64_t of
 /* All of it is on disk when it returns 0. */
 int outputs_sync(struct outputs *o, const struct output_name *name, struct hw_err *err);
 
-/* Appends at most n bytes from `offset` on, as many as there are. HW_ECORRUPT. */
+/* The same of one file that stays open meanwhile, whether or not there is one yet: the texts of its
+ * name live as long. Appending makes it. */
+struct output_file;
+int output_file_open(struct output_file **ret, struct outputs *o, const struct output_name *name,
+	struct hw_err *err);
+void output_file_close(struct output_file *f);	       /* NULL is fine */
+int64_t output_file_size(const struct output_file *f); /* also after one that failed */
+int output_file_append(struct output_file *f, int64_t offset, const void *p, size_t n,
+	struct hw_err *err);
+
+/* At most n bytes from `offset` on, as many as there are: to p, *got of them, and *size is how many
+ * there are of all; or appended. What is
+ * before a block that is damaged is there also with HW_ECORRUPT. */
+int outputs_read_to(struct outputs *o, const struct output_name *name, int64_t offset, void *p,
+	size_t n, size_t *got, int64_t *size, struct hw_err *err);
 int outputs_read(struct outputs *o, const struct output_name *name, int64_t offset, size_t n,
 	struct buf *out, struct hw_err *err);
 

@@ -94,6 +94,15 @@ drop_call(struct peer_call *pc)
 
 static void on_call_done(void *arg);
 
+static bool
+run_on_worker(struct peer *p, struct peer_call *pc)
+{
+	struct workers *w = p->broker->workers;
+
+	return (p->who.role == ROLE_NODE ? workers_submit_crowd : workers_submit)(w, run_call,
+		on_call_done, pc);
+}
+
 /* What waits of a link that is over has nobody to hear its answer: its node says it again. */
 static void
 call_next(struct peer *p)
@@ -103,8 +112,7 @@ call_next(struct peer *p)
 	p->calling = false;
 	while (!p->calling && (pc = TAILQ_FIRST(&p->calls)) != NULL) {
 		TAILQ_REMOVE(&p->calls, pc, waiting);
-		p->calling = p->link != NULL &&
-			workers_submit(p->broker->workers, run_call, on_call_done, pc);
+		p->calling = p->link != NULL && run_on_worker(p, pc);
 		if (p->calling)
 			return;
 		respond_failure(p, pc->id, HW_EFULL);
@@ -137,7 +145,7 @@ begin_call(struct peer *p, struct peer_call *pc)
 		TAILQ_INSERT_TAIL(&p->calls, pc, waiting);
 		return true;
 	}
-	if (!workers_submit(p->broker->workers, run_call, on_call_done, pc))
+	if (!run_on_worker(p, pc))
 		return false;
 	p->calling = p->who.role == ROLE_NODE;
 	return true;
@@ -424,7 +432,9 @@ peer_new(struct broker *b, const struct cert_identity *who, bool cert_expired, c
 			  .role = ROLE_RELAY,
 			  .id = b->config->name,
 			  .software = "hawser-relay/" HAWSER_VERSION,
-			  .frame_max = FRAME_MESSAGE_MAX},
+			  .frame_max = FRAME_MESSAGE_MAX,
+			  .head = b->head[0] != '\0' ? b->head : NULL},
+		.head = b->head_number,
 		.peer_role = who->role,
 		.peer_id = p->who.id,
 		.opens = who->role == ROLE_NODE,

@@ -197,9 +197,10 @@ struct text_kind {
 };
 
 static const struct text_kind text_kinds[SEALED_KINDS] = {
-	[SEALED_ACCESS_KEY] = {"access keys", "access-key ", true },
-	[SEALED_PARAMETERS] = {"commands",	   "",	       false},
-	[SEALED_OUTPUT] = {"commands",    "output ",	  false},
+	[SEALED_ACCESS_KEY] = {"access keys",	      "access-key ",	     true },
+	[SEALED_PARAMETERS] = {"commands",	   "",		       false},
+	[SEALED_OUTPUT] = {"commands",	       "output ",		  false},
+	[SEALED_RECORDING] = {"hawser recordings", "hawser recording ", false},
 };
 
 static void
@@ -291,7 +292,7 @@ reseal_store(struct rekey *k, struct hw_err *err)
 	snprintf(path, sizeof(path), "%s/relay.db", k->options->dir);
 	const struct store_config sc = {
 		.path = path, .log = &silent, .clock = &hw_clock_system, .readers = 1};
-	say(k, "access keys and commands");
+	say(k, "access keys, commands, and recordings in a bucket");
 	int r = store_open(&store, &sc, err);
 	for (int kind = 0; r == 0 && kind < SEALED_KINDS; kind++) {
 		k->last = (struct sealed_text){

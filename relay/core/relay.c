@@ -29,7 +29,9 @@
 #include "relay/core/relay_private.h"
 #include "relay/core/roster.h"
 #include "relay/core/uploads.h"
+#include "relay/core/anchors.h"
 #include "relay/core/streams.h"
+#include "relay/core/witnesses.h"
 #include "relay/core/workers.h"
 #include "relay/store/sessions.h"
 
@@ -98,6 +100,8 @@ take_node(void *arg)
 
 	if (n->relay->broker != NULL)
 		broker_node_changed(n->relay->broker, n->text);
+	if (!registry_node(n->relay->registry, n->text, &(struct reg_node){0}))
+		witnesses_drop(n->relay->witnesses, n->text);
 	free(n);
 }
 
@@ -199,6 +203,15 @@ on_low(void *arg, const char *why)
 	post_news(arg, take_low, &n);
 }
 
+/* The archiver is there before them, and after. */
+static void
+tell_uploads(struct relay *r, const char *session_id)
+{
+	pthread_mutex_lock(&r->uploads_lock);
+	uploads_add_recording(r->uploads, session_id);
+	pthread_mutex_unlock(&r->uploads_lock);
+}
+
 static int
 on_sealed(void *arg, const char *session_id, const uint8_t hash[SHA256_LEN], uint64_t size)
 {
@@ -212,6 +225,8 @@ on_sealed(void *arg, const char *session_id, const uint8_t hash[SHA256_LEN], uin
 	int rc = ledger_commit(r->ledger, ENTRY_RECORDING_SEALED, &e);
 	if (rc < 0)
 		log_error(r, "recording.unsealed", "session=%s", session_id);
+	else
+		tell_uploads(r, session_id);
 	return rc;
 }
 
@@ -407,6 +422,8 @@ open_broker(struct relay *r, const struct relay_options *o, struct hw_err *err)
 		return rc;
 	if ((r->guard = guard_new(r->config.login_failures)) == NULL)
 		return hw_err_set(err, HW_ENOMEM, "no memory for the guard of the doors");
+	if ((r->witnesses = witnesses_new()) == NULL)
+		return hw_err_set(err, HW_ENOMEM, "no memory for what nodes say");
 	r->env = (struct op_env){
 		.handlers = o->handlers,
 		.cursors = o->cursors,
@@ -426,6 +443,7 @@ open_broker(struct relay *r, const struct relay_options *o, struct hw_err *err)
 		.guesses = &r->guesses,
 		.alarms = &r->alarms,
 		.guard = r->guard,
+		.witnesses = r->witnesses,
 		.dir = r->path,
 	};
 	struct broker_options bo = {
@@ -458,6 +476,14 @@ tell_node(void *arg, const char *node)
 	broker_tell_node(r->broker, node, CONTROL_COMMANDS);
 }
 
+static void
+set_uploads(struct relay *r, struct uploads *u)
+{
+	pthread_mutex_lock(&r->uploads_lock);
+	r->uploads = u;
+	pthread_mutex_unlock(&r->uploads_lock);
+}
+
 /* What waits for its upload goes on. */
 static int
 open_uploads(struct relay *r, struct hw_err *err)
@@ -465,6 +491,7 @@ open_uploads(struct relay *r, struct hw_err *err)
 	const struct uploads_options o = {
 		.store = r->store,
 		.outputs = r->outputs,
+		.ledger = r->ledger,
 		.config = &r->config,
 		.dir = r->path,
 		.master = &r->master,
@@ -472,9 +499,15 @@ open_uploads(struct relay *r, struct hw_err *err)
 		.log = &r->log,
 		.threaded = r->threaded,
 	};
-	int rc = r->config.s3_endpoint[0] != '\0' ? uploads_new(&r->uploads, &o, err) : 0;
+	int rc = 0;
 
-	r->env.uploads = r->uploads;
+	if (r->config.s3_endpoint[0] != '\0')
+		rc = uploads_new(&r->env.uploads, &o, err);
+	else if (r->config.recording_s3_bucket[0] != '\0')
+		return hw_err_set(err, HW_EVALIDATION,
+			"recording_s3_bucket is set, and s3_endpoint is not: say there where the "
+			"bucket is");
+	set_uploads(r, r->env.uploads);
 	return rc;
 }
 
@@ -629,12 +662,13 @@ relay_open(struct relay **ret, const struct relay_options *o, struct hw_err *err
 	throttle_init(&r->refusals);
 	throttle_init(&r->alarms);
 	throttle_init(&r->guesses);
+	pthread_mutex_init(&r->uploads_lock, NULL);
 	snprintf(r->path, sizeof(r->path), "%s", o->dir);
 	if ((rc = open_keys(r, o, err)) < 0 || (rc = open_audit(r, o, err)) < 0 ||
 		(rc = open_store(r, err)) < 0 || (rc = open_broker(r, o, err)) < 0 ||
 		(rc = upkeep_take_up(r, err)) < 0 || (rc = open_commands(r, err)) < 0 ||
 		(rc = note_start(r, err)) < 0 || (rc = open_search(r, err)) < 0 ||
-		(rc = open_streams(r, err)) < 0) {
+		(rc = open_streams(r, err)) < 0 || (rc = heads_anchor(r, o, err)) < 0) {
 		relay_close(r);
 		return rc;
 	}
@@ -673,7 +707,8 @@ relay_close(struct relay *r)
 	broker_free(r->broker);
 	r->broker = NULL;
 	dispatcher_free(r->dispatcher);
-	uploads_free(r->uploads);
+	set_uploads(r, NULL);
+	uploads_free(r->env.uploads);
 	outputs_free(r->outputs);
 	readers_free(r->readers);
 	streams_free(r->streams);
@@ -682,6 +717,7 @@ relay_close(struct relay *r)
 	store_close(r->store);
 	if (r->started)
 		heads_last(r);
+	anchors_free(r->anchors);
 	archiver_free(r->archiver);
 	loop_settle(r->loop); /* the archiver's last words are entries of the ledger */
 	ledger_free(r->ledger);
@@ -694,10 +730,12 @@ relay_close(struct relay *r)
 	ca_free(r->ca);
 	secret_key_wipe(&r->master);
 	guard_free(r->guard);
+	witnesses_free(r->witnesses);
 	throttle_fini(&r->strangers);
 	throttle_fini(&r->refusals);
 	throttle_fini(&r->alarms);
 	throttle_fini(&r->guesses);
+	pthread_mutex_destroy(&r->uploads_lock);
 	fd_close(r->lock);
 	fd_close(r->dir);
 	free(r);

@@ -28,6 +28,8 @@ struct relay_options {
 	struct recording_cursors *cursors;   /* the caller's, and outlives the relay; NULL: none */
 	const struct journal_io *journal_io; /* NULL: the system's */
 	const char *master_key;		     /* path; NULL: the configuration's */
+	/* The socket of what runs anchor_command (core/anchors.h), the caller's; 0: none. */
+	int anchor_command;
 };
 
 /* Makes a fleet in an empty (or missing) directory: CA, relay certificate, keys, configuration,

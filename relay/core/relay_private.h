@@ -2,6 +2,7 @@
 #ifndef HAWSER_CORE_RELAY_PRIVATE_H
 #define HAWSER_CORE_RELAY_PRIVATE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "proto/base/log.h"
@@ -9,6 +10,7 @@
 #include "relay/core/relay.h"
 #include "relay/core/throttle.h"
 
+struct anchors;
 struct archiver;
 struct dispatcher;
 struct guard;
@@ -24,6 +26,7 @@ struct search;
 struct store;
 struct uploads;
 struct streams;
+struct witnesses;
 struct workers;
 
 struct relay {
@@ -42,6 +45,7 @@ struct relay {
 	struct journal *journal;
 	struct ledger *ledger;
 	struct ledger_heads *heads;
+	struct anchors *anchors;
 	struct archiver *archiver;
 	struct reached *reached; /* how far the sessions that were left open are recorded */
 	struct store *store;
@@ -50,19 +54,23 @@ struct relay {
 	struct dispatcher *dispatcher;
 	struct outputs *outputs;
 	struct readers *readers;
-	struct uploads *uploads; /* NULL: output goes nowhere else */
+	pthread_mutex_t uploads_lock;
+	struct uploads *uploads; /* NULL: nothing goes elsewhere; under its lock for the archiver */
 	struct search *search;
 	struct streams *streams;
 	struct op_env env;
 	struct throttle strangers, refusals, alarms,
 		guesses; /* what may go into the ledger of each */
 	struct guard *guard;
+	struct witnesses *witnesses;
 	struct edge_stats edge;
 	struct loop_timer tidy, sign;
 	bool tidying, signing;
 	struct http_call *http;	  /* under way */
 	_Atomic bool sync_posted; /* the loop will look what was synced */
 	char archive_why[256];	  /* what stopped the archiver; "" while it runs */
+	uint64_t shown_size; /* of the head that links are shown, and its time */
+	int64_t shown_time;
 	char heads_why[256];	  /* why heads cannot be signed; "" while they can */
 };
 
@@ -71,8 +79,9 @@ int relay_url_write(char url[512], const struct relay_config *c, const struct ca
 	struct hw_err *err);
 
 /* heads.c: after the journal and the ledger, before anything is appended; then, once there are
- * workers; and the last head, before the archiver goes. */
+ * workers; and the last head, before the archiver goes. Heads are anchored with them. */
 int heads_open(struct relay *r, const struct relay_options *o, struct hw_err *err);
+int heads_anchor(struct relay *r, const struct relay_options *o, struct hw_err *err);
 void heads_start(struct relay *r);
 void heads_stop(struct relay *r);
 void heads_last(struct relay *r);

@@ -9,6 +9,7 @@
 #include "proto/trust/secret.h"
 #include "relay/core/outputs.h"
 #include "relay/core/packed.h"
+#include "relay/core/upload_parts.h"
 #include "relay/objects/s3.h"
 #include "relay/store/invocations.h"
 #include "relay/store/store.h"
@@ -111,7 +112,7 @@ upload_key(char out[S3_KEY_MAX + 1], const struct command_row *command, const ch
 struct uploading {
 	struct s3 *s3;
 	const struct upload_source *from;
-	const struct upload_row *row;
+	struct upload_row *row;
 	struct arena *arena;
 	struct hw_err *err;
 	struct command_row command;
@@ -253,7 +254,7 @@ upload_stream(struct uploading *w, size_t step, int stream)
 	upload_key(key, &w->command, w->row->node_id, w->steps, step, stream);
 	int r = find_source(&from, &s);
 	if (r == 0 && from.size > 0)
-		r = s3_put(w->s3, &o, &from, w->err);
+		r = upload_parts_put(w->s3, w->from->store, w->row, &o, &from, w->err);
 	buf_wipe(&s.small);
 	buf_fini(&s.small);
 	return r;
@@ -271,7 +272,7 @@ look_again(struct uploading *w, int r)
 }
 
 int
-upload_run(struct s3 *s3, const struct upload_source *from, const struct upload_row *row,
+upload_run(struct s3 *s3, const struct upload_source *from, struct upload_row *row,
 	struct hw_err *err)
 {
 	struct uploading w = {
@@ -280,6 +281,9 @@ upload_run(struct s3 *s3, const struct upload_source *from, const struct upload_
 	if (w.arena == NULL)
 		return hw_err_set(err, HW_ENOMEM, "no memory for an upload");
 	int r = look(&w);
+	const char *region = w.command.s3_region[0] != '\0' ? w.command.s3_region : NULL;
+	int left = upload_parts_clear(s3, row, region, r == 0 ? err : NULL);
+	r = r == 0 ? left : r;
 	for (size_t i = 0; r == 0 && i < w.steps->steps.n; i++)
 		if ((r = upload_stream(&w, i, OUTPUT_STREAM_STDOUT)) == 0)
 			r = upload_stream(&w, i, OUTPUT_STREAM_STDERR);

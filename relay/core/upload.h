@@ -1,4 +1,5 @@
-/* The upload of what one invocation wrote: its streams, one object each. Blocks. */
+/* The upload of what one invocation wrote: its streams, one object each; and what all that is
+ * uploaded comes from. Blocks. */
 #ifndef HAWSER_CORE_UPLOAD_H
 #define HAWSER_CORE_UPLOAD_H
 
@@ -6,6 +7,7 @@
 #include "relay/store/commands.h"
 
 struct arena;
+struct ledger;
 struct msg_invocation_steps;
 struct outputs;
 struct s3;
@@ -16,14 +18,18 @@ struct upload_row;
 struct upload_source {
 	struct store *store;
 	struct outputs *outputs;
+	struct ledger *ledger;
 	const struct secret_key *master;
+	const struct hw_clock *clock;
+	const char *recordings;	     /* the folder */
+	const char *bucket, *prefix; /* of recordings */
 };
 
 /*
  * All streams that are not empty. HW_EINVOCATION: what it wrote, or itself, is not kept any more;
  * and as s3_put().
  */
-int upload_run(struct s3 *s3, const struct upload_source *from, const struct upload_row *row,
+int upload_run(struct s3 *s3, const struct upload_source *from, struct upload_row *row,
 	struct hw_err *err);
 
 /* The keys of a step's objects: PREFIX/COMMAND/NODE/PLUGIN, and

@@ -10,18 +10,25 @@
 #include <time.h>
 
 #include "proto/schema/schema.h"
+#include "audit/ledger.h"
 #include "proto/trust/secret.h"
 #include "relay/core/config.h"
+#include "relay/core/fit.h"
 #include "relay/core/upload.h"
+#include "relay/core/upload_recording.h"
 #include "relay/objects/s3.h"
+#include "relay/store/recording_uploads.h"
 #include "relay/store/store.h"
 #include "relay/store/uploads.h"
 
-#define SENDERS	  4
-#define LOOK	  (5 * USEC_PER_SEC) /* without being told */
-#define FIRST	  USEC_PER_SEC	     /* until the second attempt; then twice that, and so on */
-#define LAST	  (900 * USEC_PER_SEC)
-#define PAUSE_MAX (60 * USEC_PER_SEC) /* while the storage is in trouble */
+#define SENDERS	   4
+#define LOOK	   (5 * USEC_PER_SEC) /* without being told */
+#define FIRST	   USEC_PER_SEC	      /* until the second attempt; then twice that, and so on */
+#define LAST	   (900 * USEC_PER_SEC)
+#define PAUSE_MAX  (60 * USEC_PER_SEC)	 /* while the storage is in trouble */
+#define ALARM_AT   (60 * USEC_PER_SEC)	 /* that no recording was taken, and some were tried */
+#define FRESH	   1024			 /* recordings that are not in the store yet */
+#define SCAN_EVERY (3600 * USEC_PER_SEC) /* for those that nobody told of */
 
 /* One thread, with a connection of its own. */
 struct sender {
@@ -39,11 +46,17 @@ struct uploads {
 	const struct relay_config *config;
 	const struct hw_clock *clock;
 	struct s3_place place;
-	int64_t started; /* by the wall */
+	char recordings[2100]; /* the folder */
+	int64_t started;       /* by the wall */
 	atomic_bool stop;
 	pthread_mutex_t taking; /* held while one is chosen; taken before `lock` */
 	pthread_mutex_t lock;	/* of all that follows */
 	pthread_cond_t more;
+	char (*fresh)[97]; /* recordings that are not in the store yet: FRESH at most */
+	size_t n_fresh;
+	int64_t scan_at;  /* monotonic: when all that are complete are looked for */
+	int64_t counted;  /* monotonic: when recordings were */
+	int64_t refusing; /* since when none was taken, although some were tried; 0: they are */
 	uint64_t kicks;
 	int troubles;	/* attempts in a row that the storage was to blame for */
 	int64_t paused; /* monotonic: nothing is tried before */
@@ -53,6 +66,12 @@ struct uploads {
 
 /* --- life --------------------------------------------------------------------------------------
  */
+
+static bool
+has_recordings(const struct relay_config *c)
+{
+	return c->recording_s3_bucket[0] != '\0';
+}
 
 static const char *
 under(char *out, size_t room, const char *dir, const char *name)
@@ -99,12 +118,32 @@ open_clients(struct uploads *u, const char *secret, const char *ca, struct hw_er
 }
 
 static int
+check_bucket(const struct uploads *u, struct hw_err *err)
+{
+	const char *bucket = u->config->recording_s3_bucket;
+	const char *prefix = u->config->recording_s3_prefix;
+
+	if (s3_bucket_check(&u->place, bucket, NULL) < 0)
+		return hw_err_set(err, HW_EVALIDATION,
+			"recording_s3_bucket: \"%s\" is no bucket that can be reached there: 3 to "
+			"63 small letters, digits, dots, dashes and underscores%s",
+			bucket, u->place.path_style ? "" : ", and with s3_path_style = 0 no dots");
+	if (s3_prefix_check(prefix, NULL) < 0)
+		return hw_err_set(err, HW_EVALIDATION,
+			"recording_s3_prefix: \"%.100s\" is none: parts with a / between them, none "
+			"of them empty, . or ..",
+			prefix);
+	return 0;
+}
+
+static int
 configure(struct uploads *u, const char *dir, struct hw_err *err)
 {
 	const struct relay_config *c = u->config;
 	char path[2100], ca[2100], secret[257] = "";
 	int r;
 
+	snprintf(u->recordings, sizeof(u->recordings), "%s/recordings", dir);
 	if ((r = s3_place_parse(&u->place, c->s3_endpoint, c->s3_path_style, err)) < 0)
 		return hw_err_prefix(err, "s3_endpoint");
 	if (c->s3_access_key_id[0] == '\0')
@@ -112,6 +151,8 @@ configure(struct uploads *u, const char *dir, struct hw_err *err)
 			"s3_endpoint is set, and s3_access_key_id is not: say the relay's key there");
 	if ((r = s3_region_check(c->s3_region, err)) < 0)
 		return hw_err_prefix(err, "s3_region");
+	if (c->recording_s3_bucket[0] != '\0' && (r = check_bucket(u, err)) < 0)
+		return r;
 	if ((r = secret_text_load(secret, sizeof(secret),
 		     under(path, sizeof(path), dir, c->s3_secret_file), err)) < 0)
 		return hw_err_prefix(err, "s3_secret_file");
@@ -151,7 +192,16 @@ uploads_new(struct uploads **ret, const struct uploads_options *o, struct hw_err
 	if (u == NULL)
 		return hw_err_set(err, HW_ENOMEM, "no memory for uploads");
 	u->log = *o->log;
-	u->from = (struct upload_source){o->store, o->outputs, o->master};
+	u->from = (struct upload_source){
+		.store = o->store,
+		.outputs = o->outputs,
+		.ledger = o->ledger,
+		.master = o->master,
+		.clock = o->clock,
+		.recordings = u->recordings,
+		.bucket = o->config->recording_s3_bucket,
+		.prefix = o->config->recording_s3_prefix,
+	};
 	u->config = o->config;
 	u->clock = o->clock;
 	u->started = clock_wall(o->clock);
@@ -187,6 +237,7 @@ uploads_free(struct uploads *u)
 	pthread_cond_destroy(&u->more);
 	pthread_mutex_destroy(&u->lock);
 	pthread_mutex_destroy(&u->taking);
+	free(u->fresh);
 	free(u);
 }
 
@@ -205,6 +256,85 @@ uploads_stats(struct uploads *u, struct uploads_stats *ret)
 	pthread_mutex_unlock(&u->lock);
 }
 
+/* --- recordings --------------------------------------------------------------------------------
+ */
+
+/* What has no room is found by a look at all of them. */
+void
+uploads_add_recording(struct uploads *u, const char *session_id)
+{
+	if (u == NULL || !has_recordings(u->config))
+		return;
+	pthread_mutex_lock(&u->lock);
+	if (u->fresh == NULL)
+		u->fresh = calloc(FRESH, sizeof(*u->fresh));
+	if (u->fresh == NULL || u->n_fresh == FRESH)
+		u->scan_at = 0;
+	else
+		snprintf(u->fresh[u->n_fresh++], sizeof(*u->fresh), "%s", session_id);
+	u->kicks++;
+	pthread_cond_broadcast(&u->more);
+	pthread_mutex_unlock(&u->lock);
+}
+
+static int
+read_count(void *arg, struct db *db, struct hw_err *err)
+{
+	return recording_upload_count(db, arg, err);
+}
+
+static void
+count_recordings(struct uploads *u)
+{
+	int64_t now = clock_mono(u->clock), n = 0;
+
+	if (now - u->counted < LOOK && u->counted != 0)
+		return;
+	u->counted = now;
+	if (store_read(u->from.store, read_count, &n, NULL) < 0)
+		return;
+	pthread_mutex_lock(&u->lock);
+	u->stats.recordings_due = n;
+	pthread_mutex_unlock(&u->lock);
+}
+
+static void
+scan_again(struct uploads *u, int64_t when)
+{
+	pthread_mutex_lock(&u->lock);
+	u->scan_at = when;
+	pthread_mutex_unlock(&u->lock);
+}
+
+/* Into the store; under `taking`. What could not be written is looked for. */
+static void
+gather(struct uploads *u)
+{
+	struct hw_err err = HW_ERR_INIT;
+	int64_t now = clock_mono(u->clock);
+
+	if (!has_recordings(u->config))
+		return;
+	pthread_mutex_lock(&u->lock);
+	bool scan = now >= u->scan_at;
+	char(*ids)[97] = u->fresh;
+	size_t n = u->n_fresh;
+	if (scan)
+		u->scan_at = now + SCAN_EVERY;
+	u->fresh = NULL;
+	u->n_fresh = 0;
+	pthread_mutex_unlock(&u->lock);
+	int r = ids != NULL ? upload_recordings_insert(&u->from, ids, n, &err) : 0;
+	if (r == 0 && scan)
+		r = upload_recordings_scan(&u->from, &err);
+	free(ids);
+	if (r < 0) {
+		log_warn(u, "uploads.unsaved", "why=\"%s\"", hw_err_text(&err));
+		scan_again(u, now + LOOK);
+	}
+	count_recordings(u);
+}
+
 /* --- taking one --------------------------------------------------------------------------------
  */
 
@@ -219,8 +349,10 @@ is_busy(const struct uploads *u, const struct upload_row *row)
 {
 	for (size_t i = 0; i < SENDERS; i++) {
 		const struct sender *s = &u->senders[i];
-		if (s->busy && strcmp(s->row.command_id, row->command_id) == 0 &&
-			strcmp(s->row.node_id, row->node_id) == 0)
+		if (s->busy && s->row.kind == row->kind &&
+			strcmp(s->row.command_id, row->command_id) == 0 &&
+			strcmp(s->row.node_id, row->node_id) == 0 &&
+			strcmp(s->row.session_id, row->session_id) == 0)
 			return true;
 	}
 	return false;
@@ -251,6 +383,7 @@ take(struct sender *s)
 	struct hw_err err = HW_ERR_INIT;
 
 	pthread_mutex_lock(&u->taking);
+	gather(u);
 	pthread_mutex_lock(&u->lock);
 	bool paused = clock_mono(u->clock) < u->paused;
 	pthread_mutex_unlock(&u->lock);
@@ -302,16 +435,33 @@ note_trouble(struct uploads *u, bool trouble, const char *why)
 static bool
 is_final(int r)
 {
-	return r == HW_EINVOCATION || r == HW_ECORRUPT || r == HW_EVALIDATION || r == HW_ELIMIT;
+	return r == HW_EINVOCATION || r == HW_ENOSESSION || r == HW_ECORRUPT ||
+		r == HW_EVALIDATION || r == HW_ELIMIT;
 }
 
-/* While the relay was stopped nothing was tried. */
+/* While the relay was stopped nothing was tried. A recording is never late: it may be deleted when
+ * it is there. */
 static bool
 is_late(const struct uploads *u, const struct upload_row *row, int64_t now)
 {
+	if (row->kind == UPLOAD_RECORDING && !row->fetch)
+		return false;
 	int64_t since = row->since > u->started ? row->since : u->started;
 
 	return now - since >= u->config->s3_retry_seconds * USEC_PER_SEC;
+}
+
+/* One that could not be fetched is in its bucket as before. */
+static void
+judge_fetch(struct uploads *u, struct upload_row *row, int r, const char *why)
+{
+	int64_t now = clock_wall(u->clock);
+
+	row->attempts++;
+	row->next = now + delay(row->attempts, LAST);
+	row->fetch = r < 0 && r != HW_ENOTFOUND && !is_final(r) && !is_late(u, row, now);
+	row->status = UPLOAD_STATUS_SUCCESS;
+	snprintf(row->reason, sizeof(row->reason), "%s", r < 0 ? why : "");
 }
 
 static void
@@ -335,16 +485,72 @@ write_row(void *arg, struct db *db, struct hw_err *err)
 }
 
 static void
-count(struct uploads *u, const struct upload_row *row, int r)
+count_output(struct uploads *u, const struct upload_row *row)
 {
-	pthread_mutex_lock(&u->lock);
-	u->stats.attempts += r < 0;
 	u->stats.done += row->status == UPLOAD_STATUS_SUCCESS;
 	u->stats.failed += row->status == UPLOAD_STATUS_FAILED;
+}
+
+static void
+alarm_of(struct uploads *u, const char *what, const char *why)
+{
+	char reason[512], cut[385];
+	const struct msg_ledger_entry e = {.reason = reason};
+
+	fit_text(cut, sizeof(cut), why);
+	snprintf(reason, sizeof(reason), "%s%s%s", what, cut[0] != '\0' ? ": " : "", cut);
+	ledger_append(u->from.ledger, ENTRY_ALARM, &e, NULL);
+}
+
+/* What could not be uploaded is one alarm, however many wait; so is that they are taken again. */
+static void
+note_recording(struct uploads *u, const struct upload_row *row, int r)
+{
+	int64_t now = clock_mono(u->clock);
+
+	pthread_mutex_lock(&u->lock);
+	u->stats.recordings += r == 0;
+	u->refusing = r == 0 ? 0 : u->refusing != 0 ? u->refusing : now;
+	bool is_alarm = u->refusing != 0 && now - u->refusing >= ALARM_AT, was = u->stats.alarm;
+	u->stats.alarm = is_alarm;
 	pthread_mutex_unlock(&u->lock);
-	if (row->status == UPLOAD_STATUS_FAILED)
-		log_warn(u, "upload.failed", "command=%s node=%s attempts=%lld why=\"%s\"",
-			row->command_id, row->node_id, (long long)row->attempts, row->reason);
+	if (is_alarm && !was)
+		alarm_of(u, "recordings do not reach their bucket", row->reason);
+	else if (was && !is_alarm)
+		alarm_of(u, "recordings reach their bucket again", "");
+}
+
+/* One that never will. */
+static void
+note_lost(struct uploads *u, const struct upload_row *row)
+{
+	char what[160];
+
+	snprintf(what, sizeof(what), "the recording of %s is not uploaded", row->session_id);
+	alarm_of(u, what, row->reason);
+}
+
+static void
+count(struct uploads *u, const struct upload_row *was, const struct upload_row *row, int r)
+{
+	bool failed = row->status == UPLOAD_STATUS_FAILED;
+
+	pthread_mutex_lock(&u->lock);
+	u->stats.attempts += r < 0;
+	u->stats.recordings_fetched += was->fetch && r == 0;
+	if (row->kind == UPLOAD_OUTPUT)
+		count_output(u, row);
+	pthread_mutex_unlock(&u->lock);
+	if (failed)
+		log_warn(u, "upload.failed",
+			"command=%s node=%s session=%s attempts=%lld why=\"%s\"", row->command_id,
+			row->node_id, row->session_id, (long long)row->attempts, row->reason);
+	if (row->kind == UPLOAD_OUTPUT || was->fetch)
+		return;
+	if (failed)
+		note_lost(u, row);
+	else
+		note_recording(u, row, r);
 }
 
 /* Where each bucket is a host of its own, whoever names one chooses what cannot be reached, or has
@@ -375,17 +581,25 @@ settle(struct sender *s, int r, const char *why)
 
 	if (trouble || has_answered(r))
 		note_trouble(u, trouble, why);
-	judge(u, &row, r, why);
+	(row.fetch ? judge_fetch : judge)(u, &row, r, why);
 	if (store_write(u->from.store, write_row, &row, &err) < 0) {
 		log_warn(u, "uploads.unsaved", "why=\"%s\"", hw_err_text(&err));
 		note_trouble(u, true, hw_err_text(&err));
 		return;
 	}
-	count(u, &row, r);
+	count(u, &s->row, &row, r);
 }
 
 /* --- the threads -------------------------------------------------------------------------------
  */
+
+typedef int run_fn(struct s3 *s3, const struct upload_source *from, struct upload_row *row,
+	struct hw_err *err);
+
+static run_fn *const runs[UPLOAD_KINDS] = {
+	[UPLOAD_OUTPUT] = upload_run,
+	[UPLOAD_RECORDING] = upload_recording_run,
+};
 
 static bool
 run_one(struct sender *s)
@@ -394,7 +608,8 @@ run_one(struct sender *s)
 
 	if (!take(s))
 		return false;
-	int r = upload_run(s->s3, &s->of->from, &s->row, &err);
+	run_fn *run = s->row.fetch ? upload_recording_fetch : runs[s->row.kind];
+	int r = run(s->s3, &s->of->from, &s->row, &err);
 	if (r != HW_ECLOSED)
 		settle(s, r, hw_err_text(&err));
 	let_go(s);

@@ -15,12 +15,17 @@ struct work {
 	void *arg;
 };
 
+struct work_queue {
+	TAILQ_HEAD(, work) works;
+	size_t n;
+};
+
 struct workers {
 	struct loop *loop;
 	pthread_mutex_t lock;
 	pthread_cond_t more, idle;
-	TAILQ_HEAD(, work) queue;
-	size_t queued;
+	struct work_queue queue, crowd; /* which take turns */
+	bool crowd_is_next;
 	int running;
 	bool stop;
 	size_t pending; /* submitted, and not done yet; the loop's */
@@ -47,6 +52,29 @@ work_inline(void *arg)
 	on_done(k);
 }
 
+/* Under the lock. */
+static struct work *
+take_next(struct workers *w)
+{
+	bool crowd = w->queue.n == 0 || (w->crowd_is_next && w->crowd.n > 0);
+	struct work_queue *q = crowd ? &w->crowd : &w->queue;
+	struct work *k = TAILQ_FIRST(&q->works);
+
+	if (k == NULL)
+		return NULL;
+	TAILQ_REMOVE(&q->works, k, entry);
+	q->n--;
+	w->crowd_is_next = !crowd;
+	return k;
+}
+
+/* Under the lock. */
+static bool
+is_idle(const struct workers *w)
+{
+	return w->running == 0 && w->queue.n == 0 && w->crowd.n == 0;
+}
+
 static void *
 worker_main(void *arg)
 {
@@ -54,21 +82,20 @@ worker_main(void *arg)
 
 	pthread_mutex_lock(&w->lock);
 	for (;;) {
-		struct work *k = TAILQ_FIRST(&w->queue);
+		struct work *k = take_next(w);
 		if (k == NULL && w->stop)
 			break;
 		if (k == NULL) {
 			pthread_cond_wait(&w->more, &w->lock);
 			continue;
 		}
-		TAILQ_REMOVE(&w->queue, k, entry);
-		w->queued--;
 		w->running++;
 		pthread_mutex_unlock(&w->lock);
 		k->run(k->arg);
 		loop_post(w->loop, on_done, k);
 		pthread_mutex_lock(&w->lock);
-		if (--w->running == 0 && w->queued == 0)
+		w->running--;
+		if (is_idle(w))
 			pthread_cond_signal(&w->idle);
 	}
 	pthread_mutex_unlock(&w->lock);
@@ -99,7 +126,8 @@ workers_new(struct workers **ret, struct loop *loop, int n, struct hw_err *err)
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->more, NULL);
 	pthread_cond_init(&w->idle, NULL);
-	TAILQ_INIT(&w->queue);
+	TAILQ_INIT(&w->queue.works);
+	TAILQ_INIT(&w->crowd.works);
 	for (; w->n < n; w->n++) {
 		if (start_thread(&w->threads[w->n], w) != 0) {
 			workers_free(w);
@@ -115,7 +143,7 @@ static void
 wait_until_idle(struct workers *w)
 {
 	pthread_mutex_lock(&w->lock);
-	while (w->queued > 0 || w->running > 0)
+	while (!is_idle(w))
 		pthread_cond_wait(&w->idle, &w->lock);
 	pthread_mutex_unlock(&w->lock);
 }
@@ -149,13 +177,13 @@ workers_free(struct workers *w)
 
 /* False past `max`. */
 static bool
-enqueue(struct workers *w, struct work *k, size_t max)
+enqueue(struct workers *w, struct work_queue *q, struct work *k, size_t max)
 {
 	pthread_mutex_lock(&w->lock);
-	bool room = w->queued < max;
+	bool room = q->n < max;
 	if (room) {
-		TAILQ_INSERT_TAIL(&w->queue, k, entry);
-		w->queued++;
+		TAILQ_INSERT_TAIL(&q->works, k, entry);
+		q->n++;
 		pthread_cond_signal(&w->more);
 	}
 	pthread_mutex_unlock(&w->lock);
@@ -163,11 +191,11 @@ enqueue(struct workers *w, struct work *k, size_t max)
 }
 
 static bool
-submit(struct workers *w, struct work *k, size_t max)
+submit(struct workers *w, struct work_queue *q, struct work *k, size_t max)
 {
 	if (w->n == 0)
 		loop_post(w->loop, work_inline, k);
-	else if (!enqueue(w, k, max))
+	else if (!enqueue(w, q, k, max))
 		return false;
 	w->pending++;
 	return true;
@@ -183,15 +211,28 @@ work_new(struct workers *w, void (*run)(void *), void (*done)(void *), void *arg
 	return k;
 }
 
-bool
-workers_submit(struct workers *w, void (*run)(void *), void (*done)(void *), void *arg)
+static bool
+try_submit(struct workers *w, struct work_queue *q, void (*run)(void *), void (*done)(void *),
+	void *arg)
 {
 	struct work *k = work_new(w, run, done, arg);
 
-	if (k != NULL && submit(w, k, WORKERS_QUEUE_MAX))
+	if (k != NULL && submit(w, q, k, WORKERS_QUEUE_MAX))
 		return true;
 	free(k);
 	return false;
+}
+
+bool
+workers_submit(struct workers *w, void (*run)(void *), void (*done)(void *), void *arg)
+{
+	return try_submit(w, &w->queue, run, done, arg);
+}
+
+bool
+workers_submit_crowd(struct workers *w, void (*run)(void *), void (*done)(void *), void *arg)
+{
+	return try_submit(w, &w->crowd, run, done, arg);
 }
 
 void
@@ -200,5 +241,5 @@ workers_owe(struct workers *w, void (*run)(void *), void (*done)(void *), void *
 	struct work *k = work_new(w, run, done, arg);
 
 	hw_assert(k != NULL); /* as loop_post(): a promise cannot be taken back */
-	submit(w, k, SIZE_MAX);
+	submit(w, &w->queue, k, SIZE_MAX);
 }

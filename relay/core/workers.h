@@ -27,6 +27,11 @@ void workers_drain(struct workers *w);
  * called. */
 bool workers_submit(struct workers *w, void (*run)(void *), void (*done)(void *), void *arg);
 
+/* The same for what a whole fleet may say at once. It has a queue of its own, which takes turns
+ * with that of all other work, one by one: nobody waits behind all of it, or is refused because of
+ * it. */
+bool workers_submit_crowd(struct workers *w, void (*run)(void *), void (*done)(void *), void *arg);
+
 /* The same for what was promised already, such as the end of a session: never refused. Who calls it
  * bounds how much of it there can be. */
 void workers_owe(struct workers *w, void (*run)(void *), void (*done)(void *), void *arg);

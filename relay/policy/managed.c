@@ -66,7 +66,7 @@ const struct managed_policy managed_policies[] = {
 	 POLICY(
 	 "    {\"Sid\": \"Read\", \"Effect\": \"Allow\",\n"
 	 "     \"Action\": [\"cloudtrail:LookupEvents\", \"hawser:GetRecording\", \"hawser:GetSealedInput\", \"hawser:WatchSession\",\n"
-	 "                \"hawser:PutHold\", \"hawser:LiftHold\", \"hawser:ListHolds\", \"ssm:DescribeSessions\",\n"
+	 "                \"hawser:PutHold\", \"hawser:LiftHold\", \"hawser:ListHolds\", \"hawser:ListWitnesses\", \"ssm:DescribeSessions\",\n"
 	 "                \"ssm:DescribeInstanceInformation\", \"ssm:ListCommands\", \"ssm:ListCommandInvocations\",\n"
 	 "                \"ssm:GetCommandInvocation\",\n"
 	 "                \"ssm:ListTagsForResource\", \"ssm:DescribeActivations\", \"iam:Get*\", \"iam:List*\",\n"

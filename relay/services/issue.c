@@ -57,3 +57,20 @@ issue_user(struct issued *ret, struct op *op, const struct msg_bin *csr, const c
 		from = valid_from;
 	return issue(ret, op, csr, ROLE_USER, name, from, life);
 }
+
+int
+issue_note(struct op *op, enum entry_kind kind, const char *arn, const char *about)
+{
+	const struct msg_ledger_entry e = {
+		.principal = arn,
+		.action = op->row->action,
+		.resource = arn,
+		.request_id = op->request_id,
+		.source = op->source,
+		.detail = about,
+	};
+
+	if (ledger_commit(op->env->ledger, kind, &e) < 0)
+		return op_fail(op, HW_ERECORD, "the ledger cannot be written, so nobody is let in");
+	return 0;
+}

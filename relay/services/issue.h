@@ -2,6 +2,7 @@
 #ifndef HAWSER_SERVICES_ISSUE_H
 #define HAWSER_SERVICES_ISSUE_H
 
+#include "audit/ledger.h"
 #include "proto/schema/schema.h"
 #include "proto/trust/cert.h"
 
@@ -17,5 +18,9 @@ int issue_node(struct issued *ret, struct op *op, const struct msg_bin *csr, con
 /* Never from before valid_from, which is what tells this user from an earlier one of that name. */
 int issue_user(struct issued *ret, struct op *op, const struct msg_bin *csr, const char *name,
 	int64_t valid_from);
+
+/* The entry that says whom a token has let in, which the decision about it cannot know; durable.
+ * `about` is what else there is to say, or NULL. HW_ERECORD: no certificate leaves. */
+int issue_note(struct op *op, enum entry_kind kind, const char *arn, const char *about);
 
 #endif

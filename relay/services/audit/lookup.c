@@ -59,7 +59,9 @@ take_kind(struct asking *a, const char *value)
 			a->q.kinds |= UINT64_C(1) << i;
 			return 0;
 		}
-	return op_fail(a->op, HW_EVALIDATION, "EventKind: no entry is of the kind \"%.60s\"",
+	return op_fail(a->op, HW_EVALIDATION,
+		"EventKind: no entry is of the kind \"%.60s\"; session.start, decision, outcome and "
+		"alarm are kinds, and docs/api.md has all",
 		value);
 }
 

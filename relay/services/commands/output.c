@@ -189,6 +189,15 @@ read_kept(struct buf *out, struct op *op, const struct output_of *of, size_t ste
 	return r == 0 ? 0 : op_fail(op, r, "no memory for output");
 }
 
+/* A write that was torn comes again. */
+static int
+judge_read(struct op *op, const struct output_of *of, int r, const struct hw_err *err)
+{
+	if (r == HW_ECORRUPT && of->row.live)
+		return 0;
+	return r == 0 ? 0 : op_fail(op, r, "%s", hw_err_text(err));
+}
+
 int
 output_read(struct buf *out, struct op *op, const struct output_of *of, size_t step, int stream,
 	int64_t offset, size_t n)
@@ -199,26 +208,23 @@ output_read(struct buf *out, struct op *op, const struct output_of *of, size_t s
 	if (of->kept->outputs.n > 0)
 		return read_kept(out, op, of, step, stream, offset, n);
 	int r = outputs_read(op->env->outputs, &name, offset, n, out, &err);
-	if (r == HW_ECORRUPT && of->row.live) /* a torn write: its bytes come again */
-		return 0;
-	return r == 0 ? 0 : op_fail(op, r, "%s", hw_err_text(&err));
+	return judge_read(op, of, r, &err);
 }
 
 /* --- GetCommandOutput --------------------------------------------------------------------------
  */
 
 static int
-fill(struct msg_get_command_output_reply *rep, struct op *op, const struct output_of *of,
-	size_t step, const struct msg_get_command_output_request *req)
+fill_kept(struct msg_get_command_output_reply *rep, struct op *op, const struct output_of *of,
+	size_t step, const struct msg_get_command_output_request *req, size_t n)
 {
-	size_t n = req->max_bytes > 0 ? (size_t)req->max_bytes : READ_DEFAULT;
 	struct buf data;
 	int r;
 
 	if ((r = output_size(&rep->size, op, of, step, req->stream)) < 0)
 		return r;
 	buf_init(&data, n);
-	r = output_read(&data, op, of, step, req->stream, req->offset, n);
+	r = read_kept(&data, op, of, step, req->stream, req->offset, n);
 	if (r == 0) {
 		rep->data.n = data.len;
 		rep->data.p = arena_dup(op->arena, buf_data(&data), data.len);
@@ -226,6 +232,33 @@ fill(struct msg_get_command_output_reply *rep, struct op *op, const struct outpu
 	}
 	buf_fini(&data);
 	return r;
+}
+
+/* Much of it comes from a file, to where it is encoded from. */
+static int
+fill_from_file(struct msg_get_command_output_reply *rep, struct op *op, const struct output_of *of,
+	size_t step, const struct msg_get_command_output_request *req, size_t n)
+{
+	struct output_name name = name_of(of, step, req->stream);
+	uint8_t *p = arena_bytes(op->arena, n);
+	struct hw_err err = HW_ERR_INIT;
+
+	if (p == NULL)
+		return op_fail(op, HW_ENOMEM, "no memory for output");
+	rep->data.p = p;
+	return judge_read(op, of,
+		outputs_read_to(op->env->outputs, &name, req->offset, p, n, &rep->data.n,
+			&rep->size, &err),
+		&err);
+}
+
+static int
+fill(struct msg_get_command_output_reply *rep, struct op *op, const struct output_of *of,
+	size_t step, const struct msg_get_command_output_request *req)
+{
+	size_t n = req->max_bytes > 0 ? (size_t)req->max_bytes : READ_DEFAULT;
+
+	return (of->kept->outputs.n > 0 ? fill_kept : fill_from_file)(rep, op, of, step, req, n);
 }
 
 /* Pieces that follow the first need no entry of their own. */

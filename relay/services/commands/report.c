@@ -28,6 +28,9 @@ struct reporting {
 	const struct msg_invocation_steps *steps; /* as the node has them now */
 	const char *packed;			  /* its steps; NULL: as they were */
 	size_t room;				  /* of rep->offsets */
+	struct output_file *file;		  /* of the last piece that was taken */
+	int64_t file_step;
+	int file_stream;
 };
 
 static int
@@ -270,35 +273,49 @@ tell_offset(struct reporting *w, int64_t step, int stream, int64_t offset)
 	return 0;
 }
 
+/* Pieces of one stream come one behind the other. */
 static int
-take_piece(struct reporting *w, const struct msg_invocation_output *piece)
+open_file(struct reporting *w, const struct msg_invocation_output *piece)
 {
 	struct output_name name = name_of(w, piece->step, piece->stream);
-	int64_t *total = &w->claim.bytes[piece->stream == OUTPUT_STREAM_STDERR];
-	int64_t before = 0, after = 0, end = piece->offset + (int64_t)piece->data.n;
-	int r = outputs_size(w->op->env->outputs, &name, &before, &w->op->err);
 
-	if (r < 0)
-		return r;
-	if (end > before &&
-		w->claim.bytes[0] + w->claim.bytes[1] + end - before >
-			w->claim.output_max + OUTPUT_MARKS)
+	if (w->file != NULL && w->file_step == piece->step && w->file_stream == piece->stream)
+		return 0;
+	output_file_close(w->file);
+	w->file = NULL;
+	w->file_step = piece->step;
+	w->file_stream = piece->stream;
+	return output_file_open(&w->file, w->op->env->outputs, &name, &w->op->err);
+}
+
+static int
+check_room(struct reporting *w, int64_t more)
+{
+	if (w->claim.bytes[0] + w->claim.bytes[1] + more > w->claim.output_max + OUTPUT_MARKS)
 		return op_fail(w->op, HW_ELIMIT,
 			"command %s: %lld bytes of output are kept: drop and count the rest",
 			w->req->command_id, (long long)w->claim.output_max);
-	if (end > before &&
-		(r = outputs_have_room(w->op->env->outputs, end - before,
-			 (int64_t)w->op->env->config->command_outputs_mib << 20, &w->op->err)) < 0)
-		return r;
-	if (piece->data.n > 0)
-		r = outputs_append(w->op->env->outputs, &name, piece->offset, piece->data.p,
-			piece->data.n, &after, &w->op->err);
-	else
-		after = before;
+	return outputs_have_room(w->op->env->outputs, more,
+		(int64_t)w->op->env->config->command_outputs_mib << 20, &w->op->err);
+}
+
+static int
+take_piece(struct reporting *w, const struct msg_invocation_output *piece)
+{
+	int64_t *total = &w->claim.bytes[piece->stream == OUTPUT_STREAM_STDERR];
+	int64_t end = piece->offset + (int64_t)piece->data.n;
+	int r = open_file(w, piece);
+
 	if (r < 0)
 		return r;
-	*total += after - before;
-	return tell_offset(w, piece->step, piece->stream, after);
+	int64_t before = output_file_size(w->file);
+	if (end > before && (r = check_room(w, end - before)) < 0)
+		return r;
+	if (piece->data.n > 0)
+		r = output_file_append(w->file, piece->offset, piece->data.p, piece->data.n,
+			&w->op->err);
+	*total += output_file_size(w->file) - before;
+	return r < 0 ? r : tell_offset(w, piece->step, piece->stream, output_file_size(w->file));
 }
 
 static int
@@ -308,6 +325,8 @@ take_pieces(struct reporting *w)
 
 	for (size_t i = 0; r == 0 && i < w->req->outputs.n; i++)
 		r = take_piece(w, &w->req->outputs.v[i]);
+	output_file_close(w->file);
+	w->file = NULL;
 	return r;
 }
 
@@ -529,7 +548,10 @@ op_update_invocation(struct op *op, const struct msg_update_invocation_request *
 		return op_fail(op, HW_EVALIDATION,
 			"Status: %s is neither InProgress nor an end that a node reports",
 			enum_text(&enum_INVOCATION_STATUS, req->status));
-	switch (dispatcher_claim(op->env->dispatcher, req->command_id, op->who.id, &w.claim)) {
+	/* A failure may stop the others: it is one before it is an answer. */
+	bool well = w.end == FANOUT_STATES || w.end == FANOUT_SUCCESS;
+	switch (dispatcher_claim(op->env->dispatcher, req->command_id, op->who.id, well,
+		&w.claim)) {
 	case DISPATCH_LIVE:
 		return report_live(&w);
 	case DISPATCH_UNSENT:

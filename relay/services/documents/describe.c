@@ -54,14 +54,33 @@ describe_owner(const struct op *op, const struct document_found *found)
 	return found->built_in != NULL ? BUILT_IN_OWNER : op->env->config->account;
 }
 
-/* There are no others to run on; what a document alone knows is said where it is read. */
+/* There are no others to run on. */
+static int
+platform_of(const struct document *d)
+{
+	return document_is_for_linux(d) ? PLATFORM_TYPE_LINUX : PLATFORM_TYPE_WINDOWS;
+}
+
 int
-describe_platforms(struct msg_strs *ret, struct op *op)
+describe_platform(struct op *op, const struct document_found *found)
+{
+	struct document *d;
+	int r = describe_parse(&d, op, found);
+
+	if (r < 0)
+		return r;
+	r = platform_of(d);
+	document_free(d);
+	return r;
+}
+
+static int
+keep_platform(struct msg_strs *ret, struct op *op, int platform)
 {
 	ret->v = arena_array(op->arena, 1, sizeof(*ret->v));
 	if (ret->v == NULL)
 		return no_memory(op);
-	ret->v[0] = enum_text(&enum_PLATFORM_TYPE, PLATFORM_TYPE_LINUX);
+	ret->v[0] = enum_text(&enum_PLATFORM_TYPE, platform);
 	ret->n = 1;
 	return 0;
 }
@@ -142,7 +161,7 @@ keep_rows(struct msg_document_description *ret, struct op *op, const struct docu
 		(r = describe_number(&ret->default_version, op, found->document.default_version)) <
 			0)
 		return r;
-	return describe_platforms(&ret->platform_types, op);
+	return 0;
 }
 
 int
@@ -168,16 +187,15 @@ describe_document(struct msg_document_description *ret, struct op *op, const str
 	if ((r = keep_rows(ret, op, &what->found)) < 0 ||
 		(r = describe_parse(&d, op, &what->found)) < 0)
 		return r;
-	r = keep_parsed(ret, op, d);
-	if (r == 0 && !document_is_for_linux(d))
-		ret->platform_types.v[0] = enum_text(&enum_PLATFORM_TYPE, PLATFORM_TYPE_WINDOWS);
+	if ((r = keep_parsed(ret, op, d)) == 0)
+		r = keep_platform(&ret->platform_types, op, platform_of(d));
 	document_free(d);
 	return r;
 }
 
 int
 describe_identifier(struct msg_document_identifier *ret, struct op *op,
-	const struct document_found *found)
+	const struct document_found *found, int platform)
 {
 	const struct document_version_row *v = &found->version;
 	int r;
@@ -194,5 +212,5 @@ describe_identifier(struct msg_document_identifier *ret, struct op *op,
 		(r = text_keep(&ret->author, op, v->author)) < 0 ||
 		(r = describe_number(&ret->document_version, op, v->number)) < 0)
 		return r;
-	return describe_platforms(&ret->platform_types, op);
+	return keep_platform(&ret->platform_types, op, platform);
 }

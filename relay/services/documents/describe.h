@@ -8,7 +8,6 @@ struct document;
 struct msg_tag;
 struct msg_document_description;
 struct msg_document_identifier;
-struct msg_strs;
 
 /* A version and its document's tags, as a read or write found them. */
 struct described {
@@ -24,13 +23,15 @@ int describe_look(struct described *ret, struct op *op, struct db *db, const cha
  * arena's. */
 int describe_document(struct msg_document_description *ret, struct op *op,
 	const struct described *what);
-/* Without tags. */
+/* Without tags. The platform is describe_platform()'s. */
 int describe_identifier(struct msg_document_identifier *ret, struct op *op,
-	const struct document_found *found);
+	const struct document_found *found, int platform);
+
+/* PLATFORM_TYPE_*: what the found version can run on. It parses it, as describe_parse(). */
+int describe_platform(struct op *op, const struct document_found *found);
 
 int describe_number(const char **ret, struct op *op, int64_t number);
 const char *describe_owner(const struct op *op, const struct document_found *found);
-int describe_platforms(struct msg_strs *ret, struct op *op);
 
 /* The found version, parsed; free it. What was stored was valid: HW_ECORRUPT when it is not. */
 int describe_parse(struct document **ret, struct op *op, const struct document_found *found);

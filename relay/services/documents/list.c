@@ -11,7 +11,8 @@
 #include "relay/store/store.h"
 #include "relay/store/tags.h"
 
-#define LIST_LIMIT 50
+#define LIST_LIMIT  50
+#define CONTENT_MAX (256 * 1024) /* of one document; it has 64 KiB at most */
 
 /* --- filters ---------------------------------------------------------------------------------- */
 
@@ -23,6 +24,7 @@ struct candidate {
 	const char *account;
 	const struct msg_tag *tags;
 	size_t n_tags;
+	int platform;
 };
 
 /* One of either form. */
@@ -63,8 +65,7 @@ test_owner(const struct candidate *c, const char *value)
 static bool
 test_platform(const struct candidate *c, const char *value)
 {
-	(void)c;
-	return strcmp(value, enum_text(&enum_PLATFORM_TYPE, PLATFORM_TYPE_LINUX)) == 0;
+	return strcmp(value, enum_text(&enum_PLATFORM_TYPE, c->platform)) == 0;
 }
 
 static bool
@@ -182,11 +183,13 @@ take_filters(struct listing *w, const struct msg_list_documents_request *req)
 	return r;
 }
 
+/* All filters that look into the document, or all others. */
 static bool
-passes(const struct listing *w, const struct candidate *c)
+passes(const struct listing *w, const struct candidate *c, bool parsed)
 {
 	for (size_t i = 0; i < w->n_filters; i++) {
-		if (!passes_one(&w->filters[i], c))
+		bool looks_into = strcmp(w->filters[i].key, "PlatformTypes") == 0;
+		if (looks_into == parsed && !passes_one(&w->filters[i], c))
 			return false;
 	}
 	return true;
@@ -205,12 +208,16 @@ add_found(struct listing *w, const struct document_found *found, struct msg_tag 
 		.tags = tags,
 		.n_tags = n};
 
-	if (!passes(w, &c) || !op_may_see_document(w->op, c.name, tags, n))
+	if (!passes(w, &c, false))
+		return 1;
+	if ((c.platform = describe_platform(w->op, found)) < 0)
+		return c.platform;
+	if (!passes(w, &c, true) || !op_may_see_document(w->op, c.name, tags, n))
 		return 1;
 	if (!page_has_room(&w->page))
 		return 0;
 	item = &w->rep->document_identifiers.v[w->page.items];
-	int r = describe_identifier(item, w->op, found);
+	int r = describe_identifier(item, w->op, found, c.platform);
 	if (r < 0)
 		return r;
 	item->tags.v = tags;
@@ -235,7 +242,7 @@ add_built_in(struct listing *w, struct db *db)
 
 /* What is left out, and what does not fit, costs the page nothing. */
 static int
-add_row(struct listing *w, struct db *db, const struct document_row *row)
+add_row(struct listing *w, struct db *db, const struct document_row *row, struct arena *content)
 {
 	struct arena_mark mark = arena_mark(w->op->arena);
 	struct document_found found = {.document = *row};
@@ -245,9 +252,11 @@ add_row(struct listing *w, struct db *db, const struct document_row *row)
 
 	if ((r = tag_list(db, w->op->arena, TAGS_DOCUMENT, row->name, &tags, &n, &w->op->err)) <
 			0 ||
-		(r = document_version_get(db, NULL, row->name, row->default_version, "",
+		(r = document_version_get(db, content, row->name, row->default_version, "",
 			 &found.version, &w->op->err)) < 0)
 		return r;
+	found.content = found.version.content;
+	found.n = strlen(found.content);
 	r = add_found(w, &found, tags, n);
 	if (w->page.items == items)
 		arena_release(w->op->arena, &mark);
@@ -260,14 +269,20 @@ add_written(struct listing *w, struct db *db)
 	struct document_row row;
 	struct query q;
 	int r = document_list(&q, db, w->from.text, &w->op->err);
+	struct arena *content = arena_new(CONTENT_MAX);
 	bool more = r == 0;
 
-	while (more && (r = document_next(&q, &row, &w->op->err)) > 0) {
-		if ((r = add_row(w, db, &row)) > 0)
+	if (content == NULL)
+		r = op_fail(w->op, HW_ENOMEM, "no memory for a document");
+	while (content != NULL && more && (r = document_next(&q, &row, &w->op->err)) > 0) {
+		struct arena_mark mark = arena_mark(content);
+		if ((r = add_row(w, db, &row, content)) > 0)
 			snprintf(w->from.text, sizeof(w->from.text), "%s", row.name);
+		arena_release(content, &mark);
 		more = r > 0;
 	}
 	query_end(&q);
+	arena_free(content);
 	return r < 0 ? r : more;
 }
 

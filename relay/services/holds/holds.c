@@ -18,7 +18,10 @@ copy(char *out, size_t room, const char *text)
 static int
 write_hold(void *arg, struct db *db, struct hw_err *err)
 {
-	return hold_insert(db, arg, err);
+	const struct hold_row *row = arg;
+	int r = hold_check(db, row, err);
+
+	return r == 0 ? hold_insert(db, row, err) : r;
 }
 
 static bool

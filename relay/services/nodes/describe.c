@@ -5,6 +5,7 @@
 #include "proto/trust/cert.h"
 #include "relay/core/broker.h"
 #include "relay/core/op.h"
+#include "relay/core/witnesses.h"
 #include "relay/services/node_search.h"
 #include "relay/services/nodes/filters.h"
 #include "relay/services/page.h"
@@ -73,6 +74,17 @@ keep_texts(struct msg_instance_information *ret, struct op *op, const struct nod
 	return 0;
 }
 
+/* "agrees at 4711", "rollback since 2026-11-26T09:12:04.000Z" */
+static int
+keep_witness(struct msg_instance_information *ret, struct op *op, const char *id)
+{
+	char text[WITNESSES_BRIEF_MAX];
+
+	if (op->env->witnesses == NULL || !witnesses_brief(op->env->witnesses, id, text))
+		return 0;
+	return text_keep(&ret->witness, op, text);
+}
+
 static int
 describe(struct msg_instance_information *ret, struct op *op, struct db *db, const struct sight *s)
 {
@@ -87,6 +99,8 @@ describe(struct msg_instance_information *ret, struct op *op, struct db *db, con
 	ret->registration_date = s->row->registered;
 	ret->resource_type = RESOURCE_TYPE_MANAGED_INSTANCE;
 	ret->sessions = broker_node_sessions(op->env->broker, s->row->id);
+	if ((r = keep_witness(ret, op, s->row->id)) < 0)
+		return r;
 	return tag_list(db, op->arena, TAGS_NODE, s->row->id, &ret->tags.v, &ret->tags.n, &op->err);
 }
 

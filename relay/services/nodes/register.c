@@ -5,6 +5,7 @@
 
 #include "proto/base/id.h"
 #include "proto/trust/secret.h"
+#include "relay/core/arn.h"
 #include "relay/core/op.h"
 #include "relay/services/issue.h"
 #include "relay/services/taglist.h"
@@ -125,6 +126,7 @@ op_register_managed_instance(struct op *op, const struct msg_register_managed_in
 	struct msg_register_managed_instance_reply *rep)
 {
 	struct joining w = {.op = op, .req = req};
+	char arn[ARN_MAX];
 	int r;
 
 	if ((r = check_request(op, req)) < 0)
@@ -133,6 +135,9 @@ op_register_managed_instance(struct op *op, const struct msg_register_managed_in
 	if ((r = store_read(op->env->store, check_activation, &w, &op->err)) < 0 ||
 		(r = op_begin(op)) < 0 ||
 		(r = store_write(op->env->store, write_node, &w, &op->err)) < 0)
+		return r;
+	arn_write_node(arn, op->env->config, w.node.id);
+	if ((r = issue_note(op, ENTRY_NODE_JOIN, arn, w.node.name)) < 0)
 		return r;
 	rep->instance_id = arena_strdup(op->arena, w.node.id);
 	rep->name = arena_strdup(op->arena, w.node.name);

@@ -8,9 +8,11 @@
 #include "proto/wire/codec.h"
 #include "relay/core/config.h"
 #include "relay/core/op.h"
+#include "relay/core/uploads.h"
 #include "relay/services/page.h"
 #include "relay/services/sessions/cursors.h"
 #include "relay/store/holds.h"
+#include "relay/store/recording_uploads.h"
 #include "relay/store/sessions.h"
 #include "relay/store/store.h"
 
@@ -88,25 +90,55 @@ fill_page(struct buf *page, struct cursor *c, struct op *op, bool sealed)
 
 struct missing {
 	const char *id;
-	int64_t when;
+	int64_t when, now;
+	struct recording_copy copy;
 };
 
 static int
 read_missing(void *arg, struct db *db, struct hw_err *err)
 {
 	struct missing *m = arg;
+	int r = kept_gone(&m->when, db, m->id, err);
 
-	return kept_gone(&m->when, db, m->id, err);
+	if (r == 0)
+		r = recording_upload_get(db, m->id, &m->copy, err);
+	return r == HW_ENOTFOUND ? 0 : r;
+}
+
+static int
+write_wanted(void *arg, struct db *db, struct hw_err *err)
+{
+	const struct missing *m = arg;
+
+	return recording_upload_fetch(db, m->id, m->now, err);
+}
+
+/* The next who asks finds it, or hears why not. */
+static int
+fetch(struct op *op, struct missing *m)
+{
+	int r = m->copy.fetching ? 0 : store_write(op->env->store, write_wanted, m, &op->err);
+
+	if (r < 0)
+		return r;
+	uploads_kick(op->env->uploads);
+	return op_fail(op, HW_EUNAVAILABLE,
+		"the recording of %s is not here any more, and is being fetched from s3://%s: ask "
+		"again in a moment%s%.300s",
+		m->id, m->copy.bucket, m->copy.reason[0] != '\0' ? "; so far: " : "",
+		m->copy.reason);
 }
 
 static int
 say_missing(struct op *op, const char *id)
 {
-	struct missing m = {.id = id};
+	struct missing m = {.id = id, .now = op->now};
 	int r = store_read(op->env->store, read_missing, &m, &op->err);
 
 	if (r < 0)
 		return r;
+	if (m.when > 0 && m.copy.uploaded && op->env->uploads != NULL)
+		return fetch(op, &m);
 	if (m.when > 0)
 		return op_fail(op, HW_ENOTFOUND,
 			"the recording of %s was deleted, as it was too old or there were too many: the "

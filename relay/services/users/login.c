@@ -1,6 +1,7 @@
 /* A user redeems an invite for a certificate. */
 #include "proto/base/id.h"
 #include "proto/trust/secret.h"
+#include "relay/core/arn.h"
 #include "relay/core/op.h"
 #include "relay/services/issue.h"
 #include "relay/store/store.h"
@@ -41,12 +42,16 @@ int
 op_login(struct op *op, const struct msg_login_request *req, struct msg_login_reply *rep)
 {
 	struct login w = {.op = op, .req = req};
+	char arn[ARN_MAX];
 	int r;
 
 	token_hash(w.hash, req->invite);
 	if ((r = store_read(op->env->store, check_invite, &w, &op->err)) < 0 ||
 		(r = op_begin(op)) < 0 ||
 		(r = store_write(op->env->store, write_login, &w, &op->err)) < 0)
+		return r;
+	arn_write_user(arn, op->env->config, w.user);
+	if ((r = issue_note(op, ENTRY_USER_LOGIN, arn, NULL)) < 0)
 		return r;
 	rep->user_name = arena_strdup(op->arena, w.user);
 	if (rep->user_name == NULL)

@@ -16,8 +16,10 @@
 #include "relay/core/config.h"
 #include "relay/core/keeping.h"
 #include "relay/store/holds.h"
+#include "relay/store/recording_uploads.h"
 #include "relay/store/sessions.h"
 #include "relay/store/store.h"
+#include "relay/store/uploads.h"
 
 #define NODE "mi-00000000000000001"
 #define DAY  (86400 * USEC_PER_SEC)
@@ -144,24 +146,14 @@ record(struct place *p, enum journal_type type, const char *id, const void *byte
 	cr_assert(eq(int, journal_append(p->j, &r, NULL), 0));
 }
 
-/* One that ended so many days ago, with a recording of about that many bytes; none: a forward. */
+/* About that many bytes of it, which ended when the last row says. */
 static void
-ended(struct place *p, const char *id, const char *user, int days, size_t bytes)
+record_all(struct place *p, const char *id, size_t bytes)
 {
 	struct msg_recording_meta meta = {
-		.session_id = id, .type = CHANNEL_TYPE_PTY, .start = NOON - days * DAY};
+		.session_id = id, .type = CHANNEL_TYPE_PTY, .start = p->row.end};
 	struct buf out;
 
-	p->row = (struct session_row){.type = CHANNEL_TYPE_PTY,
-		.node_id = NODE,
-		.status = SESSION_STATUS_TERMINATED,
-		.start = NOON - days * DAY - 1000,
-		.end = NOON - days * DAY};
-	snprintf(p->row.id, sizeof(p->row.id), "%s", id);
-	snprintf(p->row.principal, sizeof(p->row.principal), "%s", user);
-	cr_assert(eq(int, store_write(p->store, write_session, p, &p->err), 0), "%s", p->err.text);
-	if (bytes == 0)
-		return;
 	buf_init(&out, 1 << 20);
 	cr_assert(eq(int, msg_encode(&out, MSG_ROW(recording_meta), &meta, NULL), 0));
 	record(p, JOURNAL_SESSION_START, id, buf_data(&out), out.len);
@@ -170,11 +162,28 @@ ended(struct place *p, const char *id, const char *user, int days, size_t bytes)
 	int fd = open("/dev/urandom", O_RDONLY);
 	cr_assert(read(fd, noise, bytes) == (ssize_t)bytes);
 	close(fd);
-	record(p, JOURNAL_DATA, id, noise, bytes);
+	for (size_t at = 0; at < bytes; at += 200000)
+		record(p, JOURNAL_DATA, id, noise + at, bytes - at < 200000 ? bytes - at : 200000);
 	free(noise);
 	record(p, JOURNAL_SESSION_END, id, "", 0);
 	journal_sync(p->j);
 	cr_assert(eq(int, archiver_run(p->archiver, &p->err), 0), "%s", p->err.text);
+}
+
+/* One that ended so many days ago, with a recording of about that many bytes; none: a forward. */
+static void
+ended(struct place *p, const char *id, const char *user, int days, size_t bytes)
+{
+	p->row = (struct session_row){.type = CHANNEL_TYPE_PTY,
+		.node_id = NODE,
+		.status = SESSION_STATUS_TERMINATED,
+		.start = NOON - days * DAY - 1000,
+		.end = NOON - days * DAY};
+	snprintf(p->row.id, sizeof(p->row.id), "%s", id);
+	snprintf(p->row.principal, sizeof(p->row.principal), "%s", user);
+	cr_assert(eq(int, store_write(p->store, write_session, p, &p->err), 0), "%s", p->err.text);
+	if (bytes > 0)
+		record_all(p, id, bytes);
 }
 
 static bool
@@ -273,6 +282,23 @@ Test(keeping, what_is_too_old_goes_and_its_hash_stays)
 	place_free(p);
 }
 
+/* It ended a moment ago, and the archiver has yet to write it. */
+Test(keeping, a_recording_that_comes_after_a_look_for_it_is_not_forgotten)
+{
+	struct place *p = place_new();
+
+	p->config.recording_mib = 1;
+	p->hold = (struct hold_row){.id = "1", .user = "ann"};
+	cr_assert(eq(int, store_write(p->store, write_hold, p, &p->err), 0), "%s", p->err.text);
+	ended(p, "ann-1", "ann", 1, 2000 * 1024);
+	ended(p, "bob-2", "bob", 0, 0);
+	cr_assert(eq(int, keep(p), 0));
+	record_all(p, "bob-2", 2000 * 1024);
+	cr_assert(eq(int, keep(p), 1));
+	cr_assert(is_there(p, "ann-1") && !is_there(p, "bob-2"));
+	place_free(p);
+}
+
 /* Nothing else makes room again by itself. */
 Test(keeping, recordings_are_deleted_on_a_full_disk_too)
 {
@@ -364,5 +390,104 @@ Test(keeping, a_damaged_one_goes_too_and_its_entry_says_so)
 	cr_assert(eq(int, truncate(path, 300), 0));
 	cr_assert(eq(int, keep(p), 1));
 	cr_assert(eq(int, deletions(p, NULL, 0), 1));
+	place_free(p);
+}
+
+/* --- those that go to a bucket ---------------------------------------------------------------- */
+
+struct queued {
+	const char *id;
+	int status; /* 0: it has just come */
+	int64_t fetched;
+};
+
+static int
+write_queued(void *arg, struct db *db, struct hw_err *err)
+{
+	const struct queued *q = arg;
+	struct upload_row row = {.kind = UPLOAD_RECORDING, .status = q->status};
+	int r = recording_upload_insert(db, q->id, NOON, err);
+
+	snprintf(row.session_id, sizeof(row.session_id), "%s", q->id);
+	if (r == 0 && q->status != 0)
+		r = upload_set(db, &row, err);
+	if (r == 0 && q->fetched != 0)
+		r = recording_upload_fetched(db, q->id, q->fetched, err);
+	return r;
+}
+
+static void
+queue(struct place *p, const char *id, int status, int64_t fetched)
+{
+	struct queued q = {id, status, fetched};
+
+	cr_assert(eq(int, store_write(p->store, write_queued, &q, &p->err), 0), "%s", p->err.text);
+}
+
+static struct place *
+place_with_bucket(void)
+{
+	struct place *p = place_new();
+
+	p->config.recording_days = 90;
+	snprintf(p->config.s3_endpoint, sizeof(p->config.s3_endpoint), "https://storage");
+	snprintf(p->config.recording_s3_bucket, sizeof(p->config.recording_s3_bucket), "tapes");
+	ended(p, "ann-1", "ann", 100, 1000);
+	return p;
+}
+
+Test(keeping, what_is_not_in_its_bucket_yet_stays)
+{
+	struct place *p = place_with_bucket();
+
+	cr_assert(eq(int, keep(p), 0)); /* nobody has told the queue of it */
+	queue(p, "ann-1", 0, 0);
+	cr_assert(eq(int, keep(p), 0));
+	queue(p, "ann-1", UPLOAD_STATUS_FAILED, 0);
+	cr_assert(eq(int, keep(p), 0));
+	cr_assert(is_there(p, "ann-1"));
+	queue(p, "ann-1", UPLOAD_STATUS_SUCCESS, 0);
+	cr_assert(eq(int, keep(p), 1));
+	cr_assert_not(is_there(p, "ann-1"));
+	cr_assert(eq(int, deletions(p, p->hash, p->size), 1));
+	place_free(p);
+}
+
+Test(keeping, what_waits_for_its_bucket_is_not_in_the_way_of_others)
+{
+	struct place *p = place_with_bucket();
+
+	queue(p, "ann-1", UPLOAD_STATUS_FAILED, 0);
+	ended(p, "bob-2", "bob", 95, 1000);
+	queue(p, "bob-2", UPLOAD_STATUS_SUCCESS, 0);
+	ended(p, "bob-3", "bob", 120, 0); /* never had a recording */
+	cr_assert(eq(int, keep(p), 1));
+	cr_assert(is_there(p, "ann-1") && !is_there(p, "bob-2"));
+	place_free(p);
+}
+
+Test(keeping, without_a_bucket_or_the_setting_nothing_is_waited_for)
+{
+	struct place *p = place_with_bucket();
+
+	queue(p, "ann-1", UPLOAD_STATUS_PENDING, 0);
+	p->config.recording_s3_first = 0;
+	cr_assert(eq(int, keep(p), 1));
+	p->config.recording_s3_first = 1;
+	ended(p, "bob-2", "bob", 95, 1000);
+	queue(p, "bob-2", UPLOAD_STATUS_PENDING, 0);
+	p->config.recording_s3_bucket[0] = '\0';
+	cr_assert(eq(int, keep(p), 1));
+	place_free(p);
+}
+
+Test(keeping, what_was_fetched_back_stays_for_a_day)
+{
+	struct place *p = place_with_bucket();
+
+	queue(p, "ann-1", UPLOAD_STATUS_SUCCESS, NOON - DAY + 1);
+	cr_assert(eq(int, keep(p), 0));
+	queue(p, "ann-1", UPLOAD_STATUS_SUCCESS, NOON - DAY - 1);
+	cr_assert(eq(int, keep(p), 1));
 	place_free(p);
 }

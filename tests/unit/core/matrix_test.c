@@ -11,6 +11,7 @@
  *   others       g it is there   n there is none   a there is only one
  *   lists        what they show: i o, s x y l, u v, g; "-" is a list that is denied
  */
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -111,6 +112,7 @@ static const char *const expected[OP_COUNT][ROLES] = {
 	[OP_list_command_changes] = {ALL, ALL,  NONE,  NONE,  ALL,	NONE,  NONE},
 	[OP_put_hold] = {ALL, NONE, NONE,  NONE,	ALL,  NONE,  NONE},
 	[OP_lift_hold] = {ALL, NONE, NONE,  NONE,	 ALL,  NONE,  NONE},
+	[OP_list_witnesses] = {ALL, NONE, NONE,  NONE,  ALL,  NONE,  NONE},
 	[OP_list_holds] = {ALL, NONE, NONE,  NONE,  ALL,  NONE,  NONE},
 	[OP_get_sealed_input] = {ALL, NONE, NONE,  NONE,	ALL,  NONE,  NONE},
 	[OP_get_recording] = {ALL, NONE, OWN_S, OWN_S, ALL,  OWN_S, NONE},
@@ -180,121 +182,72 @@ static struct msg_command_target some_target = {
 	.values = {&some_key, 1}
 };
 
-/* What a request must have beside the name of its resource. */
+/* What requests must have beside the name of their resource: bytes, and the member they are for. */
+struct filling {
+	enum op_id op;
+	size_t offset;
+	const void *bytes;
+	size_t size;
+};
+
+#define MEMBER(type, member) (((struct msg_##type##_request *)0)->member)
+#define FILLING(op, type, member, ...)                                    \
+	{                                                                 \
+		OP_##op, offsetof(struct msg_##type##_request, member),   \
+			&(__typeof__(MEMBER(type, member))){__VA_ARGS__}, \
+			sizeof(MEMBER(type, member))                      \
+	}
+
+/* clang-format off */
+static const struct filling fillings[] = {
+	FILLING(update_user, update_user, status, USER_STATUS_DISABLED),
+	FILLING(tag_user, tag_user, tags, &some_tag, 1),
+	FILLING(untag_user, untag_user, tag_keys, &some_key, 1),
+	FILLING(add_user_to_group, group_member, user_name, "bob"),
+	FILLING(remove_user_from_group, group_member, user_name, "bob"),
+	FILLING(update_access_key, update_access_key, access_key_id, "HWAK"),
+	FILLING(update_access_key, update_access_key, status, KEY_STATUS_INACTIVE),
+	FILLING(delete_access_key, delete_access_key, access_key_id, "HWAK"),
+	FILLING(put_policy, put_policy, document, "{}"),
+	FILLING(attach_policy, attach_policy, user_name, "bob"),
+	FILLING(detach_policy, attach_policy, user_name, "bob"),
+	FILLING(simulate_principal_policy, simulate_principal_policy, policy_source_arn, "bob"),
+	FILLING(simulate_principal_policy, simulate_principal_policy, action_names, &some_key, 1),
+	FILLING(list_allowed_principals, list_allowed_principals, action, "ssm:StartSession"),
+	FILLING(add_tags_to_resource, add_tags_to_resource, resource_type, TAG_RESOURCE_MANAGED_INSTANCE),
+	FILLING(add_tags_to_resource, add_tags_to_resource, tags, &some_tag, 1),
+	FILLING(remove_tags_from_resource, remove_tags_from_resource, resource_type, TAG_RESOURCE_MANAGED_INSTANCE),
+	FILLING(remove_tags_from_resource, remove_tags_from_resource, tag_keys, &some_key, 1),
+	FILLING(list_tags_for_resource, list_tags_for_resource, resource_type, TAG_RESOURCE_MANAGED_INSTANCE),
+	FILLING(put_hold, put_hold, reason, "case"),
+	FILLING(put_hold, put_hold, user_name, "bob"),
+	FILLING(lift_hold, lift_hold, hold_id, some_command),
+	FILLING(create_resource_group, put_resource_group, targets, &some_target, 1),
+	FILLING(update_resource_group, put_resource_group, targets, &some_target, 1),
+	FILLING(send_command, send_command, document_name, "AWS-RunShellScript"),
+	FILLING(cancel_command, cancel_command, command_id, some_command),
+	FILLING(get_command_invocation, get_command_invocation, command_id, some_command),
+	FILLING(get_command_invocation, get_command_invocation, instance_id, COURT_IN),
+	FILLING(create_document, create_document, content, "{}"),
+	FILLING(update_document, update_document, content, "{}"),
+	FILLING(update_document_default_version, update_document_default_version, document_version, "1"),
+	FILLING(get_command_output, get_command_output, command_id, some_command),
+	FILLING(get_command_output, get_command_output, instance_id, COURT_IN),
+	FILLING(get_command_output, get_command_output, stream, OUTPUT_STREAM_STDOUT),
+	FILLING(list_command_changes, list_command_changes, command_id, some_command),
+	FILLING(search_recordings, search_recordings, pattern, "x"),
+	FILLING(search_command_outputs, search_command_outputs, pattern, "x"),
+	FILLING(describe_sessions, describe_sessions, state, SESSION_STATE_ACTIVE),
+};
+/* clang-format on */
+
 static void
 fill(enum op_id op, void *request)
 {
-	struct msg_tag *tag = &some_tag;
-
-	switch (op) {
-	case OP_update_user:
-		((struct msg_update_user_request *)request)->status = USER_STATUS_DISABLED;
-		return;
-	case OP_tag_user:
-		((struct msg_tag_user_request *)request)->tags.v = tag;
-		((struct msg_tag_user_request *)request)->tags.n = 1;
-		return;
-	case OP_untag_user:
-		((struct msg_untag_user_request *)request)->tag_keys =
-			(struct msg_strs){&some_key, 1};
-		return;
-	case OP_add_user_to_group:
-	case OP_remove_user_from_group:
-		((struct msg_group_member_request *)request)->user_name = "bob";
-		return;
-	case OP_update_access_key:
-		((struct msg_update_access_key_request *)request)->access_key_id = "HWAK";
-		((struct msg_update_access_key_request *)request)->status = KEY_STATUS_INACTIVE;
-		return;
-	case OP_delete_access_key:
-		((struct msg_delete_access_key_request *)request)->access_key_id = "HWAK";
-		return;
-	case OP_put_policy:
-		((struct msg_put_policy_request *)request)->document = "{}";
-		return;
-	case OP_attach_policy:
-	case OP_detach_policy:
-		((struct msg_attach_policy_request *)request)->user_name = "bob";
-		return;
-	case OP_simulate_principal_policy:
-		((struct msg_simulate_principal_policy_request *)request)->policy_source_arn =
-			"bob";
-		((struct msg_simulate_principal_policy_request *)request)->action_names =
-			(struct msg_strs){&some_key, 1};
-		return;
-	case OP_list_allowed_principals:
-		((struct msg_list_allowed_principals_request *)request)->action =
-			"ssm:StartSession";
-		return;
-	case OP_add_tags_to_resource:
-		((struct msg_add_tags_to_resource_request *)request)->resource_type =
-			TAG_RESOURCE_MANAGED_INSTANCE;
-		((struct msg_add_tags_to_resource_request *)request)->tags.v = tag;
-		((struct msg_add_tags_to_resource_request *)request)->tags.n = 1;
-		return;
-	case OP_remove_tags_from_resource:
-		((struct msg_remove_tags_from_resource_request *)request)->resource_type =
-			TAG_RESOURCE_MANAGED_INSTANCE;
-		((struct msg_remove_tags_from_resource_request *)request)->tag_keys =
-			(struct msg_strs){&some_key, 1};
-		return;
-	case OP_list_tags_for_resource:
-		((struct msg_list_tags_for_resource_request *)request)->resource_type =
-			TAG_RESOURCE_MANAGED_INSTANCE;
-		return;
-	case OP_put_hold:
-		((struct msg_put_hold_request *)request)->reason = "case";
-		((struct msg_put_hold_request *)request)->user_name = "bob";
-		return;
-	case OP_lift_hold:
-		((struct msg_lift_hold_request *)request)->hold_id = some_command;
-		return;
-	case OP_create_resource_group:
-	case OP_update_resource_group:
-		((struct msg_put_resource_group_request *)request)->targets.v = &some_target;
-		((struct msg_put_resource_group_request *)request)->targets.n = 1;
-		return;
-	case OP_send_command:
-		((struct msg_send_command_request *)request)->document_name = "AWS-RunShellScript";
-		return;
-	case OP_cancel_command:
-		((struct msg_cancel_command_request *)request)->command_id = some_command;
-		return;
-	case OP_get_command_invocation:
-		((struct msg_get_command_invocation_request *)request)->command_id = some_command;
-		((struct msg_get_command_invocation_request *)request)->instance_id = COURT_IN;
-		return;
-	case OP_create_document:
-		((struct msg_create_document_request *)request)->content = "{}";
-		return;
-	case OP_update_document:
-		((struct msg_update_document_request *)request)->content = "{}";
-		return;
-	case OP_update_document_default_version:
-		((struct msg_update_document_default_version_request *)request)->document_version =
-			"1";
-		return;
-	case OP_get_command_output:
-		*(struct msg_get_command_output_request *)request =
-			(struct msg_get_command_output_request){.command_id = some_command,
-				.instance_id = COURT_IN,
-				.stream = OUTPUT_STREAM_STDOUT};
-		return;
-	case OP_list_command_changes:
-		((struct msg_list_command_changes_request *)request)->command_id = some_command;
-		return;
-	case OP_search_recordings:
-		((struct msg_search_recordings_request *)request)->pattern = "x";
-		return;
-	case OP_search_command_outputs:
-		((struct msg_search_command_outputs_request *)request)->pattern = "x";
-		return;
-	case OP_describe_sessions:
-		((struct msg_describe_sessions_request *)request)->state = SESSION_STATE_ACTIVE;
-		return;
-	default:
-		return;
-	}
+	for (size_t i = 0; i < sizeof(fillings) / sizeof(fillings[0]); i++)
+		if (fillings[i].op == op)
+			memcpy((char *)request + fillings[i].offset, fillings[i].bytes,
+				fillings[i].size);
 }
 
 static void *

@@ -1,8 +1,10 @@
 /* Files of what commands wrote: appended, read, damaged and cut off. */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -90,7 +92,7 @@ check_read(struct place *p, int64_t offset, size_t n, const uint8_t *expected, s
 	buf_fini(&out);
 }
 
-static uint8_t bytes[5 * BLOCK];
+static uint8_t bytes[23 * BLOCK];
 
 static void
 fill(void)
@@ -102,12 +104,13 @@ fill(void)
 /* In pieces of every kind of length, over the ends of blocks. */
 Test(outputs, what_was_appended_is_read_from_anywhere)
 {
-	static const size_t steps[] = {1, 7, 1000, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK};
+	static const size_t steps[] = {1, 7, 1000, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK,
+		8 * BLOCK, 9 * BLOCK + 1, sizeof(bytes)};
 	struct place *p;
 
 	fill();
 	for (size_t k = 0; k < sizeof(steps) / sizeof(steps[0]); k++) {
-		size_t total = steps[k] < 100 ? 3000 : sizeof(bytes) - 5;
+		size_t total = steps[k] < 100 ? 3000 : steps[k] < 2000 ? 50000 : sizeof(bytes) - 5;
 		p = place_new();
 		cr_assert(eq(i64, size_of(p), 0));
 		check_read(p, 0, 100, bytes, 0);
@@ -118,12 +121,65 @@ Test(outputs, what_was_appended_is_read_from_anywhere)
 		}
 		check_read(p, 0, 1 << 20, bytes, total);
 		check_read(p, 1, 10, bytes + 1, 10);
+		check_read(p, 3, total - 5, bytes + 3, total - 5);
 		check_read(p, (int64_t)total - 3, 100, bytes + total - 3, 3);
 		check_read(p, (int64_t)total, 100, bytes, 0);
 		check_read(p, (int64_t)total + 5, 100, bytes, 0);
 		cr_assert(eq(int, outputs_sync(p->outputs, &p->name, &p->err), 0));
 		place_free(p);
 	}
+}
+
+Test(outputs, a_file_that_stays_open_is_there_once_something_was_appended)
+{
+	struct place *p = place_new();
+	struct output_file *f;
+	uint8_t out[100];
+	int64_t size = -1;
+	size_t got = 9;
+
+	fill();
+	cr_assert(eq(int, output_file_open(&f, p->outputs, &p->name, &p->err), 0));
+	cr_assert(eq(i64, output_file_size(f), 0));
+	cr_assert(lt(int, access(p->file, F_OK), 0));
+	cr_assert(eq(int, output_file_append(f, 0, bytes, 20000, &p->err), 0));
+	cr_assert(eq(int, output_file_append(f, 19000, bytes + 19000, 3000, &p->err), 0));
+	cr_assert(eq(int, output_file_append(f, 30000, bytes, 10, &p->err), 0)); /* a gap */
+	cr_assert(eq(i64, output_file_size(f), 22000));
+	cr_assert(eq(i64, outputs_total(p->outputs), 22000));
+	output_file_close(f);
+	output_file_close(NULL);
+	cr_assert(eq(int,
+		outputs_read_to(p->outputs, &p->name, 21950, out, sizeof(out), &got, &size,
+			&p->err),
+		0));
+	cr_assert(eq(sz, got, 50));
+	cr_assert(eq(i64, size, 22000));
+	cr_assert(eq(int, memcmp(out, bytes + 21950, 50), 0));
+	place_free(p);
+}
+
+Test(outputs, what_a_write_that_failed_left_is_counted_and_comes_again)
+{
+	struct place *p = place_new();
+	const rlim_t room = 3 * BLOCK;
+	int64_t size = -1;
+
+	fill();
+	signal(SIGXFSZ, SIG_IGN);
+	cr_assert(eq(int, setrlimit(RLIMIT_FSIZE, &(struct rlimit){room, RLIM_INFINITY}), 0));
+	cr_assert(lt(int, outputs_append(p->outputs, &p->name, 0, bytes, 8 * BLOCK, &size, &p->err),
+		0));
+	cr_assert(eq(int, setrlimit(RLIMIT_FSIZE, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY}),
+		0));
+	cr_assert(gt(i64, size_of(p), 2 * BLOCK));
+	cr_assert(eq(i64, outputs_total(p->outputs), size_of(p)));
+	size = append(p, 0, bytes, 8 * BLOCK);
+	cr_assert(eq(i64, size, 2 * BLOCK)); /* the block that was torn */
+	cr_assert(eq(i64, append(p, size, bytes + size, 8 * BLOCK - (size_t)size), 8 * BLOCK));
+	cr_assert(eq(i64, outputs_total(p->outputs), 8 * BLOCK));
+	check_read(p, 0, 1 << 20, bytes, 8 * BLOCK);
+	place_free(p);
 }
 
 Test(outputs, overlaps_are_ignored_and_gaps_are_not_written)

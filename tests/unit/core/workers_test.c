@@ -1,6 +1,7 @@
 #include "relay/core/workers.h"
 
 #include <stdatomic.h>
+#include <string.h>
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
@@ -90,6 +91,68 @@ Test(workers, a_full_queue_says_so)
 	while (workers_submit(w, wait_for_it, nothing, &go))
 		cr_assert(le(int, ++n, WORKERS_QUEUE_MAX + 1));
 	cr_assert(ge(int, n, WORKERS_QUEUE_MAX));
+	atomic_store(&go, 1);
+	workers_free(w);
+	loop_free(l);
+}
+
+struct turns {
+	char order[16];
+	atomic_size_t n;
+};
+
+static void
+of_the_crowd(void *arg)
+{
+	struct turns *t = arg;
+
+	t->order[t->n++] = 'c';
+}
+
+static void
+of_another(void *arg)
+{
+	struct turns *t = arg;
+
+	t->order[t->n++] = 'o';
+}
+
+Test(workers, a_crowd_takes_turns_with_others_who_came_later)
+{
+	struct loop *l;
+	struct workers *w;
+	struct turns t = {.n = 0};
+	struct hw_err err = HW_ERR_INIT;
+	atomic_int go = 0;
+
+	cr_assert(eq(int, loop_new(&l, &err), 0));
+	cr_assert(eq(int, workers_new(&w, l, 1, &err), 0));
+	cr_assert(workers_submit_crowd(w, wait_for_it, nothing, &go));
+	for (int i = 0; i < 6; i++)
+		cr_assert(workers_submit_crowd(w, of_the_crowd, nothing, &t));
+	for (int i = 0; i < 3; i++)
+		cr_assert(workers_submit(w, of_another, nothing, &t));
+	atomic_store(&go, 1);
+	workers_free(w);
+	/* Whose turn is first depends on when the worker began. */
+	cr_assert(eq(sz, strlen(t.order), 9));
+	cr_assert(lt(sz, (size_t)(strrchr(t.order, 'o') - t.order), 6), "%s", t.order);
+	loop_free(l);
+}
+
+Test(workers, a_crowd_that_fills_its_queue_leaves_room_for_others)
+{
+	struct loop *l;
+	struct workers *w;
+	struct hw_err err = HW_ERR_INIT;
+	atomic_int go = 0;
+	int n = 0;
+
+	cr_assert(eq(int, loop_new(&l, &err), 0));
+	cr_assert(eq(int, workers_new(&w, l, 1, &err), 0));
+	while (workers_submit_crowd(w, wait_for_it, nothing, &go))
+		cr_assert(le(int, ++n, WORKERS_QUEUE_MAX + 1));
+	cr_assert(workers_submit(w, wait_for_it, nothing, &go));
 	atomic_store(&go, 1);
 	workers_free(w);
 	loop_free(l);

@@ -10,6 +10,9 @@
 #include "relay/documents/built_in.h"
 #include "tests/unit/services/desk.h"
 
+#define WINDOWS                                                                                    \
+	"{\"schemaVersion\":\"2.2\",\"mainSteps\":[{\"action\":\"aws:psModule\",\"name\":\"one\"," \
+	"\"inputs\":{\"runCommand\":[\"x\"]}}]}"
 #define DOC(what)                                                                         \
 	"{\"schemaVersion\":\"2.2\",\"description\":\"" what                              \
 	"\",\"parameters\":{\"x\":{\"type\":\"String\",\"description\":\"d\"},"           \
@@ -365,6 +368,12 @@ Test(documents, are_listed_with_filters_and_pages)
 	cr_assert_str_eq(listed(d, "DocumentType", "Command"),
 		" AWS-RunShellScript doc-a doc-b tagged");
 	cr_assert_str_eq(listed(d, "PlatformTypes", "Windows"), "");
+	CHECK_OK(d, create(d, "doc-w", WINDOWS, NULL));
+	cr_assert_str_eq(listed(d, "PlatformTypes", "Windows"), " doc-w");
+	cr_assert_null(strstr(listed(d, "PlatformTypes", "Linux"), "doc-w"));
+	cr_assert_not_null(strstr(listed(d, "PlatformTypes", "Linux"), " AWS-RunShellScript "));
+	cr_assert_not_null(strstr(listed(d, "PlatformTypes", "Linux"), " doc-a doc-b tagged"));
+	CHECK_OK(d, delete (d, "doc-w", NULL, NULL));
 	cr_assert_str_eq(listed(d, "tag:Team", "red"), " tagged");
 	cr_assert_str_eq(listed(d, "tag:Team", "blue"), "");
 	cr_assert_str_eq(listed(d, "tag-key", "Team"), " tagged");

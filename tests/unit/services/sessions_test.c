@@ -855,6 +855,7 @@ Test(holds, are_put_listed_and_lifted)
 	struct msg_list_holds_reply list;
 	struct msg_empty none;
 
+	desk_user(d, "mallory", false);
 	CHECK_OK(d, CALL(d, put_hold, &put, &made));
 	CHECK_OK(d, CALL(d, list_holds, &all, &list));
 	cr_assert(eq(sz, list.holds.n, 1));
@@ -868,6 +869,28 @@ Test(holds, are_put_listed_and_lifted)
 	CHECK_FAILS(d, CALL(d, lift_hold, &lift, &none), HW_ENOTFOUND, "no hold");
 	CHECK_OK(d, CALL(d, list_holds, &all, &list));
 	cr_assert(eq(sz, list.holds.n, 0));
+	desk_free(d);
+}
+
+/* A name that was mistyped would keep nothing. Who was removed has sessions still. */
+Test(holds, of_what_never_was_are_refused)
+{
+	struct desk *d = desk_new(false);
+	const struct msg_delete_user_request remove = {.user_name = "mallory"};
+	struct msg_put_hold_request of_user = {.user_name = "mallory", .reason = "case 4711"};
+	const struct msg_put_hold_request of_node = {
+		.instance_id = "mi-0000000000000000f", .reason = "case 4711"};
+	const struct msg_put_hold_request of_session = {
+		.session_id = "ann-0123456789abcdef0", .reason = "case 4711"};
+	struct msg_put_hold_reply made;
+	struct msg_empty none;
+
+	CHECK_FAILS(d, CALL(d, put_hold, &of_user, &made), HW_ENOTFOUND, "no user mallory");
+	CHECK_FAILS(d, CALL(d, put_hold, &of_node, &made), HW_ENOTFOUND, "no node mi-");
+	CHECK_FAILS(d, CALL(d, put_hold, &of_session, &made), HW_ENOTFOUND, "no session ann-");
+	desk_user(d, "mallory", false);
+	CHECK_OK(d, CALL(d, delete_user, &remove, &none));
+	CHECK_OK(d, CALL(d, put_hold, &of_user, &made));
 	desk_free(d);
 }
 
