@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "client/dial.h"
+#include "client/lookout.h"
 #include "proto/base/display.h"
 #include "client/renew.h"
 
@@ -30,6 +31,16 @@ wants_color(const struct input *in)
 		term != NULL && strcmp(term, "dumb") != 0 && isatty(STDOUT_FILENO);
 }
 
+static bool
+has_option(const struct command *command, const char *name)
+{
+	const struct option_row *row = command->options;
+
+	while (row != NULL && row->name != NULL && strcmp(row->name, name) != 0)
+		row++;
+	return row != NULL && row->name != NULL;
+}
+
 int
 client_configure(struct client *c, const struct input *in, struct hw_err *err)
 {
@@ -38,6 +49,8 @@ client_configure(struct client *c, const struct input *in, struct hw_err *err)
 	if (input_has(in, "home"))
 		c->home_dir = input_text(in, "home");
 	c->color = wants_color(in);
+	c->wary = in->command->wary;
+	c->quiet = has_option(in->command, "quiet") && input_has(in, "quiet");
 	if (format != NULL && output_format(&c->format, format) < 0)
 		return hw_err_set(err, HW_EUSAGE,
 			"no format '%s': table, wide, json, jsonl, yaml or name", format);
@@ -134,12 +147,43 @@ check_expiry(const struct client *c, struct hw_err *err)
 	return hw_err_set(err, HW_EEXPIRED, "the login of %s expired at %s", c->home.user, when);
 }
 
+/* On a terminal that is raw the cursor would stay where a line ends. */
+static void
+say_line(void *arg, const char *line)
+{
+	const char *end = isatty(STDERR_FILENO) ? "\r\n" : "\n";
+	struct buf out;
+
+	(void)arg;
+	buf_init(&out, 32768);
+	buf_append_str(&out, "hawser: ");
+	display_append(&out, line, strlen(line));
+	buf_append_str(&out, end);
+	fwrite(buf_data(&out), 1, out.len, stderr);
+	buf_fini(&out);
+}
+
+static void
+look_out(struct client *c)
+{
+	const struct lookout_config config = {.conn = c->conn,
+		.home = &c->home,
+		.wary = c->wary,
+		.quiet = c->quiet,
+		.say = say_line,
+		.arg = c};
+
+	c->lookout = lookout_new(&config);
+}
+
 static void
 client_disconnect(struct client *c)
 {
+	lookout_finish(c->lookout);
 	renewal_finish(c->renewal);
 	conn_free(c->conn);
 	dialer_free(c->dialer);
+	c->lookout = NULL;
 	c->renewal = NULL;
 	c->conn = NULL;
 	c->dialer = NULL;
@@ -165,6 +209,7 @@ client_connect(struct client *c, struct hw_err *err)
 	if ((r = conn_open(&c->conn, &config, err)) < 0)
 		goto fail;
 	c->renewal = renewal_new(c->conn, &c->home);
+	look_out(c);
 	return 0;
 fail:
 	dialer_free(c->dialer);

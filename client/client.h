@@ -11,6 +11,7 @@
 #include "client/output.h"
 
 struct dialer;
+struct lookout;
 struct renewal;
 
 struct client {
@@ -22,12 +23,14 @@ struct client {
 	int64_t timeout;
 	bool color;
 	enum output_format format;
+	bool wary, quiet; /* of the ledger: see lookout.h */
 
 	struct home home;
 	struct loop *loop;
 	struct dialer *dialer;
 	struct conn *conn;
 	struct renewal *renewal;
+	struct lookout *lookout; /* NULL: not connected, or no place to keep a head */
 
 	char hint[200];	 /* the next command to try, after an error */
 	int exit_status; /* of a failure, where it is not the command's usual one */

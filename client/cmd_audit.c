@@ -143,6 +143,7 @@ static const struct option_row options[] = {
 
 const struct command cmd_audit_export = {
 	.name = "audit export",
+	.wary = true,
 	.operands = "SESSION|--entries",
 	.summary = "Write a recording, or the ledger, to stdout. Reading is audited.",
 	.about = "  cast plays in asciinema; text is without escape sequences; raw is every byte\n"

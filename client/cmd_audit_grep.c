@@ -391,6 +391,7 @@ static const struct option_row options[] = {
 
 const struct command cmd_audit_grep = {
 	.name = "audit grep",
+	.wary = true,
 	.operands = "PATTERN",
 	.summary = "Search what was typed and shown, in sessions and commands' output.",
 	.about = "  PATTERN is a Perl-like regular expression (PCRE2), of one line. The time is\n"

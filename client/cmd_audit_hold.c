@@ -7,6 +7,7 @@
 #include "client/commands.h"
 #include "client/pages.h"
 #include "client/session_name.h"
+#include "proto/base/id.h"
 
 /* A day, or a moment, as ISO 8601 has them; else a span back from now. UTC, but for a span. */
 static int
@@ -72,6 +73,7 @@ static const struct option_row hold_options[] = {
 
 const struct command cmd_audit_hold = {
 	.name = "audit hold",
+	.wary = true,
 	.operands = "",
 	.summary = "Keep recordings from being deleted; prints the hold's id.",
 	.about = "  Of several conditions all must be met. Nothing is kept that has gone already.",
@@ -89,6 +91,10 @@ run_lift(struct client *c, const struct input *in, struct hw_err *err)
 		.hold_id = in->operands[0], .reason = input_text(in, "reason")};
 	const struct msg_empty *reply;
 
+	if (!id_is_uuid(req.hold_id))
+		return hw_err_set(err, HW_EUSAGE,
+			"'%.64s' is not the id of a hold: hawser audit holds lists them",
+			req.hold_id);
 	return client_call(&reply, c, OP_lift_hold, &req, err);
 }
 
@@ -99,6 +105,7 @@ static const struct option_row lift_options[] = {
 
 const struct command cmd_audit_lift = {
 	.name = "audit lift",
+	.wary = true,
 	.operands = "HOLD-ID",
 	.summary = "Lift a hold: what no other one keeps may be deleted.",
 	.examples = {"hawser audit lift 0a1b2c3d-... --reason 'case 4711 is closed'",
@@ -201,6 +208,7 @@ run_holds(struct client *c, const struct input *in, struct hw_err *err)
 
 const struct command cmd_audit_holds = {
 	.name = "audit holds",
+	.wary = true,
 	.operands = "",
 	.summary = "List what keeps recordings from being deleted.",
 	.examples = {"hawser audit holds", "hawser audit holds -o json"},

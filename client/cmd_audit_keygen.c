@@ -89,6 +89,7 @@ static const struct option_row options[] = {
 
 const struct command cmd_audit_keygen = {
 	.name = "audit keygen",
+	.wary = true,
 	.operands = "",
 	.summary = "Make the auditors' key, to which hidden input is sealed.",
 	.about = "  On an auditor's machine: the private half stays in FILE, 0600, and only the\n"

@@ -65,6 +65,7 @@ static const struct option_row ls_options[] = {
 
 const struct command cmd_audit_ls = {
 	.name = "audit ls",
+	.wary = true,
 	.operands = "",
 	.summary = "List entries of the ledger, the newest first. Looking is an entry, too.",
 	.examples = {"hawser audit ls --user alice --since 7d --result denied",
@@ -233,6 +234,7 @@ static const struct option_row tail_options[] = {
 
 const struct command cmd_audit_tail = {
 	.name = "audit tail",
+	.wary = true,
 	.operands = "",
 	.summary = "Show the last entries of the ledger, a line each, and those that come.",
 	.about = "  It takes the filters of `hawser audit ls`.",

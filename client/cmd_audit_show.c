@@ -355,6 +355,7 @@ run_show(struct client *c, const struct input *in, struct hw_err *err)
 
 const struct command cmd_audit_show = {
 	.name = "audit show",
+	.wary = true,
 	.operands = "ENTRY|SESSION|COMMAND-ID",
 	.summary = "Show an entry whole, or all that happened in a session or command.",
 	.about = "  ENTRY is a number (#123456 when it has six digits); SESSION is an id, any\n"

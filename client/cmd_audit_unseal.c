@@ -275,6 +275,7 @@ static const struct option_row options[] = {
 
 const struct command cmd_audit_unseal = {
 	.name = "audit unseal",
+	.wary = true,
 	.operands = "SESSION",
 	.summary = "Show what was typed hidden in a session: passwords, for the most part.",
 	.about = "  The relay gives what is sealed, and writes into the ledger who asked and why;\n"

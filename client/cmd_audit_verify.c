@@ -1,11 +1,13 @@
 /* hawser audit verify: the ledger and the recordings of a relay's directory, from its files and
- * public keys alone. */
+ * public keys alone; the ledger of a relay that runs, against what clients, nodes and files keep of
+ * it. */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,19 +16,26 @@
 #include "audit/verify.h"
 #include "client/client.h"
 #include "client/commands.h"
-#include "client/output.h"
+#include "client/kept.h"
+#include "client/lookout.h"
+#include "client/verify_online.h"
 #include "proto/base/clock.h"
+#include "proto/base/display.h"
 #include "proto/base/enc.h"
 #include "proto/base/file.h"
 
 #define OUT_MAX (256 * 1024)
 
 struct job {
-	int dir;
+	struct client *client;
+	int dir;	  /* -1: no files */
+	bool asks, asked; /* the relay is to be asked; it was */
 	struct verify_options options;
 	struct secret_key master;
-	struct log_head known;
-	char origin[LOG_ORIGIN_MAX];
+	struct kept kept;
+	struct verify_result *found;
+	struct online_result online;
+	char not_asked[200]; /* why not, where the files speak for themselves */
 };
 
 /* --- what is verified, and against what ------------------------------------------------------- */
@@ -43,53 +52,92 @@ is_running(int dir)
 }
 
 static int
-load_authority(struct job *job, const char *path, struct hw_err *err)
+load_home_authority(X509 **ca, struct job *job, struct hw_err *err)
 {
-	X509 *ca = NULL;
-	int r = path != NULL ? cert_load(&ca, AT_FDCWD, path, err)
-			     : cert_load(&ca, job->dir, "ca.crt", err);
+	int dir = -1, r = client_home(job->client, err);
 
-	job->options.ca = ca;
+	if (r == 0 && (r = home_open(&dir, &job->client->home, false, err)) == 0 &&
+		(r = cert_load(ca, dir, HOME_CA, err)) < 0)
+		hw_err_prefix(err, "%s", job->client->home.path);
+	fd_close(dir);
 	return r;
 }
 
 static int
-load_known(struct job *job, const char *path, struct hw_err *err)
+load_authority(struct job *job, const struct input *in, struct hw_err *err)
 {
-	struct buf text;
+	const char *path = input_text(in, "ca");
+	X509 *ca = NULL;
+	int r;
 
-	buf_init(&text, LOG_HEAD_MAX);
-	int r = file_read(&text, AT_FDCWD, path, err);
-	if (r == 0)
-		r = log_head_parse(&job->known, job->origin, (const char *)buf_data(&text),
-			text.len, err);
-	buf_fini(&text);
-	if (r < 0)
-		return hw_err_prefix(err, "%s", path);
-	job->options.known = &job->known;
-	job->options.known_origin = job->origin;
+	if (path != NULL)
+		r = cert_load(&ca, AT_FDCWD, path, err);
+	else if (job->dir < 0)
+		r = load_home_authority(&ca, job, err);
+	else if ((r = cert_load(&ca, job->dir, "ca.crt", err)) < 0)
+		hw_err_prefix(err, "%s", input_text(in, "dir"));
+	job->options.ca = ca;
+	return r;
+}
+
+/* With files, the relay is asked too if it is the one of this login. */
+static bool
+is_own_fleet(struct job *job)
+{
+	char own[CERT_FLEET_LEN + 1], theirs[CERT_FLEET_LEN + 1];
+	X509 *ca = NULL;
+	bool same = load_home_authority(&ca, job, NULL) == 0 && cert_fleet(own, ca, NULL) == 0 &&
+		cert_fleet(theirs, job->options.ca, NULL) == 0 && strcmp(own, theirs) == 0;
+
+	job->client->hint[0] = '\0';
+	X509_free(ca);
+	return same;
+}
+
+static int
+load_kept(struct job *job, const struct input *in, struct hw_err *err)
+{
+	const char *path;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && (path = input_nth(in, "head", i)) != NULL; i++)
+		r = kept_read_notes(&job->kept, path, err);
+	for (size_t i = 0; r == 0 && (path = input_nth(in, "witnesses", i)) != NULL; i++)
+		r = kept_read_witnesses(&job->kept, path, job->options.ca, err);
+	job->options.kept = job->kept.heads;
+	job->options.n_kept = job->kept.n;
+	return r;
+}
+
+static int
+prepare_files(struct job *job, const struct input *in, struct hw_err *err)
+{
+	const char *dir = input_text(in, "dir"), *master = input_text(in, "master-key");
+	int r;
+
+	if (dir == NULL && (master != NULL || input_has(in, "offline")))
+		return hw_err_set(err, HW_EUSAGE, "say which directory of a relay: --dir DIR");
+	if (dir == NULL)
+		return 0;
+	if ((r = dir_open(&job->dir, dir, false, err)) < 0 ||
+		(master != NULL && (r = secret_key_load(&job->master, master, err)) < 0))
+		return r;
+	if (master != NULL)
+		job->options.master = &job->master;
+	job->options.is_running = is_running(job->dir);
+	job->options.threads = (unsigned)get_nprocs();
 	return 0;
 }
 
 static int
 prepare(struct job *job, const struct input *in, struct hw_err *err)
 {
-	const char *master = input_text(in, "master-key"), *known = input_text(in, "head");
 	int r;
 
-	if (input_text(in, "dir") == NULL)
-		return hw_err_set(err, HW_EUSAGE, "say which directory of a relay: --dir DIR");
-	if ((r = dir_open(&job->dir, input_text(in, "dir"), false, err)) < 0 ||
-		(r = load_authority(job, input_text(in, "ca"), err)) < 0)
+	if ((r = prepare_files(job, in, err)) < 0 || (r = load_authority(job, in, err)) < 0)
 		return r;
-	if (master != NULL && (r = secret_key_load(&job->master, master, err)) < 0)
-		return r;
-	if (master != NULL)
-		job->options.master = &job->master;
-	if (known != NULL && (r = load_known(job, known, err)) < 0)
-		return r;
-	job->options.is_running = is_running(job->dir);
-	return 0;
+	job->asks = job->dir < 0 || (!input_has(in, "offline") && is_own_fleet(job));
+	return load_kept(job, in, err);
 }
 
 /* --- what is said ----------------------------------------------------------------------------- */
@@ -113,9 +161,12 @@ static void
 say_findings(struct buf *out, const char *title, const struct verify_finding *list, size_t n)
 {
 	for (size_t i = 0; i < n && i < VERIFY_FINDINGS_MAX; i++) {
-		buf_printf(out, "%s  %s", title, list[i].file);
+		buf_printf(out, "%s  ", title);
+		display_append(out, list[i].file, strlen(list[i].file));
 		say_where(out, &list[i]);
-		buf_printf(out, ": %s\n", list[i].what);
+		buf_append_str(out, ": ");
+		display_append(out, list[i].what, strlen(list[i].what));
+		buf_append_byte(out, '\n');
 	}
 	if (n > VERIFY_FINDINGS_MAX)
 		buf_printf(out, "%s  and %zu more\n", title, n - VERIFY_FINDINGS_MAX);
@@ -128,7 +179,7 @@ say_head(struct buf *out, const struct verify_result *r)
 	char hex[2 * MERKLE_LEN + 1], text[32];
 	struct tm tm;
 
-	if (r->heads == 0) {
+	if (r->head.time == 0) {
 		buf_append_str(out, ", no head is signed\n");
 		return;
 	}
@@ -136,6 +187,41 @@ say_head(struct buf *out, const struct verify_result *r)
 	localtime_r(&when, &tm);
 	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
 	buf_printf(out, ", tree head %.4s...%s signed %s\n", hex, hex + 2 * MERKLE_LEN - 4, text);
+}
+
+/* What nodes and files keep; what they object to is among the findings. */
+static void
+say_witnesses(struct buf *out, const struct job *job, const struct verify_result *r)
+{
+	const struct online_result *o = &job->online;
+	uint64_t kept = job->dir >= 0 ? r->kept : o->kept;
+	uint64_t given_up = job->dir >= 0 ? r->given_up : o->given_up;
+
+	if (kept > 0)
+		buf_printf(out, "   %" PRIu64 " kept head%s checked", kept, kept == 1 ? "" : "s");
+	if (given_up > 0)
+		buf_printf(out, " (%" PRIu64 " of what a recovery gave up)", given_up);
+	if (!job->asked)
+		return;
+	if (o->may_not_list) {
+		buf_append_str(out, "   witnesses not shown to you");
+		return;
+	}
+	buf_printf(out, "   witnesses %" PRIu64 " of %" PRIu64 " agree", o->agree, o->nodes);
+	if (o->silent > 0)
+		buf_printf(out, ", %" PRIu64 " have said nothing", o->silent);
+}
+
+static void
+say_first_line(struct buf *out, const struct job *job, const struct verify_result *r)
+{
+	if (job->dir >= 0)
+		buf_printf(out, "%" PRIu64 " session%s, ", r->sessions,
+			r->sessions == 1 ? "" : "s");
+	buf_printf(out, "%" PRIu64 " entr%s", r->entries, r->entries == 1 ? "y" : "ies");
+	if (r->erased > 0)
+		buf_printf(out, " (%" PRIu64 " erased)", r->erased);
+	say_head(out, r);
 }
 
 static void
@@ -147,72 +233,241 @@ say_result(struct buf *out, const struct job *job, const struct verify_result *r
 		[VERIFY_UNCHECKED] = "NOT ALL COULD BE CHECKED",
 	};
 
-	buf_printf(out, "%" PRIu64 " sessions, %" PRIu64 " entries", r->sessions, r->entries);
-	if (r->erased > 0)
-		buf_printf(out, " (%" PRIu64 " erased)", r->erased);
-	say_head(out, r);
-	buf_printf(out, "recordings %s   ledger %s   %s\n", r->recordings_broken ? "BROKEN" : "ok",
-		r->ledger_broken ? "BROKEN" : "ok",
-		job->options.master != NULL ? "contents opened"
-					    : "contents sealed, keys unchecked (no master key)");
+	say_first_line(out, job, r);
+	if (job->dir >= 0)
+		buf_printf(out, "recordings %s   ", r->recordings_broken ? "BROKEN" : "ok");
+	buf_printf(out, "ledger %s", r->ledger_broken ? "BROKEN" : "ok");
+	if (job->dir >= 0)
+		buf_printf(out, "   %s",
+			job->options.master != NULL
+				? "contents opened"
+				: "contents sealed, keys unchecked (no master key)");
+	say_witnesses(out, job, r);
+	buf_append_byte(out, '\n');
+	if (job->not_asked[0] != '\0') {
+		buf_append_str(out, "the relay was not asked: ");
+		display_append(out, job->not_asked, strlen(job->not_asked));
+		buf_append_byte(out, '\n');
+	}
 	say_findings(out, "broken", r->findings, r->n_findings);
 	say_findings(out, "unchecked", r->doubts, r->n_doubts);
 	buf_printf(out, "%s\n", verdicts[r->verdict]);
+}
+
+/* --- the same for programs -------------------------------------------------------------------- */
+
+static int64_t
+number(uint64_t v)
+{
+	return v == VERIFY_NONE ? 0 : (int64_t)v;
+}
+
+static size_t
+list_places(struct msg_verify_place *to, const struct verify_finding *from, size_t n)
+{
+	size_t shown = n < VERIFY_FINDINGS_MAX ? n : VERIFY_FINDINGS_MAX;
+
+	for (size_t i = 0; i < shown; i++)
+		to[i] = (struct msg_verify_place){.file = from[i].file,
+			.what = from[i].what,
+			.from = number(from[i].from),
+			.to = number(from[i].to),
+			.entry = number(from[i].entry),
+			.entry_to = number(from[i].entry_to)};
+	return shown;
+}
+
+static struct msg_ledger_view *
+view_of(struct msg_ledger_view *ret, const struct job *job)
+{
+	const struct online_result *o = &job->online;
+
+	if (!job->asked)
+		return NULL;
+	lookout_describe(ret, job->client->lookout);
+	ret->witnesses = (int64_t)o->nodes;
+	ret->agree = (int64_t)o->agree;
+	ret->silent = (int64_t)o->silent;
+	return ret;
+}
+
+static int
+show_message(const struct job *job, const struct verify_result *r, struct hw_err *err)
+{
+	static const char *const verdicts[] = {
+		[VERIFY_INTACT] = "Intact",
+		[VERIFY_BROKEN] = "Broken",
+		[VERIFY_UNCHECKED] = "Unchecked",
+	};
+	bool files = job->dir >= 0;
+	struct msg_verify_place findings[VERIFY_FINDINGS_MAX], doubts[VERIFY_FINDINGS_MAX];
+	struct msg_ledger_view view;
+	char head[LOG_HEAD_MAX] = "";
+	struct msg_verification m = {
+		.verdict = verdicts[r->verdict],
+		.entries = (int64_t)r->entries,
+		.signed_at = r->head.time,
+		.sessions = (int64_t)r->sessions,
+		.erased = (int64_t)r->erased,
+		.ledger = r->ledger_broken ? "broken" : "ok",
+		.recordings = !files	       ? NULL
+			: r->recordings_broken ? "broken"
+					       : "ok",
+		.contents = !files		      ? NULL
+			: job->options.master != NULL ? "opened"
+						      : "sealed",
+		.kept = (int64_t)(files ? r->kept : job->online.kept),
+		.given_up = (int64_t)(files ? r->given_up : job->online.given_up),
+		.view = view_of(&view, job),
+		.n_findings = (int64_t)r->n_findings,
+		.n_doubts = (int64_t)r->n_doubts,
+	};
+
+	if (r->head.time != 0) {
+		log_head_format(head, &r->head, r->origin);
+		m.head = head;
+	}
+	m.findings.v = findings;
+	m.findings.n = list_places(findings, r->findings, r->n_findings);
+	m.doubts.v = doubts;
+	m.doubts.n = list_places(doubts, r->doubts, r->n_doubts);
+	return output_one(job->client, MSG_ROW(verification), &m, verdicts[r->verdict], err);
+}
+
+/* --- verifying -------------------------------------------------------------------------------- */
+
+static void
+conclude(struct verify_result *r, bool whole)
+{
+	if (r->n_findings > 0)
+		r->verdict = VERIFY_BROKEN;
+	else
+		r->verdict = whole && r->n_doubts == 0 ? VERIFY_INTACT : VERIFY_UNCHECKED;
+}
+
+/* What files of witnesses say by themselves. */
+static void
+take_remarks(struct job *job)
+{
+	for (size_t i = 0; i < job->kept.n_remarks; i++) {
+		const struct kept_remark *k = &job->kept.remarks[i];
+		struct verify_result *r = job->found;
+		size_t n = k->broken ? r->n_findings : r->n_doubts;
+
+		r->ledger_broken = r->ledger_broken || k->broken;
+		if (k->broken)
+			verify_add_finding(r, k->file, "%.250s", k->what);
+		else
+			verify_add_doubt(r, k->file, "%.250s", k->what);
+		if (n < VERIFY_FINDINGS_MAX) {
+			struct verify_finding *f = k->broken ? &r->findings[n] : &r->doubts[n];
+			f->from = k->from;
+			f->to = k->to;
+		}
+	}
+}
+
+/* The files speak for themselves, also when nobody can be asked. */
+static int
+ask_relay(struct job *job, struct hw_err *err)
+{
+	struct verify_result *r = job->found;
+	bool has_own = job->dir >= 0 && r->heads > 0;
+	size_t before = r->n_findings;
+	struct hw_err why = HW_ERR_INIT;
+	int rc = verify_online(&job->online, r, job->client, &job->kept, has_own ? &r->head : NULL,
+		r->origin, &why);
+
+	if (rc < 0 && job->dir < 0)
+		return hw_err_set(err, rc, "%s", hw_err_text(&why));
+	job->client->hint[0] = '\0';
+	if (rc < 0) {
+		snprintf(job->not_asked, sizeof(job->not_asked), "%s", hw_err_text(&why));
+		return 0;
+	}
+	job->asked = true;
+	r->ledger_broken = r->ledger_broken || r->n_findings > before;
+	if (job->dir < 0) {
+		r->head = job->online.head;
+		r->entries = r->head.size;
+		memcpy(r->origin, job->online.origin, sizeof(r->origin));
+	}
+	return 0;
+}
+
+static int
+show(const struct job *job, struct hw_err *err)
+{
+	struct buf out;
+
+	if (job->client->format > OUTPUT_WIDE)
+		return show_message(job, job->found, err);
+	buf_init(&out, OUT_MAX);
+	say_result(&out, job, job->found);
+	int r = output_bytes(buf_data(&out), out.len, err);
+	buf_fini(&out);
+	return r;
 }
 
 static int
 verify(struct job *job, struct hw_err *err)
 {
 	struct verify_source source = verify_directory(&job->dir);
-	struct verify_result *result = calloc(1, sizeof(*result));
-	struct buf out;
+	int r = 0;
 
-	if (result == NULL)
+	if ((job->found = calloc(1, sizeof(*job->found))) == NULL)
 		return hw_err_set(err, HW_ENOMEM, "out of memory");
-	buf_init(&out, OUT_MAX);
-	int r = verify_run(result, &source, &job->options, err);
-	if (r == 0 || result->n_findings > 0) {
-		say_result(&out, job, result);
-		int wrote = output_bytes(buf_data(&out), out.len, err);
-		r = wrote < 0 ? wrote : (int)result->verdict;
-	}
-	buf_fini(&out);
-	free(result);
-	return r;
+	if (job->dir >= 0)
+		r = verify_run(job->found, &source, &job->options, err);
+	if (r < 0 && job->found->n_findings == 0)
+		return r;
+	bool whole = r == 0;
+	take_remarks(job);
+	if (job->asks && (r = ask_relay(job, err)) < 0)
+		return r;
+	conclude(job->found, whole);
+	return (r = show(job, err)) < 0 ? r : (int)job->found->verdict;
 }
 
 static int
 run_verify(struct client *c, const struct input *in, struct hw_err *err)
 {
-	struct job job = {.dir = -1};
+	struct job job = {.client = c, .dir = -1};
 
-	(void)c;
+	kept_init(&job.kept, c->arena);
 	int r = prepare(&job, in, err);
 	if (r == 0)
 		r = verify(&job, err);
 	X509_free(job.options.ca);
 	secret_key_wipe(&job.master);
+	kept_fini(&job.kept);
+	free(job.found);
 	fd_close(job.dir);
 	return r;
 }
 
 static const struct option_row options[] = {
-	{"dir",			0, "DIR", "the relay's directory, or a copy of it"},
-	{"master-key",		       0, "FILE", "checks what is sealed too"},
-	{"head",			    0, "FILE", "a signed head that was kept"},
-	{"ca",     0, "FILE", "the fleet's certificate, in place of DIR/ca.crt"},
-	{0},
+	{"dir",				    0, "DIR", "a relay's directory, or a copy of it"},
+	{"head",				   0, "FILE", "signed heads that were kept (anchors)"},
+	{"witnesses",					0, "PATH", "a node's file `witness`, or a folder of them"},
+	{"master-key",     0, "FILE", "checks what is sealed too"},
+	{"ca", 0, "FILE", "the fleet's certificate, in place of DIR/ca.crt"},
+	{"offline",			      0, NULL, "asks nobody"},
+	{0				 },
 };
 
 const struct command cmd_audit_verify = {
 	.name = "audit verify",
+	.wary = true,
 	.operands = "",
-	.summary = "Verify a relay's ledger and recordings, offline.",
-	.about = "  From files and public keys alone; names the first bad entry, byte or range.\n"
+	.summary = "Verify that a relay's record of what was done was not changed.",
+	.about = "  Asks the relay to prove that its ledger grew out of what this client,\n"
+		 "  nodes and kept heads saw of it. With --dir, files and public keys do.\n"
 		 "  Exit status: 0 intact, 1 broken, 2 not all could be checked.",
-	.examples = {"hawser audit verify --dir /var/lib/hawser-relay",
-		     "hawser audit verify --dir copy --head head.txt"},
+	.examples = {"hawser audit verify --head /mnt/elsewhere/heads",
+		     "hawser audit verify --dir copy --witnesses collected --offline"},
 	.options = options,
+	.shows = true,
 	.max = 0,
 	.failure = 2,
 	.usage = 2,

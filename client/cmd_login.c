@@ -7,6 +7,7 @@
 
 #include "client/client.h"
 #include "client/commands.h"
+#include "client/names.h"
 #include "client/terminal.h"
 #include "proto/base/file.h"
 #include "proto/trust/https.h"
@@ -137,6 +138,7 @@ run_login(struct client *c, const struct input *in, struct hw_err *err)
 		client_hint(c, "see whether the relay runs, and whether a firewall is between");
 	if (r < 0 || (r = save_login(c, &url, &result, err)) < 0)
 		return r;
+	names_forget(&c->home);
 	if (before.user[0] != '\0' && strcmp(before.user, c->home.user) != 0)
 		client_say(c, "this replaces the login of %s", before.user);
 	client_say(c, "logged in as %s until %s", c->home.user, output_time(c, c->home.expires));
@@ -166,8 +168,10 @@ run_logout(struct client *c, const struct input *in, struct hw_err *err)
 	int r;
 
 	(void)in;
-	if ((r = home_find(&c->home, c->home_dir, err)) < 0 ||
-		(r = home_forget(&had, &c->home, err)) < 0)
+	if ((r = home_find(&c->home, c->home_dir, err)) < 0)
+		return r;
+	names_forget(&c->home);
+	if ((r = home_forget(&had, &c->home, err)) < 0)
 		return r;
 	if (!had)
 		client_say(c, "nobody was logged in");

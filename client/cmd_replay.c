@@ -127,6 +127,7 @@ static const struct option_row options[] = {
 
 const struct command cmd_replay = {
 	.name = "replay",
+	.wary = true,
 	.operands = "SESSION",
 	.summary = "Play a recording. Space pauses, q and Ctrl-C end.",
 	.about = "  SESSION is an id, any unique prefix of one, or its last six digits.\n"

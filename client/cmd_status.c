@@ -1,18 +1,21 @@
 /* hawser status, version. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "client/allowed.h"
 #include "client/client.h"
 #include "client/commands.h"
+#include "client/lookout.h"
+#include "client/verify_online.h"
 #include "proto/base/display.h"
 #include "client/duration.h"
 #include "proto/trust/https.h"
 
 #define KEY_WIDTH  10
 #define MORE_WIDTH 16 /* ", and 1000 more" */
-#define MAY_LINES  12 /* with the other lines it is a screen */
+#define MAY_LINES  8  /* with the other lines it is a screen */
 
 static void
 line(struct buf *out, const char *key, const char *value)
@@ -94,6 +97,96 @@ append_fleet(struct buf *out, struct client *c, const struct msg_get_caller_iden
 	line(out, "home", c->home.path);
 }
 
+/* --- what the client adds of its own ---------------------------------------------------------- */
+
+/* Half a second is what a person may set a watch by; an answer's way is in it. */
+#define CLOCK_OFF (USEC_PER_SEC / 2)
+
+static const char *
+say_round_trip(struct client *c, int64_t usec)
+{
+	return usec < 10 * USEC_PER_MSEC
+		? arena_printf(c->arena, "%.1f ms", (double)usec / 1000)
+		: arena_printf(c->arena, "%" PRId64 " ms", usec / USEC_PER_MSEC);
+}
+
+static const char *
+say_clock(struct client *c, int64_t ahead_ms)
+{
+	int64_t off = ahead_ms < 0 ? -ahead_ms : ahead_ms;
+
+	if (off < CLOCK_OFF / USEC_PER_MSEC)
+		return "as the relay's";
+	return arena_printf(c->arena, "%" PRId64 ".%01d s %s the relay's", off / 1000,
+		(int)(off % 1000 / 100), ahead_ms > 0 ? "behind" : "ahead of");
+}
+
+static const char *
+say_ledger(struct client *c, const struct msg_ledger_view *v)
+{
+	const char *age = output_age(c, v->signed_at);
+
+	if (v->state == 0)
+		return "nothing of it was seen yet";
+	if (v->state == WITNESS_STATE_AGREES && v->message != NULL)
+		return arena_printf(c->arena, "%" PRId64 " entries were seen; not checked now: %s",
+			v->entries, v->message);
+	if (v->state == WITNESS_STATE_AGREES)
+		return arena_printf(c->arena,
+			"%" PRId64 " entries, signed %s; agrees with what was seen", v->entries,
+			age != NULL ? age : "-");
+	return arena_printf(c->arena, "%" PRId64 " entries were seen, signed %s; NOW: %s",
+		v->entries, age != NULL ? age : "-", witness_state_word(v->state));
+}
+
+static const char *
+say_nodes(struct client *c, const struct msg_ledger_view *v)
+{
+	if (v->witnesses == 0)
+		return NULL;
+	return v->silent > 0
+		? arena_printf(c->arena,
+			  "%" PRId64 " of %" PRId64 " agree, %" PRId64 " have said nothing",
+			  v->agree, v->witnesses, v->silent)
+		: arena_printf(c->arena, "%" PRId64 " of %" PRId64 " agree", v->agree,
+			  v->witnesses);
+}
+
+static void
+append_view(struct buf *out, struct client *c, const struct msg_client_view *v)
+{
+	line(out, "link", say_round_trip(c, v->round_trip));
+	line(out, "clock", say_clock(c, v->ahead));
+	if (v->ledger == NULL)
+		return;
+	line(out, "ledger", say_ledger(c, v->ledger));
+	line(out, "witnesses", say_nodes(c, v->ledger));
+}
+
+/* Best effort: who may not see the nodes, or has lost the link meanwhile, is still told the rest.
+ */
+static void
+look_around(struct msg_client_view *ret, struct msg_ledger_view *ledger, struct client *c)
+{
+	struct verify_result *found = calloc(1, sizeof(*found));
+	struct online_result nodes = {.nodes = 0};
+
+	*ret = (struct msg_client_view){
+		.home = c->home.path, .ahead = conn_ahead(c->conn) / USEC_PER_MSEC};
+	(void)conn_round_trip(&ret->round_trip, c->conn, NULL);
+	if (c->lookout != NULL && found != NULL) {
+		(void)lookout_wait(c->lookout);
+		lookout_describe(ledger, c->lookout);
+		(void)verify_nodes(&nodes, found, c, NULL);
+		c->hint[0] = '\0';
+		ledger->witnesses = (int64_t)nodes.nodes;
+		ledger->agree = (int64_t)nodes.agree;
+		ledger->silent = (int64_t)nodes.silent;
+		ret->ledger = ledger;
+	}
+	free(found);
+}
+
 /* For people; the other formats show the reply as it is. */
 static int
 show_status(struct client *c, const struct msg_get_caller_identity_reply *me, struct hw_err *err)
@@ -106,6 +199,7 @@ show_status(struct client *c, const struct msg_get_caller_identity_reply *me, st
 		line(&out, "ALARM", me->alarm);
 	append_caller(&out, c, me);
 	append_fleet(&out, c, me);
+	append_view(&out, c, me->client);
 	r = output_bytes(buf_data(&out), out.len, err);
 	buf_fini(&out);
 	return r;
@@ -115,12 +209,16 @@ static int
 run_status(struct client *c, const struct input *in, struct hw_err *err)
 {
 	static const struct msg_empty nothing;
-	const struct msg_get_caller_identity_reply *me;
+	struct msg_get_caller_identity_reply *me;
+	struct msg_ledger_view ledger = {.state = 0};
+	struct msg_client_view view;
 	int r;
 
 	(void)in;
 	if ((r = client_call(&me, c, OP_get_caller_identity, &nothing, err)) < 0)
 		return r;
+	look_around(&view, &ledger, c);
+	me->client = &view; /* whatever the relay put there */
 	if (c->format <= OUTPUT_WIDE)
 		return show_status(c, me, err);
 	return output_one(c, MSG_ROW(get_caller_identity_reply), me, me->user_name, err);
@@ -128,8 +226,9 @@ run_status(struct client *c, const struct input *in, struct hw_err *err)
 
 const struct command cmd_status = {
 	.name = "status",
+	.wary = true,
 	.operands = "",
-	.summary = "Show who you are to the relay, until when, and what you may do.",
+	.summary = "Show who you are to the relay, what you may do, and how its ledger is.",
 	.examples = {"hawser status", "hawser status -o json"},
 	.shows = true,
 	.run = run_status,

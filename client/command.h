@@ -32,6 +32,7 @@ struct command {
 	int min, max;			  /* operands; max < 0 is any number */
 	bool words;  /* what follows the max'th operand, or --, is passed on as it is */
 	bool shows;  /* has -o */
+	bool wary;   /* has the ledger proven, whenever it was last */
 	bool alone;  /* the name of its group alone means it */
 	int failure; /* exit status when it fails by itself; 0 stands for 1 */
 	int usage;   /* and of a wrong command line; 0 stands for 2 */

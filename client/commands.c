@@ -83,6 +83,10 @@ const struct command *const command_table[] = {
 	&cmd_audit_unseal,
 	&cmd_audit_verify,
 	&cmd_api,
+	&cmd_completion_bash,
+	&cmd_completion_zsh,
+	&cmd_completion_fish,
+	&cmd_completion_words,
 	NULL,
 };
 
@@ -159,7 +163,7 @@ commands_help(struct buf *out)
 		"  node|activation COMMAND   one node, its tags; join tokens; selector put|ls|rm\n"
 		"  user|group|key COMMAND    who may log in, their groups and access keys\n"
 		"  policy put|attach|test    who may do what; document put|get|ls: what is run\n"
-		"  api OPERATION             any operation of the control API, as JSON\n"
+		"  api OPERATION             any operation, as JSON; completion bash|zsh|fish\n"
 		"\n"
 		"options of every command:\n"
 		"  --home DIR                keys and config (HAWSER_HOME, ~/.config/hawser)\n"

@@ -5,6 +5,8 @@
 #include "client/command.h"
 
 extern const struct command cmd_login, cmd_logout, cmd_status, cmd_version;
+extern const struct command cmd_completion_bash, cmd_completion_zsh, cmd_completion_fish;
+extern const struct command cmd_completion_words;
 extern const struct command cmd_ls, cmd_node_show, cmd_node_tag, cmd_node_untag, cmd_node_rm;
 extern const struct command cmd_activation_create, cmd_activation_ls, cmd_activation_rm;
 extern const struct command cmd_user_add, cmd_user_ls, cmd_user_show, cmd_user_rm, cmd_user_invite;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proto/base/id.h"
+#include "proto/trust/log_head.h"
 #include "proto/wire/backoff.h"
 #include "proto/wire/codec.h"
 #include "proto/wire/frame.h"
@@ -29,6 +30,12 @@ struct conn {
 	struct backoff backoff;
 	struct loop_timer again; /* dials */
 	struct loop_timer limit; /* gives up */
+
+	char head[LOG_HEAD_MAX];
+	void (*on_head)(void *arg);
+	void *on_head_arg;
+	int64_t ahead, round_trip;
+	bool probed;
 };
 
 /* --- running the loop until something happens ------------------------------------------------ */
@@ -271,15 +278,46 @@ on_sweep(void *arg)
 	link_sweep(c->link); /* may end the link */
 }
 
+/* One that does not fit is none. */
+static void
+take_head(struct conn *c, const char *text)
+{
+	size_t n = text != NULL ? strlen(text) : 0;
+
+	if (n == 0 || n >= sizeof(c->head) || strcmp(text, c->head) == 0)
+		return;
+	memcpy(c->head, text, n + 1);
+	if (c->on_head != NULL)
+		c->on_head(c->on_head_arg);
+}
+
+static void
+on_link_head(void *arg, struct link *l, const char *head)
+{
+	(void)l;
+	take_head(arg, head);
+}
+
+static void
+on_link_probed(void *arg, int64_t usec)
+{
+	struct conn *c = arg;
+
+	c->round_trip = usec;
+	c->probed = true;
+	conn_wake(c);
+}
+
 static void
 on_link_up(void *arg, struct link *l, const struct msg_hello *peer)
 {
 	struct conn *c = arg;
 
 	(void)l;
-	(void)peer;
 	c->up = true;
 	c->up_since = conn_now(c);
+	c->ahead = peer->time - clock_wall(loop_clock(c->config.loop));
+	take_head(c, peer->head);
 	conn_settle(c);
 	if (c->lost.code != 0)
 		tell_back(c);
@@ -312,6 +350,8 @@ on_link_down(void *arg, struct link *l, int code, const char *why)
 static const struct link_events conn_link_events = {
 	.on_up = on_link_up,
 	.on_down = on_link_down,
+	.on_head = on_link_head,
+	.on_probed = on_link_probed,
 };
 
 struct link *
@@ -405,6 +445,25 @@ conn_link(const struct conn *c)
 	return c->up ? c->link : NULL;
 }
 
+const char *
+conn_head(const struct conn *c)
+{
+	return c->head;
+}
+
+void
+conn_watch_head(struct conn *c, void (*fn)(void *arg), void *arg)
+{
+	c->on_head = fn;
+	c->on_head_arg = arg;
+}
+
+int64_t
+conn_ahead(const struct conn *c)
+{
+	return c->ahead;
+}
+
 struct loop *
 conn_loop(const struct conn *c)
 {
@@ -486,4 +545,17 @@ conn_flush(struct conn *c)
 	conn_call(&reply, c, OP_get_caller_identity, &nothing, a, NULL);
 	c->config.timeout = timeout;
 	arena_free(a);
+}
+
+int
+conn_round_trip(int64_t *usec, struct conn *c, struct hw_err *err)
+{
+	if (!c->up)
+		return hw_err_set(err, HW_EUNAVAILABLE, "there is no link to the relay");
+	c->probed = false;
+	(void)link_probe(c->link);
+	if (!conn_wait(c, &c->probed, c->config.timeout))
+		return hw_err_set(err, HW_ETIMEOUT, "the relay did not answer a ping in time");
+	*usec = c->round_trip;
+	return 0;
 }

@@ -90,6 +90,21 @@ void conn_flush(struct conn *c);
 bool conn_wait(struct conn *c, const bool *done, int64_t usec);
 void conn_wake(struct conn *c);
 
+/* --- what the relay says by itself
+ * --------------------------------------------------------------------------------------------- */
+
+/* The newest signed head of its ledger that the relay has shown on this connection; "" while there
+ * is none. */
+const char *conn_head(const struct conn *c);
+/* Called when it shows another; NULL: no more. It may call anything here but conn_call() and
+ * conn_free(). */
+void conn_watch_head(struct conn *c, void (*fn)(void *arg), void *arg);
+/* By how much the relay's clock was ahead of ours when the link came up, the way there not counted.
+ */
+int64_t conn_ahead(const struct conn *c);
+/* The way there and back, of a frame of its own. HW_ETIMEOUT, HW_EUNAVAILABLE. */
+int conn_round_trip(int64_t *usec, struct conn *c, struct hw_err *err);
+
 struct link *conn_link(const struct conn *c); /* NULL while there is none that is up */
 bool conn_is_waiting(const struct conn *c);   /* for a link that is dialled again */
 struct loop *conn_loop(const struct conn *c);

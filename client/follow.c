@@ -42,7 +42,7 @@ static const struct pace {
 	size_t piece;
 	size_t pieces; /* on their way */
 } paces[] = {
-	{131072, 16},
+	{131072, 24},
 	{32768,	8 },
 };
 

@@ -66,14 +66,17 @@ static bool
 is_ours(int dir)
 {
 	static const char *const ours[] = {
-		".", "..", HOME_CONFIG, HOME_KEY, HOME_CERT, HOME_CA, HOME_LAST};
+		".", "..", HOME_CONFIG, HOME_KEY, HOME_CERT, HOME_CA, HOME_LAST, HOME_NAMES};
+	const size_t witness = strlen(HOME_WITNESS);
 	int again = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = again >= 0 ? fdopendir(again) : NULL;
 	const struct dirent *e;
 	size_t i = 0, n = sizeof(ours) / sizeof(ours[0]);
 
 	while (d != NULL && i < n && (e = readdir(d)) != NULL)
-		for (i = 0; i < n && strcmp(ours[i], e->d_name) != 0; i++)
+		for (i = 0; i < n && strcmp(ours[i], e->d_name) != 0 &&
+			strncmp(e->d_name, HOME_WITNESS, witness) != 0;
+			i++)
 			;
 	if (d != NULL)
 		closedir(d);

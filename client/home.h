@@ -1,6 +1,7 @@
 /*
  * The client's directory: who we are and which relay is ours. Files: config (a line each), ca.crt,
- * user.crt, user.key, last-command.
+ * user.crt, user.key, last-command; the folder names (client/names.h), and what is kept of ledgers
+ * (client/lookout.h).
  */
 #ifndef HAWSER_CLIENT_HOME_H
 #define HAWSER_CLIENT_HOME_H
@@ -11,10 +12,12 @@
 
 #include "proto/base/err.h"
 
-#define HOME_CA	  "ca.crt"
-#define HOME_CERT "user.crt"
-#define HOME_KEY  "user.key"
-#define HOME_LAST "last-command" /* the id of the one that was sent last */
+#define HOME_CA	     "ca.crt"
+#define HOME_CERT    "user.crt"
+#define HOME_KEY     "user.key"
+#define HOME_WITNESS "witness-"	    /* how names of files begin that outlive a login */
+#define HOME_LAST    "last-command" /* the id of the one that was sent last */
+#define HOME_NAMES   "names"
 
 struct home {
 	char path[PATH_MAX];

@@ -9,6 +9,10 @@
  *   home.c                the directory with config, certificates and key
  *   conn.c dial.c         the link to the relay, and calls on it; the way there, again and again
  *   renew.c               a new certificate in good time
+ *   complete.c names.c    what could stand where a shell's cursor is; names for that
+ *   lookout.c             whether the relay's ledger is still what it was
+ *   ledger_view.c verify_online.c kept.c
+ *                         what it proves of it when asked; what nodes and files keep of it
  *
  *   console.c             a remote program joined with our stdin, stdout and stderr
  *   shell.c               and with a person at a terminal: shell, attach, sessions watch
@@ -38,6 +42,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -214,6 +219,9 @@ main(int argc, char **argv)
 	struct client c;
 	int status;
 
+	/* Pages of messages that are given back each time are cleared each time. */
+	mallopt(M_MMAP_THRESHOLD, 1 << 20);
+	mallopt(M_TRIM_THRESHOLD, 2 << 20);
 	open_standard_files();
 	if (client_init(&c, &err) < 0) {
 		fprintf(stderr, "hawser: %s\n", hw_err_text(&err));
