@@ -512,7 +512,8 @@ Test(commands, one_node_that_just_speaks_does_not_keep_the_others_from_being_giv
 	send(s, to_nodes(s));
 	begin(s, 0);
 	begin(s, 1);
-	cr_assert(eq(int, dispatcher_claim(d, s->id, s->nodes[0]->who.id, &claim), DISPATCH_LIVE));
+	cr_assert(eq(int, dispatcher_claim(d, s->id, s->nodes[0]->who.id, true, &claim),
+		DISPATCH_LIVE));
 	world_advance(s->w, (3600 + 3600 + 2) * USEC_PER_SEC);
 	check_invocation(s, 0, "InProgress/InProgress");
 	check_invocation(s, 1, "TimedOut/DeliveryTimedOut");
@@ -521,6 +522,66 @@ Test(commands, one_node_that_just_speaks_does_not_keep_the_others_from_being_giv
 	world_advance(s->w, USEC_PER_SEC);
 	check_invocation(s, 0, "TimedOut/DeliveryTimedOut");
 	check_command(s, "TimedOut/DeliveryTimedOut");
+	stage_free(s);
+}
+
+Test(commands, others_have_their_turn_at_a_nodes_good_word_before_it_is_stored)
+{
+	struct stage *s = stage_new(2, NULL);
+	struct dispatcher *d = s->w->relay->dispatcher;
+	struct dispatch_claim claim;
+
+	send(s, to_nodes(s));
+	cr_assert(eq(sz, ask(s, 0), 1));
+	cr_assert(eq(int, dispatcher_claim(d, s->id, s->nodes[0]->who.id, true, &claim),
+		DISPATCH_LIVE));
+	world_settle(s->w);
+	cr_assert(eq(sz, ask(s, 1), 1));
+	check_invocation(s, 0, "Pending/Pending");
+	dispatch_release(d, &claim);
+	world_settle(s->w);
+	check_invocation(s, 0, "InProgress/InProgress");
+	end(s, 0, INVOCATION_STATUS_SUCCESS);
+	end(s, 1, INVOCATION_STATUS_SUCCESS);
+	check_command(s, "Success/Success");
+	stage_free(s);
+}
+
+Test(commands, a_failure_that_is_on_its_way_lets_nobody_begin)
+{
+	struct stage *s = stage_new(2, NULL);
+	struct dispatcher *d = s->w->relay->dispatcher;
+	struct dispatch_claim claim;
+
+	send(s, to_nodes(s));
+	cr_assert(eq(sz, ask(s, 0), 1));
+	cr_assert(eq(int, dispatcher_claim(d, s->id, s->nodes[0]->who.id, false, &claim),
+		DISPATCH_LIVE));
+	world_settle(s->w);
+	cr_assert(eq(sz, ask(s, 1), 0));
+	dispatch_end(d, &claim, FANOUT_FAILED);
+	world_settle(s->w);
+	cr_assert(eq(sz, ask(s, 1), 0));
+	check_invocation(s, 1, "Cancelled/Terminated");
+	stage_free(s);
+}
+
+Test(commands, a_cancel_while_a_word_is_taken_is_stored)
+{
+	struct stage *s = stage_new(1, NULL);
+	struct dispatcher *d = s->w->relay->dispatcher;
+	struct dispatch_claim claim;
+	struct hw_err err = HW_ERR_INIT;
+
+	send(s, to_nodes(s));
+	cr_assert(eq(sz, ask(s, 0), 1));
+	cr_assert(eq(int, dispatcher_claim(d, s->id, s->nodes[0]->who.id, true, &claim),
+		DISPATCH_LIVE));
+	cr_assert(eq(int, dispatcher_cancel(d, s->id, NULL, 0, &err), 0), "%s", err.text);
+	check_invocation(s, 0, "Cancelling/Cancelling");
+	dispatch_release(d, &claim);
+	end(s, 0, INVOCATION_STATUS_CANCELLED);
+	check_invocation(s, 0, "Cancelled/Cancelled");
 	stage_free(s);
 }
 
@@ -607,6 +668,36 @@ Test(commands, a_relay_that_is_killed_forgets_no_command_that_it_has_answered)
 	reconnect(s, 0);
 	run(s, 0, INVOCATION_STATUS_SUCCESS);
 	check_command(s, "Success/Success");
+	stage_free(s);
+}
+
+/* The second has its turn, as the first has answered, which the store does not say yet. */
+Test(commands, a_relay_that_is_killed_while_it_takes_a_word_hears_it_again_and_gives_nothing_twice)
+{
+	struct stage *s = stage_new(2, NULL);
+	const char *held[] = {s->id};
+	struct dispatch_claim claim;
+	struct hw_err err = HW_ERR_INIT;
+
+	send(s, to_nodes(s));
+	cr_assert(eq(sz, ask(s, 0), 1));
+	cr_assert(eq(int,
+		dispatcher_claim(s->w->relay->dispatcher, s->id, s->nodes[0]->who.id, true, &claim),
+		DISPATCH_LIVE));
+	world_settle(s->w);
+	cr_assert(eq(sz, ask(s, 1), 1));
+	struct pair *lines[] = {s->admin->pair, s->nodes[0]->pair, s->nodes[1]->pair};
+	cr_assert(eq(int, world_kill(s->w, lines, 3, &err), 0), "%s", err.text);
+	cr_assert(eq(int, world_connect(s->admin, &err), 0), "%s", err.text);
+	reconnect(s, 0);
+	reconnect(s, 1);
+	check_invocation(s, 0, "Pending/Pending");
+	cr_assert(eq(sz, ask_holding(s, 1, held, 1)->invocations.n, 0));
+	end(s, 0, INVOCATION_STATUS_SUCCESS);
+	end(s, 1, INVOCATION_STATUS_SUCCESS);
+	cr_assert(eq(sz, ask_holding(s, 0, held, 1)->invocations.n, 0));
+	check_command(s, "Success/Success");
+	cr_assert(eq(sz, world_entries(s->w, "command.end", NULL, OUTCOME_OK), 1));
 	stage_free(s);
 }
 
@@ -1300,6 +1391,29 @@ Test(commands, the_details_of_a_list_have_the_steps_with_what_they_wrote)
 	cr_assert(eq(sz, got->command_invocations.v[0].command_plugins.n, 1));
 	cr_assert_str_eq(got->command_invocations.v[0].command_plugins.v[0].output,
 		"\xef\xbf\xbd\xef\xbf\xbdok");
+	stage_free(s);
+}
+
+/* Each is written once when its turn comes and once when it ends, and that costs what it costs on
+ * ten thousand nodes. */
+Test(commands, what_says_nothing_new_is_no_change)
+{
+	struct stage *s = stage_new(1, NULL);
+	struct msg_list_command_changes_request req = {.command_id = s->id};
+	struct msg_list_command_changes_reply *got;
+	struct msg_update_invocation_request over = word(s, INVOCATION_STATUS_SUCCESS);
+
+	send(s, to_nodes(s));
+	cr_assert(eq(int, world_call(s->admin, OP_list_command_changes, &req, &got, s->why), 0));
+	int64_t before = got->next;
+	cr_assert(eq(sz, ask(s, 0), 1));
+	world_advance(s->w, USEC_PER_SEC);
+	cr_assert(eq(int, world_call(s->admin, OP_list_command_changes, &req, &got, s->why), 0));
+	cr_assert(eq(i64, got->next, before));
+	cr_assert(tell(s, 0, &over)->taken);
+	world_advance(s->w, USEC_PER_SEC);
+	cr_assert(eq(int, world_call(s->admin, OP_list_command_changes, &req, &got, s->why), 0));
+	cr_assert(eq(i64, got->next, before + 1));
 	stage_free(s);
 }
 

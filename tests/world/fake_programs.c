@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/holder/protocol.h"
 #include "proto/base/buf.h"
 #include "proto/base/list.h"
 #include "proto/base/loop.h"
@@ -539,8 +540,10 @@ fake_start(struct job **ret, struct programs *base, const struct program_spec *s
 	snprintf(j->run_as, sizeof(j->run_as), "%s", *text(spec->run_as) ? spec->run_as : "hawser");
 	buf_init(&j->input, OUTPUT_MAX);
 	buf_init(&j->line, PIECE);
-	for (int s = 0; s < STREAMS; s++)
+	for (int s = 0; s < STREAMS; s++) {
 		buf_init(&j->out[s].held, OUTPUT_MAX);
+		j->out[s].limit = spec->script ? HOLDER_RING_MAX : 0;
+	}
 	/* A terminal has one stream of output. */
 	if (spec->type == CHANNEL_TYPE_PTY)
 		j->out[STREAM_ERR].told = true;

@@ -263,6 +263,23 @@ fleet_node_new(struct fleet_user *admin, const char *name)
 	return n;
 }
 
+static enum watch_answer
+may_begin(void *arg, const char **why)
+{
+	const struct fleet_node *n = arg;
+
+	return watch_answer(n->watch, why);
+}
+
+static void
+on_answer(void *arg)
+{
+	struct fleet_node *n = arg;
+
+	if (n->commands != NULL)
+		commands_ask_again(n->commands);
+}
+
 void
 fleet_node_on(struct fleet_node *n)
 {
@@ -295,12 +312,19 @@ fleet_node_on(struct fleet_node *n)
 		.dir = n->fd,
 		.node_id = n->id,
 		.boot_id = "one",
+		.may_begin = may_begin,
+		.arg = n,
 	};
+	const struct watch_config watch = {
+		.loop = n->world->loop, .log = &n->world->log, .dir = n->fd, .refuse = n->refuses};
 	struct hw_err err = HW_ERR_INIT;
 
 	cr_assert(eq(int, credentials_new(&n->credentials, &cc, &err), 0), "%s", err.text);
+	cr_assert(eq(int, watch_new(&n->watch, &watch, &err), 0), "%s", err.text);
+	watch_on_change(n->watch, on_answer, n);
 	cr_assert(eq(int, commands_new(&n->commands, &orders, &err), 0), "%s", err.text);
 	ac.commands = n->commands;
+	ac.watch = n->watch;
 	n->agent = agent_new(&ac);
 	agent_start(n->agent);
 	world_advance(n->world, 0);
@@ -314,6 +338,8 @@ stop_programs(struct fleet_node *n)
 	n->agent = NULL;
 	commands_free(n->commands);
 	n->commands = NULL;
+	watch_free(n->watch);
+	n->watch = NULL;
 	world_settle(n->world);
 	credentials_free(n->credentials);
 	n->credentials = NULL;

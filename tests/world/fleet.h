@@ -14,6 +14,7 @@
 #include "node/commands/commands.h"
 #include "node/credentials.h"
 #include "node/roster.h"
+#include "node/watch.h"
 #include "tests/world/fake_programs.h"
 #include "tests/world/world.h"
 
@@ -37,6 +38,8 @@ struct fleet_node {
 	struct roster *roster;
 	struct agent *agent; /* NULL while the machine is off */
 	struct commands *commands;
+	struct watch *watch;
+	bool refuses;	   /* what is new, once its relay's ledger is not what it was */
 	struct link *link; /* NULL while it is down */
 	struct fleet_lines lines;
 	bool expired;	  /* its newest link is for renewal alone */

@@ -143,3 +143,114 @@ Test(ledger, a_new_entry_is_under_a_head_within_a_second)
 	world_peer_free(admin);
 	world_free(w);
 }
+
+/* --- what nodes say of it --------------------------------------------------------------------- */
+
+static void
+connect_all(struct world_peer *const *all, size_t n)
+{
+	struct hw_err err = HW_ERR_INIT;
+
+	for (size_t i = 0; i < n; i++)
+		cr_assert(eq(int, world_connect(all[i], &err), 0), "%s", err.text);
+}
+
+static const char *
+head_text(struct world_peer *p)
+{
+	const struct msg_get_ledger_head_request req = {.since = 0};
+	struct msg_get_ledger_head_reply *rep = NULL;
+
+	cr_assert(eq(int, world_call(p, OP_get_ledger_head, &req, &rep, NULL), 0));
+	return rep->head;
+}
+
+static int
+report(struct world_peer *node, int state, const char *head, const char *message)
+{
+	const struct msg_report_ledger_head_request req = {
+		.state = state, .head = head, .shown = head, .since = 1, .message = message};
+	struct msg_empty *none;
+
+	return world_call(node, OP_report_ledger_head, &req, &none, NULL);
+}
+
+static const struct msg_witness *
+only_witness(struct world_peer *admin)
+{
+	const struct msg_list_witnesses_request req = {.max_results = 0};
+	struct msg_list_witnesses_reply *rep;
+
+	cr_assert(eq(int, world_call(admin, OP_list_witnesses, &req, &rep, NULL), 0));
+	cr_assert(eq(sz, rep->witnesses.n, 1));
+	return &rep->witnesses.v[0];
+}
+
+Test(ledger, words_of_a_node_that_are_no_words_are_refused_and_change_nothing)
+{
+	struct world *w = world_new(NULL);
+	struct world_peer *admin = world_admin(w), *node = world_node(w, admin, "n1");
+	char head[LOG_HEAD_MAX], other[LOG_HEAD_MAX], longest[LOG_HEAD_MAX + 1];
+
+	connect_all((struct world_peer *[]){admin, node}, 2);
+	world_advance(w, USEC_PER_SEC);
+	snprintf(head, sizeof(head), "%s", head_text(node));
+	cr_assert(eq(int, only_witness(admin)->state, 0));
+	cr_assert(eq(int, report(admin, WITNESS_STATE_FORK, head, "x"), HW_EDENIED));
+	cr_assert(eq(int, report(node, WITNESS_STATE_AGREES, head, NULL), 0));
+
+	memset(longest, 'x', sizeof(longest) - 1);
+	longest[sizeof(longest) - 1] = '\0';
+	const char *const none[] = {"hello", "\n", "\xe2\x80\x94 x y\n", longest, head + 1};
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+		cr_assert(eq(int, report(node, WITNESS_STATE_FORK, none[i], "x"), HW_EVALIDATION));
+	cr_assert(eq(int, report(node, WITNESS_STATE_FORK, head, "\x1b[2J"), HW_EVALIDATION));
+	cr_assert(eq(int, only_witness(admin)->state, WITNESS_STATE_AGREES));
+	cr_assert_str_eq(only_witness(admin)->head, head);
+	cr_assert(eq(sz, world_entries(w, "witness.report", NULL, 0), 0));
+	cr_assert(eq(int, (int)world_metric(w, "witnesses_objecting"), 0));
+
+	/* Of another ledger: the words count, but not the head. */
+	snprintf(other, sizeof(other), "%s", head);
+	other[7] = other[7] == '0' ? '1' : '0'; /* of the fleet's name, in both places */
+	char *at = strstr(other, "\xe2\x80\x94 hawser/");
+	at[strlen("\xe2\x80\x94 hawser/")] = other[7];
+	cr_assert(eq(int, report(node, WITNESS_STATE_DAMAGED, other, "so it is"), 0));
+	const struct msg_witness *said = only_witness(admin);
+	cr_assert(eq(int, said->state, WITNESS_STATE_DAMAGED));
+	cr_assert(eq(int, said->head == NULL || said->head[0] == '\0', 1));
+	cr_assert_str_eq(said->message, "so it is");
+	cr_assert(eq(sz, world_entries(w, "witness.report", NULL, 0), 1));
+	world_peer_free(node);
+	world_peer_free(admin);
+	world_free(w);
+}
+
+Test(ledger, a_node_that_changes_its_mind_all_the_time_drowns_no_other)
+{
+	struct world *w = world_new(NULL);
+	struct world_peer *admin = world_admin(w);
+	struct world_peer *liar = world_node(w, admin, "n1"), *node = world_node(w, admin, "n2");
+
+	connect_all((struct world_peer *[]){admin, liar, node}, 3);
+	for (int i = 0; i < 200; i++)
+		cr_assert(eq(int,
+			report(liar, i % 2 == 0 ? WITNESS_STATE_FORK : WITNESS_STATE_AGREES, NULL,
+				"ever anew"),
+			0));
+	cr_assert(eq(int, report(node, WITNESS_STATE_FORK, NULL, "this once"), 0));
+	cr_assert(eq(sz, world_entries_with(w, "this once"), 1));
+	cr_assert(le(sz, world_entries(w, "witness.report", NULL, 0), 3));
+	cr_assert(eq(int, (int)world_metric(w, "witnesses_objecting"), 1));
+
+	/* What was held back is said with its next report. */
+	world_advance(w, 2 * 60 * USEC_PER_SEC);
+	cr_assert(eq(int, report(liar, WITNESS_STATE_AGREES, NULL, NULL), 0));
+	cr_assert(eq(sz, world_entries_with(w, "agrees again"), 1));
+	cr_assert(eq(int, report(liar, WITNESS_STATE_AGREES, NULL, NULL), 0));
+	cr_assert(eq(sz, world_entries_with(w, "agrees again"), 1));
+	world_peer_free(liar);
+	world_peer_free(node);
+	world_peer_free(admin);
+	world_free(w);
+}

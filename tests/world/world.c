@@ -145,18 +145,33 @@ world_advance(struct world *w, int64_t usec)
 	loop_advance(w->loop, usec);
 }
 
+void
+world_stop(struct world *w)
+{
+	relay_close(w->relay);
+	w->relay = NULL;
+	world_settle(w);
+}
+
+int
+world_start(struct world *w, struct hw_err *err)
+{
+	int r = open_relay(w, err);
+
+	world_settle(w);
+	return r;
+}
+
 int
 world_restart(struct world *w, struct hw_err *err)
 {
 	relay_close(w->relay);
 	w->relay = NULL;
-	int r = open_relay(w, err);
-	world_settle(w);
-	return r;
+	return world_start(w, err);
 }
 
-static void
-run_on_dir(const struct world *w, const char *command)
+void
+world_on_dir(const struct world *w, const char *command)
 {
 	char text[256];
 
@@ -167,12 +182,12 @@ run_on_dir(const struct world *w, const char *command)
 int
 world_kill(struct world *w, struct pair *const *lines, size_t n, struct hw_err *err)
 {
-	run_on_dir(w, "cp -a $d $d.killed");
+	world_on_dir(w, "cp -a $d $d.killed");
 	for (size_t i = 0; i < n; i++)
 		pair_cut(lines[i], "the connection was reset");
 	relay_close(w->relay);
 	w->relay = NULL;
-	run_on_dir(w, "rm -r $d && mv $d.killed $d");
+	world_on_dir(w, "rm -r $d && mv $d.killed $d");
 	int r = open_relay(w, err);
 	world_settle(w);
 	return r;

@@ -121,6 +121,12 @@ void world_advance(struct world *w, int64_t usec);
 /* Closes the relay and opens it again over the same directory; links are gone. HW code. */
 int world_restart(struct world *w, struct hw_err *err);
 
+/* The two halves of that. Meanwhile its directory may be changed by a command of the shell, to
+ * which it is $d. */
+void world_stop(struct world *w);
+int world_start(struct world *w, struct hw_err *err);
+void world_on_dir(const struct world *w, const char *command);
+
 /* As if the relay was killed at this moment, and started again: its links (over these pairs) break,
  * and what it had not written to its directory by now never gets there. */
 int world_kill(struct world *w, struct pair *const *lines, size_t n, struct hw_err *err);
