@@ -70,10 +70,25 @@ def test_entries_are_found_by_what_they_are_about(client, agents, tmp_path):
     assert "3 entries" in client.run("audit", "ls", "--limit", "3").stderr
 
 
+def test_who_came_in_by_a_token_is_an_entry_of_its_own(client, agents, tmp_path):
+    agents("web-01", start=False)
+    client.add_user(tmp_path, "bob")
+    logins = entries(client, "-k", "user.login")
+    assert [e["Principal"].rsplit("/")[-1] for e in logins] == ["bob", "admin"]
+    joined = entries(client, "-k", "node.join")
+    assert len(joined) == 1 and joined[0]["Detail"] == "web-01" and joined[0]["Principal"].split("/")[-1].startswith("mi-")
+    for e in logins + joined:
+        outcome = [o for o in entries(client, "-k", "outcome") if o["RequestId"] == e["RequestId"]]
+        assert outcome and e["SourceAddress"] == "127.0.0.1"
+    assert [e["Sequence"] for e in entries(client, "-u", "bob", "-k", "user.login")] == [logins[0]["Sequence"]]
+
+
 def test_wrong_filters_say_what_is_right(client):
     for args, says in ((("-k", "nonsense"), "nonsense"), (("-r", "perhaps"), "allowed, denied"),
                        (("--since", "yesterday"), "30d"), (("-s", "no-such-session"), "no-such-session")):
         assert says in client.fails("audit", "ls", *args)
+    assert "session.start" in client.fails("audit", "ls", "-k", "nonsense")
+    assert "hawser audit holds lists them" in client.fails("audit", "lift", "nonsense", code=2)
 
 
 def test_an_entry_is_shown_whole(client):
@@ -311,25 +326,37 @@ def test_a_pattern_that_never_ends_does(client, agent):
 
 def test_who_goes_away_stops_the_search(client, agent, relay):
     client.run("exec", "web-01", "--", "head -c 6000000 /dev/zero | tr '\\0' a | fold -w 1500; echo")
-    grep = client.popen("audit", "grep", "(a|aa)+[bc]", "--shown", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(1.5)
-    grep.send_signal(signal.SIGKILL)
-    grep.wait()
+    began = computed(relay.pid)
+    # Each line takes long, and none too long: the whole search would be minutes.
+    grep = client.popen("audit", "grep", "a.{0,1400}[bc]", "--shown", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: computed(relay.pid) - began > 1, "the relay busy")
+        assert grep.poll() is None
+    finally:
+        grep.kill()
+        grep.wait()
+    wait_until(is_idle(relay.pid), "the relay idle again")
 
-    def is_idle():
-        return len(os.listdir(f"/proc/{relay.pid}/task")) > 0 and busy(relay.pid) < 0.2
-    wait_until(is_idle, "the relay idle again")
+
+def computed(pid):
+    """Seconds of processors that the process has used."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+        fields = f.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def busy(pid):
-    """Which part of a second the process computes."""
-    def ticks():
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
-            fields = f.read().rpartition(")")[2].split()
-        return int(fields[11]) + int(fields[12])
-    before = ticks()
-    time.sleep(1)
-    return (ticks() - before) / os.sysconf("SC_CLK_TCK")
+def is_idle(pid):
+    """To be asked again and again: whether it used less than a fifth of the second before."""
+    last = {"at": time.monotonic(), "used": computed(pid)}
+
+    def look():
+        now, used = time.monotonic(), computed(pid)
+        if now - last["at"] < 1:
+            return False
+        idle = used - last["used"] < 0.2 * (now - last["at"])
+        last.update(at=now, used=used)
+        return idle
+    return look
 
 
 # --- streams --------------------------------------------------------------------------------------

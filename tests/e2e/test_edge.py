@@ -753,6 +753,13 @@ def test_check_sees_loose_files(relay):
     assert check.returncode == 1 and "ca.key: others may use it" in check.stdout
 
 
+def test_check_asks_for_the_recovery_key_to_be_moved(relay, tmp_path):
+    said = run("check", "--dir", relay.dir)
+    assert said.returncode == 0 and re.search(r"^warn  file +recovery.key lies beside .*: move it", said.stdout, re.M), said.stdout
+    os.rename(os.path.join(relay.dir, "recovery.key"), tmp_path / "recovery.key")
+    assert "recovery.key" not in run("check", "--dir", relay.dir).stdout
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can refuse to be root")
 def test_root_is_refused(relay):
     relay.stop()

@@ -123,7 +123,7 @@ def test_what_never_answers_is_given_up(client, agent, servers, forwards, hole):
         thread.join()
         said = stdio.communicate(timeout=PATIENCE)[1]
         assert stdio.returncode == 1 and f"the connection to 127.0.0.1:{hole} timed out" in said
-    assert 9 < time.monotonic() - begun < 25
+    assert 9 < time.monotonic() - begun < 60  # ten seconds each; the system's own are minutes
     assert f"127.0.0.1:{plain.port}: the connection to 127.0.0.1:{hole} timed out" in plain.stop()[1]
     said = socks.stop()[1]
     assert "did not ask for anything in time" in said and f"the connection to 127.0.0.1:{hole} timed out" in said, said

@@ -7,7 +7,7 @@ import time
 import pexpect
 
 from support.fleet import Client
-from support.relay import wait_until
+from support.relay import AT_ONCE, wait_until
 
 SESSIONS = {
     "Version": "2012-10-17",
@@ -265,13 +265,13 @@ def test_a_policy_may_want_its_document_named(client, agent, tmp_path):
     assert "from-42" in done.stdout, done.stderr
 
 
-def test_disabling_a_user_cuts_a_live_shell_within_two_seconds(client, agent, tmp_path):
+def test_disabling_a_user_cuts_a_live_shell_at_once(client, agent, tmp_path):
     ann = add(client, tmp_path, "ann", "--policy", "operator")
     child = shell(ann, "web-01")
     client.ok("user", "disable", "ann")
     done = time.monotonic()
     child.expect(pexpect.EOF)
-    assert time.monotonic() - done < 2
+    assert time.monotonic() - done < AT_ONCE
     child.close()
     assert child.exitstatus == 255
     ann.fails("status", code=1)
@@ -287,6 +287,6 @@ def test_taking_a_policy_away_cuts_what_it_allowed(client, agent, tmp_path):
     client.ok("policy", "detach", "operator", "--group", "ops")
     done = time.monotonic()
     child.expect(pexpect.EOF)
-    assert time.monotonic() - done < 2
+    assert time.monotonic() - done < AT_ONCE
     wait_until(lambda: not client.json("sessions", "ls", "--live")["Sessions"], "the session's end")
     assert "ann may not" in ann.fails("ls", code=1)

@@ -7,7 +7,7 @@ import subprocess
 from datetime import datetime, timezone
 
 from support.fleet import Client
-from support.relay import PATIENCE, program, wait_until
+from support.relay import AT_ONCE, PATIENCE, program, wait_until
 
 
 def join(relay, where, token, *args, url=None):
@@ -103,7 +103,7 @@ def test_a_removed_node_is_cut_and_stays_out(client, agent):
     child = client.popen("exec", "web-01", "--", "sleep 100", stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
     wait_until(lambda: client.json("sessions", "ls", "--live")["Sessions"], "the session")
     client.ok("node", "rm", "web-01")
-    assert child.wait(5) == 255
+    assert child.wait(PATIENCE) == 255
     child.stderr.close()
     wait_until(lambda: "removed" in agent.log or "revoked" in agent.log.lower(), "the agent's word about it")
 
@@ -122,12 +122,12 @@ def test_a_user_that_is_no_administrator_is_denied(client, agent, tmp_path):
     assert "bob" in err or "AccessDenied" in err
 
 
-def test_a_removed_user_is_cut_within_two_seconds(client, agent, tmp_path):
+def test_a_removed_user_is_cut_at_once(client, agent, tmp_path):
     eve = client.add_user(tmp_path, "eve", admin=True)
     child = eve.popen("exec", "web-01", "--", "sleep 100", stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
     wait_until(lambda: client.json("sessions", "ls", "--live")["Sessions"], "the session")
     client.ok("user", "rm", "eve")
-    assert child.wait(2) == 255
+    assert child.wait(AT_ONCE) == 255
     child.stderr.close()
     assert eve.run("ls").returncode == 1
 

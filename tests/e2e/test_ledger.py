@@ -69,7 +69,7 @@ def test_verify_says_intact_and_names_what_is_not(relay, client, agents, tmp_pat
     head.write_text(client.json("api", "GetLedgerHead")["Head"], encoding="utf-8")
     relay.stop()
     code, said = verify(relay.dir, "--head", str(head))
-    assert code == 0 and "1 sessions" in said, said
+    assert code == 0 and "1 session, " in said, said
     code, said = verify(relay.dir, "--master-key", os.path.join(relay.dir, "master.key"))
     assert code == 0, said
 

@@ -155,6 +155,8 @@ def test_a_document_for_another_system_is_told_apart(client, ssm, ids):
     ssm.create_document(Name="windows-only", DocumentType="Command", Content=json.dumps({
         "schemaVersion": "2.2", "mainSteps": [{"action": "aws:psModule", "name": "one", "inputs": {"runCommand": ["x"]}}]}))
     assert ssm.describe_document(Name="windows-only")["Document"]["PlatformTypes"] == ["Windows"]
+    listed = {d["Name"]: d["PlatformTypes"] for d in ssm.list_documents()["DocumentIdentifiers"]}
+    assert listed["windows-only"] == ["Windows"] and listed[SHELL] == ["Linux"]
     with pytest.raises(ssm.exceptions.UnsupportedPlatformType) as refused:
         ssm.send_command(DocumentName="windows-only", InstanceIds=[ids["web-01"]])
     assert "Windows" in str(refused.value)

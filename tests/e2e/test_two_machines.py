@@ -95,8 +95,8 @@ def test_the_installation_in_readme(machines):
     # Nobody says goodbye: the cable is pulled.
     relay.run("ip link set web down")
     pulled = time.monotonic()
-    child.expect("hawser: the link to node web-01 was lost, waiting", timeout=40)
-    assert time.monotonic() - pulled < 32
+    child.expect("hawser: the link to node web-01 was lost, waiting", timeout=60)
+    assert time.monotonic() - pulled < 45  # thirty seconds, and what a busy machine adds; TCP alone takes minutes
     assert re.search(r'link\.broken node=mi-\S+ why="nothing was heard', relay.log)
     wait_until(lambda: "web-01" not in desk.run("hawser ls status:online -o name || true"), "the node away")
     relay.run("ip link set web up")

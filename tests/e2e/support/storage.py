@@ -33,6 +33,7 @@ class Storage:
     def __init__(self, base, tls=True, buckets=("logs",)):
         self.base = str(base)
         self.objects, self.parts, self.buckets = {}, {}, set(buckets)
+        self.begun = 0     # uploads in parts
         self.wrong = []    # requests whose signature is not what botocore makes of them
         self.seen = []     # methods and paths
         self.plan = lambda handler: False
@@ -44,7 +45,7 @@ class Storage:
         if tls:
             self.use_certificate(*self.make_certificate("storage"))
             self.ca = os.path.join(self.base, "storage.crt")
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
         self.thread.start()
 
     def make_certificate(self, name):
@@ -142,7 +143,7 @@ class Handler(BaseHTTPRequestHandler):
             storage.seen.append((self.command, self.path))
         if storage.plan(self):
             return
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if not self.proven(body):
             storage.wrong.append((self.command, self.path, dict(self.headers)))
             self.fail(403, "SignatureDoesNotMatch")
@@ -161,7 +162,8 @@ class Handler(BaseHTTPRequestHandler):
         parts = self.storage.parts
         upload = query.get("uploadId", [None])[0]
         if "uploads" in query:
-            upload = f"up/{len(parts)}+="
+            self.storage.begun += 1
+            upload = f"up/{self.storage.begun}+="
             parts[upload] = {}
             self.answer(200, f"<InitiateMultipartUploadResult><UploadId>{upload}</UploadId></InitiateMultipartUploadResult>".encode())
         elif self.command == "PUT" and upload is not None:
@@ -176,10 +178,17 @@ class Handler(BaseHTTPRequestHandler):
             self.storage.objects[path] = b"".join(b for _, b in sorted(parts.pop(upload).items()))
             self.answer(200, b"<CompleteMultipartUploadResult></CompleteMultipartUploadResult>")
         elif self.command == "DELETE":
-            parts.pop(upload, None)
-            self.answer(204)
+            if parts.pop(upload, None) is None:
+                self.fail(404, "NoSuchUpload")
+            else:
+                self.answer(204)
+        elif self.command == "GET":
+            if path in self.storage.objects:
+                self.answer(200, self.storage.objects[path])
+            else:
+                self.fail(404, "NoSuchKey")
         else:
             self.storage.objects[path] = body
             self.answer(200, ETag=f'"{hashlib.md5(body).hexdigest()}"')
 
-    do_PUT = do_POST = do_DELETE = handle_any
+    do_GET = do_PUT = do_POST = do_DELETE = handle_any
