@@ -2,8 +2,13 @@
 """How long a typed key takes to come back: the round trip of one byte through a pty.
 
 All ways are open at once and take turns in short rounds, so that the machine's noise hits all alike.
+Recording cannot be switched off. What it costs is therefore told beside `write`, which records
+without waiting for a disk and seals nothing to anybody, and beside ssh -J, which records nothing:
+`sync, shown` and `sync, hidden` have an auditors' key and wait for the disk, and differ in whether
+the terminal echoes what is typed; hidden input is sealed.
 """
 
+import os
 import subprocess
 import sys
 
@@ -52,15 +57,27 @@ class Typist:
         return measure.percentile(self.samples, percent)
 
 
-def ways_of(ours, synced, ssh):
+def ways_of(ours, synced, sealed, ssh):
     reply = [fleet.tool("pty_probe"), "reply"]
+    shown = [fleet.tool("pty_probe"), "echo-reply"]
     return {
         "local": reply,
         "ssh": ssh.ssh("-tt", "-e", "none", "host", *reply),
         "ssh -J": ssh.jump("-tt", "-e", "none", "host", *reply),
         "write": ours.hawser("shell", "-e", "none", "n1", "--", *reply),
         "sync": synced.hawser("shell", "-e", "none", "n1", "--", *reply),
+        "sync, shown": sealed.hawser("shell", "-e", "none", "n1", "--", *shown),
+        "sync, hidden": sealed.hawser("shell", "-e", "none", "n1", "--", *reply),
     }
+
+
+def with_auditors(daemons):
+    """A fleet whose hidden input is sealed, to a key that nobody has."""
+    ours = fleet.Fleet(daemons, "sealed", nodes=0, durability="sync")
+    fleet.write_file(ours.path("relay/auditors.pub"), os.urandom(32).hex() + " nobody\n", 0o644)
+    ours.restart_relay()
+    ours.add_nodes(1)
+    return ours
 
 
 def take_turns(typists, samples):
@@ -84,11 +101,12 @@ def bench(args):
     with fleet.folder() as daemons:
         ours = fleet.Fleet(daemons, "write", durability="write")
         synced = fleet.Fleet(daemons, "sync", durability="sync")
+        sealed = with_auditors(daemons)
         ssh = fleet.Ssh(daemons)
         typists = [Typist(name, argv, daemons.folder)
-                   for name, argv in ways_of(ours, synced, ssh).items()]
+                   for name, argv in ways_of(ours, synced, sealed, ssh).items()]
         take_turns(typists, args.samples)
-        local, direct, jump, write, sync = typists
+        local, direct, jump, write, sync, shown, hidden = typists
         before = [measure.cpu(p.pid) for p in (ours.relay, ours.nodes["n1"])]
         write.round(1000, keep=False)
         after = [measure.cpu(p.pid) for p in (ours.relay, ours.nodes["n1"])]
@@ -106,6 +124,10 @@ def bench(args):
             peer_name="hawser, write"),
         row("durability sync, p50", sync, jump, 50),
         row("durability sync, p99", sync, jump, 99),
+        *(row(f"durability {way.name}, sealing, p50", way, write, 50, of="difference", must=1500,
+              peer_name="hawser, write") for way in (shown, hidden)),
+        *(row(f"durability {way.name}, sealing, p50", way, jump, 50, of="difference", must=1500)
+          for way in (shown, hidden)),
         row("the pty alone, p50", write, local, 50),
     ]
 

@@ -191,7 +191,7 @@ class Fleet:
         said = run([self.program("hawser-relay"), "init", "--dir", self.path("relay"),
                     "--listen", f"{self.host}:{self.port}"])
         self.url, self.invite = said.splitlines()[-1].split()
-        self._configure(metrics_port=0, **settings)
+        self._configure(**{"metrics_port": 0, **settings})
 
     def _configure(self, **settings):
         """The last line of a key counts."""

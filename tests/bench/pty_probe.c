@@ -1,12 +1,14 @@
 /*
  * What the terminal benches measure with: a program that types and reads at the near end of a pty.
  *
- *   pty_probe echo [-e FILE] -- COMMAND...    COMMAND's far end runs `pty_probe reply`. Says
+ *   pty_probe echo [-e FILE] -- COMMAND...    COMMAND's far end runs `pty_probe reply`, or
+ * `echo-reply`. Says
  * "ready" once that has answered; then each number on stdin types so many bytes, one at a time,
  * each after the one before has come back, and prints as many nanoseconds on one line. pty_probe
  * drain [-e FILE] [-s FILE] -- COMMAND...    reads all that COMMAND writes and prints what that
  * took as JSON; -s compares it with FILE as a terminal shows it. pty_probe reply    the far end: a
- * raw terminal that sends back what it gets, until a ^D.
+ * raw terminal that sends back what it gets, until a ^D. pty_probe echo-reply    the same, with a
+ * terminal that echoes by itself.
  *
  * -e sends COMMAND's stderr to FILE, so that the pty carries the far end's bytes alone.
  */
@@ -187,8 +189,9 @@ echo_main(const struct options *o)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
+/* Sends back what it gets, or leaves that to the terminal. */
 static int
-reply_main(void)
+reply_main(bool echoes)
 {
 	struct termios tio;
 	char bytes[4096];
@@ -197,11 +200,13 @@ reply_main(void)
 	if (tcgetattr(0, &tio) < 0)
 		die("not a terminal");
 	cfmakeraw(&tio);
+	if (echoes)
+		tio.c_lflag |= ECHO;
 	tcsetattr(0, TCSANOW, &tio);
 	if (write(1, READY, strlen(READY)) < 0)
 		return 1;
 	while ((n = read(0, bytes, sizeof(bytes))) > 0 && bytes[n - 1] != END)
-		if (write(1, bytes, (size_t)n) != n)
+		if (!echoes && write(1, bytes, (size_t)n) != n)
 			return 1;
 	return 0;
 }
@@ -305,7 +310,7 @@ usage(void)
 {
 	fprintf(stderr,
 		"usage: pty_probe echo|drain [-e FILE] [-s FILE] -- COMMAND...\n"
-		"       pty_probe reply\n");
+		"       pty_probe reply|echo-reply\n");
 	return 2;
 }
 
@@ -316,7 +321,9 @@ main(int argc, char **argv)
 	int c;
 
 	if (argc == 2 && strcmp(argv[1], "reply") == 0)
-		return reply_main();
+		return reply_main(false);
+	if (argc == 2 && strcmp(argv[1], "echo-reply") == 0)
+		return reply_main(true);
 	if (argc < 3)
 		return usage();
 	const char *mode = argv[1];
