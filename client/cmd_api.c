@@ -15,19 +15,45 @@ is_for_users(const struct op_row *op)
 	return op->door == DOOR_USER || op->door == DOOR_SELF;
 }
 
+/* A line for people, or an object for the formats of programs. */
 static int
-list_operations(struct hw_err *err)
+list_operation(struct output_series *all, const struct op_row *op, struct hw_err *err)
 {
+	enum output_format format = all->client->format;
 	struct buf out;
 	int r;
 
-	buf_init(&out, 1 << 20);
-	for (size_t i = 0; i < OP_COUNT; i++) {
-		if (is_for_users(&op_rows[i]))
-			buf_printf(&out, "%-32s %s\n", op_rows[i].name, op_rows[i].doc);
+	buf_init(&out, 1 << 16);
+	if (format == OUTPUT_NAME) {
+		buf_printf(&out, "%s\n", op->name);
+	} else if (format <= OUTPUT_WIDE) {
+		buf_printf(&out, "%-32s %s\n", op->name, op->doc);
+	} else {
+		buf_printf(&out, "{\"Name\":\"%s\",\"About\":", op->name);
+		json_append_string(&out, op->doc, strlen(op->doc));
+		buf_append_byte(&out, '}');
 	}
-	r = output_bytes(buf_data(&out), out.len, err);
+	r = format <= OUTPUT_WIDE || format == OUTPUT_NAME
+		? output_bytes(buf_data(&out), out.len, err)
+		: output_series_add(all, &out, err);
 	buf_fini(&out);
+	return r;
+}
+
+static int
+list_operations(struct client *c, struct hw_err *err)
+{
+	struct output_series all;
+	int r = 0;
+
+	output_series_init(&all, c, false);
+	for (size_t i = 0; r == 0 && i < OP_COUNT; i++) {
+		if (is_for_users(&op_rows[i]))
+			r = list_operation(&all, &op_rows[i], err);
+	}
+	if (r == 0)
+		r = output_series_end(&all, err);
+	output_series_fini(&all);
 	return r;
 }
 
@@ -82,8 +108,10 @@ run_api(struct client *c, const struct input *in, struct hw_err *err)
 	const void *reply;
 	int r;
 
+	if (c->format == OUTPUT_NAME && !input_has(in, "list"))
+		return hw_err_set(err, HW_EUSAGE, "a reply has no name: -o json, jsonl or yaml");
 	if (input_has(in, "list"))
-		return list_operations(err);
+		return list_operations(c, err);
 	if (in->n == 0)
 		return hw_err_set(err, HW_EUSAGE, "api wants an operation's name");
 	op = op_find(in->operands[0]);
@@ -96,7 +124,7 @@ run_api(struct client *c, const struct input *in, struct hw_err *err)
 	if ((r = make_request(&request, c, op, in, err)) < 0 ||
 		(r = client_call(&reply, c, op->id, request, err)) < 0)
 		return r;
-	if (c->format == OUTPUT_TABLE)
+	if (c->format <= OUTPUT_WIDE)
 		c->format = OUTPUT_JSON;
 	return output_one(c, op->reply(), reply, NULL, err);
 }

@@ -60,7 +60,7 @@ write_entries(const struct msg_lookup_events_reply *page, struct hw_err *err)
 
 	buf_init(&out, 2 * PAGE_MAX);
 	for (size_t i = 0; r == 0 && i < page->events.n; i++) {
-		r = msg_to_json(&out, MSG_ROW(ledger_entry), &page->events.v[i], 0);
+		r = msg_to_json(&out, MSG_ROW(ledger_entry), &page->events.v[i], JSON_DATES);
 		buf_append_byte(&out, '\n');
 	}
 	r = flush_out(&out, r, err);

@@ -112,7 +112,7 @@ print_hit(struct grep *g, const struct msg_search_hit *h, struct hw_err *err)
 	clear_progress(g);
 	if (c->format <= OUTPUT_WIDE)
 		append_row(&out, c, h);
-	else if (msg_to_json(&out, MSG_ROW(search_hit), h, 0) == 0)
+	else if (msg_to_json(&out, MSG_ROW(search_hit), h, JSON_DATES) == 0)
 		buf_append_byte(&out, '\n');
 	int r = output_bytes(buf_data(&out), out.len, err);
 	buf_fini(&out);

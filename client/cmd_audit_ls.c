@@ -96,8 +96,9 @@ append_line(struct buf *out, struct client *c, const struct msg_ledger_entry *e)
 }
 
 static int
-print(struct client *c, const struct msg_ledger_entry *e, struct hw_err *err)
+print(struct output_series *to, const struct msg_ledger_entry *e, struct hw_err *err)
 {
+	struct client *c = to->client;
 	struct arena_mark mark = arena_mark(c->arena);
 	struct buf out;
 	int r = 0;
@@ -107,13 +108,15 @@ print(struct client *c, const struct msg_ledger_entry *e, struct hw_err *err)
 		append_line(&out, c, e);
 	else if (c->format == OUTPUT_NAME)
 		buf_printf(&out, "%lld\n", (long long)e->sequence);
-	else if ((r = msg_to_json(&out, MSG_ROW(ledger_entry), e, 0)) == 0)
-		buf_append_byte(&out, '\n');
+	else
+		r = msg_to_json(&out, MSG_ROW(ledger_entry), e, JSON_DATES);
 	if (r < 0 || out.failed)
 		r = hw_err_set(err, HW_ELIMIT, "entry %lld is too large to be shown",
 			(long long)e->sequence);
-	else
+	else if (c->format <= OUTPUT_WIDE || c->format == OUTPUT_NAME)
 		r = output_bytes(buf_data(&out), out.len, err);
+	else
+		r = output_series_add(to, &out, err);
 	buf_fini(&out);
 	arena_release(c->arena, &mark);
 	return r;
@@ -121,17 +124,17 @@ print(struct client *c, const struct msg_ledger_entry *e, struct hw_err *err)
 
 /* The newest n that were there before `below`, the oldest first. */
 static int
-print_last(struct client *c, const struct audit_filter *f, int64_t n, int64_t below,
+print_last(struct output_series *to, const struct audit_filter *f, int64_t n, int64_t below,
 	struct hw_err *err)
 {
 	struct msg_lookup_events_request req = f->req;
 	struct pages pages = {0};
-	int r = n > 0 ? fetch(&pages, c, &req, n, err) : 0;
+	int r = n > 0 ? fetch(&pages, to->client, &req, n, err) : 0;
 
 	for (size_t i = pages.n; r == 0 && i-- > 0;) {
 		const struct msg_ledger_entry *e = (const struct msg_ledger_entry *)pages.v + i;
 		if (e->sequence < below)
-			r = print(c, e, err);
+			r = print(to, e, err);
 	}
 	return r;
 }
@@ -155,9 +158,10 @@ may_come_back(int code)
 
 /* What is there since the last page: how many. The token stays when it fails. */
 static int
-follow_once(struct client *c, struct msg_lookup_events_request *req, char token[1025],
+follow_once(struct output_series *to, struct msg_lookup_events_request *req, char token[1025],
 	struct hw_err *err)
 {
+	struct client *c = to->client;
 	const struct msg_lookup_events_reply *page;
 	struct arena *a = arena_new(PAGE_MAX);
 	int r = a == NULL ? hw_err_set(err, HW_ENOMEM, "out of memory") : client_connect(c, err);
@@ -167,7 +171,7 @@ follow_once(struct client *c, struct msg_lookup_events_request *req, char token[
 		r = conn_call(&page, c->conn, OP_lookup_events, req, a, err);
 	if (r == 0) {
 		for (size_t i = 0; r == 0 && i < page->events.n; i++)
-			r = print(c, &page->events.v[i], err);
+			r = print(to, &page->events.v[i], err);
 		if (page->next_token != NULL)
 			snprintf(token, 1025, "%s", page->next_token);
 		r = r < 0 ? r : (int)page->events.n;
@@ -177,7 +181,7 @@ follow_once(struct client *c, struct msg_lookup_events_request *req, char token[
 }
 
 static int
-follow(struct client *c, struct msg_lookup_events_request *req, const char *first,
+follow(struct output_series *to, struct msg_lookup_events_request *req, const char *first,
 	struct hw_err *err)
 {
 	char token[1025];
@@ -186,11 +190,11 @@ follow(struct client *c, struct msg_lookup_events_request *req, const char *firs
 
 	snprintf(token, sizeof(token), "%s", first);
 	for (;;) {
-		r = follow_once(c, req, token, err);
+		r = follow_once(to, req, token, err);
 		if (r < 0 && !may_come_back(r))
 			return r;
 		if (r < 0 && !away)
-			client_say(c, "%s; trying again", hw_err_text(err));
+			client_say(to->client, "%s; trying again", hw_err_text(err));
 		away = r < 0;
 		if (r <= 0)
 			sleep_for(away ? DIAL_EVERY : LOOK_EVERY);
@@ -198,15 +202,14 @@ follow(struct client *c, struct msg_lookup_events_request *req, const char *firs
 }
 
 static int
-run_tail(struct client *c, const struct input *in, struct hw_err *err)
+tail(struct output_series *to, const struct input *in, struct hw_err *err)
 {
+	struct client *c = to->client;
 	const struct msg_lookup_events_reply *begin = NULL;
 	int64_t n = TAIL_DEFAULT, below = INT64_MAX;
 	struct audit_filter f;
 	int r;
 
-	if (c->format == OUTPUT_YAML)
-		return hw_err_set(err, HW_EUSAGE, "tail has one line an entry: -o table or jsonl");
 	if ((r = input_int(&n, in, "lines", 0, PAGE, err)) < 0 ||
 		(r = audit_filter_read(&f, c, in, err)) < 0)
 		return r;
@@ -220,9 +223,20 @@ run_tail(struct client *c, const struct input *in, struct hw_err *err)
 			return r;
 		below = begin->looked_at - (int64_t)begin->events.n;
 	}
-	if ((r = print_last(c, &f, n, below, err)) < 0 || begin == NULL)
+	if ((r = print_last(to, &f, n, below, err)) < 0)
 		return r;
-	return follow(c, &on, begin->next_token, err);
+	return begin != NULL ? follow(to, &on, begin->next_token, err) : output_series_end(to, err);
+}
+
+static int
+run_tail(struct client *c, const struct input *in, struct hw_err *err)
+{
+	struct output_series to;
+
+	output_series_init(&to, c, input_has(in, "follow"));
+	int r = tail(&to, in, err);
+	output_series_fini(&to);
+	return r;
 }
 
 static const struct option_row tail_options[] = {

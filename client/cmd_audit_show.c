@@ -191,13 +191,13 @@ append_json(struct buf *out, const struct msg_row *row, const void *what, const 
 	int r;
 
 	buf_printf(out, "{\"%s\": ", name);
-	if ((r = msg_to_json(out, row, what, 0)) < 0)
+	if ((r = msg_to_json(out, row, what, JSON_DATES)) < 0)
 		return r;
 	buf_append_str(out, ", \"Entries\": [");
 	for (size_t i = 0; r == 0 && i < entries->n; i++) {
 		buf_append_str(out, i > 0 ? ", " : "");
 		r = msg_to_json(out, MSG_ROW(ledger_entry),
-			(const struct msg_ledger_entry *)entries->v + i, 0);
+			(const struct msg_ledger_entry *)entries->v + i, JSON_DATES);
 	}
 	buf_append_str(out, "], \"Timeline\": [");
 	for (const char *from = p, *nl; from < end; from = nl + 1) {
@@ -216,11 +216,9 @@ show_json(struct client *c, const struct msg_row *row, const void *what, const c
 {
 	struct buf out;
 
-	(void)c;
 	buf_init(&out, 4 * OUT_MAX);
 	int r = append_json(&out, row, what, name, entries, timeline);
-	r = r < 0 ? hw_err_set(err, r, "it is too large to be shown")
-		  : output_bytes(buf_data(&out), out.len, err);
+	r = r < 0 ? hw_err_set(err, r, "it is too large to be shown") : output_json(c, &out, err);
 	buf_fini(&out);
 	return r;
 }
@@ -345,8 +343,6 @@ run_show(struct client *c, const struct input *in, struct hw_err *err)
 
 	if (r < 0)
 		return r;
-	if (c->format == OUTPUT_YAML && (id_is_session(what) || id_is_uuid(what)))
-		return hw_err_set(err, HW_EUSAGE, "a session or command is shown as -o json");
 	/* Six digits may be a session's last ones: its entry is asked for with #. */
 	if (what[0] == '#' || (strspn(what, "0123456789") == strlen(what) && strlen(what) != 6))
 		return show_entry(c, what + (what[0] == '#'), err);

@@ -31,7 +31,8 @@ struct unsealing {
 	size_t n_keys;
 	const char *session_id, *reason, *relay;
 	bool json, complete;
-	struct buf who, plain, out;	   /* whose turn it is; one piece; its line */
+	struct buf who, plain, out; /* whose turn it is; one piece; its line */
+	struct output_series series;
 	uint64_t opened, dropped, foreign; /* pieces */
 };
 
@@ -135,9 +136,9 @@ append_json(struct unsealing *u, const struct event *ev, int code)
 			base64_encode(to, buf_data(&u->plain), u->plain.len);
 			buf_commit(&u->out, room - 1);
 		}
-		buf_append_str(&u->out, "\"}\n");
+		buf_append_str(&u->out, "\"}");
 	} else {
-		buf_printf(&u->out, ",\"Missing\":\"%s\"}\n", said(code));
+		buf_printf(&u->out, ",\"Missing\":\"%s\"}", said(code));
 	}
 }
 
@@ -159,6 +160,7 @@ show_piece(struct unsealing *u, const struct event *ev, struct hw_err *err)
 	else
 		append_line(u, ev, code);
 	int r = u->out.failed ? hw_err_set(err, HW_ENOMEM, "out of memory")
+		: u->json     ? output_series_add(&u->series, &u->out, err)
 			      : output_bytes(buf_data(&u->out), u->out.len, err);
 	buf_wipe(&u->out);
 	return r;
@@ -239,6 +241,8 @@ unseal(struct unsealing *u, const struct input *in, struct hw_err *err)
 	do
 		r = take_page(u, token, err);
 	while (r == 0 && token[0] != '\0');
+	if (r == 0 && u->json)
+		r = output_series_end(&u->series, err);
 	if (r == 0)
 		say_result(u);
 	return r == 0 && u->opened == 0 && u->foreign > 0
@@ -251,11 +255,12 @@ run_unseal(struct client *c, const struct input *in, struct hw_err *err)
 {
 	struct unsealing u = {.client = c,
 		.reason = input_text(in, "reason"),
-		.json = c->format == OUTPUT_JSON || c->format == OUTPUT_JSONL};
+		.json = c->format > OUTPUT_WIDE && c->format != OUTPUT_NAME};
 
 	buf_init(&u.who, 1024);
 	buf_init(&u.plain, EVENT_BYTES_MAX);
 	buf_init(&u.out, OUT_MAX);
+	output_series_init(&u.series, c, false);
 	int r = unseal(&u, in, err);
 	for (size_t i = 0; i < KEYS_MAX; i++)
 		auditor_key_wipe(&u.keys[i]);
@@ -264,6 +269,7 @@ run_unseal(struct client *c, const struct input *in, struct hw_err *err)
 	buf_fini(&u.who);
 	buf_fini(&u.plain);
 	buf_fini(&u.out);
+	output_series_fini(&u.series);
 	return r;
 }
 
@@ -280,7 +286,7 @@ const struct command cmd_audit_unseal = {
 	.summary = "Show what was typed hidden in a session: passwords, for the most part.",
 	.about = "  The relay gives what is sealed, and writes into the ledger who asked and why;\n"
 		 "  it is opened here. A line for each piece: time since the start, and the keys.\n"
-		 "  -o json has the bytes as base64, a line for each piece.",
+		 "  -o json, jsonl and yaml have the bytes as base64.",
 	.examples = {"hawser audit unseal a69788 --reason 'case 4711'",
 		     "hawser audit unseal a69788 --key 2026.key --key 2027.key"},
 	.options = options,

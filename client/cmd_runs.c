@@ -251,11 +251,10 @@ run_show(struct client *c, const struct input *in, struct hw_err *err)
 
 	if ((r = past_find(&config.command, c, in->operands[0], err)) < 0)
 		return r;
-	config.view = c->format == OUTPUT_JSON || c->format == OUTPUT_JSONL ? &view_json_states
-									    : &view_none;
+	config.view = c->format > OUTPUT_WIDE ? &view_json_states : &view_none;
 	if (c->format == OUTPUT_TABLE || c->format == OUTPUT_WIDE)
 		r = output_one(c, MSG_ROW(command), config.command, NULL, err);
-	else if (c->format == OUTPUT_NAME || c->format == OUTPUT_YAML)
+	else if (c->format == OUTPUT_NAME)
 		return output_one(c, MSG_ROW(command), config.command, config.command->command_id,
 			err);
 	if (r < 0 || (r = attend(&config, err)) < 0)

@@ -238,16 +238,26 @@ static int
 run_version(struct client *c, const struct input *in, struct hw_err *err)
 {
 	static const char text[] = "hawser " HAWSER_VERSION "\n";
+	static const char name[] = HAWSER_VERSION "\n";
+	struct buf json;
 
-	(void)c;
 	(void)in;
-	return output_bytes(text, sizeof(text) - 1, err);
+	if (c->format <= OUTPUT_WIDE)
+		return output_bytes(text, sizeof(text) - 1, err);
+	if (c->format == OUTPUT_NAME)
+		return output_bytes(name, sizeof(name) - 1, err);
+	buf_init(&json, 1024);
+	buf_append_str(&json, "{\"Version\": \"" HAWSER_VERSION "\"}\n");
+	int r = output_json(c, &json, err);
+	buf_fini(&json);
+	return r;
 }
 
 const struct command cmd_version = {
 	.name = "version",
 	.operands = "",
 	.summary = "Show which hawser this is; status shows the relay's version.",
-	.examples = {"hawser version", "hawser --version"},
+	.examples = {"hawser version", "hawser version -o json"},
+	.shows = true,
 	.run = run_version,
 };

@@ -121,7 +121,7 @@ output_list(struct client *c, const struct listing *l, const void *reply, const 
 		r = append_table(&out, c, l, items, n);
 		break;
 	case OUTPUT_JSON:
-		r = msg_to_json(&out, l->reply(), reply, JSON_PRETTY);
+		r = msg_to_json(&out, l->reply(), reply, JSON_PRETTY | JSON_DATES);
 		buf_append_byte(&out, '\n');
 		break;
 	case OUTPUT_YAML:
@@ -129,7 +129,8 @@ output_list(struct client *c, const struct listing *l, const void *reply, const 
 		break;
 	case OUTPUT_JSONL:
 		for (size_t i = 0; i < n && r == 0; i++) {
-			r = msg_to_json(&out, l->item(), (const char *)items + i * size, 0);
+			r = msg_to_json(&out, l->item(), (const char *)items + i * size,
+				JSON_DATES);
 			buf_append_byte(&out, '\n');
 		}
 		break;
@@ -156,7 +157,8 @@ output_one(struct client *c, const struct msg_row *row, const void *msg, const c
 		break;
 	case OUTPUT_JSON:
 	case OUTPUT_JSONL:
-		r = msg_to_json(&out, row, msg, c->format == OUTPUT_JSON ? JSON_PRETTY : 0);
+		r = msg_to_json(&out, row, msg,
+			JSON_DATES | (c->format == OUTPUT_JSON ? JSON_PRETTY : 0));
 		buf_append_byte(&out, '\n');
 		break;
 	case OUTPUT_YAML:
@@ -167,6 +169,78 @@ output_one(struct client *c, const struct msg_row *row, const void *msg, const c
 		break;
 	}
 	return output_flush(&out, r, err);
+}
+
+/* --- what is JSON already ----------------------------------------------------------------------
+ */
+
+int
+output_json(struct client *c, const struct buf *json, struct hw_err *err)
+{
+	struct yaml_pipe pipe;
+	struct buf out;
+
+	if (c->format != OUTPUT_YAML)
+		return output_bytes(buf_data(json), json->len, err);
+	buf_init(&out, OUTPUT_MAX);
+	yaml_pipe_init(&pipe, &out);
+	yaml_pipe_append(&pipe, buf_data(json), json->len);
+	return output_flush(&out, 0, err);
+}
+
+void
+output_series_init(struct output_series *s, struct client *c, bool lines)
+{
+	*s = (struct output_series){.client = c, .lines = lines};
+	buf_init(&s->out, OUTPUT_MAX);
+	yaml_pipe_init(&s->yaml, &s->out);
+}
+
+void
+output_series_fini(struct output_series *s)
+{
+	buf_wipe(&s->out);
+	buf_fini(&s->out);
+	explicit_bzero(&s->yaml, sizeof(s->yaml));
+}
+
+static int
+series_flush(struct output_series *s, struct hw_err *err)
+{
+	int r = s->out.failed ? hw_err_set(err, HW_ELIMIT, "the answer is too large to be shown")
+			      : output_bytes(buf_data(&s->out), s->out.len, err);
+
+	buf_wipe(&s->out);
+	return r;
+}
+
+int
+output_series_add(struct output_series *s, const struct buf *json, struct hw_err *err)
+{
+	bool array = s->client->format == OUTPUT_JSON && !s->lines;
+
+	if (s->client->format == OUTPUT_YAML) {
+		yaml_pipe_append(&s->yaml, s->n > 0 ? "," : "[", 1);
+		yaml_pipe_append(&s->yaml, buf_data(json), json->len);
+	} else {
+		if (array)
+			buf_append_str(&s->out, s->n > 0 ? ",\n" : "[");
+		buf_append(&s->out, buf_data(json), json->len);
+		if (!array)
+			buf_append_byte(&s->out, '\n');
+	}
+	s->n++;
+	return series_flush(s, err);
+}
+
+int
+output_series_end(struct output_series *s, struct hw_err *err)
+{
+	if (s->client->format == OUTPUT_YAML && s->n == 0)
+		buf_append_str(&s->out, "[]\n");
+	else if (s->client->format == OUTPUT_JSON && !s->lines)
+		buf_append_str(&s->out, s->n > 0 ? "]\n" : "[]\n");
+	return series_flush(s, err);
 }
 
 /* --- cells ----------------------------------------------------------------------------------- */

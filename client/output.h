@@ -2,6 +2,7 @@
 #ifndef HAWSER_CLIENT_OUTPUT_H
 #define HAWSER_CLIENT_OUTPUT_H
 
+#include "client/yaml_pipe.h"
 #include "proto/base/table.h"
 #include "proto/schema/schema.h"
 
@@ -41,6 +42,25 @@ int output_list(struct client *c, const struct listing *l, const void *reply, co
 /* Writes one thing; `name` is what -o name shows of it. */
 int output_one(struct client *c, const struct msg_row *row, const void *msg, const char *name,
 	struct hw_err *err);
+
+/* Writes JSON that a command made by itself, as it is or as YAML. */
+int output_json(struct client *c, const struct buf *json, struct hw_err *err);
+
+/* Things that come one after the other: an array in JSON, lines in JSONL, a list in YAML. */
+struct output_series {
+	struct client *client;
+	bool lines; /* a line each in JSON, too: their end may never come */
+	size_t n;
+	struct yaml_pipe yaml;
+	struct buf out;
+};
+
+void output_series_init(struct output_series *s, struct client *c, bool lines);
+void output_series_fini(struct output_series *s); /* wipes */
+/* Writes one, which is JSON. */
+int output_series_add(struct output_series *s, const struct buf *json, struct hw_err *err);
+/* Nothing follows. */
+int output_series_end(struct output_series *s, struct hw_err *err);
 
 /* Writes bytes to stdout as they are. Whoever reads them may have gone: that is no error. */
 int output_bytes(const void *p, size_t n, struct hw_err *err);

@@ -26,11 +26,27 @@ printer_fini(struct printer *p)
 	buf_fini(&p->out);
 }
 
+/* A piece of it, which takes the place of the JSON. */
+static void
+turn_into_yaml(struct printer *p)
+{
+	struct buf yaml;
+
+	buf_init(&yaml, p->out.max);
+	p->yaml->out = &yaml;
+	yaml_pipe_append(p->yaml, buf_data(&p->out), p->out.len);
+	p->yaml->out = NULL;
+	buf_fini(&p->out);
+	p->out = yaml;
+}
+
 int
 printer_flush(struct printer *p, struct hw_err *err)
 {
 	int r = 0;
 
+	if (p->yaml != NULL && !p->out.failed)
+		turn_into_yaml(p);
 	if (p->out.failed)
 		r = hw_err_set(err, HW_ENOMEM, "out of memory");
 	else if (fd_write_all(p->fd, buf_data(&p->out), p->out.len, err) < 0 && errno != EPIPE)

@@ -3,6 +3,7 @@
 #define HAWSER_CLIENT_PRINTER_H
 
 #include "client/tidy.h"
+#include "client/yaml_pipe.h"
 
 struct spool;
 struct spooled;
@@ -11,6 +12,7 @@ struct printer {
 	int fd;
 	struct buf out;
 	struct tidy tidy;
+	struct yaml_pipe *yaml; /* NULL, or what is printed is JSON, and written as YAML; lent */
 	bool mid_line;
 };
 

@@ -30,14 +30,12 @@ view_choose(const struct view_row **ret, const struct client *c, const struct in
 	}
 	switch (c->format) {
 	case OUTPUT_JSON:
+	case OUTPUT_YAML:
 		*ret = &view_json;
 		break;
 	case OUTPUT_JSONL:
 		*ret = &view_jsonl;
 		break;
-	case OUTPUT_YAML:
-		return hw_err_set(err, HW_EUSAGE, "%s has no yaml: table, json or jsonl",
-			in->command->name);
 	case OUTPUT_NAME:
 		*ret = &view_silent;
 		break;

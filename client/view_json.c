@@ -1,5 +1,6 @@
 /*
- * -o json: one document with the command, what became of it on each node, and what it wrote there.
+ * -o json or yaml: one document with the command, what became of it on each node, and what it wrote
+ * there.
  * -o jsonl: a line for each node, as it ends there. And --raw: the bytes alone, node after node.
  */
 #include <stdlib.h>
@@ -63,7 +64,7 @@ static int
 print_open_object(struct printer *out, const struct msg_row *row, const void *msg,
 	struct hw_err *err)
 {
-	int r = msg_to_json(&out->out, row, msg, 0);
+	int r = msg_to_json(&out->out, row, msg, JSON_DATES);
 
 	if (r < 0)
 		return hw_err_set(err, r, "the relay's answer cannot be shown");
@@ -165,17 +166,19 @@ static int
 print_document(struct printer *out, struct whole *w, const struct follow *f, struct hw_err *err)
 {
 	struct msg_command command = command_now(w, f);
+	/* A line of JSONL has no end within. */
+	const char *line = w->config.client->format == OUTPUT_JSONL ? "" : "\n";
 	bool first = true;
 	int r;
 
 	printer_say(out, NULL, "{\"Command\":");
-	if ((r = msg_to_json(&out->out, MSG_ROW(command), &command, 0)) < 0)
+	if ((r = msg_to_json(&out->out, MSG_ROW(command), &command, JSON_DATES)) < 0)
 		return hw_err_set(err, r, "the relay's answer cannot be shown");
-	r = printer_say(out, err, ",\n\"CommandInvocations\":[");
+	r = printer_say(out, err, ",%s\"CommandInvocations\":[", line);
 	for (size_t i = 0; i < follow_count(f) && r == 0; i++) {
 		if (!follow_node(f, i)->wanted)
 			continue;
-		printer_say(out, NULL, first ? "\n" : ",\n");
+		printer_say(out, NULL, "%s%s", first ? "" : ",", line);
 		first = false;
 		r = print_invocation(out, w, follow_node(f, i), err);
 	}
@@ -185,11 +188,15 @@ print_document(struct printer *out, struct whole *w, const struct follow *f, str
 static int
 json_finish(void *state, const struct follow *f, struct hw_err *err)
 {
+	struct whole *w = state;
+	struct yaml_pipe yaml;
 	struct printer out;
 	int r;
 
 	printer_init(&out, STDOUT_FILENO, false);
 	out.tidy.kind = TIDY_JSON;
+	yaml_pipe_init(&yaml, NULL);
+	out.yaml = w->config.client->format == OUTPUT_YAML ? &yaml : NULL;
 	if ((r = print_document(&out, state, f, err)) == 0)
 		r = printer_flush(&out, err);
 	printer_fini(&out);

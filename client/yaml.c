@@ -6,14 +6,14 @@
 #include <string.h>
 #include <time.h>
 
-#include "proto/base/display.h"
+#include "client/yaml_pipe.h"
 #include "proto/base/clock.h"
+#include "proto/base/display.h"
 #include "proto/base/enc.h"
 #include "proto/wire/codec.h"
 
 struct yaml {
 	struct buf *out;
-	int flags;
 };
 
 static void append_message(struct yaml *y, const struct msg_row *row, const void *msg, int depth,
@@ -21,40 +21,10 @@ static void append_message(struct yaml *y, const struct msg_row *row, const void
 
 /* --- texts ----------------------------------------------------------------------------------- */
 
-/* What a reader of YAML takes for something else than a text. */
-static bool
-is_other_type(const char *text)
-{
-	static const char *const words[] = {
-		"null", "true", "false", "yes", "no", "on", "off", "y", "n"};
-
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		if (strcasecmp(text, words[i]) == 0)
-			return true;
-	}
-	/* Numbers, times, dates, .inf: all begin so. */
-	return strchr("0123456789.+-~", text[0]) != NULL;
-}
-
-static bool
-is_plain(const char *text)
-{
-	static const char safe[] =
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./@+=-";
-
-	return text[0] != '\0' && strspn(text, safe) == strlen(text) && text[0] != '@' &&
-		text[0] != '=' && !is_other_type(text);
-}
-
 static void
 append_text(struct yaml *y, const char *text)
 {
-	if (y->flags & YAML_FOR_PEOPLE)
-		display_append(y->out, text, strlen(text));
-	else if (is_plain(text))
-		buf_append_str(y->out, text);
-	else
-		json_append_string(y->out, text, strlen(text));
+	display_append(y->out, text, strlen(text));
 }
 
 static void
@@ -64,13 +34,10 @@ append_time(struct yaml *y, int64_t usec)
 	time_t seconds = (time_t)(usec / USEC_PER_SEC);
 	struct tm tm;
 
-	if ((y->flags & YAML_FOR_PEOPLE) && localtime_r(&seconds, &tm) != NULL) {
-		strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S %Z", &tm);
-		buf_append_str(y->out, text);
+	if (localtime_r(&seconds, &tm) == NULL)
 		return;
-	}
-	rfc3339_format(text, usec);
-	buf_printf(y->out, "\"%s\"", text);
+	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S %Z", &tm);
+	buf_append_str(y->out, text);
 }
 
 static void
@@ -147,15 +114,13 @@ append_smap(struct yaml *y, const struct msg_smap *map, int depth)
 
 /* As the codec leaves fields out. */
 static bool
-is_absent(const struct yaml *y, const struct field_row *f, const void *p)
+is_absent(const struct field_row *f, const void *p)
 {
 	bool optional = (f->flags & FIELD_REQ) == 0;
 
 	switch (f->kind) {
 	case FIELD_STR:
-		if (pointer_at(p) != NULL && (y->flags & YAML_FOR_PEOPLE))
-			return ((const char *)pointer_at(p))[0] == '\0';
-		return pointer_at(p) == NULL;
+		return pointer_at(p) == NULL || ((const char *)pointer_at(p))[0] == '\0';
 	case FIELD_MSG:
 		return pointer_at(p) == NULL;
 	case FIELD_BIN:
@@ -243,7 +208,7 @@ append_message(struct yaml *y, const struct msg_row *row, const void *msg, int d
 		const struct field_row *f = &row->fields[i];
 		const void *p = (const char *)msg + f->offset;
 
-		if (is_absent(y, f, p))
+		if (is_absent(f, p))
 			continue;
 		if (any || !after_dash)
 			append_line(y, depth, "");
@@ -255,11 +220,30 @@ append_message(struct yaml *y, const struct msg_row *row, const void *msg, int d
 		buf_append_str(y->out, "{}\n");
 }
 
+static int
+append_for_programs(struct buf *out, const struct msg_row *row, const void *msg)
+{
+	struct yaml_pipe pipe;
+	struct buf json;
+	int r;
+
+	buf_init(&json, out->max);
+	yaml_pipe_init(&pipe, out);
+	if ((r = msg_to_json(&json, row, msg, JSON_DATES)) == 0)
+		yaml_pipe_append(&pipe, buf_data(&json), json.len);
+	buf_fini(&json);
+	return r;
+}
+
 int
 yaml_append(struct buf *out, const struct msg_row *row, const void *msg, int flags)
 {
-	struct yaml y = {.out = out, .flags = flags};
+	struct yaml y = {.out = out};
 
+	if (!(flags & YAML_FOR_PEOPLE)) {
+		int r = append_for_programs(out, row, msg);
+		return r < 0 ? r : out->failed ? HW_ENOMEM : 0;
+	}
 	append_message(&y, row, msg, 0, false);
 	return out->failed ? HW_ENOMEM : 0;
 }

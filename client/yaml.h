@@ -1,4 +1,5 @@
-/* Messages as YAML, driven by their rows as the codec is. Pure. */
+/* Messages as YAML: for people driven by their rows, for programs their JSON in other clothes.
+ * Pure. */
 #ifndef HAWSER_CLIENT_YAML_H
 #define HAWSER_CLIENT_YAML_H
 

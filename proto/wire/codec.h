@@ -33,6 +33,7 @@ int msg_encode(struct buf *out, const struct msg_row *row, const void *msg, stru
 enum {
 	JSON_PRETTY = 1,  /* two blanks of indent, "key": value */
 	JSON_SECRETS = 2, /* without it a SECRET field's value shows as "***" */
+	JSON_DATES = 4,	  /* TIME as an RFC 3339 text in UTC, in place of seconds */
 };
 /* UTF-8, control bytes and '"' escaped; TIME as seconds with three decimals, BIN as base64. */
 int msg_to_json(struct buf *out, const struct msg_row *row, const void *msg, int flags);

@@ -191,7 +191,7 @@ msg_from_json(void **ret, struct arena *a, const struct msg_row *row, const char
 
 struct json_sink {
 	struct sink sink;
-	bool pretty;
+	bool pretty, dates;
 	bool first;   /* nothing yet in the innermost list or map */
 	bool has_key; /* its value is next */
 	int depth;
@@ -270,6 +270,12 @@ put_time(struct sink *s, int64_t usec)
 	uint64_t msec = (size + 500) / 1000;
 
 	separate(json(s));
+	if (json(s)->dates) {
+		char text[RFC3339_LEN + 1];
+		rfc3339_format(text, usec);
+		buf_printf(s->out, "\"%s\"", text);
+		return;
+	}
 	buf_printf(s->out, "%s%llu.%03u", usec < 0 && msec > 0 ? "-" : "",
 		(unsigned long long)(msec / 1000), (unsigned)(msec % 1000));
 }
@@ -348,6 +354,7 @@ msg_to_json(struct buf *out, const struct msg_row *row, const void *msg, int fla
 			 .out = out,
 			 .hide_secrets = !(flags & JSON_SECRETS)},
 		.pretty = flags & JSON_PRETTY,
+		.dates = flags & JSON_DATES,
 	};
 
 	return codec_write(&j.sink, row, msg, NULL);

@@ -98,7 +98,7 @@ def test_keys_take_turns_and_each_opens_its_own(client, agent, relay, tmp_path):
 
     def opened(session, *keys):
         out = client.run("audit", "unseal", session, *(a for k in keys for a in ("--key", str(tmp_path / f"{k}.key"))),
-                         "-o", "json")
+                         "-o", "jsonl")
         return out.returncode, [base64.b64decode(json.loads(x).get("Bytes", "")).decode() for x in out.stdout.splitlines()]
 
     assert opened(sessions[0], 0, 1) == (0, [""])

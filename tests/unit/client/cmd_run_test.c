@@ -176,7 +176,7 @@ Test(run, a_wrong_command_line_asks_nothing)
 		{"run -t web-1 --execution-timeout 4 -- true", "--execution-timeout wants"		  },
 		{"run -t web-1 --stream --diff -- true",	 "two ways to show it"		      },
 		{"run -t web-1 --stream -o json -- true",	  "two ways to show it"		       },
-		{"run -t web-1 -o yaml -- true",		 "has no yaml"			      },
+		{"run -t web-1 --stream -o yaml -- true",	  "two ways to show it"		       },
 		{"run -t - -",				 "both come from standard input"	      },
 		{"run -t last:ok -- true",			   "last:failed"				},
 	};

@@ -62,6 +62,13 @@ Test(yaml, texts_that_could_be_read_otherwise_are_quoted)
 	is(MSG_ROW(tag), &tag, 0, "Key: \"-x\"\nValue: \"\"\n");
 }
 
+Test(yaml, times_are_dates)
+{
+	struct msg_user user = {.user_name = "alice", .created = 1700000000123456};
+
+	is(MSG_ROW(user), &user, 0, "UserName: alice\nCreateDate: \"2023-11-14T22:13:20.123Z\"\n");
+}
+
 Test(yaml, secrets_stay_secret)
 {
 	struct msg_open open = {.type = CHANNEL_TYPE_PTY, .session_id = "a-1", .token = "hush"};
