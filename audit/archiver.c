@@ -624,6 +624,20 @@ archiver_settle(struct archiver *a, struct hw_err *err)
 	return r;
 }
 
+void
+archiver_hold(struct archiver *a)
+{
+	atomic_fetch_add(&a->waiting, 1);
+	pthread_mutex_lock(&a->lock);
+}
+
+void
+archiver_release(struct archiver *a)
+{
+	pthread_mutex_unlock(&a->lock);
+	atomic_fetch_sub(&a->waiting, 1);
+}
+
 int
 archiver_flush(struct archiver *a, const char *session_id, struct hw_err *err)
 {

@@ -62,15 +62,16 @@ struct archiver_config {
 	const struct log_ctx *log; /* NULL: silent */
 	const struct hw_clock *clock;
 	const char *auditors_file, *masks_file; /* read at start; NULL or missing: none */
-	const char *relay; /* its name, which hidden input is bound to; at most 64 bytes */
+	const char *relay;	 /* its name, which hidden input is bound to; at most 64 bytes */
 	size_t ledger_file_size; /* at which a file of the ledger is followed by another; 64 MiB
 				  * when 0 */
-	bool threaded;	   /* false: archiver_run() does the work (tests) */
+	bool threaded;		 /* false: archiver_run() does the work (tests) */
 	/* A recording is complete and on disk: its final hash and size. From the archiver's thread,
 	 * or who flushes. Called once for each recording, also across crashes, if it returns 0 only
 	 * when an ENTRY_RECORDING_SEALED entry with the session's id is on disk (ledger_commit);
-	 * after an error it is called again, in two seconds and more or, when the journal has failed, by the
-	 * next start, and the recording is not done with until then. It must not call the archiver.
+	 * after an error it is called again, in two seconds and more or, when the journal has
+	 * failed, by the next start, and the recording is not done with until then. It must not
+	 * call the archiver.
 	 */
 	int (*on_sealed)(void *arg, const char *session_id, const uint8_t hash[SHA256_LEN],
 		uint64_t size);
@@ -84,9 +85,9 @@ struct archiver_config {
 	void (*on_filed)(void *arg, uint64_t filed, const uint8_t chain[SHA256_LEN]);
 	/* It could not write, and stopped for good: the journal keeps everything and grows. */
 	void (*on_failed)(void *arg, const char *why);
-	/* The disk is full: it waits, and why is said, once however often it tries; it goes on, with
-	 * all written that waited, and why is NULL. Under its lock, so nothing of it may be called.
-	 * NULL: nobody listens. */
+	/* The disk is full: it waits, and why is said, once however often it tries; it goes on,
+	 * with all written that waited, and why is NULL. Under its lock, so nothing of it may be
+	 * called. NULL: nobody listens. */
 	void (*on_stalled)(void *arg, const char *why);
 	void *arg;
 	const struct journal_io *io; /* NULL: the system's */
@@ -104,6 +105,11 @@ int archiver_settle(struct archiver *a, struct hw_err *err);
 /* Returns when all of the session that is synced now can be read from its file, up to the first
  * input of which it is not yet known whether it was shown. Any thread but the loop's. */
 int archiver_flush(struct archiver *a, const char *session_id, struct hw_err *err);
+/* Between the two nothing is written, renamed or dropped that the archiver has in hand: recordings,
+ * the ledger's own files, segments of the journal. Any thread but the loop's, the same for both;
+ * who asks the archiver for anything waits. */
+void archiver_hold(struct archiver *a);
+void archiver_release(struct archiver *a);
 /* Whom hidden input is sealed to; does not change. */
 const struct box_readers *archiver_auditors(const struct archiver *a);
 

@@ -2,16 +2,13 @@
  * hawser-relay: what every node and every person dials.
  *
  *   main.c      the command line
- *   cli/        its commands: init, run, check, admin; what the process may do (confine.c); the
- *               process beside it that runs anchor_command (anchor.c)
- *   edge/       the port: TLS, HTTP, WebSocket, who is let in; only this knows libwebsockets
- *   core/       a relay without sockets: operations, nodes, sessions, what is recorded when; heads
- *               of the ledger and where they go (heads.c, witnesses.c, anchors.c)
- *   policy/     who may do what
- *   services/   the operations' handlers, a folder for each family
- *   store/      what outlives the process: SQL on SQLite
- *   stream/     entries of the ledger on their way out
- *   objects/    a storage of objects, S3's
+ *   cli/        its commands: init, run, check, admin, backup, restore; what the process may do
+ * (confine.c); the process beside it that runs anchor_command (anchor.c) edge/       the port: TLS,
+ * HTTP, WebSocket, who is let in; only this knows libwebsockets core/       a relay without
+ * sockets: operations, nodes, sessions, what is recorded when; heads of the ledger and where they
+ * go (heads.c, witnesses.c, anchors.c) policy/     who may do what services/   the operations'
+ * handlers, a folder for each family store/      what outlives the process: SQL on SQLite stream/
+ * entries of the ledger on their way out objects/    a storage of objects, S3's
  *
  * Read core/relay.h for what the edge and the core say to each other, and core/op.h for the way of
  * an operation.
@@ -109,6 +106,41 @@ static const char admin_help[] =
 	"  hawser-relay admin --dir /var/lib/hawser-relay invite\n"
 	"  hawser-relay admin --dir /var/lib/hawser-relay disable mallory\n";
 
+static const char backup_help[] =
+	"usage: hawser-relay backup --dir DIR [OPTIONS] FILE|-\n"
+	"\n"
+	"Writes all that a relay is, as of one moment, into one sealed file: settings, keys,\n"
+	"store, ledger, recordings and the output of commands. The relay may run; nothing of\n"
+	"it waits. The file is there when it is whole, or not at all.\n"
+	"\n"
+	"  --dir DIR               what `init` made\n"
+	"  --to FILE               public keys that can open it, as `hawser audit keygen` prints\n"
+	"                          them (DIR/backup.pub)\n"
+	"  --passphrase-file FILE  whoever knows its first line can open it, too\n"
+	"  --without-recordings    leaves out those that are complete: they are sealed, and never\n"
+	"                          change, so that any program may copy them\n"
+	"  --master-key FILE       where the master key lies, whatever relay.conf says\n"
+	"\n"
+	"examples:\n"
+	"  hawser-relay backup --dir /var/lib/hawser-relay --to ops.pub /backup/relay.hwb\n"
+	"  hawser-relay backup --dir ./try --passphrase-file p - | ssh store 'cat > relay.hwb'\n";
+
+static const char restore_help[] =
+	"usage: hawser-relay restore --dir DIR [--key FILE] [--passphrase-file FILE] FILE|-\n"
+	"       hawser-relay restore --verify [--key FILE] [--passphrase-file FILE] FILE|-\n"
+	"\n"
+	"Puts a backup back, into an empty directory, once all of it is read and found good.\n"
+	"Its last lines say what is to be done then: nodes know that the ledger was longer.\n"
+	"\n"
+	"  --dir DIR               an empty directory, or one to be made\n"
+	"  --verify                only reads it, and says whether it can be restored\n"
+	"  --key FILE              the private key that it is sealed to\n"
+	"  --passphrase-file FILE  the passphrase of that key; without --key, the backup's own\n"
+	"\n"
+	"examples:\n"
+	"  hawser-relay restore --verify --key auditor.key /backup/relay.hwb\n"
+	"  hawser-relay restore --dir /var/lib/hawser-relay --key auditor.key /backup/relay.hwb\n";
+
 static const char rotate_key_help[] =
 	"usage: hawser-relay rotate-key --dir DIR [--master-key FILE]\n"
 	"\n"
@@ -175,6 +207,8 @@ static const struct command commands[] = {
 	{"run",		cli_run,	 "dlmvr",  false, run_help	 },
 	{"check",		  cli_check,	     "dm",	   false, check_help	    },
 	{"admin",		  cli_admin,	     "doug",   true,  admin_help     },
+	{"backup",		   cli_backup,     "dmtpR",	true,  backup_help	 },
+	{"restore",	    cli_restore,	 "DKpV",	 true,  restore_help   },
 	{"rotate-key",	       cli_rotate_key, "dm",     false, rotate_key_help},
 	{"rotate-ledger-key", cli_rotate,	  "dk",	false, rotate_help	  },
 	{"recover",	    cli_recover,	 "dkm",	false, recover_help   },
@@ -189,6 +223,8 @@ static const char usage[] =
 	"  run       run the relay\n"
 	"  check     look at what it needs of this machine\n"
 	"  admin     list, revoke and invite when nobody gets in any more\n"
+	"  backup    all that a relay is, in one sealed file\n"
+	"  restore   a relay from its backup\n"
 	"  rotate-key  another master key\n"
 	"  rotate-ledger-key  give the ledger another signing key\n"
 	"  recover   begin anew after the relay was restored from a copy\n"
@@ -203,20 +239,25 @@ static const char usage[] =
 
 static const struct option flags[] = {
 	{"dir",		required_argument, NULL, 'd'},
-	{"name",	 required_argument, NULL, 'n'},
-	{"listen",	   required_argument, NULL, 'l'},
-	{"advertise",    required_argument, NULL, 'a'},
-	{"master-key",   required_argument, NULL, 'm'},
-	{"log-level",    required_argument, NULL, 'v'},
-	{"output",	   required_argument, NULL, 'o'},
-	{"user",	 required_argument, NULL, 'u'},
-	{"group",	  required_argument, NULL, 'g'},
-	{"recovery-key", required_argument, NULL, 'k'},
-	{"entry",	  required_argument, NULL, 'e'},
-	{"reason",	   required_argument, NULL, 'w'},
-	{"allow-root",   no_argument,	    NULL, 'r'},
-	{"help",	 no_argument,	      NULL, 'h'},
-	{NULL,	       0,		  NULL, 0	 },
+	{"name",		 required_argument, NULL, 'n'},
+	{"listen",		   required_argument, NULL, 'l'},
+	{"advertise",	      required_argument, NULL, 'a'},
+	{"master-key",	       required_argument, NULL, 'm'},
+	{"log-level",	      required_argument, NULL, 'v'},
+	{"output",		   required_argument, NULL, 'o'},
+	{"user",		 required_argument, NULL, 'u'},
+	{"group",		  required_argument, NULL, 'g'},
+	{"recovery-key",	 required_argument, NULL, 'k'},
+	{"entry",		  required_argument, NULL, 'e'},
+	{"reason",		   required_argument, NULL, 'w'},
+	{"to",		 required_argument, NULL, 't'},
+	{"key",		required_argument, NULL, 'K'},
+	{"passphrase-file",    required_argument, NULL, 'p'},
+	{"without-recordings", no_argument,	    NULL, 'R'},
+	{"verify",		   no_argument,	NULL, 'V'},
+	{"allow-root",	       no_argument,	    NULL, 'r'},
+	{"help",		 no_argument,	      NULL, 'h'},
+	{NULL,		 0,		  NULL, 0	 },
 };
 
 static int
@@ -284,16 +325,25 @@ static const struct text_option {
 	size_t offset;
 } text_options[] = {
 	{'d', offsetof(struct cli_options, dir)	       },
-	{'n', offsetof(struct cli_options, name)	},
+	{'n', offsetof(struct cli_options, name)		},
 	{'l', offsetof(struct cli_options, listen)	  },
-	{'a', offsetof(struct cli_options, advertise)   },
-	{'m', offsetof(struct cli_options, master_key)  },
+	{'a', offsetof(struct cli_options, advertise)	     },
+	{'m', offsetof(struct cli_options, master_key)     },
 	{'o', offsetof(struct cli_options, output)	  },
-	{'u', offsetof(struct cli_options, user)	},
-	{'g', offsetof(struct cli_options, group)	 },
-	{'k', offsetof(struct cli_options, recovery_key)},
-	{'e', offsetof(struct cli_options, entry)	 },
+	{'u', offsetof(struct cli_options, user)		},
+	{'g', offsetof(struct cli_options, group)		 },
+	{'k', offsetof(struct cli_options, recovery_key)	},
+	{'e', offsetof(struct cli_options, entry)		 },
 	{'w', offsetof(struct cli_options, reason)	  },
+	{'t', offsetof(struct cli_options, to)	      },
+	{'K', offsetof(struct cli_options, key)	       },
+	{'p', offsetof(struct cli_options, passphrase_file)},
+};
+
+static const struct text_option switches[] = {
+	{'r', offsetof(struct cli_options, allow_root)	      },
+	{'R', offsetof(struct cli_options, without_recordings)},
+	{'V', offsetof(struct cli_options, verify)		  },
 };
 
 static bool
@@ -307,7 +357,9 @@ set_option(struct cli_options *o, int letter, const char *arg)
 		}
 	if (letter == 'v')
 		return set_log_level(o, arg);
-	o->allow_root = true;
+	for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]); i++)
+		if (switches[i].letter == letter)
+			*(bool *)((char *)o + switches[i].offset) = true;
 	return true;
 }
 
@@ -318,6 +370,14 @@ option_name(int letter)
 		if (f->val == letter)
 			return f->name;
 	return "";
+}
+
+/* D in `takes` is --dir that may be left out. */
+static bool
+takes_option(const struct command *cmd, int letter)
+{
+	return strchr(cmd->takes, letter) != NULL ||
+		(letter == 'd' && strchr(cmd->takes, 'D') != NULL);
 }
 
 static int
@@ -336,7 +396,7 @@ run_command(const struct command *cmd, int argc, char **argv)
 		if (letter == '?')
 			return bad_usage(cmd,
 				"not an option, or without its value: ", argv[optind - 1]);
-		if (strchr(cmd->takes, letter) == NULL)
+		if (!takes_option(cmd, letter))
 			return bad_usage(cmd, "no option of this command: --", option_name(letter));
 		if (!set_option(&o, letter, optarg))
 			return bad_usage(cmd, "not a log level: ", optarg);

@@ -3,6 +3,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -153,6 +154,27 @@ read_to_end(struct buf *out, int fd, size_t hint, const char *name, struct hw_er
 				out->max);
 		buf_commit(out, (size_t)n);
 	}
+}
+
+void
+folder_drop(int at, const char *name)
+{
+	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	const struct dirent *e;
+
+	if (d == NULL) {
+		fd_close(fd);
+		return;
+	}
+	while ((e = readdir(d)) != NULL) {
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+			continue;
+		if (unlinkat(fd, e->d_name, 0) < 0 && (errno == EISDIR || errno == EPERM))
+			folder_drop(fd, e->d_name);
+	}
+	closedir(d);
+	(void)unlinkat(at, name, AT_REMOVEDIR);
 }
 
 int

@@ -43,7 +43,7 @@ static const char *const common[] = {
 	/* files */
 	"access", "close", "close_range", "dup", "dup2", "dup3", "faccessat", "faccessat2",
 	"fadvise64", "fallocate", "fchmod", "fdatasync", "flock", "fstat", "fstatfs", "fsync",
-	"ftruncate", "getcwd", "getdents", "getdents64", "lseek", "lstat", "mkdir", "mkdirat",
+	"ftruncate", "getcwd", "getdents", "getdents64", "linkat", "lseek", "lstat", "mkdir", "mkdirat",
 	"newfstatat", "open", "openat", "openat2", "pread64", "preadv", "preadv2", "pwrite64",
 	"pwritev", "pwritev2", "read", "readahead", "readlink", "readlinkat", "readv", "rename",
 	"renameat", "renameat2", "rmdir", "stat", "statfs", "statx", "sync_file_range",

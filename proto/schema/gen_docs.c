@@ -300,6 +300,7 @@ door_text(enum op_door door)
 		[DOOR_NODE] = "nodes",
 		[DOOR_SELF] = "users and nodes, for themselves",
 		[DOOR_ANON] = "anyone, over HTTPS",
+		[DOOR_LOCAL] = "root and the relay's own user, on its machine",
 	};
 
 	return texts[door];

@@ -173,7 +173,7 @@ enum op_id {
 	OP_COUNT
 };
 
-enum op_door { DOOR_USER, DOOR_NODE, DOOR_SELF, DOOR_ANON };
+enum op_door { DOOR_USER, DOOR_NODE, DOOR_SELF, DOOR_ANON, DOOR_LOCAL };
 enum op_resource {
 	RESOURCE_ANY,
 	RESOURCE_INSTANCE,

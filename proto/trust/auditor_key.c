@@ -145,24 +145,35 @@ format(struct buf *out, const struct auditor_key *key)
 }
 
 int
-auditor_key_save(const struct auditor_key *key, const char *path, const char *passphrase,
+auditor_key_format(struct buf *out, const struct auditor_key *key, const char *passphrase,
 	struct hw_err *err)
 {
 	struct auditor_key copy = *key;
-	struct buf text;
 	int r = 0;
 
-	buf_init(&text, TEXT_MAX);
 	if (passphrase != NULL && passphrase[0] != '\0')
 		r = lock(&copy, passphrase, err);
 	if (r == 0) {
-		format(&text, &copy);
-		r = text.failed ? hw_err_set(err, HW_ENOMEM, "no memory for a key")
-				: private_create(AT_FDCWD, path, buf_data(&text), text.len, err);
+		format(out, &copy);
+		if (out->failed)
+			r = hw_err_set(err, HW_ENOMEM, "no memory for a key");
 	}
+	auditor_key_wipe(&copy);
+	return r;
+}
+
+int
+auditor_key_save(const struct auditor_key *key, const char *path, const char *passphrase,
+	struct hw_err *err)
+{
+	struct buf text;
+
+	buf_init(&text, TEXT_MAX);
+	int r = auditor_key_format(&text, key, passphrase, err);
+	if (r == 0)
+		r = private_create(AT_FDCWD, path, buf_data(&text), text.len, err);
 	buf_wipe(&text);
 	buf_fini(&text);
-	auditor_key_wipe(&copy);
 	return r;
 }
 

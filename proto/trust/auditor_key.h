@@ -32,6 +32,9 @@ void auditor_key_wipe(struct auditor_key *key);
 /* Never replaces a file (HW_EEXISTS). An empty passphrase, or NULL, locks nothing. */
 int auditor_key_save(const struct auditor_key *key, const char *path, const char *passphrase,
 	struct hw_err *err);
+/* The same text, appended. */
+int auditor_key_format(struct buf *out, const struct auditor_key *key, const char *passphrase,
+	struct hw_err *err);
 /* HW_EDENIED when others may read it, HW_ECORRUPT when it is no such key. */
 int auditor_key_load(struct auditor_key *key, const char *path, struct hw_err *err);
 /* Reads the text of a file; safe on hostile bytes. */

@@ -27,6 +27,7 @@ struct admin {
 	struct arena *arena;
 	struct buf line;
 	const char *json, *url;
+	int patience;
 };
 
 /* --- the way there ---------------------------------------------------------------------------- */
@@ -117,6 +118,15 @@ admin_close(struct admin *a)
 	free(a);
 }
 
+void
+admin_patience(struct admin *a, int seconds)
+{
+	const struct timeval patience = {.tv_sec = seconds};
+
+	a->patience = seconds;
+	(void)setsockopt(a->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+}
+
 struct arena *
 admin_arena(struct admin *a)
 {
@@ -169,7 +179,7 @@ receive_line(struct admin *a, struct hw_err *err)
 		if (n < 0 && errno == EAGAIN)
 			return hw_err_set(err, HW_ETIMEOUT,
 				"the relay did not answer within %d seconds; see its log",
-				PATIENCE_S);
+				a->patience);
 		if (n < 0)
 			return hw_err_sys(err, "cannot read from the relay");
 		if (n == 0)

@@ -13,6 +13,9 @@ struct admin;
 int admin_open(struct admin **ret, const char *dir, struct hw_err *err);
 void admin_close(struct admin *a); /* NULL is fine */
 
+/* How long an answer may take: 60 when nobody says. */
+void admin_patience(struct admin *a, int seconds);
+
 /* Everything that is answered lives here, until admin_close(). */
 struct arena *admin_arena(struct admin *a);
 

@@ -14,10 +14,11 @@ struct cli_options {
 	const char *dir, *name, *listen, *advertise, *master_key;
 	const char *output, *user, *group;
 	const char *recovery_key, *entry, *reason;
+	const char *to, *key, *passphrase_file;
 	const char *const *operands; /* what is no option, in its order */
 	size_t n_operands;
 	enum log_level log_level;
-	bool allow_root;
+	bool allow_root, without_recordings, verify;
 };
 
 /* Each returns the program's exit status, and has said why on stderr when it is not 0. */
@@ -25,6 +26,8 @@ int cli_init(const struct cli_options *o);
 int cli_run(const struct cli_options *o);
 int cli_check(const struct cli_options *o);
 int cli_admin(const struct cli_options *o);
+int cli_backup(const struct cli_options *o);
+int cli_restore(const struct cli_options *o);
 int cli_rotate_key(const struct cli_options *o);
 int cli_rotate(const struct cli_options *o);
 int cli_recover(const struct cli_options *o);

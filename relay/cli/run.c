@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "relay/cli/confine.h"
 #include "relay/core/config.h"
 #include "relay/core/relay.h"
+#include "relay/core/snapshot.h"
 #include "relay/edge/local.h"
 #include "relay/edge/server.h"
 #include "relay/services/sessions/cursors.h"
@@ -147,6 +149,20 @@ look_after_certificate(struct run *run, const char *path, struct hw_err *err)
 	return r;
 }
 
+/* What a backup that was cut off has left: it would keep deleted recordings on the disk. */
+static void
+drop_snapshot(const char *path)
+{
+	int dir = -1, lock = -1;
+
+	if (dir_open(&dir, path, false, NULL) == 0 &&
+		faccessat(dir, SNAPSHOT_DIR, F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+		file_lock(&lock, dir, "backup.lock", NULL) == 0)
+		snapshot_drop(path);
+	fd_close(lock);
+	fd_close(dir);
+}
+
 /* Who has no socket left on the disk still has a relay to run. */
 static void
 open_local_door(struct run *run, const char *dir)
@@ -271,6 +287,7 @@ start(struct run *run, const struct cli_options *o, struct hw_err *err)
 	if ((r = relay_open(&run->relay, &ro, err)) < 0 ||
 		(r = look_after_certificate(run, o->dir, err)) < 0)
 		return r;
+	drop_snapshot(o->dir);
 	open_local_door(run, o->dir);
 	so.relay = run->relay;
 	so.loop = run->loop;

@@ -1,5 +1,6 @@
 /* Who is let in. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "audit/journal.h"
@@ -11,6 +12,9 @@
 #include "relay/core/principals.h"
 #include "relay/core/registry.h"
 #include "relay/core/relay_private.h"
+#include "relay/core/workers.h"
+#include "relay/store/nodes.h"
+#include "relay/store/store.h"
 
 /* Links of a node that have not spoken: it needs one, and one or two that it has given up. */
 #define ARRIVING_MAX 4
@@ -66,6 +70,59 @@ relay_local_refused(struct relay *r, const char *name)
 		"the local door is for root and the relay's own user");
 }
 
+/* --- certificates that a backup lost ---------------------------------------------------------- */
+
+/* A restored relay does not know what it gave out after its backup was made. */
+struct adoption {
+	struct relay *relay;
+	char id[ID_NODE_LEN + 1], serial[CERT_SERIAL_LEN + 1];
+};
+
+static int
+write_adoption(void *arg, struct db *db, struct hw_err *err)
+{
+	const struct adoption *a = arg;
+	bool changed;
+
+	int r = node_adopt_serial(db, &changed, a->id, a->serial, err);
+	if (r == 0 && changed)
+		store_changed(db, STORE_NODE, a->id);
+	return r;
+}
+
+static void
+run_adoption(void *arg)
+{
+	struct adoption *a = arg;
+	struct hw_err err = HW_ERR_INIT;
+
+	if (store_write(a->relay->store, write_adoption, a, &err) < 0)
+		log_warn(a->relay, "node.unadopted", "node=%s why=\"%s\"", a->id,
+			hw_err_text(&err));
+}
+
+/* The first one that a node shows which is of that time is taken for its newest; from then on a
+ * second one is a clone's again. */
+static bool
+adopt(struct relay *r, const struct cert_identity *who, const struct reg_node *node)
+{
+	if (node->lost_since == 0 || who->not_before + CERT_BACKDATE < node->lost_since)
+		return false;
+	struct adoption *a = malloc(sizeof(*a));
+	if (a == NULL)
+		return false;
+	a->relay = r;
+	fit_text(a->id, sizeof(a->id), who->id);
+	snprintf(a->serial, sizeof(a->serial), "%s", who->serial);
+	if (!workers_submit(r->workers, run_adoption, free, a)) {
+		free(a);
+		return false;
+	}
+	log_warn(r, "node.adopted", "node=%s serial=%s before=%s", who->id, who->serial,
+		node->serial);
+	return true;
+}
+
 static int
 admit_node(struct relay *r, const struct cert_identity *who, const char *source, struct hw_err *err)
 {
@@ -75,6 +132,8 @@ admit_node(struct relay *r, const struct cert_identity *who, const char *source,
 		return hw_err_set(err, HW_EREVOKED, "node %s is not registered, or was removed",
 			who->id);
 	if (strcmp(who->serial, node.serial) == 0 || strcmp(who->serial, node.serial_before) == 0)
+		return 0;
+	if (adopt(r, who, &node))
 		return 0;
 	log_error(r, "node.clone", "node=%s serial=%s newest=%s", who->id, who->serial,
 		node.serial);

@@ -16,6 +16,9 @@ door_decide(struct door_decision *ret, int role, enum op_door door)
 		*ret = (struct door_decision){
 			node, node ? "nodes report about themselves" : "only a node may do this"};
 		return;
+	case DOOR_LOCAL:
+		*ret = (struct door_decision){false, "only the relay's own machine may do this"};
+		return;
 	case DOOR_USER:
 		break;
 	}

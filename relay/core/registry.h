@@ -19,6 +19,7 @@ struct reg_node {
 	char name[257];
 	char serial[41], serial_before[41]; /* newest certificate's and the one before; older ones
 					       are clones */
+	int64_t lost_since; /* certificates from then on may be unknown: of a restore; else 0 */
 };
 
 struct registry *registry_new(void);

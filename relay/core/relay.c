@@ -16,6 +16,7 @@
 #include "audit/recording.h"
 #include "audit/search.h"
 #include "proto/base/file.h"
+#include "proto/base/clock.h"
 #include "proto/base/id.h"
 #include "relay/core/broker_loop.h"
 #include "relay/core/dispatcher.h"
@@ -26,6 +27,7 @@
 #include "relay/core/readers.h"
 #include "relay/core/registry.h"
 #include "relay/core/rekey.h"
+#include "relay/core/restore.h"
 #include "relay/core/relay_private.h"
 #include "relay/core/roster.h"
 #include "relay/core/uploads.h"
@@ -635,12 +637,34 @@ note_auditors(struct relay *r)
 		&(struct msg_ledger_entry){.detail = text});
 }
 
+/* Said until it is in the ledger. */
+static int
+note_restored(struct relay *r)
+{
+	char when[RFC3339_LEN + 1], detail[128];
+	const struct msg_ledger_entry e = {.detail = detail};
+	struct backup_about about;
+
+	if (!restore_note_read(&about, r->dir))
+		return 0;
+	rfc3339_format(when, about.time);
+	snprintf(detail, sizeof(detail), "a backup of %s, when the ledger had %llu entries", when,
+		(unsigned long long)about.entries);
+	log_warn(r, "relay.restored", "time=%s entries=%llu", when,
+		(unsigned long long)about.entries);
+	int rc = ledger_commit(r->ledger, ENTRY_RELAY_RESTORED, &e);
+	if (rc == 0)
+		restore_note_drop(r->dir);
+	return rc;
+}
+
 static int
 note_start(struct relay *r, struct hw_err *err)
 {
 	struct msg_ledger_entry e = {.detail = "hawser-relay/" HAWSER_VERSION};
 
-	if (ledger_commit(r->ledger, ENTRY_RELAY_START, &e) < 0 || note_auditors(r) < 0)
+	if (ledger_commit(r->ledger, ENTRY_RELAY_START, &e) < 0 || note_restored(r) < 0 ||
+		note_auditors(r) < 0)
 		return hw_err_set(err, HW_ERECORD, "the ledger cannot be written");
 	return 0;
 }

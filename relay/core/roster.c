@@ -37,6 +37,7 @@ put_node(struct registry *r, struct db *db, const struct node_row *row, struct h
 	snprintf(n.name, sizeof(n.name), "%s", row->name);
 	snprintf(n.serial, sizeof(n.serial), "%s", row->serial);
 	snprintf(n.serial_before, sizeof(n.serial_before), "%s", row->serial_before);
+	n.lost_since = row->lost_since;
 	registry_put_node(r, &n, tags);
 	return 0;
 }

@@ -118,8 +118,7 @@ static int
 prepare_connection(struct db *db, bool writer, struct hw_err *err)
 {
 	static const char *const each[] = {
-		"PRAGMA synchronous = FULL",
-		"PRAGMA foreign_keys = ON",
+		"PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON",
 		"PRAGMA trusted_schema = OFF",
 		"PRAGMA secure_delete = ON", /* what was sealed with an old key is gone for good */
 		"PRAGMA cell_size_check = ON",
@@ -199,6 +198,27 @@ int
 db_exec(struct db *db, const char *sql, struct hw_err *err)
 {
 	return sqlite3_exec(db->sql, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : fail(db, err);
+}
+
+int
+db_copy(struct db *db, const char *path, struct hw_err *err)
+{
+	sqlite3 *to = NULL;
+	int r, rc = SQLITE_NOMEM;
+
+	if ((r = file_make(path, err)) < 0)
+		return r;
+	if (sqlite3_open_v2(path, &to, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK) {
+		sqlite3_backup *copy = sqlite3_backup_init(to, "main", db->sql, "main");
+		if (copy != NULL)
+			(void)sqlite3_backup_step(copy, -1);
+		rc = copy != NULL ? sqlite3_backup_finish(copy) : sqlite3_extended_errcode(to);
+	}
+	if (rc != SQLITE_OK)
+		r = hw_err_set(err, code_of(rc), "cannot copy the store to %s: %s", path,
+			to != NULL ? sqlite3_errmsg(to) : "no memory");
+	sqlite3_close(to);
+	return r;
 }
 
 int

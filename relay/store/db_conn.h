@@ -13,6 +13,10 @@ void db_close(struct db *db);
 /* Reads the whole file for damage: HW_ECORRUPT with what it found. */
 int db_check(struct db *db, const char *path, struct hw_err *err);
 
+/* Copies the whole database into a file, which is made or replaced: as the connection's transaction
+ * sees it, while others write. */
+int db_copy(struct db *db, const char *path, struct hw_err *err);
+
 /* Begins a transaction that may write: it waits for another process's to end, and then cannot fail
  * for want of the lock. */
 int db_begin_write(struct db *db, struct hw_err *err);

@@ -339,8 +339,15 @@ static const char *const version_10[] = {
 	NULL,
 };
 
+/* A node's newest serial may be of the time that a backup lost, which began then; 0: it is known.
+ */
+static const char *const version_11[] = {
+	"ALTER TABLE node ADD COLUMN lost_since BIGINT NOT NULL DEFAULT 0",
+	NULL,
+};
+
 static const char *const *const versions[] = {version_1, version_2, version_3, version_4, version_5,
-	version_6, version_7, version_8, version_9, version_10};
+	version_6, version_7, version_8, version_9, version_10, version_11};
 
 int
 migrations_newest(void)

@@ -8,7 +8,7 @@
 #define COLUMNS                                                                       \
 	"id, name, serial, serial_before, activation_id, iam_role, registered, seen," \
 	" agent_version, computer_name, ip_address, ip_addresses, platform_name,"     \
-	" platform_version, kernel, architecture"
+	" platform_version, kernel, architecture, lost_since"
 
 #define SQL_MAX (1024 * 1024)
 
@@ -28,11 +28,11 @@ node_insert(struct db *db, const struct node_row *row, struct hw_err *err)
 		return r;
 	return db_run(db, NULL, err,
 		"INSERT INTO node (" COLUMNS ") VALUES"
-		" ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
-		"ssssssiissssssss", row->id, row->name, row->serial, row->serial_before,
+		" ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+		"ssssssiissssssssi", row->id, row->name, row->serial, row->serial_before,
 		row->activation_id, row->iam_role, row->registered, row->seen, row->agent_version,
 		row->computer_name, row->ip_address, row->ip_addresses, row->platform_name,
-		row->platform_version, row->kernel, row->architecture);
+		row->platform_version, row->kernel, row->architecture, row->lost_since);
 }
 
 static void
@@ -54,6 +54,7 @@ node_read(struct node_row *ret, struct query *q)
 	query_copy(q, 13, ret->platform_version, sizeof(ret->platform_version));
 	query_copy(q, 14, ret->kernel, sizeof(ret->kernel));
 	query_copy(q, 15, ret->architecture, sizeof(ret->architecture));
+	ret->lost_since = query_int(q, 16);
 }
 
 int
@@ -128,9 +129,30 @@ node_set_serial(struct db *db, const char *id, const char *asker, const char *se
 {
 	int64_t n = 0;
 
-	int r = db_run(db, &n, err, "UPDATE node SET serial_before = $2, serial = $3 WHERE id = $1",
+	int r = db_run(db, &n, err,
+		"UPDATE node SET serial_before = $2, serial = $3, lost_since = 0 WHERE id = $1",
 		"sss", id, asker, serial);
 	return one(r, n, id, err);
+}
+
+int
+node_adopt_serial(struct db *db, bool *changed, const char *id, const char *serial,
+	struct hw_err *err)
+{
+	int64_t n = 0;
+
+	int r = db_run(db, &n, err,
+		"UPDATE node SET serial_before = '', serial = $2, lost_since = 0"
+		" WHERE id = $1 AND lost_since <> 0",
+		"ss", id, serial);
+	*changed = r == 0 && n > 0;
+	return r;
+}
+
+int
+node_set_all_lost(struct db *db, int64_t since, struct hw_err *err)
+{
+	return db_run(db, NULL, err, "UPDATE node SET lost_since = $1", "i", since);
 }
 
 int

@@ -24,6 +24,9 @@ struct node_row {
 	char platform_name[65], platform_version[65];
 	char kernel[129];
 	char architecture[33];
+	/* It may have been given certificates since then that a backup does not know; 0: all are.
+	 */
+	int64_t lost_since;
 };
 
 /* HW_EEXISTS when the id was ever used. */
@@ -41,6 +44,12 @@ int node_set_seen(struct db *db, const char *id, int64_t when, struct hw_err *er
  * answer be lost, it is all that the node has. HW_ENODE. */
 int node_set_serial(struct db *db, const char *id, const char *asker, const char *serial,
 	struct hw_err *err);
+/* Of a node whose newest serials a restored relay does not know: this is one of them, and from now
+ * on the newest. *changed: false when one was taken before. */
+int node_adopt_serial(struct db *db, bool *changed, const char *id, const char *serial,
+	struct hw_err *err);
+/* After a restore: what was given to any node from then on is not known. */
+int node_set_all_lost(struct db *db, int64_t since, struct hw_err *err);
 /* The node has shown the newest serial: the one before is no good any more. Whether that changed
  * anything is in *changed. */
 int node_forget_serial(struct db *db, bool *changed, const char *id, const char *newest,

@@ -58,6 +58,7 @@ struct store {
 	pthread_cond_t reader_free;
 	struct db *readers[READERS_MAX]; /* the idle ones are the first `idle` */
 	int idle, n_readers;
+	char *path;
 };
 
 /* --- changes ---------------------------------------------------------------------------------- */
@@ -305,6 +306,66 @@ store_read(struct store *s, store_fn *fn, void *arg, struct hw_err *err)
 	return r;
 }
 
+/* --- one moment ------------------------------------------------------------------------------- */
+
+struct store_moment {
+	struct store *store;
+	struct db *db;
+	store_fn *meanwhile;
+	void *arg;
+};
+
+/* On the writer's thread: what is committed stays so until this returns, and nothing is. */
+static int
+take_moment(void *arg, struct db *writer, struct hw_err *err)
+{
+	struct store_moment *m = arg;
+	int64_t n;
+	int r;
+
+	(void)writer;
+	if ((r = db_open(&m->db, m->store->path, false, err)) < 0 ||
+		(r = db_exec(m->db, "BEGIN", err)) < 0 ||
+		/* A transaction sees what there was when it first looked. */
+		(r = db_count(m->db, &n, err, "SELECT COUNT(*) FROM schema_version", "")) < 0)
+		return r;
+	return m->meanwhile != NULL ? m->meanwhile(m->arg, m->db, err) : 0;
+}
+
+int
+store_moment_open(struct store_moment **ret, struct store *s, store_fn *meanwhile, void *arg,
+	struct hw_err *err)
+{
+	struct store_moment *m = calloc(1, sizeof(*m));
+
+	if (m == NULL)
+		return hw_err_set(err, HW_ENOMEM, "no memory for a look at the store");
+	*m = (struct store_moment){.store = s, .meanwhile = meanwhile, .arg = arg};
+	int r = store_write(s, take_moment, m, err);
+	if (r < 0)
+		store_moment_close(m);
+	else
+		*ret = m;
+	return r;
+}
+
+int
+store_moment_copy(const struct store_moment *m, const char *path, struct hw_err *err)
+{
+	return db_copy(m->db, path, err);
+}
+
+void
+store_moment_close(struct store_moment *m)
+{
+	if (m == NULL)
+		return;
+	if (m->db != NULL && db_in_transaction(m->db))
+		(void)db_exec(m->db, "ROLLBACK", NULL);
+	db_close(m->db);
+	free(m);
+}
+
 /* --- opening and closing ---------------------------------------------------------------------- */
 
 static int
@@ -355,6 +416,7 @@ store_open(struct store **ret, const struct store_config *config, struct hw_err 
 	if (config->log != NULL)
 		s->log = *config->log;
 	s->clock = config->clock;
+	s->path = strdup(config->path);
 	s->on_changed = config->on_changed;
 	s->on_committed = config->on_committed;
 	s->arg = config->arg;
@@ -363,7 +425,9 @@ store_open(struct store **ret, const struct store_config *config, struct hw_err 
 	pthread_cond_init(&s->work, NULL);
 	pthread_mutex_init(&s->read_lock, NULL);
 	pthread_cond_init(&s->reader_free, NULL);
-	if ((r = open_all(s, config, err)) < 0) {
+	r = s->path != NULL ? open_all(s, config, err)
+			    : hw_err_set(err, HW_ENOMEM, "no memory for the store");
+	if (r < 0) {
 		store_close(s);
 		return r;
 	}
@@ -387,6 +451,7 @@ store_close(struct store *s)
 		db_close(s->readers[i]);
 	db_close(s->writer); /* the last one: folds the write-ahead log into the file */
 	free(s->changes.v);
+	free(s->path);
 	pthread_cond_destroy(&s->reader_free);
 	pthread_mutex_destroy(&s->read_lock);
 	pthread_cond_destroy(&s->work);

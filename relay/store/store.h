@@ -49,6 +49,15 @@ int store_read(struct store *s, store_fn *fn, void *arg, struct hw_err *err);
  * returned. fn may run on another thread than the caller's, while the caller waits. */
 int store_write(struct store *s, store_fn *fn, void *arg, struct hw_err *err);
 
+/* The store as it is at one moment, however long it is looked at: for copies. `meanwhile` (may be
+ * NULL) runs within that moment: nothing is committed before it returns, so that what else belongs
+ * to it can be fixed. Its error is returned. The copy is a database file of its own. */
+struct store_moment;
+int store_moment_open(struct store_moment **ret, struct store *s, store_fn *meanwhile, void *arg,
+	struct hw_err *err);
+int store_moment_copy(const struct store_moment *m, const char *path, struct hw_err *err);
+void store_moment_close(struct store_moment *m); /* NULL is fine */
+
 /* From a write's fn: this node or user, or what users are granted, is not what it was. */
 void store_changed(struct db *db, enum store_kind kind, const char *id);
 

@@ -35,3 +35,10 @@ Test(door, whoever_is_known_may_ask_about_itself)
 	cr_assert(allowed(ROLE_NODE, DOOR_SELF));
 	cr_assert(not(allowed(ROLE_NONE, DOOR_SELF)));
 }
+
+Test(door, what_tends_to_the_relay_is_for_no_certificate)
+{
+	cr_assert(not(allowed(ROLE_USER, DOOR_LOCAL)));
+	cr_assert(not(allowed(ROLE_NODE, DOOR_LOCAL)));
+	cr_assert(not(allowed(ROLE_NONE, DOOR_LOCAL)));
+}

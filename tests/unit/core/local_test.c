@@ -12,7 +12,7 @@ static const char *const opened[] = {"DescribeInstanceInformation", "DescribeSes
 	"GetPolicy", "ListAccessKeys", "TerminateSession", "UpdateUser", "DeleteUser",
 	"RemoveUserFromGroup", "UpdateAccessKey", "DeleteAccessKey", "DetachPolicy",
 	"DeregisterManagedInstance", "DeleteActivation", "CreateUser", "CreateInvite",
-	"AttachPolicy"};
+	"AttachPolicy", "BeginBackup"};
 
 static bool
 is_listed(const char *name)

@@ -77,6 +77,32 @@ ROWS_TEST(nodes, a_new_serial_is_kept_with_the_one_that_asked_for_it)
 	cr_assert(eq(int, node_set_serial(db, "mi-x", "cc", "dd", err), HW_ENODE));
 }
 
+ROWS_TEST(nodes, after_a_restore_one_unknown_serial_is_adopted)
+{
+	struct node_row row = node(1, "web-01");
+	bool changed;
+
+	(void)s;
+	cr_assert(eq(int, node_insert(db, &row, err), 0));
+	cr_assert(eq(int, node_adopt_serial(db, &changed, row.id, "bb", err), 0));
+	cr_assert(not(changed)); /* nothing was lost */
+	cr_assert(eq(int, node_set_all_lost(db, NOON, err), 0));
+	cr_assert(eq(int, node_get(db, row.id, &row, err), 0));
+	cr_assert(row.lost_since == NOON);
+	cr_assert(eq(int, node_adopt_serial(db, &changed, row.id, "bb", err), 0));
+	cr_assert(changed);
+	cr_assert(eq(int, node_adopt_serial(db, &changed, row.id, "cc", err), 0));
+	cr_assert(not(changed));
+	cr_assert(eq(int, node_get(db, row.id, &row, err), 0));
+	cr_assert_str_eq(row.serial, "bb");
+	cr_assert_str_eq(row.serial_before, "");
+	cr_assert(row.lost_since == 0);
+	cr_assert(eq(int, node_set_all_lost(db, NOON, err), 0));
+	cr_assert(eq(int, node_set_serial(db, row.id, "bb", "dd", err), 0));
+	cr_assert(eq(int, node_get(db, row.id, &row, err), 0));
+	cr_assert(row.lost_since == 0); /* what comes now is known */
+}
+
 ROWS_TEST(nodes, seen_never_goes_back)
 {
 	struct node_row row = node(1, "web-01");

@@ -1,0 +1,26 @@
+/* What `backup` and `restore` show while they work. */
+#ifndef HAWSER_RELAY_CLI_BACKUP_H
+#define HAWSER_RELAY_CLI_BACKUP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct progress {
+	bool shown;	      /* stderr is a terminal */
+	uint64_t done, total; /* bytes; a total of 0 is not known */
+	int64_t begun, said;  /* on the monotonic clock */
+};
+
+/* SIGINT, SIGTERM and SIGHUP wait from here on, until progress_stopped() is asked. */
+void progress_catch_signals(void);
+bool progress_stopped(const struct progress *p);
+
+void progress_begin(struct progress *p, uint64_t total);
+void progress_step(void *progress, uint64_t bytes);
+void progress_end(struct progress *p); /* the line goes */
+
+/* "1.2 GiB". */
+void progress_size(char *out, size_t room, uint64_t bytes);
+
+#endif
