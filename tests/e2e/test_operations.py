@@ -35,6 +35,15 @@ def keys(client, tmp_path):
     return str(public), private
 
 
+@pytest.fixture
+def words(tmp_path):
+    """A passphrase's file."""
+    path = tmp_path / "words"
+    path.write_text("correct horse\n")
+    path.chmod(0o600)
+    return str(path)
+
+
 def test_a_relay_that_lost_its_directory_comes_back_from_its_backup(relay, client, agents, keys, tmp_path):
     agent = agents()
     second = agents("web-02")
@@ -102,14 +111,13 @@ def test_a_relay_that_lost_its_directory_comes_back_from_its_backup(relay, clien
     assert [e["Kind"] for e in audit.ledger(relay.dir)].count("relay.restored") == 1
 
 
-def test_a_certificate_of_the_time_that_was_lost_is_taken_once(relay, client, node, keys, tmp_path):
+def test_a_certificate_of_the_time_that_was_lost_is_taken_once(relay, node, words, tmp_path):
     """A node renewed after the backup was made: it is let in with what the restored relay does not know."""
-    public, private = keys
     file = str(tmp_path / "relay.hwb")
-    assert operate("backup", "--dir", relay.dir, "--to", public, file).returncode == 0
+    assert operate("backup", "--dir", relay.dir, "--passphrase-file", words, file).returncode == 0
     relay.kill9()
     shutil.rmtree(relay.dir)
-    assert operate("restore", "--dir", relay.dir, "--key", private, file).returncode == 0
+    assert operate("restore", "--dir", relay.dir, "--passphrase-file", words, file).returncode == 0
     relay.start()
     newer = relay.forge("node", node.id)
     relay.link(newer, "node").close()
@@ -126,21 +134,18 @@ def test_a_certificate_of_the_time_that_was_lost_is_taken_once(relay, client, no
     relay.link(newer, "node").close()
 
 
-def test_a_relay_that_stands_still_is_backed_up_by_a_passphrase_and_through_a_pipe(relay, client, agent, tmp_path):
+def test_a_relay_that_stands_still_is_backed_up_by_a_passphrase_and_through_a_pipe(relay, client, agent, words, tmp_path):
     client.ok("exec", "web-01", "--", "echo here")
     relay.stop()
-    words = tmp_path / "words"
-    words.write_text("correct horse\n")
-    words.chmod(0o600)
     wrong = tmp_path / "wrong"
     wrong.write_text("battery staple\n")
     wrong.chmod(0o600)
-    piped = operate("backup", "--dir", relay.dir, "--passphrase-file", str(words), "-", text=False)
+    piped = operate("backup", "--dir", relay.dir, "--passphrase-file", words, "-", text=False)
     assert piped.returncode == 0, piped.stderr
     to = str(tmp_path / "copy")
     refused = operate("restore", "--dir", to, "--passphrase-file", str(wrong), "-", stdin=piped.stdout, text=False)
     assert refused.returncode == 1 and b"not the backup's passphrase" in refused.stderr
-    assert operate("restore", "--dir", to, "--passphrase-file", str(words), "-", stdin=piped.stdout, text=False).returncode == 0
+    assert operate("restore", "--dir", to, "--passphrase-file", words, "-", stdin=piped.stdout, text=False).returncode == 0
     code, said = verify(to)
     assert code == 0 and said.rstrip().endswith("INTACT"), said
     for name in ("ca.key", "master.key", "ledger.key", "relay.conf", "ca.crt"):
@@ -148,24 +153,21 @@ def test_a_relay_that_stands_still_is_backed_up_by_a_passphrase_and_through_a_pi
             assert a.read() == b.read(), name
     assert {os.path.basename(f) for f in glob.glob(f"{relay.dir}/recordings/*.rec")} == \
         {os.path.basename(f) for f in glob.glob(f"{to}/recordings/*.rec")}
-    light = operate("backup", "--dir", relay.dir, "--passphrase-file", str(words), "--without-recordings", "-", text=False)
+    light = operate("backup", "--dir", relay.dir, "--passphrase-file", words, "--without-recordings", "-", text=False)
     assert light.returncode == 0 and b"recordings/*.rec beside" in light.stderr and len(light.stdout) < len(piped.stdout)
     relay.start()
 
 
-def test_what_is_no_good_backup_leaves_the_directory_alone(relay, client, tmp_path):
-    words = tmp_path / "words"
-    words.write_text("correct horse\n")
-    words.chmod(0o600)
+def test_what_is_no_good_backup_leaves_the_directory_alone(relay, words, tmp_path):
     file = str(tmp_path / "relay.hwb")
     assert operate("backup", "--dir", relay.dir, file).returncode == 1  # to nobody
-    assert operate("backup", "--dir", relay.dir, "--passphrase-file", str(words), file).returncode == 0
+    assert operate("backup", "--dir", relay.dir, "--passphrase-file", words, file).returncode == 0
     with open(file, "rb") as f:
         good = f.read()
     to = str(tmp_path / "copy")
 
     def restore(data):
-        done = operate("restore", "--dir", to, "--passphrase-file", str(words), "-", stdin=data, text=False)
+        done = operate("restore", "--dir", to, "--passphrase-file", words, "-", stdin=data, text=False)
         assert done.returncode == 1 and os.listdir(to) == [], done.stderr
         return done.stderr.decode()
     assert "damaged" in restore(good[:-1])
@@ -173,9 +175,9 @@ def test_what_is_no_good_backup_leaves_the_directory_alone(relay, client, tmp_pa
     assert "is no backup" in restore(b"#!/bin/sh\n" * 20)
     assert "format" in restore(good[:14] + b"9\n" + good[16:])
     # A directory that holds anything is no place for it.
-    taken = operate("restore", "--dir", relay.dir, "--passphrase-file", str(words), file)
+    taken = operate("restore", "--dir", relay.dir, "--passphrase-file", words, file)
     assert taken.returncode == 1 and "is not empty" in taken.stderr
     assert relay.healthy()
     # Nowhere to write: nothing is left.
-    nowhere = operate("backup", "--dir", relay.dir, "--passphrase-file", str(words), str(tmp_path / "no" / "such"))
+    nowhere = operate("backup", "--dir", relay.dir, "--passphrase-file", words, str(tmp_path / "no" / "such"))
     assert nowhere.returncode == 1 and not os.path.exists(os.path.join(relay.dir, "backup.tmp"))
