@@ -30,15 +30,18 @@
 #define AHEAD_MAX  4096 /* entries */
 #define ARENA_MAX  (4 * 1024 * 1024)
 #define SHARE	   16 /* that a hand takes at a time */
+#define SECTOR	   512
 
 enum { OPEN = 1, ERASED = 2 };
 
 /* An entry as its file has it. */
 struct ahead {
-	const uint8_t *frame; /* in the window */
+	const uint8_t *frame; /* in the window, */
+	uint64_t at;	      /* and in the file */
 	uint32_t len;	      /* without the frame's head */
 	uint64_t entry;
 	bool is_whole;	   /* its checksum is right */
+	bool is_lost;	   /* what is stored is another, and has a sector of zeros in it */
 	const char *fault; /* what is wrong with what is stored; NULL: nothing */
 	uint32_t fault_len;
 	bool was_read; /* and then this is what it says */
@@ -505,6 +508,22 @@ verify_entry(struct verify *v, uint64_t sequence, const uint8_t *p, size_t n, co
 	return verify_take_said(v, &said, sequence, file, at, err);
 }
 
+/* Whether a sector of the entry is all zeros, from its beginning or the entry's to the end of
+ * either: what a power cut leaves of a write. */
+static bool
+has_lost_sector(const struct ahead *a)
+{
+	size_t n = FRAME_HEAD + a->len, end;
+
+	for (size_t i = 0; i < n; i = end) {
+		end = i + SECTOR - (size_t)((a->at + i) % SECTOR);
+		end = end < n ? end : n;
+		if (is_zero(a->frame + i, end - i))
+			return true;
+	}
+	return false;
+}
+
 /* What is stored of the entry, opened if it can be. */
 static void
 read_stored(struct walk *w, unsigned hand, struct ahead *a)
@@ -520,6 +539,7 @@ read_stored(struct walk *w, unsigned hand, struct ahead *a)
 	hasher_joined(hasher, hash, p, n, NULL, 0);
 	if (memcmp(hash, meta + 4 + MERKLE_LEN, MERKLE_LEN) != 0) {
 		a->fault = "the stored bytes are not those that were written";
+		a->is_lost = has_lost_sector(a);
 		return;
 	}
 	if ((get_le32(meta) & OPEN) == 0) {
@@ -555,7 +575,7 @@ look_at(void *arg, unsigned hand, size_t i)
 	memcpy(whole, p + FRAME_HEAD, META);
 	put_le32(whole, get_le32(whole) & ~(uint32_t)ERASED);
 	a->is_whole = get_le32(p + 4) == crc32c(crc32c(0, p, 4), whole, META);
-	a->was_read = false;
+	a->was_read = a->is_lost = false;
 	a->fault = NULL;
 	if (!a->is_whole)
 		return;
@@ -610,13 +630,20 @@ chain_on(struct walk *w, const uint8_t *meta)
 	}
 }
 
+/* What comes after what the last head says to be on disk, at the end of the last file. */
+static bool
+may_be_torn(const struct walk *w)
+{
+	return w->entry >= w->v->result->head.filed && w->next_file == w->n_files;
+}
+
 /* What is not whole was never signed, if it comes after the last head. */
 static int
 torn(struct walk *w, uint64_t at, const char *what)
 {
 	uint64_t size = w->file.file.size;
 
-	if (w->entry < w->v->result->head.filed || w->next_file < w->n_files) {
+	if (!may_be_torn(w)) {
 		file_fault(w, at, size, what);
 		return 0;
 	}
@@ -640,6 +667,7 @@ has_good_length(const uint8_t *p, size_t n)
 static int
 look_ahead(struct walk *w)
 {
+	uint64_t at = w->file.at;
 	const uint8_t *p;
 	size_t left;
 
@@ -651,9 +679,11 @@ look_ahead(struct walk *w)
 		left - FRAME_HEAD >= get_le32(p)) {
 		struct ahead *a = &w->ahead[w->n_ahead];
 		a->frame = p;
+		a->at = at;
 		a->len = get_le32(p);
 		a->entry = w->entry + w->n_ahead++;
 		p += FRAME_HEAD + a->len;
+		at += FRAME_HEAD + a->len;
 		left -= FRAME_HEAD + a->len;
 	}
 	verify_crew_run(w->v->crew, w->n_ahead, SHARE, look_at, w);
@@ -695,6 +725,9 @@ file_step(struct walk *w)
 	const uint8_t *meta = a->frame + FRAME_HEAD;
 	if (!a->is_whole)
 		return torn(w, w->file.at, "an entry fails its checksum");
+	/* Its checksum is not over what is stored. */
+	if (a->is_lost && may_be_torn(w))
+		return torn(w, w->file.at, a->fault);
 	if ((get_le32(meta) & ~(uint32_t)(OPEN | ERASED)) != 0)
 		entry_fault(w, a->len, "is of a kind that this program does not know");
 	if (w->has_leaf && memcmp(w->leaf, meta + 4, MERKLE_LEN) != 0)

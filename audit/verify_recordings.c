@@ -27,6 +27,7 @@
 struct tape_job {
 	const struct verify_fact *facts;
 	size_t n;
+	bool may_be_anew; /* its file may be another than the one that the facts are of */
 	char path[160];
 	bool is_read; /* or there is nothing to read */
 	bool is_doubt;
@@ -239,11 +240,20 @@ tell(struct tape_job *job, bool is_doubt, struct verify_finding at, const char *
 	return 0;
 }
 
+/* A start that was cut off leaves a file that nothing of what is said of the recording fits. */
 static int
 tape_fault(struct tape *t, uint64_t from, uint64_t to, const struct verify_fact *f,
 	const char *what)
 {
-	return tell(t->job, false, verify_at(from, to, f->entry, f->entry + 1), what, &t->err);
+	char why[128];
+
+	snprintf(why, sizeof(why),
+		t->job->may_be_anew && t->good_to == 0
+			? "%s: it may be what a start makes again of one that was deleted"
+			: "%s",
+		what);
+	return tell(t->job, t->job->may_be_anew && t->good_to == 0,
+		verify_at(from, to, f->entry, f->entry + 1), why, &t->err);
 }
 
 /* It is shorter than the ledger says. What is missing may have been anywhere after the last good
@@ -313,10 +323,10 @@ read_tape(struct tape *t, const struct verify_fact *facts, size_t n)
 	/* One that is young may not have its head yet, and no entry speaks of it. */
 	if (why != NULL && n == 0 && t->v->options->is_running)
 		return 0;
+	if (why != NULL && n > 0)
+		return tape_fault(t, 0, facts[0].size, &facts[0], why);
 	if (why != NULL)
-		return tell(t->job, n == 0,
-			verify_at(0, n > 0 ? facts[0].size : t->file.file.size, VERIFY_NONE,
-				VERIFY_NONE),
+		return tell(t->job, true, verify_at(0, t->file.file.size, VERIFY_NONE, VERIFY_NONE),
 			why, &t->err);
 	for (size_t i = 0; i < n; i++)
 		if ((r = read_to(t, &facts[i])) <= 0)
@@ -379,7 +389,8 @@ add_job(struct tapes *t, const char *name)
 }
 
 static int
-add_file(struct tapes *t, const struct verify_fact *facts, size_t n, const char *name)
+add_file(struct tapes *t, const struct verify_fact *facts, size_t n, const char *name,
+	bool may_be_anew)
 {
 	struct tape_job *job = add_job(t, name);
 
@@ -387,6 +398,7 @@ add_file(struct tapes *t, const struct verify_fact *facts, size_t n, const char 
 		return HW_ENOMEM;
 	job->facts = facts;
 	job->n = n;
+	job->may_be_anew = may_be_anew;
 	job->is_read = true;
 	return 0;
 }
@@ -426,7 +438,15 @@ part_deletions(struct verify_fact *facts, size_t n)
 	return kept;
 }
 
-/* The entry of a deletion is there before the file goes: what is there still must hold. */
+/* Entries that are signed were not read, and one of them may be that of a deletion. */
+static bool
+may_be_deleted(const struct verify *v)
+{
+	return v->options->master == NULL && v->filed_end < v->result->head.size;
+}
+
+/* The entry of a deletion is there before the file goes: what is there still must hold. Not so a
+ * file that a start makes again of what the journal still has, until it comes to that entry. */
 static int
 check_known(struct tapes *t, struct verify_fact *facts, size_t all)
 {
@@ -435,12 +455,14 @@ check_known(struct tapes *t, struct verify_fact *facts, size_t all)
 	const char *name = find_name(t, facts->id, ".rec");
 	char missing[128];
 
+	bool is_live = name == NULL;
+
 	/* One that was reported gets its name a moment later. */
-	if (name == NULL)
+	if (is_live)
 		name = find_name(t, facts->id, ".part");
 	t->v->result->sessions++;
 	if (name != NULL)
-		return add_file(t, facts, n, name);
+		return add_file(t, facts, n, name, is_live && (n < all || may_be_deleted(t->v)));
 	if (n < all)
 		return 0;
 	const struct verify_fact *last = &facts[n - 1];
@@ -500,7 +522,7 @@ check_unknown(struct tapes *t)
 		if (is_known(t->v, name, strlen(name) - (live ? 5 : 4)))
 			continue;
 		t->v->result->sessions++;
-		r = live ? add_file(t, NULL, 0, name) : check_stranger(t, name);
+		r = live ? add_file(t, NULL, 0, name, false) : check_stranger(t, name);
 	}
 	return r;
 }

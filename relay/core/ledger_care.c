@@ -11,6 +11,7 @@
 #include "audit/ledger.h"
 #include "audit/ledger_epochs.h"
 #include "audit/ledger_file.h"
+#include "audit/ledger_heads.h"
 #include "audit/ledger_keys.h"
 #include "audit/search_index.h"
 #include "audit/tree.h"
@@ -327,8 +328,96 @@ check_entry(const struct held *h, uint64_t entry, struct hw_err *err)
 	return r < 0 ? r : 0;
 }
 
+/* Entries of the journal that the files don't have yet. */
 static int
-note_erasing(const struct held *h, uint64_t entry, const char *who, const char *reason,
+file_rest(struct ledger_writer *files, struct journal_reader *reader, struct hw_err *err)
+{
+	struct journal_record rec;
+	jpos end;
+	int r;
+
+	while ((r = journal_reader_next(reader, &rec, &end, err)) == 1) {
+		if (rec.type != JOURNAL_LEDGER || rec.offset < ledger_writer_next(files))
+			continue;
+		if (rec.offset > ledger_writer_next(files))
+			return hw_err_set(err, HW_ECORRUPT, "ledger entry %" PRIu64 " is missing",
+				ledger_writer_next(files));
+		if ((r = ledger_writer_append(files, rec.bytes, rec.len, rec.flags, err)) < 0)
+			return r;
+	}
+	return r < 0 ? r : ledger_writer_sync(files, err);
+}
+
+/* Puts all entries into the ledger's files, where who has no master key reads those that lie open.
+ */
+static int
+file_entries(const struct held *h, struct ledger_heads *heads, struct hw_err *err)
+{
+	struct ledger_writer *files = NULL;
+	struct journal_reader *reader;
+	uint8_t chain[MERKLE_LEN];
+
+	int r = journal_reader_open(&reader, h->journal, &h->master, 0, err);
+	if (r < 0)
+		return r;
+	r = ledger_writer_open(&files, h->ledger, &h->master, journal_reader_ledger_first(reader),
+		NULL, err);
+	if (r == 0 && (r = file_rest(files, reader, err)) == 0) {
+		uint64_t filed = ledger_writer_filed(files, chain);
+		ledger_heads_filed(heads, filed, chain);
+	}
+	journal_reader_close(reader);
+	if (files != NULL)
+		ledger_writer_close(files);
+	return r;
+}
+
+static int
+open_heads(struct ledger_heads **ret, struct held *h, struct journal *journal, struct hw_err *err)
+{
+	struct ledger_heads_config c = {.ledger_dir = h->ledger,
+		.journal_dir = h->journal,
+		.journal = journal,
+		.master = &h->master,
+		.clock = &hw_clock_system,
+		.epochs = &h->epochs};
+	int r;
+
+	if ((r = ledger_key_load(&c.key, h->dir, err)) == 0 &&
+		(r = ledger_key_settle(&c.key, h->dir, log_epochs_last(&h->epochs), err)) == 0)
+		r = ledger_heads_open(ret, &c, err);
+	if (r < 0)
+		key_free(c.key);
+	return r;
+}
+
+/* The entry that says so is in the files, and under a head, before anything is erased: whoever
+ * verifies the directory after that finds it. */
+static int
+note_in(struct held *h, struct journal *journal, const struct msg_ledger_entry *e,
+	struct hw_err *err)
+{
+	struct ledger *ledger = ledger_new(journal, h->config.name, &hw_clock_system);
+	struct ledger_heads *heads = NULL;
+	int r;
+
+	if (ledger == NULL)
+		return hw_err_set(err, HW_ENOMEM, "no memory for the ledger");
+	if ((r = open_heads(&heads, h, journal, err)) == 0) {
+		ledger_set_heads(ledger, heads);
+		r = ledger_commit(ledger, ENTRY_ENTRY_ERASED, e);
+		if (r < 0)
+			hw_err_set(err, r, "the ledger cannot be written, so nothing is erased");
+		else if ((r = file_entries(h, heads, err)) == 0)
+			r = ledger_heads_make(heads, err);
+	}
+	ledger_free(ledger);
+	ledger_heads_close(heads);
+	return r;
+}
+
+static int
+note_erasing(struct held *h, uint64_t entry, const char *who, const char *reason,
 	struct hw_err *err)
 {
 	const struct journal_config jc = {
@@ -338,15 +427,10 @@ note_erasing(const struct held *h, uint64_t entry, const char *who, const char *
 	struct journal *journal;
 
 	int r = journal_open(&journal, &jc, NULL, err);
-	if (r < 0)
-		return r;
-	struct ledger *ledger = ledger_new(journal, h->config.name, &hw_clock_system);
-	if (ledger == NULL)
-		r = hw_err_set(err, HW_ENOMEM, "no memory for the ledger");
-	else if ((r = ledger_commit(ledger, ENTRY_ENTRY_ERASED, &e)) < 0)
-		hw_err_set(err, r, "the ledger cannot be written, so nothing is erased");
-	ledger_free(ledger);
-	journal_close(journal);
+	if (r == 0) {
+		r = note_in(h, journal, &e, err);
+		journal_close(journal);
+	}
 	return r;
 }
 

@@ -102,6 +102,8 @@ def test_a_key_is_rotated_and_an_entry_erased(relay, client):
     assert "erased" in tend(relay, "erase", "--entry", str(number), "--reason", "a test")
     assert "no entry" in tend(relay, "erase", "--entry", "100000", "--reason", "a test", code=1)
     assert number not in audit._ledger_files(relay.dir)
+    code, said = verify(relay.dir)  # who has no master key finds the entry that says so
+    assert code == 0 and "(1 erased)" in said, said
     relay.start()
     client.ok("ls")
     after = client.json("api", "GetLedgerHead")

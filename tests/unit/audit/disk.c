@@ -486,31 +486,64 @@ disk_forget(void)
 	memset(&disk, 0, sizeof(disk));
 }
 
+/* What a write of sectors leaves of each: `held` are those that stay as they are, because an
+ * earlier write of them did not make it. The disk has of a sector what the cache had at some
+ * moment. */
+static void
+apply_sectors(struct content *c, const struct op *op, bool *held, size_t odds, uint64_t *seed)
+{
+	size_t end = (size_t)op->at + op->n, to;
+
+	for (size_t at = (size_t)op->at; at < end; at = to) {
+		to = at - at % SECTOR + SECTOR < end ? at - at % SECTOR + SECTOR : end;
+		held[at / SECTOR] = held[at / SECTOR] || disk_random(seed, 10) >= odds;
+		if (!held[at / SECTOR])
+			content_put(c, at, op->p + (at - (size_t)op->at), to - at);
+	}
+}
+
+/* The first of its bytes, in whole sectors. */
+static void
+apply_torn(struct content *c, const struct op *op, uint64_t *seed)
+{
+	size_t begin = (size_t)op->at, torn = begin + disk_random(seed, op->n + 1);
+
+	if (torn < begin + op->n)
+		torn -= torn % SECTOR;
+	if (torn > begin)
+		content_put(c, begin, op->p, torn - begin);
+}
+
+static size_t
+end_of(const struct op *op)
+{
+	return (size_t)op->at + (op->type == OP_CUT ? 0 : op->n);
+}
+
 /* Of operations that were not synced: what of this file made it. */
 static void
 apply_some(struct content *c, const size_t *pending, size_t n, uint64_t *seed)
 {
 	size_t whole = c->n, mode = disk_random(seed, 4), odds = 1 + disk_random(seed, 9),
-	       some = disk_random(seed, n + 1);
+	       some = disk_random(seed, n + 1), most = c->n;
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++)
+		most = end_of(&disk.ops[pending[i]]) > most ? end_of(&disk.ops[pending[i]]) : most;
+	bool *held = calloc(most / SECTOR + 1, sizeof(*held));
+	hw_assert(held != NULL);
+	for (size_t i = 0; mode != 0 && i < n && !(mode == 2 && i > some); i++) {
 		const struct op *op = &disk.ops[pending[i]];
-		if (mode == 0 || (mode == 2 && i > some))
-			break;
 		if (op->type == OP_CUT || mode == 1 || (mode == 2 && i < some)) {
 			content_apply(c, op);
 			whole = c->n;
-			continue;
+		} else if (mode == 2) {
+			apply_torn(c, op, seed);
+		} else {
+			apply_sectors(c, op, held, odds, seed);
 		}
-		size_t begin = (size_t)op->at, end = begin + op->n, to;
-		size_t torn = mode == 2 ? disk_random(seed, op->n + 1) : op->n;
-		for (size_t at = begin; at < end; at = to) {
-			to = at - at % SECTOR + SECTOR < end ? at - at % SECTOR + SECTOR : end;
-			if (mode == 2 ? to - begin <= torn : disk_random(seed, 10) < odds)
-				content_put(c, at, op->p + (at - begin), to - at);
-		}
-		whole = end > whole ? end : whole;
+		whole = end_of(op) > whole ? end_of(op) : whole;
 	}
+	free(held);
 	/* The length may be on disk without what fills it. */
 	if (whole > c->n && disk_random(seed, 3) == 0)
 		content_size(c, whole);

@@ -3,8 +3,9 @@
  * order, and the directory can be made again as a power cut at any point of it may leave it.
  *
  * What was synced is there. Of what a file got since its last sync any part may be there, in
- * sectors of 512 bytes, with zeros where the file became longer and a sector did not make it; of
- * the names that a folder got, lost or changed since its last sync those up to some point.
+ * sectors of 512 bytes, each as it was at some moment, with zeros where the file became longer and
+ * a sector did not make it; of the names that a folder got, lost or changed since its last sync
+ * those up to some point.
  *
  * It can also fail: the nth call that changes something, and if it is told so all after it.
  */

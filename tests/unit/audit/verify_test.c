@@ -368,3 +368,82 @@ Test(verify, a_last_file_of_the_ledger_without_its_head_is_no_break)
 	f->p[127] = 1;
 	check_broken(&good, NULL, f->path, VERIFY_NONE);
 }
+
+/* The first sector that begins within what is stored of an entry, from entry `from` on. */
+static size_t
+sector_of_entries(const struct image_file *f, unsigned from)
+{
+	for (size_t at = frame_of(f, from), end; at < f->n; at = end) {
+		end = at + 8 + get_le32(f->p + at);
+		size_t sector = end - end % 512;
+		if (sector > at + 8 + 68 && sector < end)
+			return sector;
+	}
+	cr_assert(false, "no entry goes over the beginning of a sector");
+	return 0;
+}
+
+/* Its checksum is not over what is stored, so it may be whole where that is not. */
+Test(verify, an_entry_whose_sector_a_power_cut_took_is_a_doubt_and_a_changed_one_is_not)
+{
+	struct image im;
+
+	vault_open(&v);
+	vault_work(&v);
+	struct log_head head = vault_head(&v);
+	vault_entries(&v, 12);
+	fake_clock_advance(&v.s.clock, 2 * USEC_PER_SEC);
+	journal_sync(v.journal);
+	cr_assert(eq(int, archiver_run(v.archiver, NULL), 0));
+	vault_drop(&v);
+	image_load(&im, v.s.dir);
+	struct image_file *f = ledger_file(&im);
+	size_t at = sector_of_entries(f, (unsigned)head.filed),
+	       n = f->n - at < 512 ? f->n - at : 512;
+	for (int with = 0; with < 2; with++) {
+		const struct secret_key *master = with ? &v.s.master : NULL;
+		f->p[at] ^= 1;
+		check_broken(&im, master, f->path, VERIFY_NONE);
+		f->p[at] ^= 1;
+	}
+	memset(f->p + at, 0, n);
+	for (int with = 0; with < 2; with++)
+		cr_assert(eq(int, (int)verdict_of(&im, with ? &v.s.master : NULL, false),
+				  VERIFY_UNCHECKED),
+			"%s: %s", result.findings[0].file, result.findings[0].what);
+	/* What a head says to be on disk was synced, whatever is missing of it. */
+	at = sector_of_entries(f, 0);
+	cr_assert(lt(sz, at, frame_of(f, (unsigned)head.filed)));
+	memset(f->p + at, 0, 512);
+	check_broken(&im, NULL, f->path, VERIFY_NONE);
+	image_fini(&im);
+}
+
+/* The journal still has it, until the start that a power cut ended comes to its deletion. */
+Test(verify, a_deleted_recording_that_a_start_began_to_make_again_is_a_doubt)
+{
+	struct image im;
+
+	vault_open(&v);
+	vault_delete(&v, "bob-1");
+	vault_work(&v);
+	vault_close(&v);
+	image_load(&im, v.s.dir);
+	check_intact(&im, NULL);
+	const struct image_file *other = image_find(&im, "recordings/ann-1.rec");
+	struct image_file *f = &im.files[im.n++];
+	*f = (struct image_file){.n = other->n, .room = other->n, .p = malloc(other->n)};
+	memcpy(f->p, other->p, f->n);
+	for (int with = 0; with < 2; with++) {
+		const struct secret_key *master = with ? &v.s.master : NULL;
+		strcpy(f->path, "recordings/bob-1.part");
+		cr_assert(eq(int, (int)verdict_of(&im, master, false), VERIFY_UNCHECKED), "%s: %s",
+			result.findings[0].file, result.findings[0].what);
+		strcpy(f->path, "recordings/bob-1.rec");
+		check_broken(&im, master, f->path, VERIFY_NONE);
+	}
+	strcpy(f->path, "recordings/bob-1.part");
+	f->n = 0;
+	cr_assert(eq(int, (int)verdict_of(&im, NULL, false), VERIFY_UNCHECKED));
+	image_fini(&im);
+}
