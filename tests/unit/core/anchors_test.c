@@ -253,7 +253,7 @@ answer(struct quay *q, int failed, const char *why)
 {
 	struct anchor_said said = {.failed = failed};
 
-	strncpy(said.why, why, sizeof(said.why)); /* maybe without its NUL, as a liar's */
+	memcpy(said.why, why, strnlen(why, sizeof(said.why))); /* maybe without its NUL, as a liar's */
 	cr_assert(eq(sz, (size_t)send(q->helper, &said, sizeof(said), 0), sizeof(said)));
 	loop_settle(q->loop);
 	loop_advance(q->loop, 2 * USEC_PER_SEC);
