@@ -1,5 +1,7 @@
 #include "client/run_request.h"
 
+#include <jansson.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,6 +57,56 @@ add_value(struct reading *r, const char *key, const char *value)
 	return 0;
 }
 
+/* The array of texts that it is, as the AWS CLI takes a parameter's values; NULL where it is not
+ * one: a script may begin with [ as well. */
+static json_t *
+texts_of(const char *value)
+{
+	json_t *all = *value == '[' ? json_loads(value, 0, NULL) : NULL, *item;
+	size_t i;
+
+	if (all == NULL)
+		return NULL;
+	json_array_foreach(all, i, item) {
+		if (!json_is_string(item)) {
+			json_decref(all);
+			return NULL;
+		}
+	}
+	return all;
+}
+
+static int
+add_texts(struct reading *r, const char *key, const json_t *texts)
+{
+	const char *kept;
+	json_t *item;
+	size_t i;
+	int rc;
+
+	json_array_foreach(texts, i, item) {
+		if ((kept = arena_strdup(r->c->arena, json_string_value(item))) == NULL)
+			return hw_err_set(r->err, HW_ENOMEM, "out of memory");
+		if ((rc = add_value(r, key, kept)) < 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int
+add_values(struct reading *r, const char *key, const char *value)
+{
+	json_t *texts = texts_of(value);
+	int rc;
+
+	if (texts == NULL || json_array_size(texts) == 0)
+		rc = add_value(r, key, value);
+	else
+		rc = add_texts(r, key, texts);
+	json_decref(texts);
+	return rc;
+}
+
 static int
 read_parameters(struct reading *r)
 {
@@ -74,7 +126,7 @@ read_parameters(struct reading *r)
 				text);
 		if ((key = arena_strndup(r->c->arena, text, (size_t)(equals - text))) == NULL)
 			return hw_err_set(r->err, HW_ENOMEM, "out of memory");
-		rc = add_value(r, key, equals + 1);
+		rc = add_values(r, key, equals + 1);
 	}
 	return rc;
 }

@@ -132,6 +132,29 @@ Test(run, documents_have_versions_and_parameters)
 	scene_free(&s);
 }
 
+Test(run, an_array_of_texts_is_a_parameters_values)
+{
+	static const struct {
+		const char *line, *sent;
+	} forms[] = {
+		{"-p commands=[\"date\",\"id\\u0020-u\"]", "\"commands\":[\"date\",\"id -u\"]"  },
+		{"-p commands=[]",			   "\"commands\":[\"[]\"]"		  },
+		{"-p commands=[\"date\",1]",		     "\"commands\":[\"[\\\"date\\\",1]\"]"},
+		{"-p commands=[\"date\"",		  "\"commands\":[\"[\\\"date\\\"\"]"   },
+	};
+	char line[128];
+
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		struct scene s = scene_new();
+
+		ended(&s, "web-1", "", "", 0);
+		snprintf(line, sizeof(line), "run -t web-1 --document Patch %s", forms[i].line);
+		plays(&s, line, 0);
+		stage_has(buf_str(&s.c->sent), forms[i].sent);
+		scene_free(&s);
+	}
+}
+
 Test(run, a_script_comes_from_stdin)
 {
 	struct scene s = scene_new();
