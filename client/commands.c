@@ -14,6 +14,9 @@ const struct command *const command_table[] = {
 	&cmd_node_tag,
 	&cmd_node_untag,
 	&cmd_node_rm,
+	&cmd_release_keygen,
+	&cmd_release_sign,
+	&cmd_release_show,
 	&cmd_selector_put,
 	&cmd_selector_ls,
 	&cmd_selector_show,
@@ -153,14 +156,14 @@ commands_help(struct buf *out)
 	buf_append_str(out,
 		"usage: hawser [--home DIR] COMMAND [OPTION...]\n\n"
 		"  login URL INVITE          log in with an invite; logout, status, version\n"
-		"  ls [SELECTOR...]          the nodes: names, globs, tag:Env=prod, @saved ones\n"
+		"  ls [SELECTOR...]          the nodes: names, globs, tag:Env=prod; selector put\n"
 		"  shell [USER@]NODE         a recorded shell; attach [SESSION] comes back to it\n"
 		"  exec [USER@]NODE -- CMD   a command: clean streams, its exit status\n"
 		"  forward NODE -L SPEC      what a node reaches, on ports here; forwards ls\n"
 		"  run --target SEL -- CMD   a command on many nodes; runs show|output|retry\n"
 		"  sessions ls|watch|kill    who did what, and does now; sessions show\n"
 		"  replay SESSION            play a recording; audit ls|show|tail|grep|export\n"
-		"  node|activation COMMAND   one node, its tags; join tokens; selector put|ls|rm\n"
+		"  node|activation COMMAND   one node, its tags; join tokens; release sign|show\n"
 		"  user|group|key COMMAND    who may log in, their groups and access keys\n"
 		"  policy put|attach|test    who may do what; document put|get|ls: what is run\n"
 		"  api OPERATION             any operation, as JSON; completion bash|zsh|fish\n"

@@ -115,6 +115,8 @@ void key_free(EVP_PKEY *key);				      /* NULL is fine */
 int key_save(EVP_PKEY *key, int dir, const char *name, struct hw_err *err); /* PEM, 0600 */
 /* HW_EDENIED when others may read the file. */
 int key_load(EVP_PKEY **ret, int dir, const char *name, struct hw_err *err);
+/* Never replaces a file (HW_EEXISTS). */
+int key_create(EVP_PKEY *key, const char *path, struct hw_err *err);
 int csr_make(struct buf *out, EVP_PKEY *key, struct hw_err *err); /* PKCS#10, DER, no names */
 
 #endif

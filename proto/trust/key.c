@@ -1,5 +1,6 @@
 #include "proto/trust/cert.h"
 
+#include <fcntl.h>
 #include <openssl/bio.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
@@ -41,8 +42,11 @@ key_free(EVP_PKEY *key)
 	EVP_PKEY_free(key);
 }
 
-int
-key_save(EVP_PKEY *key, int dir, const char *name, struct hw_err *err)
+/* Its PEM goes to `write`. */
+static int
+encode(EVP_PKEY *key, int dir, const char *name,
+	int (*write)(int dir, const char *name, const void *p, size_t n, struct hw_err *err),
+	struct hw_err *err)
 {
 	BIO *mem = BIO_new(BIO_s_mem()); /* wipes its memory when it grows and when it goes */
 	char *pem = NULL;
@@ -52,10 +56,28 @@ key_save(EVP_PKEY *key, int dir, const char *name, struct hw_err *err)
 		r = ossl_err(err, HW_EINTERNAL, "cannot encode the key for %s", name);
 	else {
 		long n = BIO_get_mem_data(mem, &pem);
-		r = file_write(dir, name, pem, (size_t)n, 0600, err);
+		r = write(dir, name, pem, (size_t)n, err);
 	}
 	BIO_free(mem);
 	return r;
+}
+
+static int
+replace(int dir, const char *name, const void *p, size_t n, struct hw_err *err)
+{
+	return file_write(dir, name, p, n, 0600, err);
+}
+
+int
+key_save(EVP_PKEY *key, int dir, const char *name, struct hw_err *err)
+{
+	return encode(key, dir, name, replace, err);
+}
+
+int
+key_create(EVP_PKEY *key, const char *path, struct hw_err *err)
+{
+	return encode(key, AT_FDCWD, path, private_create, err);
 }
 
 /* OpenSSL would ask the terminal. */
