@@ -7,6 +7,7 @@
 
 #include "client/client.h"
 #include "client/commands.h"
+#include "client/release_store.h"
 #include "proto/base/enc.h"
 #include "proto/base/file.h"
 #include "proto/trust/cert.h"
@@ -243,9 +244,8 @@ run_sign(struct client *c, const struct input *in, struct hw_err *err)
 static const struct option_row sign_options[] = {
 	{"key",					    'k', "FILE", "the private key (release.key)"},
 	{"out",					  0, "FILE", "where the release goes; never replaces a file"},
-	{"release-version",						0, "VERSION",
-		"what the programs say that they are (this client's version)"},
-	{"arch",	 0, "NAME", "machines that it is for, as uname -m has it (the programs')"},
+	{"release-version",						0, "VERSION", "of the programs (this client's)"},
+	{"arch",	 0, "NAME", "machines it is for, of uname -m (the programs')"},
 	{"follows", 0, "VERSION", "the oldest version that it may replace (any)"},
 	{0			       },
 };
@@ -265,53 +265,6 @@ const struct command cmd_release_sign = {
 };
 
 /* --- show ------------------------------------------------------------------------------------- */
-
-static int
-read_head(struct release *r, int fd, struct hw_err *err)
-{
-	uint8_t head[RELEASE_HEAD_MAX];
-	size_t n;
-	int e;
-
-	if (fd_read_all(fd, head, RELEASE_FIXED_LEN, err) < 0)
-		return hw_err_set(err, HW_EVALIDATION, "the release is cut off within its head");
-	if ((e = release_head_len(&n, head, err)) < 0)
-		return e;
-	if (fd_read_all(fd, head + RELEASE_FIXED_LEN, n - RELEASE_FIXED_LEN, err) < 0)
-		return hw_err_set(err, HW_EVALIDATION,
-			"the release is cut off within its manifest");
-	return release_read(r, head, n, err);
-}
-
-/* Of bytes from where the file is, n of them, whether they are what the manifest says. */
-static int
-check_file(const struct release_file *f, int fd, struct hw_err *err)
-{
-	EVP_MD_CTX *hash = EVP_MD_CTX_new();
-	uint8_t chunk[4096], digest[RELEASE_HASH_LEN];
-	uint64_t left = f->size;
-	int e = hash != NULL && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) > 0
-		? 0
-		: hw_err_set(err, HW_ENOMEM, "out of memory");
-
-	while (e == 0 && left > 0) {
-		size_t n = left < sizeof(chunk) ? (size_t)left : sizeof(chunk);
-		if (fd_read_all(fd, chunk, n, err) < 0)
-			e = hw_err_set(err, HW_EVALIDATION, "the release is cut off within %s",
-				f->name);
-		else
-			EVP_DigestUpdate(hash, chunk, n);
-		left -= n;
-	}
-	if (e == 0 &&
-		(EVP_DigestFinal_ex(hash, digest, NULL) <= 0 ||
-			memcmp(digest, f->hash, sizeof(digest)) != 0))
-		e = hw_err_set(err, HW_EVALIDATION,
-			"%s in the release is not what was signed: it was changed afterwards",
-			f->name);
-	EVP_MD_CTX_free(hash);
-	return e;
-}
 
 static int
 show(struct client *c, const struct release *r, struct hw_err *err)
@@ -339,20 +292,10 @@ show(struct client *c, const struct release *r, struct hw_err *err)
 static int
 run_show(struct client *c, const struct input *in, struct hw_err *err)
 {
-	int fd = open_program(in->operands[0], err), e = fd < 0 ? fd : 0;
 	struct release r;
-	uint8_t more;
+	int e = release_check(&r, in->operands[0], err);
 
-	if (e == 0)
-		e = read_head(&r, fd, err);
-	for (size_t i = 0; e == 0 && i < r.n_files; i++)
-		e = check_file(&r.files[i], fd, err);
-	if (e == 0 && read(fd, &more, 1) != 0)
-		e = hw_err_set(err, HW_EVALIDATION, "the release has bytes behind its last file");
-	if (e == 0)
-		e = show(c, &r, err);
-	fd_close(fd);
-	return e;
+	return e == 0 ? show(c, &r, err) : e;
 }
 
 const struct command cmd_release_show = {

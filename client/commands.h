@@ -9,6 +9,7 @@ extern const struct command cmd_completion_bash, cmd_completion_zsh, cmd_complet
 extern const struct command cmd_completion_words;
 extern const struct command cmd_ls, cmd_node_show, cmd_node_tag, cmd_node_untag, cmd_node_rm;
 extern const struct command cmd_release_keygen, cmd_release_sign, cmd_release_show;
+extern const struct command cmd_release_put, cmd_release_ls, cmd_release_rm, cmd_node_upgrade;
 extern const struct command cmd_activation_create, cmd_activation_ls, cmd_activation_rm;
 extern const struct command cmd_user_add, cmd_user_ls, cmd_user_show, cmd_user_rm, cmd_user_invite;
 extern const struct command cmd_user_disable, cmd_user_enable, cmd_user_tag, cmd_user_untag;

@@ -5,6 +5,7 @@
  *   join.c               enrols the machine
  *   run.c                checks the ground, then becomes the monitor
  *   command_status.c     asks the running agent
+ *   launch.c             before that: whether a slot's programs are to run instead
  *   uplink.c             the process that speaks to the relay: puts the following together
  *     agent.c              keeps a link, reports facts; knows no TLS, no processes
  *     sessions.c           what the relay opened, over all links
@@ -21,6 +22,7 @@
  *     reach.c              from what a connection names to that socket
  *     programs.h           where programs come from:
  *     programs_monitor.c     the monitor's holders
+ *     courier.c            does what an upgrade needs of the agent that runs
  *     credentials.c        the certificate and its renewal
  *     facts.c              what the node says of itself
  *     status.c             what it tells hawser-node status
@@ -29,6 +31,7 @@
  *     ground.c             who owns them
  *     memory.c             keeps an idle agent small
  *     uplink_sandbox.c     what this process may do
+ *   upgrade/             hawser-node-upgrade: from a release to the next agent
  *   monitor/             hawser-node-monitor: root's half, parent of all that runs
  *   holder/              what the monitor becomes for each shell or command
  *
@@ -59,7 +62,7 @@ static const struct command commands[] = {
 		"  echo \"$ACTIVATION\" | hawser-node join \"$URL\" - --dir /var/lib/hawser-node --tag Env=prod\n"},
 	{"run",	command_run,
 		"usage: hawser-node run --dir DIR [--rootless] [--agent-user USER] [--grace SECONDS]\n"
-		"           [--policy FILE] [--log-level LEVEL]\n"
+		"           [--policy FILE] [--slots DIR] [--release-terms FILE] [--log-level LEVEL]\n"
 		"\n"
 		"Runs the agent in the foreground: the monitor, and under it the process that dials the\n"
 		"relay. As root, shells may run as any user that policies allow; otherwise, or with\n"
@@ -71,6 +74,10 @@ static const struct command commands[] = {
 		"  --grace SECONDS     how long shells outlive the network process (60)\n"
 		"  --policy FILE       users and documents that this machine never allows, whatever the\n"
 		"                      relay says (/etc/hawser/node.policy, which need not be there)\n"
+		"  --slots DIR         where upgrades put their programs (/var/lib/hawser-node-slots;\n"
+		"                      rootless, slots in the agent's directory)\n"
+		"  --release-terms FILE  whose releases this machine takes (/etc/hawser/node.release;\n"
+		"                      rootless, node.release in the agent's directory)\n"
 		"  --log-level LEVEL   error, warn, info or debug (info)\n"
 		"\n"
 		"DIR/node.conf has settings, a line each; with witness = refuse nothing new begins here while\n"

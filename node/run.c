@@ -13,16 +13,24 @@
 #include "node/command.h"
 #include "node/config.h"
 #include "node/ground.h"
+#include "node/launch.h"
+#include "node/upgrade/slots.h"
+#include "node/upgrade/terms.h"
 #include "node/uplink.h"
 #include "proto/base/file.h"
 #include "proto/wire/enrol.h"
 
-#define MONITOR "hawser-node-monitor"
+#define MONITOR	 "hawser-node-monitor"
+#define ARGS_MAX 64 /* of this program */
 
 struct run {
 	const char *dir, *agent_user, *level, *grace, *policy;
+	const char *slots, *terms;
+	const char *launcher; /* who has launched this, or NULL; see launch.h */
+	char **argv;	      /* as it was called */
 	bool rootless;
 	char path[PATH_MAX]; /* of the directory, absolute */
+	char own_slots[PATH_MAX], own_terms[PATH_MAX];
 	struct node_config config;
 };
 
@@ -50,12 +58,15 @@ static int
 take_options(struct run *run, const struct command *self, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"dir",	required_argument, NULL, 'd'},
-		{"rootless",   no_argument,	  NULL, 'r'},
-		{"agent-user", required_argument, NULL, 'a'},
+		{"dir",		required_argument, NULL, 'd'},
+		{"rootless",	     no_argument,	  NULL, 'r'},
+		{"agent-user",    required_argument, NULL, 'a'},
 		{"grace",	  required_argument, NULL, 'g'},
 		{"policy",	   required_argument, NULL, 'p'},
-		{"log-level",  required_argument, NULL, 'l'},
+		{"log-level",     required_argument, NULL, 'l'},
+		{"slots",	  required_argument, NULL, 's'},
+		{"release-terms", required_argument, NULL, 't'},
+		{"launcher",	     required_argument, NULL, 'L'},
 		{NULL,	       0,		  NULL, 0	 },
 	};
 	int o;
@@ -63,6 +74,12 @@ take_options(struct run *run, const struct command *self, int argc, char **argv)
 	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (o == 'd')
 			run->dir = optarg;
+		else if (o == 's')
+			run->slots = optarg;
+		else if (o == 't')
+			run->terms = optarg;
+		else if (o == 'L')
+			run->launcher = optarg;
 		else if (o == 'g')
 			run->grace = optarg;
 		else if (o == 'p')
@@ -81,6 +98,9 @@ take_options(struct run *run, const struct command *self, int argc, char **argv)
 	if (level_by_name(run->level) < 0)
 		return command_usage(self, "--log-level %s: error, warn, info or debug",
 			run->level);
+	if ((run->slots != NULL && run->slots[0] != '/') ||
+		(run->terms != NULL && run->terms[0] != '/'))
+		return command_usage(self, "--slots and --release-terms take paths from the root");
 	if (run->grace != NULL && !is_grace(run->grace))
 		return command_usage(self, "--grace %s: seconds, 0 to 3600", run->grace);
 	return EXIT_OK;
@@ -151,11 +171,32 @@ find_programs(char self[PATH_MAX], char monitor[PATH_MAX + 32], struct hw_err *e
 		self);
 }
 
+/* What the monitor starts in its own place when the agent is to start again; a launcher that is the
+ * parent does that itself. */
+static int
+add_launcher(const char **args, const struct run *run, const char *self)
+{
+	const char *launcher = run->launcher != NULL ? run->launcher : self;
+	int n = 0;
+
+	if (strcmp(launcher, LAUNCH_BY_PARENT) == 0)
+		return 0;
+	args[n++] = "--";
+	args[n++] = launcher;
+	for (int i = 1; run->argv[i] != NULL && i < ARGS_MAX - 1; i++) {
+		if (strcmp(run->argv[i], "--launcher") == 0)
+			i++;
+		else
+			args[n++] = run->argv[i];
+	}
+	return n;
+}
+
 static int
 become_monitor(const struct run *run, struct hw_err *err)
 {
 	char self[PATH_MAX], monitor[PATH_MAX + 32];
-	const char *args[24];
+	const char *args[32 + ARGS_MAX];
 	int n = 0, r;
 
 	if ((r = find_programs(self, monitor, err)) < 0)
@@ -189,21 +230,52 @@ become_monitor(const struct run *run, struct hw_err *err)
 	args[n++] = run->path;
 	args[n++] = "--log-level";
 	args[n++] = run->level;
+	args[n++] = "--slots";
+	args[n++] = run->slots;
+	args[n++] = "--release-terms";
+	args[n++] = run->terms;
+	n += add_launcher(args + n, run, self);
 	args[n] = NULL;
 	execv(monitor, (char *const *)(void *)args);
 	return hw_err_sys(err, "cannot run %s", monitor);
 }
 
+/* A rootless agent has its own, in its directory. One that is not there is spoken of later. */
+static int
+choose_places(struct run *run, struct hw_err *err)
+{
+	char dir[PATH_MAX];
+	int n = 0, m = 0;
+
+	if (realpath(run->dir, dir) == NULL)
+		snprintf(dir, sizeof(dir), "%s", run->dir);
+	if (run->slots == NULL && run->rootless)
+		n = snprintf(run->own_slots, sizeof(run->own_slots), "%s/slots", dir);
+	if (run->terms == NULL && run->rootless)
+		m = snprintf(run->own_terms, sizeof(run->own_terms), "%s/node.release", dir);
+	if (n >= PATH_MAX || m >= PATH_MAX)
+		return hw_err_set(err, HW_EVALIDATION, "the path %s is too long", run->dir);
+	if (run->slots == NULL)
+		run->slots = run->rootless ? run->own_slots : SLOTS_DEFAULT;
+	if (run->terms == NULL)
+		run->terms = run->rootless ? run->own_terms : TERMS_DEFAULT;
+	return 0;
+}
+
 int
 command_run(const struct command *self, int argc, char **argv)
 {
-	struct run run = {.level = "info"};
+	struct run run = {.level = "info", .argv = argv - 1};
 	struct hw_err err = HW_ERR_INIT;
 	int lock = -1, r;
 
 	if ((r = take_options(&run, self, argc, argv)) != EXIT_OK)
 		return r;
 	run.rootless = run.rootless || geteuid() != 0;
+	if (choose_places(&run, &err) < 0)
+		return command_fail(&err);
+	if (run.launcher == NULL)
+		launch(&(struct launch){.dir = run.dir, .slots = run.slots, .argv = run.argv});
 	if (prepare(&run, &lock, &err) < 0)
 		return command_fail(&err);
 	if (!run.rootless && !ground_user_exists(run.config.run_as))
@@ -221,9 +293,11 @@ int
 command_uplink(const struct command *self, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"dir",	required_argument, NULL, 'd'},
-		{"monitor-fd", required_argument, NULL, 'm'},
-		{"log-level",  required_argument, NULL, 'l'},
+		{"dir",		required_argument, NULL, 'd'},
+		{"monitor-fd",    required_argument, NULL, 'm'},
+		{"log-level",     required_argument, NULL, 'l'},
+		{"slots",	  required_argument, NULL, 's'},
+		{"release-terms", required_argument, NULL, 't'},
 		{NULL,	       0,		  NULL, 0	 },
 	};
 	struct uplink_options u = {.monitor_fd = -1, .level = LOG_LEVEL_INFO};
@@ -236,6 +310,10 @@ command_uplink(const struct command *self, int argc, char **argv)
 			u.monitor_fd = atoi(optarg);
 		else if (o == 'l' && level_by_name(optarg) >= 0)
 			u.level = (enum log_level)level_by_name(optarg);
+		else if (o == 's')
+			u.slots = optarg;
+		else if (o == 't')
+			u.terms = optarg;
 		else
 			return EXIT_USAGE;
 	}

@@ -4,15 +4,18 @@
 #include <openssl/ssl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "node/agent.h"
 #include "node/commands/commands.h"
 #include "node/config.h"
+#include "node/courier.h"
 #include "node/credentials.h"
 #include "node/facts.h"
 #include "node/memory.h"
+#include "node/plugins/plugins.h"
 #include "node/monitor/monitor.h"
 #include "node/programs_monitor.h"
 #include "node/roster.h"
@@ -29,6 +32,7 @@
 #define GOODBYE_WITHIN (250 * USEC_PER_MSEC) /* for what the relay is still to be told */
 #define TRIM_AFTER     (5 * USEC_PER_SEC)
 #define FETCH	       "hawser-node-fetch"
+#define UPGRADE	       "hawser-node-upgrade"
 
 struct uplink {
 	struct log_sink sink;
@@ -39,6 +43,8 @@ struct uplink {
 	struct node_config config;
 	char boot_id[64], platform_name[129], platform_version[129];
 	char fetch[PATH_MAX];		   /* the program that downloads; "": there is none */
+	char upgrade[PATH_MAX];		   /* likewise, the one that upgrades */
+	char *upgrade_call;		   /* a shell's words that call that */
 	char ca[512], cert[512], key[512]; /* paths */
 	struct ws_client *ws;
 	struct ws_dial *dial; /* an attempt under way */
@@ -48,6 +54,7 @@ struct uplink {
 	struct watch *watch;
 	struct credentials *credentials;
 	struct agent *agent;
+	struct courier *courier;
 	struct status_server *status;
 	struct loop_signal *term, *intr, *leave;
 	struct loop_timer goodbye, trim;
@@ -126,6 +133,7 @@ on_up(void *arg, struct link *l)
 	struct uplink *u = uplink_from(arg);
 
 	credentials_link_up(u->credentials, l);
+	courier_link_up(u->courier, l);
 	loop_timer_start(u->loop, &u->trim, TRIM_AFTER);
 }
 
@@ -133,6 +141,7 @@ static void
 on_down(void *arg)
 {
 	credentials_link_down(uplink_from(arg)->credentials);
+	courier_link_down(uplink_from(arg)->courier);
 }
 
 static void
@@ -253,6 +262,16 @@ on_monitor_gone(void *arg)
 	leave(u);
 }
 
+/* The monitor starts the launcher then, which knows what is to run. */
+static void
+again(void *arg)
+{
+	struct uplink *u = uplink_from(arg);
+
+	u->exit_code = UPLINK_EXIT_AGAIN;
+	leave(u);
+}
+
 /* --- the start ------------------------------------------------------------------------------ */
 
 /* What connecting took is mostly free by now. */
@@ -275,18 +294,18 @@ find_boot_id(struct uplink *u)
 /* Beside this program, or where the installation puts what is not for people. Inside the sandbox
  * nothing can be looked for. */
 static void
-find_fetch(struct uplink *u)
+find_program(char path[PATH_MAX], const char *name)
 {
-	ssize_t n = readlink("/proc/self/exe", u->fetch, sizeof(u->fetch) - sizeof("/" FETCH));
+	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - strlen(name) - 2);
 	char *slash;
 
-	u->fetch[n > 0 ? n : 0] = '\0';
-	if ((slash = strrchr(u->fetch, '/')) != NULL)
-		strcpy(slash, "/" FETCH);
-	if (slash == NULL || access(u->fetch, X_OK) < 0)
-		snprintf(u->fetch, sizeof(u->fetch), HAWSER_LIBEXECDIR "/" FETCH);
-	if (access(u->fetch, X_OK) < 0)
-		u->fetch[0] = '\0';
+	path[n > 0 ? n : 0] = '\0';
+	if ((slash = strrchr(path, '/')) != NULL)
+		strcpy(slash + 1, name);
+	if (slash == NULL || access(path, X_OK) < 0)
+		snprintf(path, PATH_MAX, HAWSER_LIBEXECDIR "/%s", name);
+	if (access(path, X_OK) < 0)
+		path[0] = '\0';
 }
 
 static const char *
@@ -323,7 +342,8 @@ confine(struct uplink *u, const char *dir, struct hw_err *err)
 	find_boot_id(u);
 	u->smaps = memory_open();
 	OPENSSL_init_ssl(0, NULL);
-	find_fetch(u);
+	find_program(u->fetch, FETCH);
+	find_program(u->upgrade, UPGRADE);
 	int r = uplink_sandbox_enter(said, dir, err);
 	if (r == 0)
 		log_info(u, "agent.sandbox", "%s", said);
@@ -386,6 +406,59 @@ make_watch(struct uplink *u, struct hw_err *err)
 	return r;
 }
 
+/* What is missing of it, a step that needs it says. */
+static int
+describe_upgrade(struct uplink *u, const struct uplink_options *o, struct hw_err *err)
+{
+	const char *words[] = {
+		u->upgrade, "--dir", o->dir, "--slots", o->slots, "--terms", o->terms};
+	struct arena *a = arena_new(32 * PATH_MAX);
+	struct buf text;
+	int r = a != NULL ? 0 : HW_ENOMEM;
+
+	if (u->upgrade[0] == '\0' || o->slots == NULL || o->terms == NULL) {
+		arena_free(a);
+		return 0;
+	}
+	buf_init(&text, 32 * PATH_MAX);
+	for (size_t i = 0; r == 0 && i < sizeof(words) / sizeof(words[0]); i++) {
+		const char *quoted = plugin_quote(a, words[i]);
+		r = quoted == NULL ? HW_ENOMEM
+				   : buf_printf(&text, "%s%s", i > 0 ? " " : "", quoted);
+	}
+	if (r == 0 && buf_append_byte(&text, '\0') == 0)
+		u->upgrade_call = buf_take(&text, &(size_t){0});
+	buf_fini(&text);
+	arena_free(a);
+	return r == 0 && u->upgrade_call != NULL ? 0 : hw_err_set(err, HW_ENOMEM, "out of memory");
+}
+
+/* NULL: it is connected. */
+static const char *
+trouble(void *arg)
+{
+	struct agent_status a;
+
+	agent_status(uplink_from(arg)->agent, &a);
+	if (a.state == AGENT_CONNECTED)
+		return NULL;
+	return a.error != NULL && a.error[0] != '\0' ? a.error : "it has no link yet";
+}
+
+static int
+make_courier(struct uplink *u, struct hw_err *err)
+{
+	const struct courier_config c = {.loop = u->loop,
+		.log = &u->log,
+		.programs = u->programs,
+		.dir = u->dir,
+		.trouble = trouble,
+		.again = again,
+		.arg = u};
+
+	return courier_new(&u->courier, &c, err);
+}
+
 static int
 make_commands(struct uplink *u, struct hw_err *err)
 {
@@ -404,6 +477,7 @@ make_commands(struct uplink *u, struct hw_err *err)
 		.output_max = (uint64_t)u->config.command_output,
 		.spool_max = (uint64_t)u->config.commands_spool,
 		.fetch = or_null(u->fetch),
+		.upgrade = u->upgrade_call,
 		.work = or_null(u->config.commands_work),
 		.download_ca = or_null(u->config.download_ca),
 		.download_proxy = or_null(u->config.download_proxy),
@@ -471,7 +545,8 @@ open_all(struct uplink *u, const struct uplink_options *o, struct hw_err *err)
 		(r = programs_monitor_new(&u->programs, u->loop, &u->log, u->dir, o->monitor_fd,
 			 on_monitor_gone, u, err)) < 0 ||
 		(r = roster_open(&u->roster, u->dir, err)) < 0 || (r = make_watch(u, err)) < 0 ||
-		(r = make_commands(u, err)) < 0 || (r = make_agent(u, o, err)) < 0 ||
+		(r = describe_upgrade(u, o, err)) < 0 || (r = make_commands(u, err)) < 0 ||
+		(r = make_courier(u, err)) < 0 || (r = make_agent(u, o, err)) < 0 ||
 		(r = status_server_new(&u->status, u->loop, u->dir, &u->config, fill_status, u,
 			 err)) < 0 ||
 		(r = loop_signal_new(&u->term, u->loop, SIGTERM, stop, u)) < 0 ||
@@ -492,7 +567,9 @@ close_all(struct uplink *u)
 	loop_signal_free(u->term);
 	status_server_free(u->status);
 	agent_free(u->agent);
+	courier_free(u->courier);
 	commands_free(u->commands);
+	free(u->upgrade_call);
 	watch_free(u->watch);
 	programs_monitor_free(u->programs);
 	roster_close(u->roster);

@@ -8,6 +8,7 @@ struct uplink_options {
 	const char *dir;
 	int monitor_fd;
 	enum log_level level;
+	const char *slots, *terms; /* for upgrades: paths of the slots, and of node.release */
 };
 
 /* Runs until it is told to end. Returns the exit code: UPLINK_EXIT_*, or 1 to be started again. */

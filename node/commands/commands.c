@@ -943,6 +943,7 @@ commands_new(struct commands **ret, const struct commands_config *config, struct
 		.spool_left = &cs->spool_left,
 		.reader = &cs->reader,
 		.fetch = config->fetch,
+		.upgrade = config->upgrade,
 		.work = config->work,
 		.download_ca = config->download_ca,
 		.download_proxy = config->download_proxy,

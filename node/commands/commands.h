@@ -41,6 +41,7 @@ struct commands_config {
 	uint64_t output_max;	      /* bytes kept of one's output; an order may say less */
 	uint64_t spool_max;	      /* and of all that the relay has not taken; 0: as above */
 	const char *fetch;	      /* hawser-node-fetch; NULL: nothing can be downloaded */
+	const char *upgrade;	      /* how to call hawser-node-upgrade; NULL: it is not there */
 	const char *work;	      /* where commands have directories; NULL: /var/tmp */
 	const char *download_ca, *download_proxy, *download_s3_host; /* or NULL */
 	int64_t download_max;					     /* bytes; 0: as above */

@@ -37,8 +37,9 @@ struct invocation_host {
 	uint64_t output_max;			      /* bytes kept of an invocation's output */
 	uint64_t *spool_left;			      /* and of all of them together */
 	struct spool_reader *reader;
-	const char *fetch; /* the program that downloads; NULL: there is none */
-	const char *work;  /* where each that downloads has its own directory */
+	const char *fetch;   /* the program that downloads; NULL: there is none */
+	const char *upgrade; /* how the one that upgrades is called; NULL: there is none */
+	const char *work;    /* where each that downloads has its own directory */
 	const char *download_ca, *download_proxy, *download_s3_host; /* or NULL */
 	int64_t download_max;
 	int64_t (*now)(void *arg); /* wall time to judge deadlines by */

@@ -442,6 +442,7 @@ context_of(const struct invocation *i)
 		.platform_version = h->platform_version,
 		.work = i->work,
 		.fetch = h->fetch,
+		.upgrade = h->upgrade,
 		.ca = h->download_ca,
 		.proxy = h->download_proxy,
 		.s3_host = h->download_s3_host,

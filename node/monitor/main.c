@@ -20,17 +20,44 @@
  *   sweep.c     what a session leaves behind
  */
 #include <getopt.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "node/monitor/monitor.h"
+
+#define AGAIN_AFTER_MS 250 /* an uplink gone wild is not to make it a loop */
 
 static int
 usage(void)
 {
 	fputs("hawser-node-monitor is started by hawser-node run\n", stderr);
 	return 2;
+}
+
+/* Behind the uplink's arguments another "--" may follow, and the launcher with its own. */
+static char **
+cut_launcher(char **args)
+{
+	while (*args != NULL && strcmp(*args, "--") != 0)
+		args++;
+	if (*args == NULL)
+		return NULL;
+	*args = NULL;
+	return args + 1;
+}
+
+/* With nothing of this process but its number, which whoever watches over the service knows it by.
+ */
+static int
+start_again(char **launcher)
+{
+	poll(NULL, 0, AGAIN_AFTER_MS);
+	close_range(3, ~0u, 0);
+	execv(launcher[0], launcher);
+	return 1;
 }
 
 int
@@ -49,6 +76,7 @@ main(int argc, char **argv)
 	};
 	struct monitor_config c = {
 		.grace_seconds = 60, .serve_fd = -1, .policy = {.path = LOCAL_POLICY_PATH}};
+	char **launcher;
 	int o;
 
 	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -81,13 +109,16 @@ main(int argc, char **argv)
 			return usage();
 		}
 	}
+	launcher = cut_launcher(argv + optind);
 	c.uplink_args = argv + optind;
-	c.n_uplink_args = argc - optind;
+	while (c.uplink_args[c.n_uplink_args] != NULL)
+		c.n_uplink_args++;
 	if (c.dir == NULL || c.uplink == NULL || c.n_uplink_args == 0)
 		return usage();
 	/* Without root there is nobody else to become. */
 	c.rootless = c.rootless || geteuid() != 0;
 	if (!c.rootless && (c.agent_user == NULL || c.run_as == NULL || c.command_run_as == NULL))
 		return usage();
-	return monitor_run(&c);
+	int code = monitor_run(&c);
+	return code == UPLINK_EXIT_AGAIN && launcher != NULL ? start_again(launcher) : code;
 }

@@ -201,7 +201,8 @@ on_uplink_exit(struct monitor *m, int status)
 
 	m->uplink = 0;
 	close_uplink(m);
-	m->over = m->stop_until != 0 || code == UPLINK_EXIT_FATAL || code == UPLINK_EXIT_GONE;
+	m->over = m->stop_until != 0 || code == UPLINK_EXIT_FATAL || code == UPLINK_EXIT_GONE ||
+		code == UPLINK_EXIT_AGAIN;
 	if (m->over) {
 		m->exit_code = code;
 		return;

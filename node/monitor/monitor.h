@@ -14,6 +14,7 @@
 #define UPLINK_EXIT_OK	  0
 #define UPLINK_EXIT_FATAL 3  /* its message says what to do */
 #define UPLINK_EXIT_GONE  10 /* ended in order, and the node is deregistered */
+#define UPLINK_EXIT_AGAIN 11 /* the agent is to start again, from its launcher on */
 
 struct monitor_config {
 	const char *dir;

@@ -7,6 +7,7 @@ static const struct plugin plugins[] = {
 	{"aws:downloadContent", plugin_download,	 plugin_download_wish, true },
 	{"aws:runDocument",	    NULL,		  plugin_document_wish, true },
 	{"aws:runShellScript",  plugin_shell_script, NULL,		  false},
+	{"aws:updateSsmAgent",  plugin_update_agent, NULL,		  false},
 };
 
 /* What SSM has for other platforms alone. */

@@ -25,6 +25,7 @@ struct plugin_context {
 	const char *fetch; /* the path of hawser-node-fetch */
 	const char *ca, *proxy, *s3_host; /* for downloads */
 	int64_t download_max;		  /* bytes */
+	const char *upgrade; /* how hawser-node-upgrade is called, for a shell to read; or NULL */
 	/* What the step wished for of the relay: its content, and the name of its file. */
 	const char *content, *file_name;
 };
@@ -89,6 +90,11 @@ int plugin_download_wish(struct plugin_wish *ret, struct arena *a,
 /* aws:runDocument */
 int plugin_document_wish(struct plugin_wish *ret, struct arena *a,
 	const struct plugin_context *context, const json_t *inputs, struct hw_err *err);
+
+/* aws:updateSsmAgent */
+int plugin_update_agent(struct plugin_program *ret, struct arena *a,
+	const struct plugin_context *context, const json_t *inputs, const json_t *env,
+	struct hw_err *err);
 
 /* --- what plugins share: inputs.c --------------------------------------------------------------
  */

@@ -27,7 +27,8 @@ const struct managed_policy managed_policies[] = {
 	{"fleet-administrator",
 	 "Nodes, activations, tags, sessions and commands; neither reads recordings nor changes who may do what.",
 	 POLICY(
-	 "    {\"Sid\": \"Fleet\", \"Effect\": \"Allow\", \"Action\": [\"ssm:*\", \"resource-groups:*\", \"s3:PutObject\", \"iam:Get*\", \"iam:List*\"],\n"
+	 "    {\"Sid\": \"Fleet\", \"Effect\": \"Allow\", \"Action\": [\"ssm:*\", \"resource-groups:*\", \"s3:PutObject\", \"iam:Get*\", \"iam:List*\",\n"
+	 "                \"hawser:PutAgentRelease\", \"hawser:ListAgentReleases\", \"hawser:DeleteAgentRelease\"],\n"
 	 "     \"Resource\": \"*\"},\n"
 	 "    {\"Sid\": \"AsRoot\", \"Effect\": \"Allow\", \"Action\": \"ssm:StartSession\", \"Resource\": \"*\",\n"
 	 "     \"Condition\": {\"StringLike\": {\"hawser:RunAs\": [\"root\", \"*\"]}}},\n"

@@ -120,7 +120,7 @@ def test_a_life_of_the_packages(root, packages, tmp_path):
         assert re.match(r"hawser[a-z-]* \d", root.ok(program))
     assert root.ok("stat -c '%U %a' /var/lib/hawser-relay /home/hawser") == "hawser-relay 700\nhawser 750\n"
     assert root.ok("getent passwd hawser-node | cut -d: -f7") == "/usr/sbin/nologin\n"
-    assert root.ok("ls /usr/libexec/hawser") == "hawser-node-fetch\nhawser-node-monitor\n"
+    assert root.ok("ls /usr/libexec/hawser") == "hawser-node-fetch\nhawser-node-monitor\nhawser-node-upgrade\n"
     assert root.ok("systemctl --root=/ is-enabled hawser-relay hawser-node") == "enabled\nenabled\n"
     units = root.ok("systemd-analyze verify /lib/systemd/system/hawser-*.service || :")
     assert not [line for line in units.splitlines() if "hawser" in line and "man " not in line], units

@@ -42,6 +42,8 @@ BELOW = {
     # Root's half of the agent, and what is the parent of users' programs: nothing that parses.
     "node/monitor": ["proto/base", "node/holder"],
     "node/holder": ["proto/base", "node/monitor"],
+    # Root's too, for the time of an upgrade: it reads a signed manifest, and nothing else of a relay's.
+    "node/upgrade": ["proto/base", "proto/trust"],
     "client": ["proto", "audit", "client"],
     "tests": [""],
 }

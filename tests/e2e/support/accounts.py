@@ -39,7 +39,7 @@ class Accounts:
         os.chmod(os.path.join(self.etc, "shadow"), 0o600)
         os.chmod(os.path.join(self.etc, "sudoers"), 0o440)
         self.agent = os.path.join(self.base, "hawser-node")
-        for name in ("hawser-node", "hawser-node-monitor", "hawser-node-fetch"):
+        for name in ("hawser-node", "hawser-node-monitor", "hawser-node-fetch", "hawser-node-upgrade"):
             shutil.copy(program(name), self.base)
 
     def _append(self, name, line):

@@ -186,3 +186,59 @@ Test(plugins, whether_a_step_can_run_here)
 		cr_assert_eq(why[0] != '\0', rows[i].verdict != DOCUMENT_RUN);
 	}
 }
+
+/* --- aws:updateSsmAgent --------------------------------------------------------------------------
+ */
+
+static int
+update(struct plugin_program *p, const char *call, const char *inputs, struct hw_err *err)
+{
+	struct plugin_context with = context;
+	json_t *in = json_loads(inputs, 0, NULL);
+
+	with.upgrade = call;
+	*p = (struct plugin_program){.script = NULL};
+	int r = plugin_find("aws:updateSsmAgent")->prepare(p, arena, &with, in, NULL, err);
+	json_decref(in);
+	return r;
+}
+
+Test(plugins, update_of_the_agent_calls_the_program_with_what_was_asked)
+{
+	struct plugin_program p;
+
+	cr_assert_eq(
+		update(&p, "'/x y/up' --dir '/d'",
+			"{\"targetVersion\": \"0.2.0\", \"release\": \"ab\", \"allowDowngrade\": "
+			"\"true\"}",
+			NULL),
+		0);
+	cr_assert_str_eq(p.script,
+		"exec '/x y/up' --dir '/d' --version '0.2.0' --release 'ab' --downgrade\n");
+	cr_assert_eq(p.seconds, 3600);
+	cr_assert_eq(update(&p, "up", "{}", NULL), 0);
+	cr_assert_str_eq(p.script, "exec up --version '' --release ''\n");
+}
+
+/* What somebody wrote is a word of the program's, whatever is in it. */
+Test(plugins, update_of_the_agent_lets_nobody_write_its_script)
+{
+	struct plugin_program p;
+
+	cr_assert_eq(update(&p, "up",
+			     "{\"release\": \"'; rm -rf / #\", \"allowDowngrade\": \"false\"}",
+			     NULL),
+		0);
+	cr_assert_str_eq(p.script, "exec up --version '' --release ''\\''; rm -rf / #'\n");
+}
+
+Test(plugins, update_of_the_agent_says_what_it_cannot_do)
+{
+	struct hw_err err = HW_ERR_INIT;
+	struct plugin_program p;
+
+	cr_assert_eq(update(&p, NULL, "{}", &err), 0);
+	cr_assert_not_null(strstr(p.script, "not installed on this node' >&2\nexit 1\n"));
+	cr_assert_eq(update(&p, "up", "{\"allowDowngrade\": \"maybe\"}", &err), HW_EVALIDATION);
+	cr_assert_eq(update(&p, "up", "{\"release\": 7}", &err), HW_EVALIDATION);
+}

@@ -1,0 +1,224 @@
+/* Releases that the relay keeps: what comes in pieces, what is none, and which one a node gets. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/base/enc.h"
+#include "proto/trust/cert.h"
+#include "proto/trust/release.h"
+#include "relay/core/releases.h"
+#include "tests/unit/services/desk.h"
+
+struct sample {
+	uint8_t bytes[4096];
+	size_t n;
+	char id[RELEASES_ID_LEN + 1];
+};
+
+static void
+hash_of(uint8_t out[32], const void *p, size_t n)
+{
+	cr_assert(eq(int, EVP_Digest(p, n, out, NULL, EVP_sha256(), NULL), 1));
+}
+
+static struct sample
+sample_new(const char *version, const char *architecture)
+{
+	struct release r = {.follows = "0.0.0", .made = 1764194400000000, .n_files = 1};
+	struct sample s = {.n = 0};
+	EVP_PKEY *key;
+	struct buf head;
+	uint8_t digest[32];
+
+	strcpy(r.version, version);
+	strcpy(r.architecture, architecture);
+	strcpy(r.files[0].name, "hawser-node");
+	r.files[0].size = 1000;
+	buf_init(&head, RELEASE_HEAD_MAX);
+	cr_assert(eq(int, key_generate_signing(&key, NULL), 0));
+	cr_assert(eq(int, release_sign(&head, &r, key, NULL), 0));
+	memcpy(s.bytes, buf_data(&head), head.len);
+	memset(s.bytes + head.len, 'x', 1000);
+	s.n = head.len + 1000;
+	hash_of(digest, s.bytes, s.n);
+	hex_encode(s.id, digest, sizeof(digest));
+	buf_fini(&head);
+	key_free(key);
+	return s;
+}
+
+static int
+begin(struct desk *d, const struct sample *s, struct msg_put_agent_release_reply *rep)
+{
+	struct msg_put_agent_release_request req = {.release = s->id, .size = (int64_t)s->n};
+
+	return CALL(d, put_agent_release, &req, rep);
+}
+
+static int
+upload(struct desk *d, const struct sample *s, size_t from, size_t to,
+	struct msg_put_agent_release_reply *rep)
+{
+	struct msg_upload_agent_release_request req = {
+		.release = s->id,
+		.size = (int64_t)s->n,
+		.offset = (int64_t)from,
+		.data = {s->bytes + from, to - from}
+	    };
+
+	return CALL(d, upload_agent_release, &req, rep);
+}
+
+static void
+put(struct desk *d, const struct sample *s)
+{
+	struct msg_put_agent_release_reply rep;
+
+	CHECK_OK(d, begin(d, s, &rep));
+	CHECK_OK(d, upload(d, s, 0, s->n, &rep));
+	cr_assert(rep.complete);
+}
+
+static size_t
+count(struct desk *d)
+{
+	struct msg_empty none = {0};
+	struct msg_list_agent_releases_reply all;
+
+	CHECK_OK(d, CALL(d, list_agent_releases, &none, &all));
+	return all.releases.n;
+}
+
+static int
+fetch(struct desk *d, const char *id, const char *version, const char *architecture, int64_t offset,
+	struct msg_get_agent_release_reply *rep)
+{
+	struct msg_get_agent_release_request req = {
+		.release = id, .version = version, .architecture = architecture, .offset = offset};
+
+	return CALL(d, get_agent_release, &req, rep);
+}
+
+Test(releases, come_in_pieces_and_go_on_where_they_were)
+{
+	struct desk *d = desk_new(false);
+	struct sample s = sample_new("0.2.0", "x86_64");
+	struct msg_put_agent_release_reply rep;
+
+	CHECK_OK(d, begin(d, &s, &rep));
+	cr_assert(eq(i64, rep.offset, 0));
+	CHECK_OK(d, upload(d, &s, 0, 100, &rep));
+	cr_assert(eq(i64, rep.offset, 100));
+	/* One that came before, and one that leaves a hole: nothing changes. */
+	CHECK_OK(d, upload(d, &s, 50, 150, &rep));
+	cr_assert(eq(i64, rep.offset, 100));
+	CHECK_OK(d, upload(d, &s, 200, 300, &rep));
+	cr_assert(eq(i64, rep.offset, 100));
+	CHECK_OK(d, begin(d, &s, &rep));
+	cr_assert(eq(i64, rep.offset, 100));
+	cr_assert(not(rep.complete));
+	cr_assert(eq(sz, count(d), 0));
+	CHECK_OK(d, upload(d, &s, 100, s.n, &rep));
+	cr_assert(rep.complete);
+	cr_assert(eq(sz, count(d), 1));
+	CHECK_OK(d, begin(d, &s, &rep));
+	cr_assert(rep.complete);
+	desk_free(d);
+}
+
+Test(releases, that_are_not_what_their_name_says_are_not_kept)
+{
+	struct desk *d = desk_new(false);
+	struct sample s = sample_new("0.2.0", "x86_64");
+	struct msg_put_agent_release_reply rep;
+	uint8_t digest[32];
+
+	CHECK_OK(d, begin(d, &s, &rep));
+	s.bytes[s.n - 1] ^= 1;
+	CHECK_FAILS(d, upload(d, &s, 0, s.n, &rep), HW_ECORRUPT, "send it again");
+	cr_assert(eq(sz, count(d), 0));
+	CHECK_OK(d, begin(d, &s, &rep));
+	cr_assert(eq(i64, rep.offset, 0));
+	/* A file that is what its name says, and no release. */
+	s.bytes[0] = 'X';
+	hash_of(digest, s.bytes, s.n);
+	hex_encode(s.id, digest, sizeof(digest));
+	CHECK_OK(d, begin(d, &s, &rep));
+	CHECK_FAILS(d, upload(d, &s, 0, s.n, &rep), HW_EVALIDATION, "no release");
+	cr_assert(eq(sz, count(d), 0));
+	desk_free(d);
+}
+
+Test(releases, have_names_that_are_no_paths_and_sizes_that_are_bounded)
+{
+	struct desk *d = desk_new(false);
+	struct sample s = sample_new("0.2.0", "x86_64");
+	struct msg_put_agent_release_reply rep;
+	struct msg_get_agent_release_reply got;
+
+	memcpy(s.id, "../../../../../", 15);
+	CHECK_FAILS(d, begin(d, &s, &rep), HW_EVALIDATION, "64 hex digits");
+	CHECK_FAILS(d, fetch(d, s.id, NULL, "x86_64", 0, &got), HW_EVALIDATION, "64 hex digits");
+	s = sample_new("0.2.0", "x86_64");
+	s.n = (size_t)RELEASE_BYTES_MAX + 1;
+	CHECK_FAILS(d, begin(d, &s, &rep), HW_EVALIDATION, "up to");
+	s.n = 100;
+	CHECK_FAILS(d, begin(d, &s, &rep), HW_EVALIDATION, "up to");
+	desk_free(d);
+}
+
+Test(releases, are_kept_up_to_a_number)
+{
+	struct desk *d = desk_new(false);
+	struct msg_put_agent_release_reply rep;
+	struct msg_delete_agent_release_request rm;
+	struct msg_empty none;
+	struct sample s;
+
+	for (int i = 0; i < RELEASES_MAX; i++) {
+		s = sample_new("0.2.0", "x86_64");
+		put(d, &s);
+	}
+	s = sample_new("0.2.0", "x86_64");
+	CHECK_FAILS(d, begin(d, &s, &rep), HW_ELIMIT, "release rm");
+	cr_assert(eq(sz, count(d), RELEASES_MAX));
+	struct msg_empty all = {0};
+	struct msg_list_agent_releases_reply list;
+	CHECK_OK(d, CALL(d, list_agent_releases, &all, &list));
+	rm.release = list.releases.v[0].release;
+	CHECK_OK(d, CALL(d, delete_agent_release, &rm, &none));
+	CHECK_FAILS(d, CALL(d, delete_agent_release, &rm, &none), HW_ENOTFOUND, "has no release");
+	CHECK_OK(d, begin(d, &s, &rep));
+	desk_free(d);
+}
+
+Test(releases, newest_that_fits_is_given_when_none_is_named)
+{
+	struct desk *d = desk_new(false);
+	struct sample old = sample_new("0.2.0", "x86_64"), young = sample_new("0.10.0", "x86_64");
+	struct sample other = sample_new("0.11.0", "aarch64");
+	struct msg_get_agent_release_reply got;
+
+	put(d, &young);
+	put(d, &old);
+	put(d, &other);
+	CHECK_OK(d, fetch(d, NULL, NULL, "x86_64", 0, &got));
+	cr_assert_str_eq(got.release, young.id);
+	cr_assert(eq(i64, got.size, (int64_t)young.n));
+	cr_assert(eq(sz, got.data.n, young.n));
+	cr_assert(eq(int, memcmp(got.data.p, young.bytes, young.n), 0));
+	CHECK_OK(d, fetch(d, NULL, "0.2.0", "x86_64", 500, &got));
+	cr_assert_str_eq(got.release, old.id);
+	cr_assert(eq(sz, got.data.n, old.n - 500));
+	CHECK_OK(d, fetch(d, old.id, NULL, "x86_64", (int64_t)old.n, &got));
+	cr_assert(eq(sz, got.data.n, 0));
+	CHECK_FAILS(d, fetch(d, NULL, "0.3.0", "x86_64", 0, &got), HW_ENOTFOUND,
+		"no release 0.3.0");
+	CHECK_FAILS(d, fetch(d, NULL, NULL, "riscv64", 0, &got), HW_ENOTFOUND, "for riscv64");
+	desk_free(d);
+}
