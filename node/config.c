@@ -16,14 +16,15 @@
 struct key_row {
 	const char *name;
 	size_t offset, size;
+	const char *doc;
 	bool path;	      /* absolute */
 	const char *words[2]; /* the only ones that it may be; NULL: any */
 };
 
-#define TEXT(key, path)                                                                          \
+#define TEXT(key, path, doc)                                                                     \
 	{                                                                                        \
 #key, offsetof(struct node_config, key), sizeof(((struct node_config *)0)->key), \
-			path,                                                                    \
+			doc, path,                                                               \
 		{                                                                                \
 			NULL, NULL                                                               \
 		}                                                                                \
@@ -31,31 +32,42 @@ struct key_row {
 
 /* `relay` is parsed, the others are copied. */
 static const struct key_row keys[] = {
-	TEXT(name, false),
-	TEXT(run_as, false),
-	TEXT(command_run_as, false),
-	TEXT(reboot_command, false),
-	TEXT(agent_user, false),
-	TEXT(commands_work, true),
-	TEXT(download_ca, true),
-	TEXT(download_proxy, false),
-	TEXT(download_s3_host, false),
+	TEXT(name, false, "what the node is called where it joins; the relay knows it by its id"),
+	TEXT(run_as, false, "the user of sessions for which no policy names one (hawser)"),
+	TEXT(command_run_as, false, "the user of commands for which nobody names one (root)"),
+	TEXT(reboot_command, false,
+		"restarts the machine for a step that asks for it (shutdown -r now)"),
+	TEXT(agent_user, false, "the user of the agent's network process (hawser-node)"),
+	TEXT(commands_work, true, "where commands that download have a directory each (/var/tmp)"),
+	TEXT(download_ca, true,
+		"a file of the authorities that servers of downloads are verified by (the system's)"),
+	TEXT(download_proxy, false, "a proxy's URL for downloads (none)"),
+	TEXT(download_s3_host, false,
+		"HOST or HOST:PORT of an S3 that is not Amazon's, and all below it, for which downloads may be signed (none)"),
 	{"witness", offsetof(struct node_config, witness),
-				   sizeof(((struct node_config *)0)->witness), false, {"report", "refuse"}},
+		sizeof(((struct node_config *)0)->witness),
+		"what to do when the relay's ledger was cut or rewritten: report it, or refuse what is new as well (report)",
+		false, {"report", "refuse"}},
 };
 
 struct number_row {
 	const char *name;
 	size_t offset;
 	int64_t min, max;
+	const char *doc;
 };
 
 static const struct number_row numbers[] = {
-	{"commands_running", offsetof(struct node_config, commands_running), 1, 1000	    },
-	{"commands_held",	  offsetof(struct node_config, commands_held),    1, 1000	      },
-	{"command_output",   offsetof(struct node_config, command_output),	 1, INT64_C(1) << 40},
-	{"commands_spool",   offsetof(struct node_config, commands_spool),	 1, INT64_C(1) << 50},
-	{"download_max",	 offsetof(struct node_config, download_max),     1, INT64_C(1) << 40},
+	{"commands_running", offsetof(struct node_config, commands_running), 1, 1000,
+		"commands at once (64)"					    },
+	{"commands_held",	  offsetof(struct node_config, commands_held),    1, 1000,
+		"commands that wait, run, or are not taken by the relay yet (1000)"},
+	{"command_output",   offsetof(struct node_config, command_output),	 1, INT64_C(1) << 40,
+		"bytes kept of the output of one command (67108864)"		    },
+	{"commands_spool",   offsetof(struct node_config, commands_spool),	 1, INT64_C(1) << 50,
+		"bytes of all output that the relay has not taken (1073741824)"    },
+	{"download_max",	 offsetof(struct node_config, download_max),     1, INT64_C(1) << 40,
+		"bytes that one download may have (1073741824)"		       },
 };
 
 static char *
@@ -101,7 +113,9 @@ set(struct node_config *c, const char *key, const char *value, struct hw_err *er
 		if (strcmp(key, keys[i].name) != 0)
 			continue;
 		if (strlen(value) >= keys[i].size)
-			return hw_err_set(err, HW_EVALIDATION, "%s is too long", key);
+			return hw_err_set(err, HW_EVALIDATION,
+				"%s is too long: %zu bytes, at most %zu", key, strlen(value),
+				keys[i].size - 1);
 		if (keys[i].path && value[0] != '/')
 			return hw_err_set(err, HW_EVALIDATION, "%s is a path from the root, not %s",
 				key, value);
@@ -148,7 +162,8 @@ node_config_parse(struct node_config *ret, const char *text, struct hw_err *err)
 		size_t n = strcspn(text, "\n");
 		int r = snprintf(line, sizeof(line), "%.*s", (int)n, text) < (int)sizeof(line)
 			? parse_line(&c, line, err)
-			: hw_err_set(err, HW_EVALIDATION, "too long");
+			: hw_err_set(err, HW_EVALIDATION, "the line is longer than %zu bytes",
+				  sizeof(line) - 1);
 		if (r < 0) {
 			hw_err_prefix(err, NODE_CONF ":%d", number);
 			return r;
@@ -238,4 +253,15 @@ node_config_save(int dir, const struct node_config *c, struct hw_err *err)
 		r = file_write(dir, NODE_CONF, buf_data(&text), text.len, 0644, err);
 	buf_fini(&text);
 	return r;
+}
+
+void
+node_config_document(struct buf *out)
+{
+	buf_append_str(out,
+		"| `relay` | the relay's URL with the pin of its authority, https://HOST:PORT#sha256:...; it must be there |\n");
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		buf_printf(out, "| `%s` | %s |\n", keys[i].name, keys[i].doc);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		buf_printf(out, "| `%s` | %s |\n", numbers[i].name, numbers[i].doc);
 }

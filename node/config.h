@@ -30,8 +30,8 @@ struct node_config {
 	char commands_work[257], download_ca[257], download_proxy[257];
 	char download_s3_host[257];
 	int64_t download_max;
-	/* What it does when the relay's ledger is not what it was: "report", or "refuse" what is new
-	 * as well. */
+	/* What it does when the relay's ledger is not what it was: "report", or "refuse" what is
+	 * new as well. */
 	char witness[8];
 	char id[24]; /* of the node; from its certificate, not from node.conf */
 };
@@ -48,5 +48,8 @@ int node_config_explain(int dir, const char *path, struct hw_err *err);
 int node_config_parse(struct node_config *ret, const char *text, struct hw_err *err);
 
 int node_config_save(int dir, const struct node_config *c, struct hw_err *err);
+
+/* Appends the rows of a Markdown table: each setting, what it is and its default. */
+void node_config_document(struct buf *out);
 
 #endif

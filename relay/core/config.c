@@ -325,3 +325,25 @@ relay_config_save(const struct relay_config *c, int dir, struct hw_err *err)
 	buf_fini(&out);
 	return r;
 }
+
+void
+relay_config_document(struct buf *out)
+{
+	struct relay_config c;
+
+	relay_config_default(&c);
+	for (size_t i = 0; i < KEY_COUNT; i++) {
+		const struct key_row *row = &keys[i];
+		const char *at = (const char *)&c + row->offset;
+		buf_printf(out, "| `%s` | %s", row->key, row->doc);
+		if (row->kind == NUMBER)
+			buf_printf(out, " (%ld to %ld; %d) |\n", row->min, row->max,
+				*(const int *)(const void *)at);
+		else if (row->kind == DURABILITY)
+			buf_append_str(out, " (write) |\n");
+		else if (at[0] != '\0')
+			buf_printf(out, " (%s) |\n", at);
+		else
+			buf_append_str(out, " |\n");
+	}
+}

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "proto/base/buf.h"
 #include "proto/base/err.h"
 
 enum durability { DURABILITY_WRITE, DURABILITY_SYNC };
@@ -60,5 +61,8 @@ void relay_config_default(struct relay_config *c);
 int relay_config_load(struct relay_config *c, int dir, struct hw_err *err);
 /* A commented file with every key. */
 int relay_config_save(const struct relay_config *c, int dir, struct hw_err *err);
+
+/* Appends the rows of a Markdown table: each setting, what it is, its bounds and default. */
+void relay_config_document(struct buf *out);
 
 #endif
