@@ -1,4 +1,5 @@
 /* hawser audit export: a recording as a file, or entries of the ledger as lines. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -6,6 +7,7 @@
 #include "client/audit_filter.h"
 #include "client/client.h"
 #include "client/commands.h"
+#include "client/meter.h"
 #include "client/session_name.h"
 #include "client/tape.h"
 #include "proto/wire/codec.h"
@@ -28,6 +30,8 @@ write_all(struct tape *tape, enum export_format format, bool typed, struct hw_er
 {
 	struct export *e;
 	struct event ev;
+	struct meter meter;
+	uint64_t bytes = 0;
 	struct buf out;
 	int r;
 
@@ -36,10 +40,15 @@ write_all(struct tape *tape, enum export_format format, bool typed, struct hw_er
 		buf_fini(&out);
 		return hw_err_set(err, HW_ENOMEM, "out of memory");
 	}
+	meter_init(&meter, true);
 	while ((r = tape_next(&ev, tape, err)) > 0) {
+		bytes += ev.len;
+		meter_show(&meter, bytes, "up to %" PRId64 " s of the session",
+			ev.time / USEC_PER_SEC);
 		if ((r = flush_out(&out, export_event(e, &ev, &out), err)) < 0)
 			break;
 	}
+	meter_hide(&meter);
 	if (r == 0)
 		r = flush_out(&out, export_end(e, &out), err);
 	export_free(e);
@@ -74,10 +83,13 @@ export_entries(struct client *c, const struct input *in, struct hw_err *err)
 {
 	const struct msg_lookup_events_reply *page;
 	struct audit_filter f;
+	struct meter meter;
 	char token[1025];
+	size_t entries = 0;
 	bool more = true;
 	int r = audit_filter_read(&f, c, in, err);
 
+	meter_init(&meter, true);
 	f.req.oldest_first = true;
 	f.req.max_results = PAGE_ENTRIES;
 	while (r == 0 && more) {
@@ -87,12 +99,15 @@ export_entries(struct client *c, const struct input *in, struct hw_err *err)
 		if ((r = client_connect(c, err)) == 0 &&
 			(r = conn_call(&page, c->conn, OP_lookup_events, &f.req, a, err)) == 0) {
 			r = write_entries(page, err);
+			entries += page->events.n;
+			meter_show(&meter, 0, "%zu entries", entries);
 			more = page->next_token != NULL && page->next_token[0] != '\0';
 			snprintf(token, sizeof(token), "%s", more ? page->next_token : "");
 			f.req.next_token = token;
 		}
 		arena_free(a);
 	}
+	meter_hide(&meter);
 	client_hint_call(c, r);
 	return r;
 }

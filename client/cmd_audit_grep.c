@@ -9,6 +9,7 @@
 #include "client/audit_filter.h"
 #include "client/commands.h"
 #include "client/duration.h"
+#include "client/meter.h"
 #include "client/session_name.h"
 #include "proto/base/display.h"
 #include "proto/base/id.h"
@@ -24,7 +25,7 @@
 struct grep {
 	struct client *client;
 	struct arena *page; /* of the page that is printed */
-	bool progress;	    /* on stderr, a line that changes */
+	struct meter meter;
 	int64_t hits, sessions, outputs, bytes, too_hard, unreadable;
 	int64_t limit;		     /* 0: none */
 	struct msg_search_hit *kept; /* for formats that are one document */
@@ -94,13 +95,6 @@ append_row(struct buf *out, struct client *c, const struct msg_search_hit *h)
 	buf_append_byte(out, '\n');
 }
 
-static void
-clear_progress(const struct grep *g)
-{
-	if (g->progress)
-		fprintf(stderr, "\r\033[K");
-}
-
 static int
 print_hit(struct grep *g, const struct msg_search_hit *h, struct hw_err *err)
 {
@@ -109,7 +103,7 @@ print_hit(struct grep *g, const struct msg_search_hit *h, struct hw_err *err)
 	struct buf out;
 
 	buf_init(&out, OUT_MAX);
-	clear_progress(g);
+	meter_hide(&g->meter);
 	if (c->format <= OUTPUT_WIDE)
 		append_row(&out, c, h);
 	else if (msg_to_json(&out, MSG_ROW(search_hit), h, JSON_DATES) == 0)
@@ -164,13 +158,11 @@ take_hits(struct grep *g, const struct msg_search_hit *v, size_t n, struct hw_er
 }
 
 static void
-show_progress(const struct grep *g)
+show_progress(struct grep *g)
 {
-	if (g->progress)
-		fprintf(stderr,
-			"\r\033[K%" PRId64 " hits; %" PRId64 " sessions, %" PRId64
-			" outputs, %" PRId64 " MB",
-			g->hits, g->sessions, g->outputs, g->bytes / 1000000);
+	meter_show(&g->meter, (uint64_t)g->bytes,
+		"%" PRId64 " hits; %" PRId64 " sessions, %" PRId64 " outputs", g->hits, g->sessions,
+		g->outputs);
 }
 
 /* --- pages ------------------------------------------------------------------------------------ */
@@ -298,9 +290,9 @@ show_kept(struct grep *g, struct hw_err *err)
 }
 
 static void
-say_sum(const struct grep *g)
+say_sum(struct grep *g)
 {
-	clear_progress(g);
+	meter_hide(&g->meter);
 	if (g->client->format <= OUTPUT_WIDE)
 		fprintf(stderr,
 			"%" PRId64 " hit%s in %" PRId64 " session%s and %" PRId64
@@ -365,10 +357,10 @@ run_grep(struct client *c, const struct input *in, struct hw_err *err)
 
 	if (r < 0)
 		return r;
-	g.progress = isatty(STDERR_FILENO) && c->format <= OUTPUT_WIDE;
+	meter_init(&g.meter, false);
 	r = grep_all(&g, in, err);
 	if (r < 0)
-		clear_progress(&g);
+		meter_hide(&g.meter);
 	if (r == 0 && c->format > OUTPUT_WIDE && c->format != OUTPUT_JSONL)
 		r = show_kept(&g, err);
 	if (r == 0)

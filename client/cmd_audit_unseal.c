@@ -14,6 +14,7 @@
 #include "client/cmd_audit.h"
 #include "client/commands.h"
 #include "client/duration.h"
+#include "client/meter.h"
 #include "client/passphrase.h"
 #include "client/session_name.h"
 #include "client/typed.h"
@@ -33,6 +34,7 @@ struct unsealing {
 	bool json, complete;
 	struct buf who, plain, out; /* whose turn it is; one piece; its line */
 	struct output_series series;
+	struct meter meter;
 	uint64_t opened, dropped, foreign; /* pieces */
 };
 
@@ -209,6 +211,7 @@ take_page(struct unsealing *u, char token[1025], struct hw_err *err)
 		u->relay = page->relay;
 		r = take_events(u, &page->events, err);
 		u->complete = page->complete;
+		meter_show(&u->meter, 0, "%" PRIu64 " pieces", u->opened + u->dropped + u->foreign);
 		snprintf(token, 1025, "%s", page->next_token != NULL ? page->next_token : "");
 	}
 	arena_free(a);
@@ -241,6 +244,7 @@ unseal(struct unsealing *u, const struct input *in, struct hw_err *err)
 	do
 		r = take_page(u, token, err);
 	while (r == 0 && token[0] != '\0');
+	meter_hide(&u->meter);
 	if (r == 0 && u->json)
 		r = output_series_end(&u->series, err);
 	if (r == 0)
@@ -261,6 +265,7 @@ run_unseal(struct client *c, const struct input *in, struct hw_err *err)
 	buf_init(&u.plain, EVENT_BYTES_MAX);
 	buf_init(&u.out, OUT_MAX);
 	output_series_init(&u.series, c, false);
+	meter_init(&u.meter, true);
 	int r = unseal(&u, in, err);
 	for (size_t i = 0; i < KEYS_MAX; i++)
 		auditor_key_wipe(&u.keys[i]);

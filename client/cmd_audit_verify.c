@@ -3,6 +3,8 @@
  * it. */
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +20,7 @@
 #include "client/commands.h"
 #include "client/kept.h"
 #include "client/lookout.h"
+#include "client/meter.h"
 #include "client/verify_online.h"
 #include "proto/base/clock.h"
 #include "proto/base/display.h"
@@ -409,16 +412,80 @@ show(const struct job *job, struct hw_err *err)
 	return r;
 }
 
+/* A source that counts what is read of another; several threads read. */
+struct counted {
+	struct verify_source of;
+	_Atomic uint64_t bytes;
+	pthread_mutex_t drawing;
+	struct meter meter;
+};
+
+static int
+counted_open(void *arg, struct verify_file *ret, const char *path, struct hw_err *err)
+{
+	struct counted *c = arg;
+
+	return c->of.open(c->of.arg, ret, path, err);
+}
+
+static int
+counted_read(void *arg, const struct verify_file *f, uint64_t at, void *p, size_t n,
+	struct hw_err *err)
+{
+	struct counted *c = arg;
+	uint64_t bytes = atomic_fetch_add(&c->bytes, n) + n;
+
+	/* Whoever finds it held lets the other draw. */
+	if (c->meter.live && pthread_mutex_trylock(&c->drawing) == 0) {
+		meter_show(&c->meter, bytes, "read");
+		pthread_mutex_unlock(&c->drawing);
+	}
+	return c->of.read(c->of.arg, f, at, p, n, err);
+}
+
+static void
+counted_close(void *arg, struct verify_file *f)
+{
+	struct counted *c = arg;
+
+	c->of.close(c->of.arg, f);
+}
+
+static int
+counted_list(void *arg, const char *folder,
+	int (*each)(void *ctx, const char *name, struct hw_err *err), void *ctx, struct hw_err *err)
+{
+	struct counted *c = arg;
+
+	return c->of.list(c->of.arg, folder, each, ctx, err);
+}
+
+static int
+verify_files(struct job *job, struct hw_err *err)
+{
+	struct counted counted = {
+		.of = verify_directory(&job->dir), .drawing = PTHREAD_MUTEX_INITIALIZER};
+	const struct verify_source source = {.arg = &counted,
+		.open = counted_open,
+		.read = counted_read,
+		.close = counted_close,
+		.list = counted_list};
+
+	meter_init(&counted.meter, false);
+	int r = verify_run(job->found, &source, &job->options, err);
+	meter_hide(&counted.meter);
+	return r;
+}
+
 static int
 verify(struct job *job, struct hw_err *err)
 {
-	struct verify_source source = verify_directory(&job->dir);
 	int r = 0;
 
 	if ((job->found = calloc(1, sizeof(*job->found))) == NULL)
 		return hw_err_set(err, HW_ENOMEM, "out of memory");
 	if (job->dir >= 0)
-		r = verify_run(job->found, &source, &job->options, err);
+		r = verify_files(job, err);
 	if (r < 0 && job->found->n_findings == 0)
 		return r;
 	bool whole = r == 0;
