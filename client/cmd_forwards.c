@@ -87,32 +87,32 @@ run_ls(struct client *c, const struct input *in, struct hw_err *err)
 
 /* --- ending ----------------------------------------------------------------------------------- */
 
-static const struct msg_background_forward *
-find(const struct msg_background_forwards *all, const char *pid)
+/* By its pid; by its node it may be one of several. */
+static bool
+is_meant(const struct msg_background_forward *one, const char *name)
 {
-	char text[24];
+	char pid[24];
 
-	for (size_t i = 0; i < all->forwards.n; i++) {
-		snprintf(text, sizeof(text), "%lld", (long long)all->forwards.v[i].pid);
-		if (strcmp(text, pid) == 0)
-			return &all->forwards.v[i];
-	}
-	return NULL;
+	snprintf(pid, sizeof(pid), "%lld", (long long)one->pid);
+	return strcmp(pid, name) == 0 || (one->node != NULL && strcmp(one->node, name) == 0);
 }
 
 static int
-kill_named(const struct msg_background_forwards *all, const struct input *in, struct hw_err *err)
+kill_named(const struct msg_background_forwards *all, const char *name, struct hw_err *err)
 {
+	bool any = false;
 	int r = 0;
 
-	for (size_t i = 0; i < in->n && r == 0; i++) {
-		const struct msg_background_forward *one = find(all, in->operands[i]);
-		r = one != NULL ? background_kill(one, err)
-				: hw_err_set(err, HW_ENOTFOUND,
-					  "no forward in the background has the pid %.20s",
-					  in->operands[i]);
+	for (size_t i = 0; i < all->forwards.n && r == 0; i++) {
+		if (!is_meant(&all->forwards.v[i], name))
+			continue;
+		any = true;
+		r = background_kill(&all->forwards.v[i], err);
 	}
-	return r;
+	return r < 0 || any
+		? r
+		: hw_err_set(err, HW_ENOTFOUND,
+			  "no forward in the background has the pid or node %.60s", name);
 }
 
 static int
@@ -123,13 +123,13 @@ run_kill(struct client *c, const struct input *in, struct hw_err *err)
 	int r;
 
 	if (every == (in->n > 0))
-		return hw_err_set(err, HW_EUSAGE, "kill which? PID..., or --all");
+		return hw_err_set(err, HW_EUSAGE, "kill which? PID..., NODE..., or --all");
 	if ((r = find_all(&all, c, err)) < 0)
 		return r;
 	for (size_t i = 0; every && i < all.forwards.n && r == 0; i++)
 		r = background_kill(&all.forwards.v[i], err);
-	if (!every)
-		r = kill_named(&all, in, err);
+	for (size_t i = 0; i < in->n && r == 0; i++)
+		r = kill_named(&all, in->operands[i], err);
 	if (r == HW_ENOTFOUND)
 		client_hint(c, "hawser forwards ls shows those that run");
 	return r;
@@ -152,8 +152,8 @@ static const struct option_row kill_options[] = {
 
 const struct command cmd_forwards_kill = {
 	.name = "forwards kill",
-	.operands = "[PID...]",
-	.summary = "End forwards that run in the background.",
+	.operands = "[PID|NODE...]",
+	.summary = "End forwards that run in the background: by pid, or all through a node.",
 	.examples = {"hawser forwards kill 4242", "hawser forwards kill --all"},
 	.options = kill_options,
 	.max = -1,

@@ -31,7 +31,7 @@ show_key(struct client *c, const struct msg_create_access_key_reply *key, struct
 	int r;
 
 	if (!is_plain(key->access_key_id) || !is_plain(key->secret_access_key))
-		return hw_err_set(err, HW_EPROTO, "the relay's access key is none");
+		return hw_err_set(err, HW_EPROTO, "the relay's answer holds no access key");
 	client_say(c, "an access key of %s; the secret is shown only now", key->user_name);
 	buf_init(&out, 4096);
 	buf_printf(&out, "AccessKeyId      %s\nSecretAccessKey  %s\n", key->access_key_id,

@@ -206,6 +206,7 @@ select_nodes(struct nodes *ret, struct client *c, const char *const *selectors, 
 		return r;
 	if (all.instance_information_list.n == 0) {
 		c->exit_status = EXIT_NO_NODES;
+		client_hint(c, "hawser ls shows the nodes that you may see");
 		return hw_err_set(err, HW_ENODE, "no node that you may see is meant");
 	}
 	*ret = (struct nodes){

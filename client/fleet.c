@@ -83,7 +83,9 @@ static int
 add_selector(struct fleet *f, const char *text, struct hw_err *err)
 {
 	if (f->n == SELECTORS_MAX)
-		return hw_err_set(err, HW_EUSAGE, "at most %d selectors", SELECTORS_MAX);
+		return hw_err_set(err, HW_EUSAGE,
+			"more than %d selectors: a glob or a tag means many nodes at once",
+			SELECTORS_MAX);
 	return selector_parse(&f->selectors[f->n++], f->c->arena, text, err);
 }
 
@@ -292,7 +294,8 @@ fleet_node(const struct msg_instance_information **ret, struct client *c, const 
 
 	filter.values = (struct msg_strs){.v = &value, .n = 1};
 	if (name[0] == '\0')
-		return hw_err_set(err, HW_EUSAGE, "a node's name is missing");
+		return hw_err_set(err, HW_EUSAGE,
+			"a node's name is missing: hawser ls shows those that there are");
 	if ((r = fleet_fetch(&f, &req, err)) < 0)
 		return r;
 	/* The relay's filter may mean more by a name than we do: it is compared again. */

@@ -32,7 +32,9 @@ static int
 add_head(struct kept *k, const struct verify_kept *head, struct hw_err *err)
 {
 	if (k->n == KEPT_MAX)
-		return hw_err_set(err, HW_ELIMIT, "more than %d heads that were kept", KEPT_MAX);
+		return hw_err_set(err, HW_ELIMIT,
+			"there are more than %d kept heads: check the files one after the other",
+			KEPT_MAX);
 	if (k->n == k->room) {
 		size_t room = k->room > 0 ? 2 * k->room : 64;
 		struct verify_kept *more = realloc(k->heads, room * sizeof(*more));

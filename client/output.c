@@ -48,7 +48,8 @@ static int
 output_flush(struct buf *out, int r, struct hw_err *err)
 {
 	if (r < 0 || out->failed)
-		r = hw_err_set(err, HW_ELIMIT, "the answer is too large to be shown");
+		r = hw_err_set(err, HW_ELIMIT,
+			"the answer is larger than 1 GiB: narrow it down, with --limit or a filter");
 	else
 		r = output_bytes(buf_data(out), out->len, err);
 	buf_fini(out);
@@ -207,8 +208,10 @@ output_series_fini(struct output_series *s)
 static int
 series_flush(struct output_series *s, struct hw_err *err)
 {
-	int r = s->out.failed ? hw_err_set(err, HW_ELIMIT, "the answer is too large to be shown")
-			      : output_bytes(buf_data(&s->out), s->out.len, err);
+	int r = s->out.failed
+		? hw_err_set(err, HW_ELIMIT,
+			  "the answer is larger than 1 GiB: narrow it down, with --limit or a filter")
+		: output_bytes(buf_data(&s->out), s->out.len, err);
 
 	buf_wipe(&s->out);
 	return r;

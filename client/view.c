@@ -43,7 +43,8 @@ view_choose(const struct view_row **ret, const struct client *c, const struct in
 		return 0;
 	}
 	if (given != NULL)
-		return hw_err_set(err, HW_EUSAGE, "--%s and -o are two ways to show it", given);
+		return hw_err_set(err, HW_EUSAGE,
+			"--%s and -o are two ways to show it: leave one out", given);
 	return 0;
 }
 

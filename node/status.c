@@ -227,8 +227,10 @@ status_ask(struct buf *out, bool *connected, int dir, bool json, struct hw_err *
 	socket_address(&sun, dir);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0) {
 		r = errno == EACCES
-			? hw_err_set(err, HW_EDENIED, "this needs root, or the agent's user")
-			: hw_err_set(err, HW_EUNAVAILABLE, "no agent runs there");
+			? hw_err_set(err, HW_EDENIED,
+				  "the agent's status is for root and the agent's own user: call it with sudo")
+			: hw_err_set(err, HW_EUNAVAILABLE,
+				  "no agent runs on this directory: systemctl start hawser-node, or hawser-node run --dir DIR");
 		fd_close(fd);
 		return r;
 	}
@@ -238,7 +240,8 @@ status_ask(struct buf *out, bool *connected, int dir, bool json, struct hw_err *
 	const char *text = buf_str(&b), *first = b.len > 1 ? text + 1 : NULL;
 	const char *second = first != NULL ? memchr(first, '\0', b.len - 1) : NULL;
 	if (second == NULL || second + 1 >= text + b.len)
-		r = hw_err_set(err, HW_EUNAVAILABLE, "the agent does not answer");
+		r = hw_err_set(err, HW_EUNAVAILABLE,
+			"the agent runs and gave no answer: its log says what it does (journalctl -u hawser-node)");
 	else
 		r = buf_append_str(out, json ? second + 1 : first);
 	if (r == 0)

@@ -42,7 +42,7 @@ Test(key, one_that_would_steer_a_terminal_is_not_shown)
 		{"CreateAccessKey",    0, MADE("A\\u001b[2J")},
 		     {0}
 	};
-	struct stage *s = stage_fails("key create", answers, HW_EPROTO, "access key is none");
+	struct stage *s = stage_fails("key create", answers, HW_EPROTO, "holds no access key");
 
 	cr_assert_str_eq(s->out, "");
 	stage_free(s);
