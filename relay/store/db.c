@@ -30,9 +30,22 @@ struct db {
 
 /* --- errors ----------------------------------------------------------------------------------- */
 
-static int
-code_of(int extended)
+/* A write that found no room left what was there as it was, and may be tried again; a failed sync
+ * may not. */
+static bool
+wants_room(int extended, int system)
 {
+	if ((extended & 0xff) == SQLITE_FULL)
+		return true;
+	return (extended & 0xff) == SQLITE_IOERR && extended != SQLITE_IOERR_FSYNC &&
+		extended != SQLITE_IOERR_DIR_FSYNC && (system == ENOSPC || system == EDQUOT);
+}
+
+static int
+code_of(int extended, int system)
+{
+	if (wants_room(extended, system))
+		return HW_EFULL;
 	switch (extended) {
 	case SQLITE_CONSTRAINT_UNIQUE:
 	case SQLITE_CONSTRAINT_PRIMARYKEY:
@@ -50,7 +63,6 @@ code_of(int extended)
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
 		return HW_ECORRUPT;
-	case SQLITE_FULL:
 	case SQLITE_IOERR:
 	case SQLITE_READONLY:
 	case SQLITE_CANTOPEN:
@@ -64,8 +76,9 @@ code_of(int extended)
 static int
 fail(const struct db *db, struct hw_err *err)
 {
-	return hw_err_set(err, code_of(sqlite3_extended_errcode(db->sql)), "the store: %s",
-		sqlite3_errmsg(db->sql));
+	return hw_err_set(err,
+		code_of(sqlite3_extended_errcode(db->sql), sqlite3_system_errno(db->sql)),
+		"the store: %s", sqlite3_errmsg(db->sql));
 }
 
 /* --- connections ------------------------------------------------------------------------------ */

@@ -1,9 +1,11 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +61,106 @@ count_users(void *arg, struct db *db, struct hw_err *err)
 	query_end(&q);
 	*(int *)arg = n;
 	return r;
+}
+
+/* --- a disk that takes no more ---------------------------------------------------------------- */
+
+/* Of this process, as SQLite's table of system calls is. */
+static struct {
+	int code;  /* 0: all is well */
+	int after; /* that many writes */
+	bool did;
+} trouble;
+
+static bool
+has_trouble(void)
+{
+	if (trouble.code == 0 || trouble.after-- > 0)
+		return false;
+	trouble.did = true;
+	errno = trouble.code;
+	return true;
+}
+
+static ssize_t
+poor_pwrite(int fd, const void *p, size_t n, off_t at)
+{
+	return has_trouble() ? -1 : pwrite(fd, p, n, at);
+}
+
+static ssize_t
+poor_write(int fd, const void *p, size_t n)
+{
+	return has_trouble() ? -1 : write(fd, p, n);
+}
+
+static struct scratch *
+scratch_with_trouble(void)
+{
+	static const struct {
+		const char *name;
+		sqlite3_syscall_ptr fn;
+	} calls[] = {
+		{"pwrite",   (sqlite3_syscall_ptr)poor_pwrite},
+		{"pwrite64", (sqlite3_syscall_ptr)poor_pwrite},
+		{"write",	  (sqlite3_syscall_ptr)poor_write },
+	};
+	sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+		cr_assert(vfs->xSetSystemCall(vfs, calls[i].name, calls[i].fn) == SQLITE_OK);
+	trouble.code = 0;
+	return scratch_new(false);
+}
+
+static void
+begin_trouble(int code, int after)
+{
+	trouble.code = code;
+	trouble.after = after;
+	trouble.did = false;
+}
+
+/* Whichever write it is that finds no room, of the commit or of what is behind it. */
+Test(store, a_full_disk_is_over_when_there_is_room_again)
+{
+	struct scratch *s = scratch_with_trouble();
+	char lost[32], kept[32];
+	int failed = 0;
+
+	for (int after = 0; after == 0 || trouble.did; after++) {
+		struct hw_err err = HW_ERR_INIT;
+		snprintf(lost, sizeof(lost), "lost-%d", after);
+		snprintf(kept, sizeof(kept), "kept-%d", after);
+		begin_trouble(ENOSPC, after);
+		int r = scratch_write(s, add_user, lost, &err);
+		trouble.code = 0;
+		cr_assert(r == 0 || r == HW_EFULL, "%s", err.text);
+		failed += r < 0;
+		cr_assert(eq(int, scratch_read(s, has_user, lost, NULL), r < 0 ? HW_ENOTFOUND : 0));
+		cr_assert(eq(int, scratch_write(s, add_user, kept, &err), 0), "%s", err.text);
+		scratch_reopen(s, false);
+		cr_assert(eq(int, scratch_read(s, has_user, kept, NULL), 0));
+		cr_assert(eq(int, scratch_read(s, has_user, lost, NULL), r < 0 ? HW_ENOTFOUND : 0));
+	}
+	cr_assert(ge(int, failed, 2));
+	scratch_free(s);
+}
+
+Test(store, a_disk_that_fails_ends_the_writes_until_it_is_opened_again)
+{
+	struct scratch *s = scratch_with_trouble();
+	struct hw_err err = HW_ERR_INIT;
+
+	begin_trouble(EIO, 0);
+	cr_assert(eq(int, scratch_write(s, add_user, "alice", &err), HW_EIO));
+	trouble.code = 0;
+	cr_assert(eq(int, scratch_write(s, add_user, "bob", &err), HW_EIO));
+	cr_assert(strstr(err.text, "until the relay starts again") != NULL, "%s", err.text);
+	scratch_reopen(s, false);
+	cr_assert(eq(int, scratch_write(s, add_user, "bob", &err), 0));
+	cr_assert(eq(int, scratch_read(s, has_user, "alice", NULL), HW_ENOTFOUND));
+	scratch_free(s);
 }
 
 /* --- one write -------------------------------------------------------------------------------- */
