@@ -109,13 +109,31 @@ verify_at(uint64_t from, uint64_t to, uint64_t entry, uint64_t entry_to)
 		.from = from, .to = to, .entry = entry, .entry_to = entry_to};
 }
 
+void
+verify_sentence(char *out, size_t room, const char *fmt, va_list ap)
+{
+	static const char more[] = " ...";
+
+	int n = vsnprintf(out, room, fmt, ap);
+	if (n >= 0 && (size_t)n < room)
+		return;
+	hw_assert(room > sizeof(more));
+	size_t end = room - sizeof(more);
+	while (end > 0 && out[end] != ' ')
+		end--;
+	/* One that is a single word is cut in it, but not within a character. */
+	for (end = end > 0 ? end : room - sizeof(more); end > 0 && (out[end] & 0xc0) == 0x80;)
+		end--;
+	memcpy(out + end, more, sizeof(more));
+}
+
 static void
 note(struct verify_finding *list, size_t *n, struct verify_finding at, const char *file,
 	const char *fmt, va_list ap)
 {
 	if (*n < VERIFY_FINDINGS_MAX) {
 		snprintf(at.file, sizeof(at.file), "%s", file);
-		vsnprintf(at.what, sizeof(at.what), fmt, ap);
+		verify_sentence(at.what, sizeof(at.what), fmt, ap);
 		list[*n] = at;
 	}
 	++*n;

@@ -10,6 +10,8 @@
 #ifndef HAWSER_AUDIT_VERIFY_H
 #define HAWSER_AUDIT_VERIFY_H
 
+#include <stdarg.h>
+
 #include "proto/trust/cert.h"
 #include "proto/trust/log_head.h"
 #include "proto/trust/secret.h"
@@ -78,8 +80,11 @@ struct verify_finding {
 	uint64_t from, to; /* bytes of it; VERIFY_NONE: not known */
 	uint64_t entry,
 		entry_to; /* entries of the ledger, the latter excluded; VERIFY_NONE: none */
-	char what[256];
+	char what[640];
 };
+
+/* A sentence, which is cut between words where it has not room enough. */
+void verify_sentence(char *out, size_t room, const char *fmt, va_list ap) HW_PRINTF(3, 0);
 
 struct verify_result {
 	enum verify_verdict verdict;

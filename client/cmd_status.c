@@ -16,6 +16,7 @@
 #define KEY_WIDTH  10
 #define MORE_WIDTH 16 /* ", and 1000 more" */
 #define MAY_LINES  8  /* with the other lines it is a screen */
+#define OBJECTIONS 4  /* that are told in words */
 
 static void
 line(struct buf *out, const char *key, const char *value)
@@ -153,7 +154,24 @@ say_nodes(struct client *c, const struct msg_ledger_view *v)
 }
 
 static void
-append_view(struct buf *out, struct client *c, const struct msg_client_view *v)
+append_objections(struct buf *out, struct client *c, const struct verify_result *found)
+{
+	size_t kept =
+		found->n_findings < VERIFY_FINDINGS_MAX ? found->n_findings : VERIFY_FINDINGS_MAX;
+
+	for (size_t i = 0; i < kept && i < OBJECTIONS; i++)
+		line(out, "OBJECTS",
+			arena_printf(c->arena, "%s: %s", found->findings[i].file,
+				found->findings[i].what));
+	if (found->n_findings > OBJECTIONS)
+		line(out, "OBJECTS",
+			arena_printf(c->arena, "and %zu more: hawser audit verify",
+				found->n_findings - OBJECTIONS));
+}
+
+static void
+append_view(struct buf *out, struct client *c, const struct msg_client_view *v,
+	const struct verify_result *found)
 {
 	line(out, "link", say_round_trip(c, v->round_trip));
 	line(out, "clock", say_clock(c, v->ahead));
@@ -161,20 +179,21 @@ append_view(struct buf *out, struct client *c, const struct msg_client_view *v)
 		return;
 	line(out, "ledger", say_ledger(c, v->ledger));
 	line(out, "witnesses", say_nodes(c, v->ledger));
+	append_objections(out, c, found);
 }
 
 /* Best effort: who may not see the nodes, or has lost the link meanwhile, is still told the rest.
  */
 static void
-look_around(struct msg_client_view *ret, struct msg_ledger_view *ledger, struct client *c)
+look_around(struct msg_client_view *ret, struct msg_ledger_view *ledger,
+	struct verify_result *found, struct client *c)
 {
-	struct verify_result *found = calloc(1, sizeof(*found));
 	struct online_result nodes = {.nodes = 0};
 
 	*ret = (struct msg_client_view){
 		.home = c->home.path, .ahead = conn_ahead(c->conn) / USEC_PER_MSEC};
 	(void)conn_round_trip(&ret->round_trip, c->conn, NULL);
-	if (c->lookout != NULL && found != NULL) {
+	if (c->lookout != NULL) {
 		(void)lookout_wait(c->lookout);
 		lookout_describe(ledger, c->lookout);
 		(void)verify_nodes(&nodes, found, c, NULL);
@@ -184,12 +203,12 @@ look_around(struct msg_client_view *ret, struct msg_ledger_view *ledger, struct 
 		ledger->silent = (int64_t)nodes.silent;
 		ret->ledger = ledger;
 	}
-	free(found);
 }
 
 /* For people; the other formats show the reply as it is. */
 static int
-show_status(struct client *c, const struct msg_get_caller_identity_reply *me, struct hw_err *err)
+show_status(struct client *c, const struct msg_get_caller_identity_reply *me,
+	const struct verify_result *found, struct hw_err *err)
 {
 	struct buf out;
 	int r;
@@ -199,7 +218,7 @@ show_status(struct client *c, const struct msg_get_caller_identity_reply *me, st
 		line(&out, "ALARM", me->alarm);
 	append_caller(&out, c, me);
 	append_fleet(&out, c, me);
-	append_view(&out, c, me->client);
+	append_view(&out, c, me->client, found);
 	r = output_bytes(buf_data(&out), out.len, err);
 	buf_fini(&out);
 	return r;
@@ -215,12 +234,15 @@ run_status(struct client *c, const struct input *in, struct hw_err *err)
 	int r;
 
 	(void)in;
+	struct verify_result *found = arena_alloc(c->arena, sizeof(*found));
+	if (found == NULL)
+		return hw_err_set(err, HW_ENOMEM, "no memory for what nodes say");
 	if ((r = client_call(&me, c, OP_get_caller_identity, &nothing, err)) < 0)
 		return r;
-	look_around(&view, &ledger, c);
+	look_around(&view, &ledger, found, c);
 	me->client = &view; /* whatever the relay put there */
 	if (c->format <= OUTPUT_WIDE)
-		return show_status(c, me, err);
+		return show_status(c, me, found, err);
 	return output_one(c, MSG_ROW(get_caller_identity_reply), me, me->user_name, err);
 }
 

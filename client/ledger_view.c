@@ -4,7 +4,10 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include <uthash.h>
 
 #include "client/client.h"
 #include "proto/base/file.h"
@@ -12,6 +15,65 @@
 #include "proto/wire/codec.h"
 
 #define PROOF_REPLY_MAX 8192
+#define PROVEN_MAX	65536
+#define NONE		SIZE_MAX
+
+/* --- what was proven -------------------------------------------------------------------------- */
+
+/* Ten thousand nodes hold a few heads: most of them the newest but one. */
+struct proven_root {
+	struct root_key {
+		uint64_t size;
+		uint8_t root[MERKLE_LEN];
+	} key;
+	UT_hash_handle hh;
+};
+
+static void
+forget_proven(struct ledger_view *v)
+{
+	struct proven_root *p, *next;
+
+	HASH_ITER(hh, v->proven, p, next) {
+		HASH_DEL(v->proven, p);
+		free(p);
+	}
+}
+
+static struct root_key
+key_of(const struct log_head *h)
+{
+	struct root_key key;
+
+	memset(&key, 0, sizeof(key));
+	key.size = h->size;
+	memcpy(key.root, h->root, MERKLE_LEN);
+	return key;
+}
+
+static bool
+is_proven(const struct ledger_view *v, const struct log_head *h)
+{
+	const struct root_key key = key_of(h);
+	const struct proven_root *p;
+
+	HASH_FIND(hh, v->proven, &key, sizeof(key), p);
+	return p != NULL;
+}
+
+/* What does not fit into memory is asked again. */
+static void
+note_proven(struct ledger_view *v, const struct log_head *h)
+{
+	struct proven_root *p = is_proven(v, h) || HASH_COUNT(v->proven) >= PROVEN_MAX
+		? NULL
+		: calloc(1, sizeof(*p));
+
+	if (p == NULL)
+		return;
+	p->key = key_of(h);
+	HASH_ADD(hh, v->proven, key, sizeof(p->key), p);
+}
 
 /* --- the view --------------------------------------------------------------------------------- */
 
@@ -100,6 +162,7 @@ ledger_view_open(struct ledger_view *v, struct client *c, struct hw_err *err)
 void
 ledger_view_close(struct ledger_view *v)
 {
+	forget_proven(v);
 	log_epochs_fini(&v->epochs);
 }
 
@@ -115,7 +178,7 @@ answer(struct ledger_question *q, enum ledger_fits fits, const char *fmt, ...)
 
 	q->fits = fits;
 	va_start(ap, fmt);
-	vsnprintf(q->what, sizeof(q->what), fmt, ap);
+	verify_sentence(q->what, sizeof(q->what), fmt, ap);
 	va_end(ap);
 }
 
@@ -147,9 +210,9 @@ answer_alone(const struct ledger_view *v, struct ledger_question *q)
 	else if (is_given_up(v, h))
 		q->fits = LEDGER_GIVEN_UP;
 	else if (log_epochs_allow(&v->epochs, h, &why) < 0)
-		answer(q, LEDGER_BROKEN, "%.180s", hw_err_text(&why));
+		answer(q, LEDGER_BROKEN, "%s", hw_err_text(&why));
 	else if (h->size > v->head.size && v->not_newer[0] != '\0')
-		answer(q, LEDGER_UNCHECKED, "the relay does not show what it has by now: %.140s",
+		answer(q, LEDGER_UNCHECKED, "the relay does not show what it has by now: %s",
 			v->not_newer);
 	else if (h->size > v->head.size)
 		answer(q, LEDGER_BROKEN,
@@ -159,7 +222,7 @@ answer_alone(const struct ledger_view *v, struct ledger_question *q)
 	else if (h->size == v->head.size && memcmp(h->root, v->head.root, MERKLE_LEN) != 0)
 		answer(q, LEDGER_BROKEN, "the relay has signed two roots for %" PRIu64 " entries",
 			h->size);
-	else if (h->size == v->head.size || h->size == 0)
+	else if (h->size == v->head.size || h->size == 0 || is_proven(v, h))
 		q->fits = LEDGER_FITS;
 	else
 		return false;
@@ -203,15 +266,14 @@ take_reply(const struct ledger_view *v, struct ledger_question *q, int code, con
 	void *reply;
 
 	if (code == HW_EVALIDATION)
-		answer(q, LEDGER_BROKEN, "the relay says that it cannot prove it: %.140s",
+		answer(q, LEDGER_BROKEN, "the relay says that it cannot prove it: %s",
 			message != NULL ? message : "");
 	else if (code != 0)
-		answer(q, LEDGER_UNCHECKED, "the relay did not prove it: %.140s",
+		answer(q, LEDGER_UNCHECKED, "the relay did not prove it: %s",
 			message != NULL ? message : hw_code_meaning(code));
 	else if (a == NULL ||
 		msg_decode(&reply, a, MSG_ROW(get_consistency_proof_reply), body, n, &err) < 0)
-		answer(q, LEDGER_UNCHECKED, "the relay did not prove it: %.140s",
-			hw_err_text(&err));
+		answer(q, LEDGER_UNCHECKED, "the relay did not prove it: %s", hw_err_text(&err));
 	else
 		judge(v, q, &((const struct msg_get_consistency_proof_reply *)reply)->hashes);
 	arena_free(a);
@@ -242,7 +304,7 @@ send_question(struct asking *a, struct link *link)
 		link_request(link, &op_rows[OP_get_consistency_proof], &req, on_proof, a, &err) ==
 			0)
 		return true;
-	answer(a->q, LEDGER_UNCHECKED, "%.180s",
+	answer(a->q, LEDGER_UNCHECKED, "%s",
 		link == NULL ? "the link was lost" : hw_err_text(&err));
 	return false;
 }
@@ -265,6 +327,8 @@ refresh(struct ledger_view *v)
 		return;
 	}
 	struct ledger_question q = {.head = &old.head, .origin = old.epochs.origin};
+	old.proven = NULL;
+	forget_proven(v); /* that was of the old one */
 	*v = next;
 	v->refreshing = true; /* once: a ledger that is shorter now is not waited for */
 	ledger_view_ask(v, &q, 1);
@@ -284,10 +348,34 @@ is_newer(const struct ledger_view *v, const struct ledger_question *q, size_t n)
 	return false;
 }
 
+/* Which question before this one asks for the same, and was sent. */
+static size_t
+asked_before(const struct ledger_question *q, size_t i, const bool *asks)
+{
+	for (size_t k = 0; k < i; k++)
+		if (asks[k] && q[k].head->size == q[i].head->size &&
+			memcmp(q[k].head->root, q[i].head->root, MERKLE_LEN) == 0)
+			return k;
+	return NONE;
+}
+
+static void
+settle(struct ledger_view *v, struct ledger_question *q, size_t i, size_t same, bool was_asked)
+{
+	if (same != NONE) {
+		q[i].fits = q[same].fits;
+		memcpy(q[i].what, q[same].what, sizeof(q[i].what));
+	} else if (was_asked && q[i].fits == LEDGER_FITS) {
+		note_proven(v, q[i].head);
+	}
+}
+
 void
 ledger_view_ask(struct ledger_view *v, struct ledger_question *q, size_t n)
 {
 	struct asking all[LEDGER_QUESTIONS_MAX];
+	bool asks[LEDGER_QUESTIONS_MAX] = {false};
+	size_t same[LEDGER_QUESTIONS_MAX];
 	struct round round = {.view = v};
 
 	hw_assert(n <= LEDGER_QUESTIONS_MAX);
@@ -298,12 +386,16 @@ ledger_view_ask(struct ledger_view *v, struct ledger_question *q, size_t n)
 	struct link *link = conn != NULL ? conn_link(conn) : NULL;
 	for (size_t i = 0; i < n; i++) {
 		all[i] = (struct asking){&round, &q[i]};
-		if (!answer_alone(v, &q[i]) && send_question(&all[i], link))
-			round.waiting++;
+		same[i] = NONE;
+		if (answer_alone(v, &q[i]) || (same[i] = asked_before(q, i, asks)) != NONE)
+			continue;
+		asks[i] = send_question(&all[i], link);
+		round.waiting += asks[i];
 	}
-	if (round.waiting == 0 || conn_wait(conn, &round.done, conn_timeout(conn)) ||
-		conn_link(conn) == NULL)
-		return;
+	if (round.waiting > 0 && !conn_wait(conn, &round.done, conn_timeout(conn)) &&
+		conn_link(conn) != NULL)
+		for (size_t i = 0; i < n; i++)
+			link_forget(conn_link(conn), &all[i]);
 	for (size_t i = 0; i < n; i++)
-		link_forget(conn_link(conn), &all[i]);
+		settle(v, q, i, same[i], asks[i]);
 }

@@ -24,7 +24,7 @@ add(struct verify_finding *list, size_t *n, const char *file, const char *fmt, v
 		.entry = VERIFY_NONE,
 		.entry_to = VERIFY_NONE};
 	snprintf(f->file, sizeof(f->file), "%s", file);
-	vsnprintf(f->what, sizeof(f->what), fmt, ap);
+	verify_sentence(f->what, sizeof(f->what), fmt, ap);
 }
 
 void
@@ -178,13 +178,13 @@ judge_node(struct online_result *ret, struct verify_result *found, const struct 
 	if (state == 0 || (state == WITNESS_STATE_AGREES && !n->has_head))
 		ret->silent++;
 	else if (is_contradiction(state))
-		verify_add_finding(found, n->name, "%s%.170s", say_held(held, n), message);
+		verify_add_finding(found, n->name, "%s%s", say_held(held, n), message);
 	else if (state != WITNESS_STATE_AGREES)
-		verify_add_doubt(found, n->name, "%s%.170s", say_held(held, n), message);
+		verify_add_doubt(found, n->name, "%s%s", say_held(held, n), message);
 	else if (q->fits == LEDGER_BROKEN)
-		verify_add_finding(found, n->name, "%s%.170s", say_held(held, n), q->what);
+		verify_add_finding(found, n->name, "%s%s", say_held(held, n), q->what);
 	else if (q->fits == LEDGER_UNCHECKED)
-		verify_add_doubt(found, n->name, "%s%.170s", say_held(held, n), q->what);
+		verify_add_doubt(found, n->name, "%s%s", say_held(held, n), q->what);
 	else if (q->fits == LEDGER_GIVEN_UP)
 		verify_add_doubt(found, n->name, "%shas not seen the recovery yet",
 			say_held(held, n));

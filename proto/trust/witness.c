@@ -24,7 +24,7 @@ static const struct {
 	[WITNESS_STATE_DAMAGED] = {"a damaged memory",	       true },
 	[WITNESS_STATE_UNSIGNED] = {"a head without its signature", false},
 	[WITNESS_STATE_UNPROVEN] = {"a head without proof",	    false},
-	[WITNESS_STATE_STALE] = {"a stale head",		 false},
+	[WITNESS_STATE_STALE] = {"a stale or misdated head",     false},
 };
 
 const char *
@@ -134,11 +134,29 @@ suspect(struct witness *w, const struct finding *f, struct witness_ask *ask)
 /* --- agreeing --------------------------------------------------------------------------------- */
 
 static void
+pass_ahead(struct witness *w, int64_t now)
+{
+	struct finding f;
+	char said[SAID_MAX];
+
+	witness_find(&f, WITNESS_STATE_STALE, now,
+		"the newest head that the relay shows, of %s, is dated %" PRId64
+		" minutes ahead of this machine's clock: whether newer ones are kept back cannot "
+		"be told until then, or one of the clocks is wrong",
+		say_head(said, &w->kept), (w->kept.time - now) / (60 * USEC_PER_SEC));
+	pass(w, &f);
+}
+
+static void
 look_at_age(struct witness *w, int64_t now)
 {
 	struct finding f;
 	char said[SAID_MAX];
 
+	if (w->kept.time - now > WITNESS_AHEAD_MAX) {
+		pass_ahead(w, now);
+		return;
+	}
 	if (now - w->kept.time <= WITNESS_STALE_AFTER) {
 		w->passing.state = 0;
 		return;

@@ -40,6 +40,9 @@
 /* A relay signs a head every ten minutes even when nothing is new. The rest is for clocks that are
  * not set well. */
 #define WITNESS_STALE_AFTER (30 * 60 * USEC_PER_SEC)
+/* How far ahead of this machine's clock a head may be dated. One from further on would hide for as
+ * long that no newer ones come. */
+#define WITNESS_AHEAD_MAX (30 * 60 * USEC_PER_SEC)
 /* How long a relay may answer the question for a proof with excuses. */
 #define WITNESS_UNPROVEN_AFTER (15 * 60 * USEC_PER_SEC)
 
@@ -88,7 +91,8 @@ void witness_look(struct witness *w, int64_t now, int64_t since);
  * stay until a statement by the recovery key (DAMAGED: until somebody has removed the file);
  *   UNSIGNED   a head or a statement without the signature that it must have
  *   UNPROVEN   no answer to the question for a proof, for WITNESS_UNPROVEN_AFTER
- *   STALE      the newest head is older than WITNESS_STALE_AFTER
+ *   STALE      the newest head is older than WITNESS_STALE_AFTER, or dated more than
+ *              WITNESS_AHEAD_MAX ahead
  * until the next good head. Only the first of those that stay is kept, or the first that its two
  * heads alone prove.
  */

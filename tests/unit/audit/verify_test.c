@@ -3,6 +3,7 @@
 #include <criterion/new/assert.h>
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -446,4 +447,25 @@ Test(verify, a_deleted_recording_that_a_start_began_to_make_again_is_a_doubt)
 	f->n = 0;
 	cr_assert(eq(int, (int)verdict_of(&im, NULL, false), VERIFY_UNCHECKED));
 	image_fini(&im);
+}
+
+static void HW_PRINTF(3, 4) say(char *out, size_t room, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	verify_sentence(out, room, fmt, ap);
+	va_end(ap);
+}
+
+Test(verify, a_sentence_that_is_too_long_is_cut_between_words)
+{
+	char out[24];
+
+	say(out, sizeof(out), "the %s was rewritten", "ledger");
+	cr_assert_str_eq(out, "the ledger was ...");
+	say(out, sizeof(out), "%s", "the ledger is as it was");
+	cr_assert_str_eq(out, "the ledger is as it was");
+	say(out, sizeof(out), "%s", "abcdefghijklmnopqr\u00e9\u00e9\u00e9\u00e9\u00e9");
+	cr_assert_str_eq(out, "abcdefghijklmnopqr ...");
 }

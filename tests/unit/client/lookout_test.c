@@ -38,6 +38,12 @@ static struct {
 	bool hides_epochs; /* questions for statements are never answered */
 	bool hangs_up;	   /* in place of such an answer */
 	char node_head[LOG_HEAD_MAX];
+	size_t nodes, pages; /* of nodes that hold it, on each page; 0: one */
+	int node_state;	     /* 0: they agree */
+	const char *message;
+	size_t pages_given, proofs; /* that were asked for */
+	uint8_t proof[2 * MERKLE_LEN];
+	size_t proof_len; /* 0: of no use */
 } relay;
 
 static struct rig *rig;
@@ -46,17 +52,40 @@ static char home[] = "/tmp/lookout-XXXXXX";
 static int dir;
 static struct buf said;
 
-/* A head over entries of which only this text is known. */
 static void
-write_head(char out[LOG_HEAD_MAX], uint64_t size, const char *entries, int64_t time)
+write_root(char out[LOG_HEAD_MAX], uint64_t size, const uint8_t root[MERKLE_LEN], int64_t time)
 {
 	struct log_head h = {.epoch = 1, .size = size, .time = time};
 
-	merkle_leaf(h.root, entries, strlen(entries));
+	memcpy(h.root, root, MERKLE_LEN);
 	cr_assert(eq(int, log_head_sign(&h, ORIGIN, relay.key, NULL), 0));
 	log_head_format(out, &h, ORIGIN);
 }
 
+/* A head over entries of which only this text is known. */
+static void
+write_head(char out[LOG_HEAD_MAX], uint64_t size, const char *entries, int64_t time)
+{
+	uint8_t root[MERKLE_LEN];
+
+	merkle_leaf(root, entries, strlen(entries));
+	write_root(out, size, root, time);
+}
+
+/* The newest head, of entries "a" and "b"; nodes hold that of "a", and it can be proven. */
+static void
+shows_two(void)
+{
+	uint8_t both[1 + 2 * MERKLE_LEN] = {1}, root[MERKLE_LEN];
+
+	write_head(relay.node_head, 1, "a", NOW);
+	merkle_leaf(both + 1, "a", 1);
+	merkle_leaf(both + 1 + MERKLE_LEN, "b", 1);
+	sha256(root, both, sizeof(both));
+	write_root(relay.heads[relay.n_heads++], 2, root, NOW);
+	memcpy(relay.proof, both + 1 + MERKLE_LEN, MERKLE_LEN);
+	relay.proof_len = MERKLE_LEN;
+}
 static void
 shows(uint64_t size, const char *entries, int64_t time)
 {
@@ -96,27 +125,33 @@ answer_head(struct link *l, uint64_t id, const struct msg_get_ledger_head_reques
 static void
 answer_witnesses(struct link *l, uint64_t id)
 {
-	struct msg_witness w = {.instance_id = "mi-00000000000000001",
-		.name = "web-01",
-		.connected = true,
-		.state = WITNESS_STATE_AGREES,
-		.head = relay.node_head};
+	struct msg_witness w[16];
 	struct msg_list_witnesses_reply rep = {
-		.witnesses = {.v = &w, .n = 1}
-	      };
+		.witnesses = {.v = w, .n = relay.nodes > 0 ? relay.nodes : 1}
+	     };
+
+	for (size_t i = 0; i < 16; i++)
+		w[i] = (struct msg_witness){.instance_id = "mi-00000000000000001",
+			.name = "web-01",
+			.connected = true,
+			.state = relay.node_state != 0 ? relay.node_state : WITNESS_STATE_AGREES,
+			.message = relay.message,
+			.head = relay.node_head};
+	if (++relay.pages_given < relay.pages)
+		rep.next_token = "more";
 
 	if (relay.node_head[0] == '\0')
 		rep.witnesses.n = 0;
 	link_respond(l, id, 0, NULL, MSG_ROW(list_witnesses_reply), &rep);
 }
 
-/* No proof that it gives is one. */
+/* No proof that it gives is one, unless a test has one. */
 static void
 on_request(struct rig *r, struct link *l, uint64_t id, const char *op, const void *body, size_t n)
 {
-	static const uint8_t nothing[2 * MERKLE_LEN];
+	const size_t len = relay.proof_len > 0 ? relay.proof_len : sizeof(relay.proof);
 	const struct msg_get_consistency_proof_reply proof = {
-		.hashes = {.p = nothing, .n = sizeof(nothing)}
+		.hashes = {.p = relay.proof, .n = len}
 	      };
 	void *req;
 
@@ -125,7 +160,7 @@ on_request(struct rig *r, struct link *l, uint64_t id, const char *op, const voi
 		answer_head(l, id, req);
 	else if (strcmp(op, "ListWitnesses") == 0)
 		answer_witnesses(l, id);
-	else
+	else if (++relay.proofs > 0)
 		link_respond(l, id, 0, NULL, MSG_ROW(get_consistency_proof_reply), &proof);
 }
 
@@ -336,6 +371,51 @@ Test(lookout, verify_does_not_believe_that_a_node_agrees)
 	verify();
 	expect(1, 0, "web-01", "has signed two roots for 10 entries");
 	cr_assert(eq(u64, online.agree, 0));
+}
+
+/* However many nodes hold a head, on however many pages: the relay proves it once. */
+Test(lookout, verify_asks_once_for_what_many_nodes_hold)
+{
+	shows_two();
+	relay.nodes = 16;
+	relay.pages = 3;
+	verify();
+	expect(0, 0, "", "");
+	cr_assert(eq(u64, online.nodes, 48));
+	cr_assert(eq(u64, online.agree, 48));
+	cr_assert(eq(sz, relay.proofs, 1));
+}
+
+Test(lookout, verify_tells_of_each_node_what_was_asked_for_once)
+{
+	shows_two();
+	relay.nodes = 5;
+	relay.proof[0] ^= 1;
+	verify();
+	expect(5, 0, "web-01", "it was rewritten");
+	cr_assert(eq(sz, relay.proofs, 1));
+	cr_assert(eq(u64, online.agree, 0));
+}
+
+/* A node at odds with the relay, in these words. */
+static const char *
+told_of(const char *message)
+{
+	shows_two();
+	relay.node_state = WITNESS_STATE_ROLLBACK;
+	relay.message = message;
+	verify();
+	expect(1, 0, "web-01", "holds 1 entries");
+	return found.findings[0].what;
+}
+
+Test(lookout, verify_tells_whole_sentences)
+{
+	char message[400];
+
+	memset(message, 'x', 370);
+	strcpy(message + 370, " before");
+	cr_assert_str_eq(strrchr(told_of(message), ' '), " before");
 }
 
 Test(lookout, verify_does_not_believe_a_proof_of_nothing)

@@ -780,6 +780,22 @@ Test(witness, a_head_that_is_too_old_is_stale_until_a_fresh_one_comes)
 	expect(WITNESS_STATE_AGREES, false, 10);
 }
 
+Test(witness, a_head_that_is_dated_far_ahead_is_one_until_it_is_not)
+{
+	struct log_head h = head_of(relay);
+
+	relay->now -= WITNESS_AHEAD_MAX;
+	show_head(relay, witness, &h);
+	expect(WITNESS_STATE_AGREES, false, 10);
+	relay->now--;
+	show_head(relay, witness, &h);
+	expect(WITNESS_STATE_STALE, false, 10);
+	cr_assert(says("30 minutes ahead"));
+	relay->now++;
+	show_head(relay, witness, &h);
+	expect(WITNESS_STATE_AGREES, false, 10);
+}
+
 Test(witness, a_relay_that_falls_silent_on_a_link_is_stale)
 {
 	int64_t since = relay->now + 3 * WITNESS_STALE_AFTER;
