@@ -228,7 +228,8 @@ db_copy(struct db *db, const char *path, struct hw_err *err)
 		rc = copy != NULL ? sqlite3_backup_finish(copy) : sqlite3_extended_errcode(to);
 	}
 	if (rc != SQLITE_OK)
-		r = hw_err_set(err, code_of(rc), "cannot copy the store to %s: %s", path,
+		r = hw_err_set(err, code_of(rc, to != NULL ? sqlite3_system_errno(to) : 0),
+			"cannot copy the store to %s: %s", path,
 			to != NULL ? sqlite3_errmsg(to) : "no memory");
 	sqlite3_close(to);
 	return r;
