@@ -185,15 +185,15 @@ run_upgrade(struct client *c, const struct input *in, struct hw_err *err)
 }
 
 static const struct option_row options[] = {
-	{"release",						  'r', "FILE", "what hawser release sign made"},
-	{"canary",						    0, "WAVES", "shares that grow; each must succeed first (1%,10%,100%)"},
-	{"max-concurrency",							  'c', "N|P%", "of a wave, at a time (50)"},
+	{"release",					    'r', "FILE", "what hawser release sign made"},
+	{"canary",					      0, "WAVES", "shares that grow, one after another (1%,10%,100%)"},
+	{"max-concurrency",						    'c', "N|P%", "of a wave, at a time (50)"},
 	{"max-errors",      'e', "N|P%", "more failures in a wave start no further node (0)"},
 	{"allow-downgrade", 0, NULL, "also an older version, where a node allows it"},
-	{"dry-run",					  'n', NULL, "show the waves, and send nothing"},
+	{"dry-run",				    'n', NULL, "show the waves, and send nothing"},
 	VIEW_OPTIONS,
-	{"quiet",						    'q', NULL, "no progress on stderr"},
-	{0							 },
+	{"quiet",					      'q', NULL, "no progress on stderr"},
+	{0						   },
 };
 
 const struct command cmd_node_upgrade = {

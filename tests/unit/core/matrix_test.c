@@ -181,6 +181,7 @@ static const struct thing *const things[] = {
 static struct msg_tag some_tag = {"Colour", "green"};
 static const char *some_key = "Colour";
 static const char some_command[] = "11111111-2222-4333-8444-555555555555";
+static const char some_release[] = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 static struct msg_command_target some_target = {
 	.key = "tag-key",
 	.values = {&some_key, 1}
@@ -226,6 +227,12 @@ static const struct filling fillings[] = {
 	FILLING(put_hold, put_hold, reason, "case"),
 	FILLING(put_hold, put_hold, user_name, "bob"),
 	FILLING(lift_hold, lift_hold, hold_id, some_command),
+	FILLING(put_agent_release, put_agent_release, release, some_release),
+	FILLING(put_agent_release, put_agent_release, size, 1000),
+	FILLING(upload_agent_release, upload_agent_release, release, some_release),
+	FILLING(upload_agent_release, upload_agent_release, size, 1000),
+	FILLING(upload_agent_release, upload_agent_release, data, (const uint8_t *)"x", 1),
+	FILLING(delete_agent_release, delete_agent_release, release, some_release),
 	FILLING(create_resource_group, put_resource_group, targets, &some_target, 1),
 	FILLING(update_resource_group, put_resource_group, targets, &some_target, 1),
 	FILLING(send_command, send_command, document_name, "AWS-RunShellScript"),
