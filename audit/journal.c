@@ -119,12 +119,26 @@ journal_append_ledger(struct journal *j, uint8_t flags,
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
+const int64_t journal_bounds[JOURNAL_BOUNDS] = {
+	100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 1000000};
+
+void
+journal_count_time(uint64_t within[JOURNAL_BOUNDS], int64_t usec)
+{
+	for (size_t i = 0; i < JOURNAL_BOUNDS; i++)
+		if (usec <= journal_bounds[i]) {
+			within[i]++;
+			return;
+		}
+}
+
 static void
 count_write(struct journal *j, size_t n, int64_t usec)
 {
 	j->writing = 0;
 	j->stats.writes++;
 	j->stats.write_usec += usec;
+	journal_count_time(j->stats.write_within, usec);
 	if (usec > j->stats.write_max_usec)
 		j->stats.write_max_usec = usec;
 	atomic_fetch_add(&j->written, n);

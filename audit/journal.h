@@ -89,10 +89,16 @@ struct journal_config {
 	void *arg;
 };
 
+/* Upper ends, in microseconds, of the times that writes and syncs are counted by. */
+#define JOURNAL_BOUNDS 12
+extern const int64_t journal_bounds[JOURNAL_BOUNDS];
+
 struct journal_stats {
 	uint64_t records, bytes, writes, syncs;
 	int64_t write_usec, write_max_usec, sync_usec, sync_max_usec; /* totals and worst */
 	size_t buffered;
+	/* How many took that long, and longer than the bound before. */
+	uint64_t write_within[JOURNAL_BOUNDS], sync_within[JOURNAL_BOUNDS];
 };
 
 /* Opens for appending, in a new segment. A torn tail is cut to the last whole record (reported in

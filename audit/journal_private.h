@@ -88,4 +88,7 @@ int journal_segment_publish(struct journal *j, jpos first, struct hw_err *err);
 
 void *journal_thread(void *arg);
 
+/* Counts a time by journal_bounds. */
+void journal_count_time(uint64_t within[JOURNAL_BOUNDS], int64_t usec);
+
 #endif

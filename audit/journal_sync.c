@@ -7,8 +7,8 @@
  *   2. the old segment is synced, while appending goes on;
  *   3. under the locks, what came meanwhile is written to the old file, and the new one gets its
  * head: from here on records go there;
- *   4. the old segment is synced again, for good, and the new one, whose head must be there when its
- *      name is; only then
+ *   4. the old segment is synced again, for good, and the new one, whose head must be there when
+ * its name is; only then
  *   5. the new one gets its name, and the directory is synced; only then is anything in it reported
  *      as synced.
  * A file that still has its temporary name at the next start holds records that nobody was told are
@@ -181,6 +181,7 @@ sync_written(struct journal *j, struct hw_err *err)
 	pthread_mutex_lock(&j->lock);
 	j->stats.syncs++;
 	j->stats.sync_usec += usec;
+	journal_count_time(j->stats.sync_within, usec);
 	if (usec > j->stats.sync_max_usec)
 		j->stats.sync_max_usec = usec;
 	atomic_store(&j->synced, pos);

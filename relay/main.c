@@ -2,13 +2,13 @@
  * hawser-relay: what every node and every person dials.
  *
  *   main.c      the command line
- *   cli/        its commands: init, run, check, admin, backup, restore; what the process may do
- * (confine.c); the process beside it that runs anchor_command (anchor.c) edge/       the port: TLS,
- * HTTP, WebSocket, who is let in; only this knows libwebsockets core/       a relay without
- * sockets: operations, nodes, sessions, what is recorded when; heads of the ledger and where they
- * go (heads.c, witnesses.c, anchors.c) policy/     who may do what services/   the operations'
- * handlers, a folder for each family store/      what outlives the process: SQL on SQLite stream/
- * entries of the ledger on their way out objects/    a storage of objects, S3's
+ *   cli/        its commands: init, run, check, admin, backup, restore, reload, drain; what the
+ * process may do (confine.c); the process beside it that runs anchor_command (anchor.c) edge/ the
+ * port: TLS, HTTP, WebSocket, who is let in; only this knows libwebsockets core/       a relay
+ * without sockets: operations, nodes, sessions, what is recorded when; heads of the ledger and
+ * where they go (heads.c, witnesses.c, anchors.c) policy/     who may do what services/   the
+ * operations' handlers, a folder for each family store/      what outlives the process: SQL on
+ * SQLite stream/ entries of the ledger on their way out objects/    a storage of objects, S3's
  *
  * Read core/relay.h for what the edge and the core say to each other, and core/op.h for the way of
  * an operation.
@@ -61,6 +61,7 @@ static const char run_help[] =
 	"  --dir DIR            what `init` made\n"
 	"  --listen ADDR:PORT   listen there, whatever relay.conf says\n"
 	"  --log-level LEVEL    error, warn, info or debug (info)\n"
+	"  --log-format FORMAT  text, logfmt or json, whatever relay.conf says\n"
 	"  --master-key FILE    where the master key lies, whatever relay.conf says\n"
 	"  --allow-root         go on as root where DIR is root's: for trying out\n"
 	"\n"
@@ -141,6 +142,30 @@ static const char restore_help[] =
 	"  hawser-relay restore --verify --key auditor.key /backup/relay.hwb\n"
 	"  hawser-relay restore --dir /var/lib/hawser-relay --key auditor.key /backup/relay.hwb\n";
 
+static const char reload_help[] =
+	"usage: hawser-relay reload --dir DIR\n"
+	"\n"
+	"Has the relay that runs take its settings and its certificate from the disk anew; no\n"
+	"link and no session notices. Settings that take a restart are named. When anything is\n"
+	"wrong the relay goes on as it is, and this exits with 1.\n"
+	"\n"
+	"examples:\n"
+	"  hawser-relay reload --dir /var/lib/hawser-relay\n"
+	"  systemctl reload hawser-relay\n";
+
+static const char drain_help[] =
+	"usage: hawser-relay drain --dir DIR [--for TIME] [--undo]\n"
+	"\n"
+	"Has the relay begin no sessions and no commands; those that run go on. /healthz is 503,\n"
+	"\"draining\". Says what is left; said again, says it again. A restart ends it.\n"
+	"\n"
+	"  --for TIME  it ends by itself after 90s, 30m, 2h or 1d, a week at the most\n"
+	"  --undo      ends it\n"
+	"\n"
+	"examples:\n"
+	"  hawser-relay drain --dir /var/lib/hawser-relay --for 30m\n"
+	"  hawser-relay drain --dir /var/lib/hawser-relay --undo\n";
+
 static const char rotate_key_help[] =
 	"usage: hawser-relay rotate-key --dir DIR [--master-key FILE]\n"
 	"\n"
@@ -204,11 +229,13 @@ static const char version_help[] = "usage: hawser-relay version\n";
 
 static const struct command commands[] = {
 	{"init",		 cli_init,	   "dnlamk", false, init_help	     },
-	{"run",		cli_run,	 "dlmvr",  false, run_help	 },
+	{"run",		cli_run,	 "dlmvrF", false, run_help	  },
 	{"check",		  cli_check,	     "dm",	   false, check_help	    },
 	{"admin",		  cli_admin,	     "doug",   true,  admin_help     },
 	{"backup",		   cli_backup,     "dmtpR",	true,  backup_help	 },
 	{"restore",	    cli_restore,	 "DKpV",	 true,  restore_help   },
+	{"reload",		   cli_reload,     "d",	    false, reload_help    },
+	{"drain",		  cli_drain,	     "dTU",    false, drain_help     },
 	{"rotate-key",	       cli_rotate_key, "dm",     false, rotate_key_help},
 	{"rotate-ledger-key", cli_rotate,	  "dk",	false, rotate_help	  },
 	{"recover",	    cli_recover,	 "dkm",	false, recover_help   },
@@ -225,6 +252,8 @@ static const char usage[] =
 	"  admin     list, revoke and invite when nobody gets in any more\n"
 	"  backup    all that a relay is, in one sealed file\n"
 	"  restore   a relay from its backup\n"
+	"  reload    take settings and certificate anew\n"
+	"  drain     begin nothing new\n"
 	"  rotate-key  another master key\n"
 	"  rotate-ledger-key  give the ledger another signing key\n"
 	"  recover   begin anew after the relay was restored from a copy\n"
@@ -255,6 +284,9 @@ static const struct option flags[] = {
 	{"passphrase-file",    required_argument, NULL, 'p'},
 	{"without-recordings", no_argument,	    NULL, 'R'},
 	{"verify",		   no_argument,	NULL, 'V'},
+	{"for",		required_argument, NULL, 'T'},
+	{"undo",		 no_argument,	      NULL, 'U'},
+	{"log-format",	       required_argument, NULL, 'F'},
 	{"allow-root",	       no_argument,	    NULL, 'r'},
 	{"help",		 no_argument,	      NULL, 'h'},
 	{NULL,		 0,		  NULL, 0	 },
@@ -335,6 +367,8 @@ static const struct text_option {
 	{'k', offsetof(struct cli_options, recovery_key)	},
 	{'e', offsetof(struct cli_options, entry)		 },
 	{'w', offsetof(struct cli_options, reason)	  },
+	{'F', offsetof(struct cli_options, log_format)     },
+	{'T', offsetof(struct cli_options, time)		},
 	{'t', offsetof(struct cli_options, to)	      },
 	{'K', offsetof(struct cli_options, key)	       },
 	{'p', offsetof(struct cli_options, passphrase_file)},
@@ -344,6 +378,7 @@ static const struct text_option switches[] = {
 	{'r', offsetof(struct cli_options, allow_root)	      },
 	{'R', offsetof(struct cli_options, without_recordings)},
 	{'V', offsetof(struct cli_options, verify)		  },
+	{'U', offsetof(struct cli_options, undo)		},
 };
 
 static bool

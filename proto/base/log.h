@@ -8,16 +8,27 @@
 #ifndef HAWSER_BASE_LOG_H
 #define HAWSER_BASE_LOG_H
 
+#include <stdbool.h>
+
 #include "proto/base/clock.h"
 #include "proto/base/err.h"
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+/* How lines look: as above; the same as key=value alone; or an object of JSON. In the latter two
+ * the first members are time, level, component (what stands before the event's first dot) and
+ * event, and the rest are the tags and the event's own pairs, all as text; what is no pair is
+ * message. */
+enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
+bool log_format_parse(enum log_format *ret, const char *name);
+const char *log_format_name(enum log_format format);
 
 /* One a program, owned by it. `write` gets whole lines without the newline, from any thread that
  * logs; NULL means stderr, one write(2) a line. A line has at most 4095 bytes, and ends in ... when
  * it was longer. */
 struct log_sink {
 	enum log_level level;
+	enum log_format format;
 	const struct hw_clock *clock;
 	void (*write)(void *arg, enum log_level level, const char *line);
 	void *arg;

@@ -15,10 +15,11 @@ struct cli_options {
 	const char *output, *user, *group;
 	const char *recovery_key, *entry, *reason;
 	const char *to, *key, *passphrase_file;
+	const char *log_format, *time;
 	const char *const *operands; /* what is no option, in its order */
 	size_t n_operands;
 	enum log_level log_level;
-	bool allow_root, without_recordings, verify;
+	bool allow_root, without_recordings, verify, undo;
 };
 
 /* Each returns the program's exit status, and has said why on stderr when it is not 0. */
@@ -27,6 +28,8 @@ int cli_run(const struct cli_options *o);
 int cli_check(const struct cli_options *o);
 int cli_admin(const struct cli_options *o);
 int cli_backup(const struct cli_options *o);
+int cli_reload(const struct cli_options *o);
+int cli_drain(const struct cli_options *o);
 int cli_restore(const struct cli_options *o);
 int cli_rotate_key(const struct cli_options *o);
 int cli_rotate(const struct cli_options *o);

@@ -17,6 +17,7 @@
 #include "relay/core/config.h"
 #include "relay/core/relay.h"
 #include "relay/core/snapshot.h"
+#include "relay/core/tend.h"
 #include "relay/edge/local.h"
 #include "relay/edge/server.h"
 #include "relay/services/sessions/cursors.h"
@@ -24,6 +25,7 @@
 
 #define LAST_WORDS   (3 * USEC_PER_SEC) /* what the connections' ends may take */
 #define RENEW_BEFORE (60 * CERT_DAY)
+#define RENEW_EVERY  (6 * 3600 * USEC_PER_SEC)
 #define LOOK_EVERY   (20 * USEC_PER_MSEC)
 
 struct run {
@@ -35,7 +37,8 @@ struct run {
 	struct server *server;
 	struct local *local; /* NULL: it could not be had */
 	struct loop_signal *signals[3];
-	struct loop_timer look;
+	struct loop_timer look, renew;
+	const char *dir;
 	int64_t give_up;
 	int notify;
 	int anchor; /* the process that runs anchor_command; 0: none */
@@ -56,10 +59,21 @@ on_hangup(void *arg)
 {
 	struct run *run = arg;
 
-	log_info(run, "relay.hangup", "%s",
-		"the stream's file is opened again; restart for new settings");
-	if (run->relay != NULL)
-		relay_reopen(run->relay);
+	struct hw_err err = HW_ERR_INIT;
+	struct reload done;
+
+	if (run->relay == NULL)
+		return;
+	relay_reopen(run->relay);
+	(void)tend_reload(run->relay, &done, &err); /* its log says how it went */
+}
+
+static int
+take_certificate(void *arg, bool *changed, int64_t *expires, struct hw_err *err)
+{
+	struct run *run = arg;
+
+	return server_reload(run->server, changed, expires, err);
 }
 
 static int
@@ -147,6 +161,21 @@ look_after_certificate(struct run *run, const char *path, struct hw_err *err)
 	r = renew_certificate(run, dir, err);
 	fd_close(dir);
 	return r;
+}
+
+/* A relay that is never started again would outlive its certificate. */
+static void
+on_renew(void *arg)
+{
+	struct run *run = arg;
+	struct hw_err err = HW_ERR_INIT;
+	int64_t expires;
+	bool changed;
+
+	if (look_after_certificate(run, run->dir, &err) < 0 ||
+		server_reload(run->server, &changed, &expires, &err) < 0)
+		log_error(run, "relay.unrenewed", "why=\"%s\"", hw_err_text(&err));
+	loop_timer_start(run->loop, &run->renew, RENEW_EVERY);
 }
 
 /* What a backup that was cut off has left: it would keep deleted recordings on the disk. */
@@ -293,6 +322,10 @@ start(struct run *run, const struct cli_options *o, struct hw_err *err)
 	so.loop = run->loop;
 	if ((r = server_open(&run->server, &so, err)) < 0)
 		return r;
+	relay_on_reload(run->relay, take_certificate, run);
+	run->dir = o->dir;
+	run->renew = (struct loop_timer){.fn = on_renew, .arg = run};
+	loop_timer_start(run->loop, &run->renew, RENEW_EVERY);
 	return watch_signals(run, err);
 }
 
@@ -308,12 +341,22 @@ on_look(void *arg)
 		loop_timer_start(run->loop, &run->look, LOOK_EVERY);
 }
 
+static void
+forget_certificate(struct run *run)
+{
+	if (run->loop != NULL)
+		loop_timer_stop(run->loop, &run->renew);
+	if (run->relay != NULL)
+		relay_on_reload(run->relay, NULL, NULL);
+}
+
 /* The relay ends before its connections do: their last words need the loop once more. */
 static void
 stop(struct run *run)
 {
 	struct hw_err err = HW_ERR_INIT;
 
+	forget_certificate(run);
 	if (run->server != NULL)
 		server_quiesce(run->server);
 	local_free(run->local);
@@ -335,6 +378,24 @@ stop(struct run *run)
 		fd_close(run->anchor);
 }
 
+/* Before the first line of the log. */
+static int
+choose_log_format(struct run *run, const struct cli_options *o, struct hw_err *err)
+{
+	struct relay_config config;
+	int r;
+
+	if (o->log_format != NULL)
+		return log_format_parse(&run->sink.format, o->log_format)
+			? 0
+			: hw_err_set(err, HW_EUSAGE,
+				  "--log-format: \"%s\" is neither text, logfmt nor json",
+				  o->log_format);
+	if ((r = read_settings(&config, o->dir, err)) == 0)
+		run->sink.format = config.log_format;
+	return r;
+}
+
 int
 cli_run(const struct cli_options *o)
 {
@@ -346,7 +407,9 @@ cli_run(const struct cli_options *o)
 
 	process_harden();
 	log_ctx_init(&run.log, &run.sink);
-	int r = leave_root(o, &err);
+	int r = choose_log_format(&run, o, &err);
+	if (r == 0)
+		r = leave_root(o, &err);
 	if (r == 0)
 		r = enter_sandbox(&run, o, &err);
 	if (r == 0)

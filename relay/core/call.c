@@ -27,6 +27,7 @@
 
 /* Bytes of a request in its ledger entry; the rest is cut. Of what is denied there is less: whoever
  * may do nothing can ask for much. */
+#define DRAIN_RETRY	  30 /* seconds until somebody asks a relay again that drains */
 #define DETAIL_MAX	  16384
 #define DETAIL_DENIED_MAX 1024
 
@@ -655,6 +656,8 @@ handle(struct step *s)
 		return op_fail(op, rr,
 			"it was done, but the ledger cannot be written, so its outcome is not known there");
 	op->err = failure;
+	if (r == HW_EDRAINING)
+		s->call->retry_after = DRAIN_RETRY;
 	return r;
 }
 

@@ -7,10 +7,11 @@
 
 #include "proto/base/file.h"
 #include "proto/base/id.h"
+#include "proto/base/log.h"
 
 #define CONFIG_FILE "relay.conf"
 
-enum kind { TEXT, NUMBER, DURABILITY };
+enum kind { TEXT, NUMBER, DURABILITY, LOG_FORMAT };
 
 struct key_row {
 	const char *key, *doc;
@@ -40,7 +41,7 @@ static const struct key_row keys[] = {
 	TEXT_ROW("account", account, "account in ARNs"),
 	{"durability",
 						 "of typed input: write (survives a crash of the relay) or sync (on disk first)",
-						 DURABILITY, offsetof(struct relay_config, durability), 0, 0, 0},
+						 DURABILITY,										  offsetof(struct relay_config, durability), 0, 0, 0},
 	TEXT_ROW("master_key", master_key, "file with the master key"),
 	NUMBER_ROW("workers", workers, 1, 64, "threads for operations"),
 	NUMBER_ROW("user_certificate_hours", user_certificate_hours, 1, 168,
@@ -127,6 +128,8 @@ static const struct key_row keys[] = {
 		"command, for /bin/sh, that is given each of them on its stdin; empty: none"),
 	NUMBER_ROW("anchor_seconds", anchor_seconds, 1, 31536000,
 		"between two heads that are kept so, at the least"),
+	{"log_format", "of the relay's log: text, logfmt or json",			   LOG_FORMAT,
+						 offsetof(struct relay_config,											      log_format), 0, 0, 0},
 	NUMBER_ROW("anchor_command_seconds", anchor_command_seconds, 1, 600,
 		"after which the command is killed"),
 };
@@ -218,6 +221,15 @@ set_durability(struct relay_config *c, const char *value, struct hw_err *err)
 }
 
 static int
+set_log_format(struct relay_config *c, const char *value, struct hw_err *err)
+{
+	if (log_format_parse(&c->log_format, value))
+		return 0;
+	return hw_err_set(err, HW_EVALIDATION,
+		"log_format: \"%s\" is neither text, logfmt nor json", value);
+}
+
+static int
 set_key(struct relay_config *c, const char *key, const char *value, struct hw_err *err)
 {
 	for (size_t i = 0; i < KEY_COUNT; i++) {
@@ -227,6 +239,8 @@ set_key(struct relay_config *c, const char *key, const char *value, struct hw_er
 			return set_text(c, &keys[i], value, err);
 		if (keys[i].kind == NUMBER)
 			return set_number(c, &keys[i], value, err);
+		if (keys[i].kind == LOG_FORMAT)
+			return set_log_format(c, value, err);
 		return set_durability(c, value, err);
 	}
 	return hw_err_set(err, HW_EVALIDATION, "no setting is named \"%s\"", key);
@@ -308,7 +322,8 @@ relay_config_save(const struct relay_config *c, int dir, struct hw_err *err)
 	struct buf out;
 
 	buf_init(&out, 64 * 1024);
-	buf_append_str(&out, "# Settings of this relay; it reads them when it starts.\n");
+	buf_append_str(&out,
+		"# Settings of this relay; it reads them when it starts, and some when it is told to (hawser-relay reload).\n");
 	for (size_t i = 0; i < KEY_COUNT; i++) {
 		const char *at = (const char *)c + keys[i].offset;
 		buf_printf(&out, "\n# %s\n%s = ", keys[i].doc, keys[i].key);
@@ -316,6 +331,8 @@ relay_config_save(const struct relay_config *c, int dir, struct hw_err *err)
 			buf_printf(&out, "%s\n", at);
 		else if (keys[i].kind == NUMBER)
 			buf_printf(&out, "%d\n", *(const int *)(const void *)at);
+		else if (keys[i].kind == LOG_FORMAT)
+			buf_printf(&out, "%s\n", log_format_name(c->log_format));
 		else
 			buf_printf(&out, "%s\n",
 				c->durability == DURABILITY_SYNC ? "sync" : "write");
@@ -341,9 +358,63 @@ relay_config_document(struct buf *out)
 				*(const int *)(const void *)at);
 		else if (row->kind == DURABILITY)
 			buf_append_str(out, " (write) |\n");
+		else if (row->kind == LOG_FORMAT)
+			buf_append_str(out, " (text) |\n");
 		else if (at[0] != '\0')
 			buf_printf(out, " (%s) |\n", at);
 		else
 			buf_append_str(out, " |\n");
+	}
+}
+
+/* --- changes ---------------------------------------------------------------------------------- */
+
+/* What is looked up anew each time that it counts. Everything else is in some place already by
+ * which the relay lives. */
+static const char *const live[] = {"ticket_seconds", "user_certificate_hours", "grace_seconds",
+	"resume_seconds", "detached_seconds", "idle_seconds", "max_session_seconds",
+	"signature_seconds", "max_signed_per_key", "max_links_per_user", "max_sessions",
+	"max_sessions_per_user", "max_sessions_per_node", "max_commands", "command_output_mib",
+	"command_days", "command_outputs_mib", "recording_days", "recording_mib",
+	"recording_s3_first"};
+
+static bool
+is_live(const struct key_row *row)
+{
+	for (size_t i = 0; i < sizeof(live) / sizeof(live[0]); i++)
+		if (strcmp(live[i], row->key) == 0)
+			return true;
+	return false;
+}
+
+static bool
+is_same(const struct key_row *row, const struct relay_config *a, const struct relay_config *b)
+{
+	const char *x = (const char *)a + row->offset, *y = (const char *)b + row->offset;
+
+	return row->kind == TEXT ? strcmp(x, y) == 0
+				 : *(const int *)(const void *)x == *(const int *)(const void *)y;
+}
+
+_Static_assert(KEY_COUNT <= RELAY_CONFIG_KEYS, "each may have changed");
+
+void
+relay_config_apply(struct config_changes *ret, struct relay_config *to,
+	const struct relay_config *from)
+{
+	*ret = (struct config_changes){.n_changed = 0};
+	for (size_t i = 0; i < KEY_COUNT; i++) {
+		const struct key_row *row = &keys[i];
+		if (is_same(row, to, from))
+			continue;
+		if (!is_live(row)) {
+			ret->restart[ret->n_restart++] = row->key;
+			continue;
+		}
+		/* Workers read it meanwhile: the old or the new one. */
+		__atomic_store_n((int *)(void *)((char *)to + row->offset),
+			*(const int *)(const void *)((const char *)from + row->offset),
+			__ATOMIC_RELAXED);
+		ret->changed[ret->n_changed++] = row->key;
 	}
 }

@@ -7,6 +7,7 @@
 
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
+#include "proto/base/log.h"
 
 enum durability { DURABILITY_WRITE, DURABILITY_SYNC };
 
@@ -55,10 +56,20 @@ struct relay_config {
 	/* Where heads of the ledger are kept outside; "": nowhere. */
 	char anchor_file[1024], anchor_command[1024];
 	int anchor_seconds, anchor_command_seconds;
+	enum log_format log_format;
 };
 
 void relay_config_default(struct relay_config *c);
 int relay_config_load(struct relay_config *c, int dir, struct hw_err *err);
+/* Of settings that differ: those that the relay lives by from now on, and those that it takes at
+ * its next start. Their names are constants. */
+#define RELAY_CONFIG_KEYS 100
+struct config_changes {
+	const char *changed[RELAY_CONFIG_KEYS], *restart[RELAY_CONFIG_KEYS];
+	size_t n_changed, n_restart;
+};
+void relay_config_apply(struct config_changes *ret, struct relay_config *to,
+	const struct relay_config *from);
 /* A commented file with every key. */
 int relay_config_save(const struct relay_config *c, int dir, struct hw_err *err);
 

@@ -1,5 +1,7 @@
 /* What a relay tells Prometheus. */
 #include <stdio.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "audit/journal.h"
 #include "audit/search.h"
@@ -11,6 +13,7 @@
 #include "relay/core/relay_private.h"
 #include "relay/core/uploads.h"
 #include "relay/core/streams.h"
+#include "relay/core/tend.h"
 #include "relay/core/witnesses.h"
 
 static void
@@ -18,6 +21,65 @@ metric(struct buf *out, const char *name, const char *type, const char *help, do
 {
 	buf_printf(out, "# HELP hawser_%s %s\n# TYPE hawser_%s %s\nhawser_%s %.17g\n", name, help,
 		name, type, name, value);
+}
+
+static void
+histogram(struct buf *out, const char *name, const char *help,
+	const uint64_t within[JOURNAL_BOUNDS], uint64_t count, int64_t usec)
+{
+	uint64_t sum = 0;
+
+	buf_printf(out, "# HELP hawser_%s %s\n# TYPE hawser_%s histogram\n", name, help, name);
+	for (size_t i = 0; i < JOURNAL_BOUNDS; i++) {
+		sum += within[i];
+		buf_printf(out, "hawser_%s_bucket{le=\"%g\"} %llu\n", name,
+			(double)journal_bounds[i] / 1e6, (unsigned long long)sum);
+	}
+	buf_printf(out,
+		"hawser_%s_bucket{le=\"+Inf\"} %llu\nhawser_%s_sum %.17g\nhawser_%s_count %llu\n",
+		name, (unsigned long long)count, name, (double)usec / 1e6, name,
+		(unsigned long long)count);
+}
+
+/* Of the file system that holds everything, and of the store's file. */
+static void
+disk_metrics(struct relay *r, struct buf *out)
+{
+	struct statvfs fs;
+	struct stat st;
+
+	if (fstatvfs(r->dir, &fs) == 0) {
+		metric(out, "disk_size_bytes", "gauge",
+			"Of the file system of the relay's directory.",
+			(double)fs.f_blocks * (double)fs.f_frsize);
+		metric(out, "disk_free_bytes", "gauge", "Of that, what the relay may still fill.",
+			(double)fs.f_bavail * (double)fs.f_frsize);
+	}
+	if (fstatat(r->dir, "relay.db", &st, 0) == 0)
+		metric(out, "store_bytes", "gauge", "Size of the store's file.",
+			(double)st.st_size);
+}
+
+static void
+relay_state_metrics(struct relay *r, struct buf *out)
+{
+	const char *why;
+
+	buf_printf(out,
+		"# HELP hawser_build_info The version that runs.\n# TYPE hawser_build_info gauge\n"
+		"hawser_build_info{version=\"" HAWSER_VERSION "\"} 1\n");
+	metric(out, "healthy", "gauge", "1 when /healthz says 200.",
+		relay_healthy(r, &why) ? 1 : 0);
+	metric(out, "draining", "gauge", "1 while no new sessions and commands are begun.",
+		tend_draining(r) ? 1 : 0);
+	metric(out, "start_time_seconds", "gauge", "When the relay started, since 1970.",
+		(double)r->start_time / 1e6);
+	if (r->edge.certificate_expires != 0)
+		metric(out, "certificate_expiry_seconds", "gauge",
+			"When the certificate that connections are shown ends, since 1970.",
+			(double)r->edge.certificate_expires / 1e6);
+	metric(out, "ledger_entries_total", "counter", "Entries of the ledger.",
+		(double)journal_ledger_next(r->journal));
 }
 
 static void
@@ -42,6 +104,12 @@ journal_metrics(struct relay *r, struct buf *out)
 		(double)st.sync_usec / 1e6);
 	metric(out, "journal_sync_seconds_max", "gauge", "Longest journal sync.",
 		(double)st.sync_max_usec / 1e6);
+	histogram(out, "journal_write_latency_seconds", "Times of journal writes.", st.write_within,
+		st.writes, st.write_usec);
+	histogram(out, "journal_sync_latency_seconds", "Times of journal syncs.", st.sync_within,
+		st.syncs, st.sync_usec);
+	metric(out, "journal_buffered_bytes", "gauge", "Bytes that wait to be written.",
+		(double)st.buffered);
 	metric(out, "journal_failed", "gauge",
 		"1 when the journal has failed: nothing is recorded, nothing is started.",
 		broker_frozen(r->broker, NULL) ? 1 : 0);
@@ -191,6 +259,8 @@ relay_metrics(struct relay *r, struct buf *out)
 		(double)loop_lag(r->loop) / 1e6);
 	command_metrics(r, out);
 	upload_metrics(r, out);
+	relay_state_metrics(r, out);
+	disk_metrics(r, out);
 	journal_metrics(r, out);
 	stream_metrics(r, out);
 	anchor_metrics(r, out);

@@ -64,10 +64,11 @@ struct op_env {
 	struct journal *journal;	   /* asked whether it records; NULL in tests without */
 	struct dispatcher *dispatcher;	   /* of commands; NULL in tests without them */
 	struct outputs *outputs;
-	struct uploads *uploads; /* NULL: nothing goes elsewhere */
-	struct readers *readers; /* NULL: each piece that is read is an entry */
+	struct uploads *uploads;     /* NULL: nothing goes elsewhere */
+	struct readers *readers;     /* NULL: each piece that is read is an entry */
 	struct witnesses *witnesses; /* what nodes say of the ledger; NULL in tests without */
-	struct search *search; /* of the ledger; NULL in tests without it */
+	struct search *search;	     /* of the ledger; NULL in tests without it */
+	struct relay *tended;	     /* what tend.h is about; NULL in tests without it */
 };
 
 struct op {
@@ -84,7 +85,7 @@ struct op {
 	int (*intent)(struct op *op); /* op_begin() */
 	const struct asker *asker;    /* a user's, to put further questions for; else NULL */
 	int64_t shown, hidden;	      /* items of a list: op_may_see() */
-	bool goes_on; /* a list's next page, which was told of with the first one */
+	bool goes_on;		      /* a list's next page, which was told of with the first one */
 	const char *about;	      /* for op_begin(), 120 bytes at most; NULL: nothing */
 	/* Of StartSession: what was decided about; NULL when nothing was, at the local door. */
 	const struct session_plan *plan;

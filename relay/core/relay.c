@@ -33,6 +33,7 @@
 #include "relay/core/uploads.h"
 #include "relay/core/anchors.h"
 #include "relay/core/streams.h"
+#include "relay/core/tend.h"
 #include "relay/core/witnesses.h"
 #include "relay/core/workers.h"
 #include "relay/store/sessions.h"
@@ -72,6 +73,10 @@ relay_healthy(const struct relay *r, const char **why)
 {
 	if (broker_frozen(r->broker, why))
 		return false;
+	if (tend_draining(r)) {
+		*why = "draining";
+		return false;
+	}
 	*why = r->archive_why[0] != '\0' ? r->archive_why : r->heads_why;
 	return (*why)[0] == '\0';
 }
@@ -447,6 +452,7 @@ open_broker(struct relay *r, const struct relay_options *o, struct hw_err *err)
 		.guard = r->guard,
 		.witnesses = r->witnesses,
 		.dir = r->path,
+		.tended = r,
 	};
 	struct broker_options bo = {
 		.loop = r->loop,
@@ -681,6 +687,7 @@ relay_open(struct relay **ret, const struct relay_options *o, struct hw_err *err
 	r->loop = o->loop;
 	r->clock = loop_clock(o->loop);
 	r->threaded = o->threaded;
+	r->start_time = clock_wall(r->clock);
 	r->dir = r->lock = -1;
 	throttle_init(&r->strangers);
 	throttle_init(&r->refusals);

@@ -57,6 +57,10 @@ size_t relay_hosts(const char *hosts[RELAY_HOSTS_MAX], char room[256],
 int relay_open(struct relay **ret, const struct relay_options *options, struct hw_err *err);
 /* Files that others may have moved away are opened anew (SIGHUP). */
 void relay_reopen(struct relay *r);
+/* Shows new connections the certificate that is on the disk now, or says why it goes on with the
+ * old one. The edge's, which knows how. */
+typedef int relay_certificate_fn(void *arg, bool *changed, int64_t *expires, struct hw_err *err);
+void relay_on_reload(struct relay *r, relay_certificate_fn *take, void *arg);
 void relay_close(struct relay *r); /* ends links and sessions in order, writes relay.stop */
 
 const struct relay_config *relay_config(const struct relay *r);
@@ -121,8 +125,9 @@ void relay_metrics(struct relay *r, struct buf *out);
 struct edge_stats {
 	uint64_t accepted, refused_budget, refused_certificate, handshake_timeouts, header_timeouts,
 		http_requests, upgrades;
-	uint64_t unauthenticated; /* now */
-	uint64_t seated;	  /* now: kept open for further signed requests */
+	uint64_t unauthenticated;    /* now */
+	uint64_t seated;	     /* now: kept open for further signed requests */
+	int64_t certificate_expires; /* of the one that is shown; 0: none is */
 };
 struct edge_stats *relay_edge_stats(struct relay *r);
 

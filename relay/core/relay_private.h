@@ -69,9 +69,13 @@ struct relay {
 	struct http_call *http;	  /* under way */
 	_Atomic bool sync_posted; /* the loop will look what was synced */
 	char archive_why[256];	  /* what stopped the archiver; "" while it runs */
-	uint64_t shown_size; /* of the head that links are shown, and its time */
+	uint64_t shown_size;	  /* of the head that links are shown, and its time */
 	int64_t shown_time;
-	char heads_why[256];	  /* why heads cannot be signed; "" while they can */
+	int64_t start_time;
+	_Atomic int64_t drain_until;		/* by the wall clock; 0: it does not drain */
+	relay_certificate_fn *take_certificate; /* NULL: nobody shows one */
+	void *take_arg;
+	char heads_why[256]; /* why heads cannot be signed; "" while they can */
 };
 
 /* init.c */

@@ -91,6 +91,8 @@ struct server {
 	struct lws_vhost *vhosts[2]; /* by enum http_door */
 	struct listener *listeners[2];
 	struct tls tls;
+	char dir[4000];	   /* where relay.crt and relay.key lie */
+	uint8_t shown[32]; /* the fingerprint of the certificate that is shown */
 	struct admission *admission;
 	struct conn_list conns, waiting;
 	struct loop_timer handshakes; /* armed while some are waiting */

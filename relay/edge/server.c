@@ -1,11 +1,13 @@
 #include "relay/edge/server.h"
 
 #include <libwebsockets.h>
+#include <openssl/x509.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/clock.h"
 #include "proto/base/file.h"
 #include "proto/base/id.h"
 #include "proto/wire/frame.h"
@@ -189,6 +191,48 @@ open_vhosts(struct server *s, const char *dir, struct hw_err *err)
 	return open_vhost(s, HTTP_DOOR_METRICS, NULL, NULL, err);
 }
 
+/* The certificate that lies in the directory: whose it is, and whether anybody could trust it. */
+static int
+look_at_certificate(struct cert_identity *ret, const struct server *s, struct hw_err *err)
+{
+	struct ca *ca = relay_ca(s->relay);
+	X509 *cert = NULL;
+	int dir, r;
+
+	if ((r = dir_open(&dir, s->dir, false, err)) < 0)
+		return r;
+	r = cert_load(&cert, dir, "relay.crt", err);
+	fd_close(dir);
+	if (r == 0 && (r = cert_identity(ret, cert, ca_fleet(ca), err)) == 0 &&
+		ret->role != ROLE_RELAY)
+		r = hw_err_set(err, HW_ECERT, "it is not a relay's");
+	if (r == 0)
+		r = cert_verify(cert, ca_cert(ca), clock_wall(relay_clock(s->relay)), false, err);
+	X509_free(cert);
+	return r < 0 ? hw_err_prefix(err, "%s/relay.crt", s->dir) : 0;
+}
+
+int
+server_reload(struct server *s, bool *changed, int64_t *expires, struct hw_err *err)
+{
+	char cert[4096], key[4096];
+	struct cert_identity who;
+	int r = look_at_certificate(&who, s, err);
+
+	if (r < 0)
+		return r;
+	bool other = memcmp(s->shown, who.fingerprint, sizeof(s->shown)) != 0;
+	snprintf(cert, sizeof(cert), "%s/relay.crt", s->dir);
+	snprintf(key, sizeof(key), "%s/relay.key", s->dir);
+	if (other && (r = tls_show(&s->tls, cert, key, err)) < 0)
+		return r;
+	memcpy(s->shown, who.fingerprint, sizeof(s->shown));
+	s->stats->certificate_expires = who.not_after;
+	*changed = other;
+	*expires = who.not_after;
+	return 0;
+}
+
 /* What is merely watched through must not keep the relay from its work. */
 static void
 open_metrics(struct server *s, const struct relay_config *config)
@@ -219,6 +263,21 @@ open_listeners(struct server *s, const struct server_options *o, struct hw_err *
 	return 0;
 }
 
+/* A relay whose certificate has a flaw starts all the same: it can be reached, and told so. */
+static void
+remember_certificate(struct server *s)
+{
+	struct hw_err err = HW_ERR_INIT;
+	struct cert_identity who;
+
+	if (look_at_certificate(&who, s, &err) < 0) {
+		log_error(s, "edge.certificate", "why=\"%s\"", hw_err_text(&err));
+		return;
+	}
+	memcpy(s->shown, who.fingerprint, sizeof(s->shown));
+	s->stats->certificate_expires = who.not_after;
+}
+
 static int
 open_all(struct server *s, const struct server_options *o, struct hw_err *err)
 {
@@ -236,6 +295,7 @@ open_all(struct server *s, const struct server_options *o, struct hw_err *err)
 	r = admission_new(&s->admission, (size_t)config->max_unauthenticated, random_u64(), err);
 	if (r < 0 || (r = open_context(s, err)) < 0 || (r = open_vhosts(s, o->dir, err)) < 0)
 		return r;
+	remember_certificate(s);
 	return open_listeners(s, o, err);
 }
 
@@ -250,6 +310,7 @@ server_open(struct server **ret, const struct server_options *o, struct hw_err *
 	s->loop = o->loop;
 	s->relay = o->relay;
 	s->log = *o->log;
+	snprintf(s->dir, sizeof(s->dir), "%s", o->dir);
 	s->stats = relay_edge_stats(o->relay);
 	TAILQ_INIT(&s->conns);
 	TAILQ_INIT(&s->waiting);

@@ -6,7 +6,9 @@
 #ifndef HAWSER_EDGE_SERVER_H
 #define HAWSER_EDGE_SERVER_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "proto/base/err.h"
 
@@ -27,6 +29,11 @@ struct server_options {
 
 /* Listens and serves. A port for metrics that cannot be had is logged, and done without. */
 int server_open(struct server **ret, const struct server_options *options, struct hw_err *err);
+
+/* Shows new connections the certificate that lies in the directory now: the relay's own, of its
+ * fleet, good today, with its key. Anything else is HW_ECERT or HW_EEXPIRED, and the one before is
+ * shown on. *changed: it is another one; *expires: its end. */
+int server_reload(struct server *s, bool *changed, int64_t *expires, struct hw_err *err);
 
 /* The relay is about to close: stops listening, ends what has no link, and forgets the relay. Its
  * links are to be closed next; their last words go while the loop runs once more. */

@@ -1,5 +1,6 @@
 #include "relay/edge/tls.h"
 
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <string.h>
@@ -91,6 +92,7 @@ tls_setup(SSL_CTX *ctx, struct tls *t, struct hw_err *err)
 {
 	static const unsigned char session_context[] = "hawser";
 
+	t->ctx = ctx;
 	SSL_CTX_set_app_data(ctx, t);
 	forget_sessions(ctx);
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
@@ -109,6 +111,32 @@ tls_setup(SSL_CTX *ctx, struct tls *t, struct hw_err *err)
 			1 ||
 		!trust_the_fleet(ctx, t))
 		return hw_err_set(err, HW_EINTERNAL, "cannot set up TLS");
+	return 0;
+}
+
+/* --- another certificate ------------------------------------------------------------------- */
+
+static bool
+load(SSL_CTX *ctx, const char *cert, const char *key)
+{
+	bool good = SSL_CTX_use_certificate_chain_file(ctx, cert) == 1 &&
+		SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) == 1 &&
+		SSL_CTX_check_private_key(ctx) == 1;
+
+	ERR_clear_error();
+	return good;
+}
+
+int
+tls_show(struct tls *t, const char *cert, const char *key, struct hw_err *err)
+{
+	SSL_CTX *trial = SSL_CTX_new(TLS_server_method());
+	bool good = trial != NULL && load(trial, cert, key);
+
+	SSL_CTX_free(trial);
+	if (!good || t->ctx == NULL || !load(t->ctx, cert, key))
+		return hw_err_set(err, HW_ECERT, "%s and %s are no certificate and its key", cert,
+			key);
 	return 0;
 }
 

@@ -13,7 +13,8 @@ typedef struct ssl_ctx_st SSL_CTX;
 typedef struct ssl_st SSL;
 
 struct tls {
-	X509 *ca; /* lent */
+	X509 *ca;     /* lent */
+	SSL_CTX *ctx; /* libwebsockets', once it is set up */
 	char fleet[CERT_FLEET_LEN + 1];
 	struct loop *loop;
 	uint64_t *refused; /* counts certificates that did not verify */
@@ -29,6 +30,10 @@ void tls_fini(struct tls *t);
 
 /* Sets all that libwebsockets does not. The tls outlives the SSL_CTX. */
 int tls_setup(SSL_CTX *ctx, struct tls *t, struct hw_err *err);
+
+/* Shows another certificate to those who connect from now on; whoever is connected stays. Both are
+ * PEM files. HW_ECERT: they do not belong together, and the one before is shown on. */
+int tls_show(struct tls *t, const char *cert, const char *key, struct hw_err *err);
 
 /* Who the peer is, once more from the start: HW_ECERT without a certificate or with a bad one,
  * HW_EEXPIRED for a user's. A node's is fine for a year after it, and *expired says so. */

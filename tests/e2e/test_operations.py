@@ -1,10 +1,14 @@
-"""What an operator does to a relay: backup and restore."""
+"""What an operator does to a relay: backup and restore, reload, drain, metrics and logs."""
 
 import glob
+import http.client
+import json
 import os
 import re
 import shutil
+import signal
 import subprocess
+import time
 
 import pytest
 
@@ -181,3 +185,146 @@ def test_what_is_no_good_backup_leaves_the_directory_alone(relay, words, tmp_pat
     # Nowhere to write: nothing is left.
     nowhere = operate("backup", "--dir", relay.dir, "--passphrase-file", words, str(tmp_path / "no" / "such"))
     assert nowhere.returncode == 1 and not os.path.exists(os.path.join(relay.dir, "backup.tmp"))
+
+
+def started(relay):
+    """How many times its log says that it was ready."""
+    return relay.log.count("relay.ready")
+
+
+def test_settings_and_certificate_are_taken_while_links_and_sessions_stay(relay, client, agent):
+    shell = client.spawn("shell", "web-01")
+    shell.sendline("echo here-$((40 + 2))")
+    shell.expect("here-42")
+
+    def certificate():
+        with relay.connect() as tls:
+            return tls.getpeercert(binary_form=True)
+
+    def reload():
+        return operate("reload", "--dir", relay.dir)
+    before = certificate()
+    same = reload()
+    assert same.returncode == 0 and "certificate: the same" in same.stdout, same.stderr
+    relay.set(max_sessions_per_user=1, workers=7)
+    done = reload()
+    assert done.returncode == 0 and "from now on: max_sessions_per_user\n" in done.stdout, done.stderr
+    assert "takes a restart: workers\n" in done.stdout
+
+    # What is wrong changes nothing, and says so.
+    conf = os.path.join(relay.dir, "relay.conf")
+    with open(conf, encoding="utf-8") as f:
+        text = f.read()
+    with open(conf, "w", encoding="utf-8") as f:
+        f.write(text + "max_sessions = many\n")
+    bad = reload()
+    assert bad.returncode == 1 and "max_sessions" in bad.stderr and "line" in bad.stderr
+    with open(conf, "w", encoding="utf-8") as f:
+        f.write(text)
+    crt, key = (os.path.join(relay.dir, name) for name in ("relay.crt", "relay.key"))
+    kept = [open(path, "rb").read() for path in (crt, key)]
+    foreign = relay.forge("user", "mallory")
+    shutil.copy(foreign.cert, crt)
+    bad = reload()
+    assert bad.returncode == 1 and "relay.crt" in bad.stderr and certificate() == before
+    other = relay.forge("relay", "relay")
+    shutil.copy(other.cert, crt)  # without its key
+    assert reload().returncode == 1 and certificate() == before
+    shutil.copy(other.key, key)
+    taken = reload()
+    assert taken.returncode == 0 and "certificate: another one" in taken.stdout, taken.stderr
+    assert certificate() != before
+    assert abs(relay.metrics()["hawser_certificate_expiry_seconds"] - time.time() - 86400) < 3600
+
+    # The same by a signal.
+    for path, data in zip((crt, key), kept):
+        with open(path, "wb") as f:
+            f.write(data)
+    os.kill(relay.pid, signal.SIGHUP)
+    wait_until(lambda: certificate() == before, "the first certificate")
+    shell.sendline("echo still-$((40 + 2))")
+    shell.expect("still-42")
+    shell.sendline("exit")
+    shell.wait()
+    assert started(relay) == 1
+    assert "max_sessions_per_user" in str([e for e in audit.ledger(relay.dir) if e["Kind"] == "relay.reload"])
+    assert operate("reload", "--dir", relay.base).returncode == 1  # where no relay is
+
+
+def test_a_relay_that_drains_begins_nothing_and_ends_nothing(relay, client, agent, ssm):
+    shell = client.spawn("shell", "web-01")
+    shell.sendline("echo here-$((40 + 2))")
+    shell.expect("here-42")
+    done = operate("drain", "--dir", relay.dir, "--for", "1h")
+    assert done.returncode == 0 and re.match(r"draining until \S+: 1 session, 0 commands", done.stdout), done.stdout
+    status_, _, body = relay.http("GET", "/healthz")
+    assert status_ == 503 and b"draining" in body
+    assert relay.metrics()["hawser_draining"] == 1
+    assert "draining" in client.fails("exec", "web-01", "--", "true")
+    assert "draining" in client.fails("run", "--target", "web-01", "--", "true")
+    with pytest.raises(ssm.exceptions.ClientError) as refused:
+        ssm.send_command(InstanceIds=[agent_id(client)], DocumentName="AWS-RunShellScript", Parameters={"commands": ["true"]})
+    assert refused.value.response["Error"]["Code"] == "RelayDraining"
+    assert refused.value.response["ResponseMetadata"]["HTTPHeaders"]["retry-after"] == "30"
+    shell.sendline("echo still-$((40 + 2))")
+    shell.expect("still-42")
+    assert operate("drain", "--dir", relay.dir, "--for", "soon").returncode == 2
+    done = operate("drain", "--dir", relay.dir, "--undo")
+    assert done.returncode == 0 and done.stdout.startswith("serving: 1 session")
+    assert relay.healthy() and client.ok("exec", "web-01", "--", "echo again") == "again\n"
+    operate("drain", "--dir", relay.dir)
+    shell.sendline("exit")
+    shell.wait()
+    relay.stop()
+    relay.start()  # which ends it
+    assert relay.metrics()["hawser_draining"] == 0
+
+
+def agent_id(client):
+    return client.json("ls")["InstanceInformationList"][0]["InstanceId"]
+
+
+def test_rules_and_dashboard_name_what_there_is(relay, client):
+    """Every metric that they name is one that a relay tells, and each has its help and type."""
+    docs = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "prometheus")
+    c = http.client.HTTPConnection("127.0.0.1", relay.metrics_port, timeout=PATIENCE)
+    c.request("GET", "/metrics")
+    text = c.getresponse().read().decode()
+    c.close()
+    types = dict(re.findall(r"(?m)^# TYPE (\S+) (\S+)$", text))
+    assert set(types) == set(re.findall(r"(?m)^# HELP (\S+) \S", text))
+    told = {name for name in re.findall(r"(?m)^(hawser_\w+)", text)}
+    for name in told:
+        base = re.sub(r"_(bucket|sum|count)$", "", name)
+        assert name in types or types.get(base) == "histogram", name
+    buckets = [float(v) for v in re.findall(r'journal_write_latency_seconds_bucket\{le="[^"]+"\} (\S+)', text)]
+    assert buckets == sorted(buckets) and buckets[-1] > 0
+    where_a_bucket_is = {"hawser_recordings_upload_alarm"}
+    for file in ("hawser.rules.yml", "hawser-dashboard.json"):
+        with open(os.path.join(docs, file), encoding="utf-8") as f:
+            content = f.read()
+        named = set(re.findall(r"hawser_\w+", content))
+        assert len(named) > 10 and named - told - where_a_bucket_is == set(), named - told
+    with open(os.path.join(docs, "hawser-dashboard.json"), encoding="utf-8") as f:
+        assert json.load(f)["panels"]
+    if shutil.which("promtool"):
+        subprocess.run(["promtool", "check", "rules", os.path.join(docs, "hawser.rules.yml")], check=True, timeout=PATIENCE)
+
+
+def test_a_log_of_json_has_nothing_of_a_peers_making(relay, client, agent):
+    relay.stop()
+    relay.set(log_format="json")
+    os.unlink(relay.log_path)
+    relay.start()
+    agent.wait_online()
+    client.run("exec", 'no"such\nnode level=error', "--", "true")
+    client.ok("exec", "web-01", "--", "true")
+    relay.stop()
+    lines = [json.loads(line) for line in relay.log.splitlines() if not line.startswith("hawser-relay: ")]
+    assert {"time", "level", "component", "event"} <= set.intersection(*(set(line) for line in lines))
+    assert any(line["event"] == "relay.ready" and line["component"] == "relay" and line["version"] for line in lines)
+    assert any(line.get("session", "").startswith("admin-") for line in lines)
+    assert all(line["level"] in ("error", "warn", "info", "debug") for line in lines)
+    refused = operate("run", "--dir", relay.dir, "--log-format", "xml")
+    assert refused.returncode == 1 and "--log-format" in refused.stderr
+    relay.start()

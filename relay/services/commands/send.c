@@ -12,6 +12,7 @@
 #include "relay/core/config.h"
 #include "relay/core/document_load.h"
 #include "relay/core/op.h"
+#include "relay/core/tend.h"
 #include "relay/core/uploads.h"
 #include "relay/objects/place.h"
 #include "relay/services/commands/describe.h"
@@ -372,7 +373,10 @@ op_send_command(struct op *op, const struct msg_send_command_request *req,
 	struct msg_send_command_reply *rep)
 {
 	struct sending w = {.op = op, .req = req};
-	int r = send(&w, rep);
+	int r = tend_may_begin(op);
+
+	if (r == 0)
+		r = send(&w, rep);
 
 	targets_fini(&w.targets);
 	return r;

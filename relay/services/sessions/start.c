@@ -8,6 +8,7 @@
 #include "relay/core/config.h"
 #include "relay/core/op.h"
 #include "relay/core/session_plan.h"
+#include "relay/core/tend.h"
 #include "relay/services/text.h"
 #include "relay/store/nodes.h"
 #include "relay/store/sessions.h"
@@ -120,8 +121,8 @@ op_start_session(struct op *op, const struct msg_start_session_request *req,
 	char ticket[TOKEN_LEN + 1];
 	int r;
 
-	if ((r = find_plan(&plan, op, req)) < 0 || (r = check_request(op, req)) < 0 ||
-		(r = check_forward(op, &plan, req)) < 0)
+	if ((r = tend_may_begin(op)) < 0 || (r = find_plan(&plan, op, req)) < 0 ||
+		(r = check_request(op, req)) < 0 || (r = check_forward(op, &plan, req)) < 0)
 		return r;
 	w.row.type = plan.type;
 	w.row.command = plan.command;

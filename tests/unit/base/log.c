@@ -191,3 +191,70 @@ Test(log, a_value_is_cut_between_its_escapes)
 	cr_assert_str_eq(out, "\"a\\x0a\"");
 	cr_assert(eq(sz, log_escape(out, 0, "x", 1), 0));
 }
+
+/* --- formats --------------------------------------------------------------------------------- */
+
+Test(log, logfmt_is_pairs_alone)
+{
+	struct subject s;
+
+	subject_init(&s);
+	s.sink.format = LOG_FORMAT_LOGFMT;
+	log_ctx_tag(&s.log, "node", "mi-0f");
+	log_warn(&s, "session.stalled", "queued=%d", 65536);
+	cr_assert_str_eq(s.line,
+		"time=2026-11-23T17:20:56.123Z level=warn component=session event=session.stalled"
+		" node=mi-0f queued=65536");
+}
+
+Test(log, json_is_an_object_of_texts)
+{
+	struct subject s;
+
+	subject_init(&s);
+	s.sink.format = LOG_FORMAT_JSON;
+	log_ctx_tag(&s.log, "node", "a \"b\"\\\n");
+	log_info(&s, "link.up", "why=\"it said \\\"no\\\"\" n=3 and that");
+	cr_assert_str_eq(s.line,
+		"{\"time\":\"2026-11-23T17:20:56.123Z\",\"level\":\"info\",\"component\":\"link\","
+		"\"event\":\"link.up\",\"node\":\"a \\\"b\\\"\\\\\\\\x0a\",\"why\":\"it said \\\"no\\\"\","
+		"\"n\":\"3\",\"message\":\"and that\"}");
+}
+
+/* What a peer says may look like pairs: it replaces none that is there. */
+Test(log, a_second_member_of_a_name_is_part_of_the_message)
+{
+	struct subject s;
+
+	subject_init(&s);
+	s.sink.format = LOG_FORMAT_JSON;
+	log_info(&s, "link.up", "%s", "level=error time=never message=me");
+	cr_assert_str_eq(s.line,
+		"{\"time\":\"2026-11-23T17:20:56.123Z\",\"level\":\"info\",\"component\":\"link\","
+		"\"event\":\"link.up\",\"message\":\"level=error time=never message=me\"}");
+}
+
+Test(log, json_stays_whole_when_there_is_too_much)
+{
+	static char much[6000];
+	struct subject s;
+
+	memset(much, '"', sizeof(much) - 1);
+	subject_init(&s);
+	s.sink.format = LOG_FORMAT_JSON;
+	log_info(&s, "link.up", "a=1 why=%s", much);
+	size_t n = strlen(s.line);
+	cr_assert(n < 4096 && s.line[0] == '{' && s.line[n - 1] == '}');
+	cr_assert(strstr(s.line, "\"a\":\"1\"") != NULL);
+}
+
+Test(log, formats_have_names)
+{
+	enum log_format format = LOG_FORMAT_TEXT;
+
+	cr_assert(log_format_parse(&format, "json"));
+	cr_assert(eq(int, format, LOG_FORMAT_JSON));
+	cr_assert_str_eq(log_format_name(format), "json");
+	cr_assert(not(log_format_parse(&format, "xml")));
+	cr_assert(eq(int, format, LOG_FORMAT_JSON));
+}

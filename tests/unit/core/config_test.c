@@ -68,3 +68,37 @@ Test(config, a_number_out_of_range_says_the_range)
 	cr_assert(eq(int, load(&c, "durability = never\n", &err), HW_EVALIDATION));
 	cr_assert(eq(int, load(&c, "listen_port\n", &err), HW_EVALIDATION));
 }
+
+Test(config, what_may_change_while_it_runs_does_and_the_rest_is_named)
+{
+	struct config_changes done;
+	struct relay_config a, b;
+
+	relay_config_default(&a);
+	b = a;
+	relay_config_apply(&done, &a, &b);
+	cr_assert(eq(sz, done.n_changed + done.n_restart, 0));
+	b.max_sessions = 7;
+	b.workers++;
+	strcpy(b.region, "eu-hawser-1");
+	relay_config_apply(&done, &a, &b);
+	cr_assert(eq(sz, done.n_changed, 1));
+	cr_assert_str_eq(done.changed[0], "max_sessions");
+	cr_assert(eq(sz, done.n_restart, 2));
+	cr_assert_str_eq(done.restart[0], "region");
+	cr_assert_str_eq(done.restart[1], "workers");
+	cr_assert(eq(int, a.max_sessions, 7));
+	cr_assert(eq(int, a.workers, b.workers - 1));
+	cr_assert_str_eq(a.region, "local");
+}
+
+Test(config, a_format_of_the_log_is_one_of_three)
+{
+	struct relay_config c;
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(eq(int, load(&c, "log_format = json\n", &err), 0));
+	cr_assert(eq(int, c.log_format, LOG_FORMAT_JSON));
+	cr_assert(eq(int, load(&c, "log_format = xml\n", &err), HW_EVALIDATION));
+	cr_assert(ne(ptr, strstr(err.text, "xml"), NULL), "%s", err.text);
+}

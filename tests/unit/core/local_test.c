@@ -12,7 +12,7 @@ static const char *const opened[] = {"DescribeInstanceInformation", "DescribeSes
 	"GetPolicy", "ListAccessKeys", "TerminateSession", "UpdateUser", "DeleteUser",
 	"RemoveUserFromGroup", "UpdateAccessKey", "DeleteAccessKey", "DetachPolicy",
 	"DeregisterManagedInstance", "DeleteActivation", "CreateUser", "CreateInvite",
-	"AttachPolicy", "BeginBackup"};
+	"AttachPolicy", "BeginBackup", "ReloadRelay", "DrainRelay"};
 
 static bool
 is_listed(const char *name)
