@@ -18,7 +18,7 @@ struct key_row {
 	size_t offset, size;
 	const char *doc;
 	bool path;	      /* absolute */
-	const char *words[2]; /* the only ones that it may be; NULL: any */
+	const char *words[3]; /* the only ones that it may be, two or three; NULL: any */
 };
 
 #define TEXT(key, path, doc)                                                                     \
@@ -48,6 +48,10 @@ static const struct key_row keys[] = {
 		sizeof(((struct node_config *)0)->witness),
 		"what to do when the relay's ledger was cut or rewritten: report it, or refuse what is new as well (report)",
 		false, {"report", "refuse"}},
+	{"log_format", offsetof(struct node_config, log_format),
+		sizeof(((struct node_config *)0)->log_format),
+		"how lines of the network process's log look: text, logfmt or json (text)", false,
+		{"text", "logfmt", "json"}},
 };
 
 struct number_row {
@@ -99,9 +103,12 @@ set_number(struct node_config *c, const struct number_row *row, const char *valu
 }
 
 static bool
-is_one_of(const char *value, const char *const words[2])
+is_one_of(const char *value, const char *const words[3])
 {
-	return strcmp(value, words[0]) == 0 || strcmp(value, words[1]) == 0;
+	for (size_t i = 0; i < 3 && words[i] != NULL; i++)
+		if (strcmp(value, words[i]) == 0)
+			return true;
+	return false;
 }
 
 static int
@@ -119,9 +126,11 @@ set(struct node_config *c, const char *key, const char *value, struct hw_err *er
 		if (keys[i].path && value[0] != '/')
 			return hw_err_set(err, HW_EVALIDATION, "%s is a path from the root, not %s",
 				key, value);
+		bool three = keys[i].words[2] != NULL;
 		if (keys[i].words[0] != NULL && !is_one_of(value, keys[i].words))
-			return hw_err_set(err, HW_EVALIDATION, "%s is %s or %s, not %s", key,
-				keys[i].words[0], keys[i].words[1], value);
+			return hw_err_set(err, HW_EVALIDATION, "%s is %s%s%s or %s, not %s", key,
+				keys[i].words[0], three ? ", " : "", three ? keys[i].words[1] : "",
+				keys[i].words[three ? 2 : 1], value);
 		strcpy((char *)c + keys[i].offset, value);
 		return 0;
 	}
@@ -132,7 +141,7 @@ set(struct node_config *c, const char *key, const char *value, struct hw_err *er
 		"no setting is called %s: relay, name, run_as, command_run_as, agent_user, "
 		"reboot_command, commands_running, commands_held, command_output, commands_spool, "
 		"commands_work, download_max, download_ca, download_proxy, download_s3_host, "
-		"witness",
+		"witness, log_format",
 		key);
 }
 
@@ -155,7 +164,8 @@ node_config_parse(struct node_config *ret, const char *text, struct hw_err *err)
 	struct node_config c = {.run_as = "hawser",
 		.command_run_as = "root",
 		.agent_user = "hawser-node",
-		.witness = "report"};
+		.witness = "report",
+		.log_format = "text"};
 	char line[1024];
 
 	for (int number = 1; *text != '\0'; number++) {
@@ -246,9 +256,12 @@ node_config_save(int dir, const struct node_config *c, struct hw_err *err)
 		"# The user of the agent's network process.\n"
 		"agent_user = %s\n"
 		"# When the relay's ledger was cut or rewritten: report, or also refuse what is new.\n"
-		"witness = %s\n",
+		"witness = %s\n"
+		"# How lines of the log look: text, logfmt or json.\n"
+		"log_format = %s\n",
 		url, c->name, c->run_as, c->command_run_as[0] ? c->command_run_as : "root",
-		c->agent_user, c->witness[0] ? c->witness : "report");
+		c->agent_user, c->witness[0] ? c->witness : "report",
+		c->log_format[0] ? c->log_format : "text");
 	if (r == 0)
 		r = file_write(dir, NODE_CONF, buf_data(&text), text.len, 0644, err);
 	buf_fini(&text);

@@ -33,6 +33,7 @@ struct node_config {
 	/* What it does when the relay's ledger is not what it was: "report", or "refuse" what is
 	 * new as well. */
 	char witness[8];
+	char log_format[8]; /* of the network process's log: "text", "logfmt" or "json" */
 	char id[24]; /* of the node; from its certificate, not from node.conf */
 };
 

@@ -580,6 +580,18 @@ close_all(struct uplink *u)
 	fd_close(u->dir);
 }
 
+/* Before the first line; what is wrong with the settings is told later. */
+static void
+choose_log_format(struct uplink *u, const char *path)
+{
+	struct node_config config;
+	int dir = -1;
+
+	if (dir_open(&dir, path, false, NULL) == 0 && node_config_load(&config, dir, NULL) == 0)
+		(void)log_format_parse(&u->sink.format, config.log_format);
+	fd_close(dir);
+}
+
 int
 uplink_run(const struct uplink_options *o)
 {
@@ -592,6 +604,7 @@ uplink_run(const struct uplink_options *o)
 	struct hw_err err = HW_ERR_INIT;
 	int r;
 
+	choose_log_format(&u, o->dir);
 	log_ctx_init(&u.log, &u.sink);
 	if ((r = confine(&u, o->dir, &err)) < 0 || (r = open_all(&u, o, &err)) < 0) {
 		log_why(&u, "agent.cannot_start", &err);

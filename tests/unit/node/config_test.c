@@ -44,6 +44,7 @@ Test(config, settings_of_commands)
 			     "command_output = 1099511627776\n"
 			     "commands_spool = 123456\n"
 			     "witness = refuse\n"
+			     "log_format = json\n"
 			     "commands_work = /var/lib/work\n"
 			     "download_max = 1000\n"
 			     "download_ca = /etc/ssl/own.pem\n"
@@ -58,6 +59,7 @@ Test(config, settings_of_commands)
 	cr_assert_eq(c.command_output, INT64_C(1) << 40);
 	cr_assert_eq(c.commands_spool, 123456);
 	cr_assert_str_eq(c.witness, "refuse");
+	cr_assert_str_eq(c.log_format, "json");
 	cr_assert_str_eq(c.commands_work, "/var/lib/work");
 	cr_assert_eq(c.download_max, 1000);
 	cr_assert_str_eq(c.download_ca, "/etc/ssl/own.pem");
@@ -90,6 +92,7 @@ Test(config, mistakes_are_named_by_their_line)
 	refuse("command_output = 99999999999999999999\n", "command_output is a number");
 	refuse("command_output =\n", "command_output is a number");
 	refuse("witness = maybe\n", "witness is report or refuse, not maybe");
+	refuse("log_format = xml\n", "log_format is text, logfmt or json, not xml");
 	refuse("commands_spool = 0\n", "commands_spool is a number");
 	refuse("download_max = much\n", "download_max is a number");
 	refuse("commands_work = tmp\n", "commands_work is a path from the root, not tmp");
