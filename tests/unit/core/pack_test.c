@@ -84,8 +84,9 @@ contents(uint8_t **ret, int fd)
 {
 	off_t n = lseek(fd, 0, SEEK_END);
 
-	*ret = malloc((size_t)n + 1);
-	cr_assert(*ret != NULL && pread(fd, *ret, (size_t)n, 0) == n);
+	uint8_t *all = malloc((size_t)n + 1);
+	cr_assert(all != NULL && pread(fd, all, (size_t)n, 0) == n);
+	*ret = all;
 	return (size_t)n;
 }
 
