@@ -83,7 +83,7 @@ class Fleet:
             cable(self.at["relay"], self.at[name], f"10.78.{n + 1}")
             self.at[name].run(f"echo 10.78.{n + 1}.1 relay.example >> /etc/hosts")
         for each in self.at.values():
-            each.run(f"cp {BUILD}/hawser {BUILD}/hawser-relay {BUILD}/hawser-node* /usr/local/bin")
+            each.run(f"echo 127.0.0.1 {each.name} >> /etc/hosts; cp {BUILD}/hawser {BUILD}/hawser-relay {BUILD}/hawser-node* /usr/local/bin")
             each.run(f"systemd-sysusers {DOCS}/../relay/sysusers.conf {DOCS}/../node/sysusers.conf; "
                      f"systemd-tmpfiles --create {DOCS}/../relay/tmpfiles.conf {DOCS}/../node/tmpfiles.conf; mkdir -p /home/ann", timeout=PATIENCE * 2)
 
@@ -101,11 +101,11 @@ class Fleet:
         """Exit status and what it said."""
         for was, now in self.words.items():
             command = command.replace(was, now)
-        started = re.fullmatch(r"systemctl (?:start|restart) (hawser-\w+)", command)
-        if started:
-            if where.daemons:
-                where.stop()
-            self.unit(where, started.group(1))
+        unit = re.fullmatch(r"systemctl (start|restart|stop) (hawser-\w+)", command)
+        if unit:
+            where.stop()
+            if unit.group(1) != "stop":
+                self.unit(where, unit.group(2))
             return 0, ""
         done = subprocess.run([*where.wrap(), "bash", "-c", f"cd; {command}"], stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE * 2,
