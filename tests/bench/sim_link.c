@@ -18,6 +18,7 @@
 #include "proto/wire/codec.h"
 
 #define PING_EVERY 20 /* seconds, as a link has it */
+#define UP_WITHIN  10 /* and that, as an agent has it */
 #define COMPLAINTS 5  /* the rest would say the same */
 #define IN_MAX	   FRAME_MESSAGE_MAX
 #define KEY	   "dGhlIHNhbXBsZSBub25jZQ==" /* any 16 bytes do */
@@ -135,7 +136,9 @@ say_control(struct sim_link *l, int type, int64_t nonce)
 static void
 lose(struct sim_net *net, struct sim_link *l, const char *why)
 {
-	if (net->lost++ < COMPLAINTS)
+	bool again = net->on_lost != NULL;
+
+	if (!again && net->lost++ < COMPLAINTS)
 		fprintf(stderr, "sim_nodes: %s: %.*s\n", l->id, (int)strcspn(why, "\r\n"), why);
 	net->up -= l->state == WAIT_END;
 	l->state = WAIT_NOTHING;
@@ -143,6 +146,8 @@ lose(struct sim_net *net, struct sim_link *l, const char *why)
 	l->ssl = NULL;
 	close(l->fd);
 	l->fd = -1;
+	if (again)
+		net->on_lost(net->arg, l);
 }
 
 static void
@@ -169,6 +174,25 @@ sim_flush(struct sim_net *net, struct sim_link *l)
 	buf_reset(&l->out);
 }
 
+static void
+take_hello(struct sim_net *net, struct sim_link *l, const struct frame *f)
+{
+	struct hw_err err = HW_ERR_INIT;
+	struct arena *a = arena_new(65536);
+	void *msg;
+
+	if (msg_decode(&msg, a, MSG_ROW(hello), f->body, f->body_len, &err) < 0)
+		sim_die("HELLO", &err);
+	const char *head = ((const struct msg_hello *)msg)->head;
+	l->state = WAIT_END;
+	l->pinged = time(NULL);
+	net->up++;
+	net->on_up(net->arg, l);
+	if (head != NULL && net->on_head != NULL)
+		net->on_head(net->arg, l, head);
+	arena_free(a);
+}
+
 /* A word of the link's own: true when nobody else needs to hear it. */
 static bool
 take_ping(struct sim_net *net, struct sim_link *l, const struct frame *f)
@@ -182,6 +206,8 @@ take_ping(struct sim_net *net, struct sim_link *l, const struct frame *f)
 		taken = control->type == CONTROL_PING || control->type == CONTROL_PONG;
 		if (control->type == CONTROL_PING)
 			say_control(l, CONTROL_PONG, control->nonce);
+		if (control->head != NULL && net->on_head != NULL)
+			net->on_head(net->arg, l, control->head);
 		net->pings += control->type == CONTROL_PING;
 		net->pongs += control->type == CONTROL_PONG;
 	}
@@ -193,10 +219,7 @@ static void
 take_frame(struct sim_net *net, struct sim_link *l, const struct frame *f)
 {
 	if (f->kind == FRAME_HELLO && l->state == WAIT_HELLO) {
-		l->state = WAIT_END;
-		l->pinged = time(NULL);
-		net->up++;
-		net->on_up(net->arg, l);
+		take_hello(net, l, f);
 	} else if (f->kind == FRAME_CLOSE && f->channel == 0) {
 		lose(net, l, "the relay closed the link");
 	} else if (f->kind != FRAME_CONTROL || f->channel != 0 || !take_ping(net, l, f)) {
@@ -357,6 +380,8 @@ sim_link_ready(struct sim_net *net, struct sim_link *l, uint32_t events)
 void
 sim_link_ping(struct sim_net *net, struct sim_link *l, time_t now)
 {
+	if (l->fd >= 0 && l->state != WAIT_END && now - l->dialled >= UP_WITHIN)
+		lose(net, l, "not up within ten seconds");
 	if (l->state != WAIT_END || now - l->pinged < PING_EVERY)
 		return;
 	l->pinged = now;
@@ -374,6 +399,9 @@ sim_link_dial(struct sim_net *net, struct sim_link *l)
 		sim_die("socket", NULL);
 	setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
 	l->state = WAIT_TCP;
+	l->dialled = time(NULL);
+	buf_reset(&l->in);
+	buf_reset(&l->out);
 	if (connect(l->fd, (struct sockaddr *)&net->address, net->address_len) < 0 &&
 		errno != EINPROGRESS)
 		sim_die("connect", NULL);

@@ -28,7 +28,7 @@ struct sim_link {
 	EVP_PKEY *key;
 	char id[CERT_ID_MAX];
 	struct buf in, out;
-	time_t pinged;
+	time_t pinged, dialled;
 	uint64_t requests; /* that it made */
 };
 
@@ -42,6 +42,11 @@ struct sim_net {
 	long pings, pongs, bytes;
 	/* HELLO has come. */
 	void (*on_up)(void *arg, struct sim_link *l);
+	/* A head of the relay's ledger, from HELLO (after on_up) or a ping; good during the call.
+	 * May be NULL. */
+	void (*on_head)(void *arg, struct sim_link *l, const char *head);
+	/* The connection is over. NULL: it is not dialled again, and is counted as lost. */
+	void (*on_lost)(void *arg, struct sim_link *l);
 	/* Every other frame but Ping, Pong and the link's CLOSE. What it says goes when it returns.
 	 */
 	void (*on_frame)(void *arg, struct sim_link *l, const struct frame *f);
@@ -57,7 +62,7 @@ void sim_net_init(struct sim_net *net);
 void sim_link_load(struct sim_link *l, int dir, const char *cert, const char *key, int role);
 void sim_link_dial(struct sim_net *net, struct sim_link *l);
 void sim_link_ready(struct sim_net *net, struct sim_link *l, uint32_t events);
-/* Sends a ping when one is due. */
+/* Sends a ping when one is due, and gives up what was not up within ten seconds. */
 void sim_link_ping(struct sim_net *net, struct sim_link *l, time_t now);
 
 /* Each queues a frame: a message; the caller's own; a request, whose number is returned. */

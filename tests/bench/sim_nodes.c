@@ -4,9 +4,11 @@
  *   sim_nodes join URL ID:CODE --dir DIR --count N [--first K]    enrols nodes, each with its own
  *       key, into DIR/K, DIR/K+1, ...
  *   sim_nodes hold URL --dir DIR --count N [--first K]            dials all and keeps their links:
- *       HELLO, facts, pings and pongs as a real agent sends them. Prints "up N SECONDS" once all
- *       stand; ends with its stdin, and then prints what happened as JSON. Told of a command, a
- *       node asks for it, and says that its script exited with 0.
+ *       HELLO, facts, pings and pongs as a real agent sends them, and witnesses of the ledger's
+ *       heads. Prints "up N SECONDS" once all stand; ends with its stdin, and then prints what
+ *       happened as JSON. Told of a command, a node asks for it, and says that its script exited
+ *       with 0. With --again a link that is lost is dialled again, when an agent would, and each
+ *       time that all stand again that is said, with the seconds since the first was lost.
  */
 #include <sys/epoll.h>
 #include <sys/stat.h>
@@ -28,12 +30,19 @@
 #include "proto/base/clock.h"
 #include "proto/base/id.h"
 #include "proto/wire/codec.h"
+#include "proto/wire/backoff.h"
 #include "tests/bench/sim_link.h"
+#include "tests/bench/sim_watch.h"
 
-#define JOINERS 4
+#define JOINERS	     4
+#define STEADY_AFTER (60 * USEC_PER_SEC) /* as an agent has it: its back-off begins anew */
+#define TICK_NS	     (20 * 1000 * 1000L) /* how late a link may be dialled again */
 
 struct node {
 	struct sim_link link;
+	struct sim_watch watch;
+	struct backoff backoff;
+	int64_t up_at, dial_at;	    /* monotonic; 0: is not up, is not to be dialled */
 	uint64_t question;	    /* the request that asked for orders; 0: it has its answer */
 	bool ask_again;		    /* once more after that */
 	char held[ID_UUID_LEN + 1]; /* a command whose end the relay has not taken yet */
@@ -46,12 +55,16 @@ struct sim {
 	int dir;
 	int first, count;
 	int inflight; /* how many may be on their way up at once */
+	bool again;   /* who is lost dials again */
 	const char *activation_id, *activation_code;
 
 	struct node *nodes;
 	int begun;
 	bool told;
-	long answers, ran;
+	X509 *ca;
+	struct sim_watch_count heads;
+	long answers, ran, redials;
+	time_t second; /* the last in which links were looked at */
 	struct timespec start;
 	atomic_int next; /* of the joiners */
 };
@@ -212,10 +225,12 @@ take_response(struct sim *s, struct node *n, const struct frame *f)
 {
 	bool orders = f->id == n->question, taken = f->id == n->report;
 	struct hw_err err = HW_ERR_INIT;
-	struct arena *a = arena_new(1 << 20);
 	void *msg;
 
 	s->answers++;
+	if (sim_watch_response(&n->watch, &n->link, f))
+		return;
+	struct arena *a = arena_new(1 << 20);
 	if ((orders || taken) && f->name_len > 0)
 		sim_die("the relay refused a node's word", NULL);
 	if ((orders || taken) &&
@@ -243,11 +258,44 @@ node_of(struct sim_link *l)
 	return (struct node *)((char *)l - offsetof(struct node, link));
 }
 
+/* What an agent says first: who it is, and what it may have missed. */
 static void
 on_up(void *arg, struct sim_link *l)
 {
+	struct node *n = node_of(l);
+
 	(void)arg;
-	say_facts(node_of(l));
+	n->up_at = clock_mono(&hw_clock_system);
+	n->question = n->report = 0;
+	n->ask_again = false;
+	say_facts(n);
+	sim_watch_link(&n->watch, time(NULL));
+	ask(n);
+	if (n->held[0] != '\0')
+		say_end(n);
+}
+
+static void
+on_head(void *arg, struct sim_link *l, const char *head)
+{
+	(void)arg;
+	sim_watch_head(&node_of(l)->watch, l, head);
+}
+
+static void
+on_lost(void *arg, struct sim_link *l)
+{
+	struct sim *s = arg;
+	struct node *n = node_of(l);
+	int64_t now = clock_mono(&hw_clock_system);
+
+	if (s->told)
+		clock_gettime(CLOCK_MONOTONIC, &s->start);
+	s->told = false;
+	if (n->up_at != 0 && now - n->up_at >= STEADY_AFTER)
+		backoff_reset(&n->backoff);
+	n->up_at = 0;
+	n->dial_at = now + backoff_next(&n->backoff, random_u64());
 }
 
 static void
@@ -273,14 +321,21 @@ on_frame(void *arg, struct sim_link *l, const struct frame *f)
 static void
 prepare(struct sim *s)
 {
+	struct hw_err err = HW_ERR_INIT;
+
 	sim_net_init(&s->net);
 	s->net.on_up = on_up;
+	s->net.on_head = on_head;
+	s->net.on_lost = s->again ? on_lost : NULL;
 	s->net.on_frame = on_frame;
 	s->net.arg = s;
 	s->nodes = calloc((size_t)s->count, sizeof(*s->nodes));
 	for (int i = 0; i < s->count; i++) {
 		int dir = open_node_dir(s, i);
 		sim_link_load(&s->nodes[i].link, dir, ENROL_NODE_CERT, ENROL_NODE_KEY, ROLE_NODE);
+		if (s->ca == NULL && cert_load(&s->ca, dir, ENROL_CA, &err) < 0)
+			sim_die(ENROL_CA, &err);
+		sim_watch_init(&s->nodes[i].watch, s->ca, &s->heads);
 		close(dir);
 	}
 }
@@ -307,12 +362,38 @@ dial_more(struct sim *s)
 }
 
 static void
-ping_due(struct sim *s)
+dial_again(struct sim *s)
+{
+	int64_t now = clock_mono(&hw_clock_system);
+
+	for (int i = 0; i < s->count; i++) {
+		struct node *n = &s->nodes[i];
+		if (n->dial_at == 0 || n->dial_at > now)
+			continue;
+		n->dial_at = 0;
+		s->redials++;
+		sim_link_dial(&s->net, &n->link);
+	}
+}
+
+static void
+on_tick(struct sim *s)
 {
 	time_t now = time(NULL);
 
-	for (int i = 0; i < s->count; i++)
-		sim_link_ping(&s->net, &s->nodes[i].link, now);
+	if (s->again)
+		dial_again(s);
+	if (now == s->second)
+		return;
+	s->second = now;
+	for (int i = 0; i < s->count; i++) {
+		struct node *n = &s->nodes[i];
+		if (n->up_at != 0) {
+			sim_watch_tick(&n->watch, &n->link, now);
+			sim_flush(&s->net, &n->link);
+		}
+		sim_link_ping(&s->net, &n->link, now);
+	}
 }
 
 static int
@@ -327,16 +408,15 @@ static int
 hold_all(struct sim *s)
 {
 	static char at_stdin, at_tick;
-	const struct itimerspec second = {
-		{1, 0},
-		{1, 0}
-	      };
+	const struct timespec every =
+		s->again ? (struct timespec){.tv_nsec = TICK_NS} : (struct timespec){.tv_sec = 1};
+	const struct itimerspec ticking = {every, every};
 	struct epoll_event events[256];
 	uint64_t ticks;
 
 	prepare(s);
 	int tick = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
-	timerfd_settime(tick, 0, &second, NULL);
+	timerfd_settime(tick, 0, &ticking, NULL);
 	watch_plain(s, tick, &at_tick);
 	watch_plain(s, STDIN_FILENO, &at_stdin);
 	clock_gettime(CLOCK_MONOTONIC, &s->start);
@@ -349,13 +429,15 @@ hold_all(struct sim *s)
 			else if (events[i].data.ptr != &at_tick)
 				sim_link_ready(&s->net, events[i].data.ptr, events[i].events);
 			else if (read(tick, &ticks, sizeof(ticks)) > 0)
-				ping_due(s);
+				on_tick(s);
 		}
 	}
 	printf("{\"links\": %d, \"lost\": %d, \"answers\": %ld, \"pings\": %ld, \"pongs\": %ld, "
-	       "\"bytes\": %ld, \"ran\": %ld}\n",
+	       "\"bytes\": %ld, \"ran\": %ld, \"redials\": %ld, \"heads\": %ld, \"judged\": %ld, "
+	       "\"proofs\": %ld, \"reports\": %ld}\n",
 		s->net.up, s->net.lost, s->answers, s->net.pings, s->net.pongs, s->net.bytes,
-		s->ran);
+		s->ran, s->redials, s->heads.shown, s->heads.judged, s->heads.proofs,
+		s->heads.reports);
 	return s->net.lost > 0;
 }
 
@@ -367,7 +449,8 @@ usage(void)
 {
 	fprintf(stderr,
 		"usage: sim_nodes join URL ID:CODE --dir DIR --count N [--first K]\n"
-		"       sim_nodes hold URL --dir DIR --count N [--first K] [--inflight N]\n");
+		"       sim_nodes hold URL --dir DIR --count N [--first K] [--inflight N] "
+		"[--again]\n");
 	return 2;
 }
 
@@ -379,8 +462,9 @@ parse_options(struct sim *s, int argc, char **argv)
 		       {"count",	 required_argument, NULL, 'c'},
 		{"first",	  required_argument, NULL, 'f'},
 		 {"inflight", required_argument, NULL, 'i'},
-		{NULL,       0,		  NULL, 0	 }
-	  };
+		{"again",	  no_argument,       NULL, 'a'},
+		   {NULL,	  0,		     NULL, 0  }
+	     };
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -392,6 +476,8 @@ parse_options(struct sim *s, int argc, char **argv)
 			s->first = atoi(optarg);
 		else if (c == 'i')
 			s->inflight = atoi(optarg);
+		else if (c == 'a')
+			s->again = true;
 		else
 			return -1;
 	}
