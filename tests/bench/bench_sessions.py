@@ -3,13 +3,17 @@
 sessions, each recorded, with durability sync and an auditors' key.
 
 sim_shells.c is all nodes and all people, in one process and one thread, so that its own part can be
-told apart: it says how late it typed, and the CPU of relay and load are printed beside each other."""
+told apart: it says how late it typed, and the CPU of relay and load are printed beside each other.
+
+`--sessions 200 --seconds 1800 --only sync` is a working day's half hour: what the relay holds in memory
+and how many descriptors are looked at all the time, and are to stay as they are."""
 
 import contextlib
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 
@@ -68,6 +72,35 @@ class Load:
         return self.process.wait(20)
 
 
+class Watch:
+    """The relay's resident memory in KiB and its descriptors, every ten seconds from now on."""
+
+    EVERY = 10
+
+    def __init__(self, pid):
+        self.pid = pid
+        self.rss, self.descriptors = [], []
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._look, daemon=True)
+        self.thread.start()
+
+    def _look(self):
+        while not self.over.wait(self.EVERY):
+            self.rss.append(measure.resident(self.pid) // 1024)
+            self.descriptors.append(len(os.listdir(f"/proc/{self.pid}/fd")))
+
+    def end(self):
+        """Medians of the second tenth and of the last, of each: what grows at the beginning is
+        buffers that stay."""
+        self.over.set()
+        self.thread.join()
+        tenth = len(self.rss) // 10
+        if tenth == 0:
+            return {}
+        return {name: [measure.median(values[tenth:2 * tenth]), measure.median(values[-tenth:])]
+                for name, values in (("rss", self.rss), ("descriptors", self.descriptors))}
+
+
 def run(daemons, args, durability):
     """What the load saw, and CPU seconds while it typed: of the relay's threads, of the load."""
     port = fleet.free_port()
@@ -86,10 +119,11 @@ def run(daemons, args, durability):
         load.line("typing")
         pid, begin = ours.relay.pid, time.monotonic()
         before = threads(pid), measure.cpu(load.process.pid), measure.machine_cpu()
-        counted = metrics(port)
+        counted, watch = metrics(port), Watch(pid)
         seen = json.loads(load.line("{"))
         seen.update(waits(counted, metrics(port)))
         took = time.monotonic() - begin
+        seen["kept"] = watch.end()
         after = threads(pid), measure.cpu(load.process.pid), measure.machine_cpu()
         if load.end() != 0:
             raise fleet.Failure("sim_shells lost links")
@@ -128,6 +162,14 @@ def bench(args):
             measure.Figure("  relay's CPU for a key, both ways", "us",
                            sum(s["relay"].values()) * 1e6 / (args.sessions * args.rate)),
         ]
+        if s["kept"]:
+            early, late = s["kept"]["rss"]
+            rows += [
+                measure.Figure("  relay's RSS at the end, beside a tenth of the time in", "MiB",
+                               late / 1024, early / 1024, "then", must=1.05),
+                measure.Figure("  its descriptors", "", *reversed(s["kept"]["descriptors"]), "then",
+                               of="difference", must=0),
+            ]
     return rows
 
 

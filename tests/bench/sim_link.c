@@ -136,18 +136,19 @@ say_control(struct sim_link *l, int type, int64_t nonce)
 static void
 lose(struct sim_net *net, struct sim_link *l, const char *why)
 {
-	bool again = net->on_lost != NULL;
+	bool was_up = l->state == WAIT_END, dropped = was_up || net->on_lost == NULL;
 
-	if (!again && net->lost++ < COMPLAINTS)
+	net->up -= was_up;
+	net->lost += dropped;
+	if ((dropped || net->failed++ < COMPLAINTS) && net->lost <= COMPLAINTS)
 		fprintf(stderr, "sim_nodes: %s: %.*s\n", l->id, (int)strcspn(why, "\r\n"), why);
-	net->up -= l->state == WAIT_END;
 	l->state = WAIT_NOTHING;
 	SSL_free(l->ssl);
 	l->ssl = NULL;
 	close(l->fd);
 	l->fd = -1;
-	if (again)
-		net->on_lost(net->arg, l);
+	if (net->on_lost != NULL)
+		net->on_lost(net->arg, l, was_up);
 }
 
 static void

@@ -37,16 +37,18 @@ struct sim_net {
 	SSL_CTX *tls;
 	struct sockaddr_storage address;
 	socklen_t address_len;
-	int epoll; /* each link's events have the link as their data */
-	int up, lost;
+	int epoll;    /* each link's events have the link as their data */
+	int up, lost; /* links that have HELLO; those that ended after it */
+	int failed;   /* times that one did not come so far */
 	long pings, pongs, bytes;
 	/* HELLO has come. */
 	void (*on_up)(void *arg, struct sim_link *l);
 	/* A head of the relay's ledger, from HELLO (after on_up) or a ping; good during the call.
 	 * May be NULL. */
 	void (*on_head)(void *arg, struct sim_link *l, const char *head);
-	/* The connection is over. NULL: it is not dialled again, and is counted as lost. */
-	void (*on_lost)(void *arg, struct sim_link *l);
+	/* The connection is over, after HELLO or before it: who wants to dial again, does so later.
+	 * NULL: one that never was up is lost too. */
+	void (*on_lost)(void *arg, struct sim_link *l, bool was_up);
 	/* Every other frame but Ping, Pong and the link's CLOSE. What it says goes when it returns.
 	 */
 	void (*on_frame)(void *arg, struct sim_link *l, const struct frame *f);

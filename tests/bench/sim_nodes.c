@@ -283,7 +283,7 @@ on_head(void *arg, struct sim_link *l, const char *head)
 }
 
 static void
-on_lost(void *arg, struct sim_link *l)
+on_lost(void *arg, struct sim_link *l, bool was_up)
 {
 	struct sim *s = arg;
 	struct node *n = node_of(l);
@@ -291,10 +291,12 @@ on_lost(void *arg, struct sim_link *l)
 
 	if (s->told)
 		clock_gettime(CLOCK_MONOTONIC, &s->start);
-	s->told = false;
 	if (n->up_at != 0 && now - n->up_at >= STEADY_AFTER)
 		backoff_reset(&n->backoff);
 	n->up_at = 0;
+	if (was_up && !s->again)
+		return;
+	s->told = false;
 	n->dial_at = now + backoff_next(&n->backoff, random_u64());
 }
 
@@ -326,7 +328,7 @@ prepare(struct sim *s)
 	sim_net_init(&s->net);
 	s->net.on_up = on_up;
 	s->net.on_head = on_head;
-	s->net.on_lost = s->again ? on_lost : NULL;
+	s->net.on_lost = on_lost;
 	s->net.on_frame = on_frame;
 	s->net.arg = s;
 	s->nodes = calloc((size_t)s->count, sizeof(*s->nodes));
@@ -352,9 +354,11 @@ elapsed(const struct sim *s)
 static void
 dial_more(struct sim *s)
 {
-	while (s->begun < s->count && s->begun - s->net.up - s->net.lost < s->inflight)
+	int gone = s->again ? 0 : s->net.lost;
+
+	while (s->begun < s->count && s->begun - s->net.up - gone < s->inflight)
 		sim_link_dial(&s->net, &s->nodes[s->begun++].link);
-	if (!s->told && s->net.up + s->net.lost == s->count) {
+	if (!s->told && s->net.up + gone == s->count) {
 		s->told = true;
 		printf("up %d %.3f\n", s->net.up, elapsed(s));
 		fflush(stdout);
@@ -381,8 +385,7 @@ on_tick(struct sim *s)
 {
 	time_t now = time(NULL);
 
-	if (s->again)
-		dial_again(s);
+	dial_again(s);
 	if (now == s->second)
 		return;
 	s->second = now;
@@ -432,13 +435,13 @@ hold_all(struct sim *s)
 				on_tick(s);
 		}
 	}
-	printf("{\"links\": %d, \"lost\": %d, \"answers\": %ld, \"pings\": %ld, \"pongs\": %ld, "
+	printf("{\"links\": %d, \"lost\": %d, \"failed\": %d, \"answers\": %ld, \"pings\": %ld, \"pongs\": %ld, "
 	       "\"bytes\": %ld, \"ran\": %ld, \"redials\": %ld, \"heads\": %ld, \"judged\": %ld, "
 	       "\"proofs\": %ld, \"reports\": %ld}\n",
-		s->net.up, s->net.lost, s->answers, s->net.pings, s->net.pongs, s->net.bytes,
-		s->ran, s->redials, s->heads.shown, s->heads.judged, s->heads.proofs,
+		s->net.up, s->net.lost, s->net.failed, s->answers, s->net.pings, s->net.pongs,
+		s->net.bytes, s->ran, s->redials, s->heads.shown, s->heads.judged, s->heads.proofs,
 		s->heads.reports);
-	return s->net.lost > 0;
+	return !s->again && s->net.lost > 0;
 }
 
 /* -----------------------------------------------------------------------------------------------
