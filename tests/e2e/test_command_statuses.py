@@ -8,6 +8,10 @@ import pytest
 
 from support import machine
 from support.relay import PATIENCE, wait_until
+from support.standing import agent, agents, client, key, relay, ssm, where  # noqa: F401
+
+MANY = int(os.environ.get("HAWSER_RUNS", "400"))
+SETTINGS = {"max_commands": MANY + 10}
 
 LAST_WORDS_168 = "\nStep exited with code 168. Therefore, marking step as succeeded. Further document steps will be skipped."
 LAST_WORDS_169 = "\nStep exited with code 169. Therefore, marking step as Failed. Further document steps will be skipped."
@@ -17,9 +21,13 @@ def api(client, operation, **request):
     return json.loads(client.ok("api", operation, "--input", json.dumps(request)))
 
 
-@pytest.fixture
+def id_of(client, name):
+    return client.json("node", "show", name)["InstanceId"]
+
+
+@pytest.fixture(scope="module")
 def node(agent, client):
-    return api(client, "DescribeInstanceInformation")["InstanceInformationList"][0]["InstanceId"]
+    return id_of(client, agent.name)
 
 
 def send(client, node, *lines, document="AWS-RunShellScript", **how):
@@ -158,17 +166,17 @@ def test_a_script_that_takes_too_long_is_killed_with_all_that_it_started(client,
 
 def test_what_is_not_delivered_in_time_never_runs(client, agents, tmp_path):
     """Two nodes: one is away for so long, and the other one says when the time is over."""
-    away, here = agents("web-01"), agents("web-02")
-    ids = {n["Name"]: n["InstanceId"] for n in api(client, "DescribeInstanceInformation")["InstanceInformationList"]}
+    away, here = agents("late-01"), agents("late-02")
+    late = id_of(client, "late-01")
     away.stop()
     ran = tmp_path / "ran"
-    command = send(client, ids["web-01"], f"touch {ran}", TimeoutSeconds=30)
-    assert invocation(client, ids["web-01"], command)["Status"] in ("Pending", "Delayed")
-    long = client.run("run", "-t", "web-02", "--timeout-seconds", "30", "--", "sleep 33; echo not too late", timeout=2 * PATIENCE)
-    assert (long.returncode, long.stdout) == (0, "-- web-02  exit 0\nnot too late\n"), long.stderr  # it had begun in time
+    command = send(client, late, f"touch {ran}", TimeoutSeconds=30)
+    assert invocation(client, late, command)["Status"] in ("Pending", "Delayed")
+    long = client.run("run", "-t", "late-02", "--timeout-seconds", "30", "--", "sleep 33; echo not too late", timeout=2 * PATIENCE)
+    assert (long.returncode, long.stdout) == (0, "-- late-02  exit 0\nnot too late\n"), long.stderr  # it had begun in time
     # Only nodes know how long the script would have taken, so the relay waits for that, too.
     away.start()
-    found = ended(client, ids["web-01"], command)
+    found = ended(client, late, command)
     assert (found["Status"], found["StatusDetails"]) == ("TimedOut", "DeliveryTimedOut")
     assert client.run("runs", "output", "-q", command).returncode == 3
     assert not ran.exists()
@@ -201,7 +209,7 @@ def test_a_machine_without_a_shell(client, agents):
     hide = ["unshare", "--mount", "--propagation", "private", "sh", "-c",
             'mount --bind /dev/null "$(readlink -f /bin/sh)" && exec "$@"', "sh"]
     agents("bare", wrap=hide)
-    node = api(client, "DescribeInstanceInformation")["InstanceInformationList"][0]["InstanceId"]
+    node = id_of(client, "bare")
     command = send(client, node, "true")
     found = ended(client, node, command)
     assert (found["StatusDetails"], found["CommandPlugins"][0]["ResponseCode"]) == ("Failed", 1)
@@ -267,10 +275,10 @@ def reboots_by(agent, command):
 @pytest.mark.skipif(not machine.possible(), reason="root cannot make a machine with a boot of its own here")
 def test_a_step_that_asks_for_a_restart_begins_again_after_it(client, agents, tmp_path):
     boots = Boots(tmp_path)
-    agent = agents("web-01", wrap=boots.wrap, start=False)
+    agent = agents("again", wrap=boots.wrap, start=False)
     reboots_by(agent, f"echo x >> {boots.asked}")
     agent.start()
-    node = api(client, "DescribeInstanceInformation")["InstanceInformationList"][0]["InstanceId"]
+    node = id_of(client, "again")
     command = send(client, node, f"echo y >> {tmp_path}/ran", f"echo run $(wc -l < {tmp_path}/ran)",
                    f"[ $(wc -l < {tmp_path}/ran) = 3 ] || exit 194")
     for boot in (2, 3):
@@ -286,10 +294,10 @@ def test_a_step_that_asks_for_a_restart_begins_again_after_it(client, agents, tm
 
 
 def test_a_restart_that_fails_fails_the_step(client, agents):
-    agent = agents("web-01", start=False)
+    agent = agents("stuck", start=False)
     reboots_by(agent, "exit 7")
     agent.start()
-    node = api(client, "DescribeInstanceInformation")["InstanceInformationList"][0]["InstanceId"]
+    node = id_of(client, "stuck")
     command = send(client, node, "echo again", "exit 194")
     found = ended(client, node, command)
     assert (found["StatusDetails"], found["CommandPlugins"][0]["ResponseCode"]) == ("Failed", 194)
@@ -299,18 +307,15 @@ def test_a_restart_that_fails_fails_the_step(client, agents):
 
 # --- many ------------------------------------------------------------------------------------------------
 
-MANY = int(os.environ.get("HAWSER_RUNS", "400"))
 
-
-@pytest.mark.relay(max_commands=MANY + 10)
-def test_a_node_with_thousands_of_commands(client, agent, ssm, tmp_path):
-    node = ssm.describe_instance_information()["InstanceInformationList"][0]["InstanceId"]
+def test_a_node_with_thousands_of_commands(agent, node, ssm, tmp_path):
     sent = [ssm.send_command(DocumentName="AWS-RunShellScript", InstanceIds=[node], TimeoutSeconds=3600, Parameters={
         "commands": [f"echo $SSM_COMMAND_ID >> {tmp_path}/ran; echo {i}"]})["Command"]["CommandId"] for i in range(MANY)]
     wait_until(lambda: not ssm.list_commands(Filters=[{"key": "ExecutionStage", "value": "Executing"}])["Commands"],
                "the end of all", MANY)
     rows = [i for page in ssm.get_paginator("list_command_invocations").paginate(Details=True) for i in page["CommandInvocations"]]
-    assert {r["CommandId"]: (r["StatusDetails"], r["CommandPlugins"][0]["Output"]) for r in rows} == \
+    assert {r["CommandId"]: (r["StatusDetails"], r["CommandPlugins"][0]["Output"])
+            for r in rows if r["CommandId"] in sent} == \
         {command: ("Success", f"{i}\n") for i, command in enumerate(sent)}
     with open(tmp_path / "ran", encoding="ascii") as f:
         assert sorted(f.read().split()) == sorted(sent)

@@ -16,6 +16,16 @@ import pytest
 
 from support.forwards import entries, fds, read_all, reset, to, uplinks
 from support.relay import PATIENCE, wait_until
+from support.standing import agent, agents, client, relay, where  # noqa: F401
+
+SETTINGS = {"resume_seconds": 1}  # a client that a test's end kills has no session for long
+
+
+@pytest.fixture
+def new_entries(relay):
+    """The ledger's entries of a kind since the test began."""
+    known = {kind: len(entries(relay, kind)) for kind in ("connection.end", "session.start", "session.end")}
+    return lambda kind: entries(relay, kind)[known[kind]:]
 
 
 # --- TCP as it is ---------------------------------------------------------------------------------
@@ -173,14 +183,14 @@ def test_two_hundred_megabytes_each_way_are_the_same_bytes(servers, forwards):
         assert (back, got) == ([wanted], [wanted])
 
 
-def test_a_hundred_connections_at_once_leave_nothing_behind(client, relay, agent, servers, forwards):
+def test_a_hundred_connections_at_once_leave_nothing_behind(client, relay, agent, servers, forwards, new_entries):
     forward = forwards("-L", to(server := servers()))
     with forward.connect() as conn:  # whatever is made once
         conn.sendall(b"x")
         assert conn.recv(1) == b"x"
     pids = [relay.process.pid, forward.child.pid, *uplinks(agent)]
     assert len(pids) == 3
-    wait_until(lambda: len(entries(relay, "connection.end")) == 1, "the end of the first")
+    wait_until(lambda: len(new_entries("connection.end")) == 1, "the end of the first")
     before = [fds(p) for p in pids]
     for _ in range(3):
         conns = [forward.connect() for _ in range(100)]
@@ -196,7 +206,7 @@ def test_a_hundred_connections_at_once_leave_nothing_behind(client, relay, agent
     wait_until(lambda: [fds(p) for p in pids] == before, "descriptors as before")
     # Above a hundred in a second share entries, and none is lost.
     def told():
-        ends = [json.loads(e["Detail"]) for e in entries(relay, "connection.end")]
+        ends = [json.loads(e["Detail"]) for e in new_entries("connection.end")]
         return sum(d.get("Connections", 1) for d in ends) == 301
     wait_until(told, "the ledger's connections")
 
@@ -204,7 +214,7 @@ def test_a_hundred_connections_at_once_leave_nothing_behind(client, relay, agent
 # --- the ledger -----------------------------------------------------------------------------------
 
 
-def test_a_forward_and_its_connection_are_in_the_ledger(client, relay, agent, servers, forwards):
+def test_a_forward_and_its_connection_are_in_the_ledger(client, relay, agent, servers, forwards, new_entries):
     forward = forwards("-L", to(server := servers()))
     with forward.connect() as conn:
         conn.sendall(b"12345")
@@ -212,19 +222,18 @@ def test_a_forward_and_its_connection_are_in_the_ledger(client, relay, agent, se
         conn.shutdown(socket.SHUT_WR)
         assert read_all(conn) == b""
     assert forward.stop()[0] == 0
-    (end,) = wait_until(lambda: entries(relay, "connection.end"), "the entry")
+    (end,) = wait_until(lambda: new_entries("connection.end"), "the entry")
     detail = json.loads(end["Detail"])
     assert end["Outcome"] == "ok" and end["Principal"].endswith("user/admin") and "web-01" not in end["Resource"]
     assert (detail["RemoteHost"], detail["RemotePort"]) == ("localhost", server.port)
     assert detail["RemoteAddress"] == f"127.0.0.1:{server.port}"
     assert (detail["BytesIn"], detail["BytesOut"]) == (5, 5)
-    (start,) = entries(relay, "session.start")
+    (start,) = new_entries("session.start")
     assert start["Detail"] == f"AWS-StartPortForwardingSession localhost:{server.port}"
     assert start["SessionId"] == end["SessionId"]
-    (over,) = wait_until(lambda: entries(relay, "session.end"), "the session's end")
+    (over,) = wait_until(lambda: new_entries("session.end"), "the session's end")
     assert over["Size"] == 10
-    live = client.json("sessions", "ls", "--live")["Sessions"]
-    assert live == []
+    wait_until(lambda: not client.json("sessions", "ls", "--live")["Sessions"], "the end of all")
 
 
 # --- Unix sockets, SOCKS and stdio ----------------------------------------------------------------
@@ -357,7 +366,7 @@ def add_user(client, tmp_path, name, statements):
 ALLOW = {"Effect": "Allow", "Action": "ssm:*", "Resource": "*"}
 
 
-def test_a_policy_names_destinations(client, tmp_path, agent, servers, forwards):
+def test_a_policy_names_destinations(client, tmp_path, agent, servers, forwards, new_entries):
     good, bad = servers(), servers()
     ann = add_user(client, tmp_path, "ann", [
         {"Effect": "Allow", "Action": ["ssm:Describe*", "ssm:ListTags*"], "Resource": "*"},
@@ -375,7 +384,7 @@ def test_a_policy_names_destinations(client, tmp_path, agent, servers, forwards)
         conn.close()
         assert reply == wanted
     assert "ann may not reach 127.0.0.1" in forward.stop()[1]
-    (denied,) = [e for e in entries(client.relay, "connection.end") if e["Outcome"] == "denied"]
+    (denied,) = [e for e in new_entries("connection.end") if e["Outcome"] == "denied"]
     assert json.loads(denied["Detail"])["RemotePort"] == bad.port
 
 
@@ -422,10 +431,6 @@ def test_a_permission_that_is_taken_away_ends_the_forward(client, tmp_path, agen
 
 
 def test_a_client_that_is_killed_resets_both_ends(client, relay, agent, servers, forwards):
-    relay.stop()
-    relay.set(resume_seconds=1)
-    relay.start()
-    agent.wait_online()
     server = servers()
     forward = forwards("-L", to(server))
     conn = forward.connect()
@@ -440,7 +445,7 @@ def test_a_client_that_is_killed_resets_both_ends(client, relay, agent, servers,
     wait_until(lambda: not client.json("sessions", "ls", "--live")["Sessions"], "the session's end")
 
 
-def test_a_node_that_is_killed_ends_the_forward_with_the_reason(relay, agent, servers, forwards):
+def test_a_node_that_is_killed_ends_the_forward_with_the_reason(relay, agent, servers, forwards, new_entries):
     forward = forwards("-L", to(server := servers()))
     with forward.connect() as conn:
         conn.sendall(b"x")
@@ -454,11 +459,12 @@ def test_a_node_that_is_killed_ends_the_forward_with_the_reason(relay, agent, se
     assert isinstance(server.failures[0], ConnectionResetError)
     code, err = forward.child.wait(PATIENCE), forward.child.stderr.read()
     assert code == 1 and "its agent was started anew" in err, err
-    (end,) = wait_until(lambda: entries(relay, "connection.end"), "the entry")
+    (end,) = wait_until(lambda: new_entries("connection.end"), "the entry")
     assert end["Outcome"] == "failed" and "its agent was started anew" in end["Reason"]
 
 
 def test_a_session_that_is_killed_ends_its_forward(client, agent, servers, forwards):
+    wait_until(lambda: not client.json("sessions", "ls", "--live")["Sessions"], "the end of others")
     forward = forwards("-L", to(servers()))
     (session,) = client.json("sessions", "ls", "--live")["Sessions"]
     client.ok("sessions", "kill", session["SessionId"])
@@ -469,12 +475,12 @@ def test_a_session_that_is_killed_ends_its_forward(client, agent, servers, forwa
 def test_the_machine_s_own_policy_holds_for_forwards(client, tmp_path, agents, servers):
     path = tmp_path / "node.policy"
     path.write_text("deny document AWS-StartPortForwardingSession\nallow user nobody-here\n")
-    agents(start=False).start("--policy", str(path))
+    agents("web-02", start=False).start("--policy", str(path))
     server = servers()
-    said = client.fails("forward", "web-01", "-L", to(server), code=1)
+    said = client.fails("forward", "web-02", "-L", to(server), code=1)
     assert "this machine does not allow the document AWS-StartPortForwardingSession" in said
     path.write_text("allow document AWS-StartPortForwardingSession\n")
-    done = client.run("forward", "web-01", "--stdio", f"127.0.0.1:{server.port}", stdin="well")
+    done = client.run("forward", "web-02", "--stdio", f"127.0.0.1:{server.port}", stdin="well")
     assert done.stdout == "well", done.stderr
 
 
@@ -507,7 +513,7 @@ def test_a_forward_in_the_background_is_listed_and_ended(client, agent, servers)
 
 def test_a_file_of_another_process_signals_nobody(client, agent):
     folder = os.path.join(client.home, "forwards")
-    os.mkdir(folder, 0o700)
+    os.makedirs(folder, 0o700, exist_ok=True)
     bystander = subprocess.Popen(["sleep", "60"])
     try:
         path = os.path.join(folder, f"{bystander.pid}.json")

@@ -130,8 +130,12 @@ def test_a_command_that_fails_is_uploaded_too(client, ssm, storage, node_id):
 # --- it does not, for a while ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("trouble", ["cut", "refused", "error", "throttled"])
-def test_trouble_is_waited_out(relay, client, ssm, storage, node_id, trouble):
+def test_trouble_is_waited_out(client, ssm, storage, node_id):
+    for trouble in ("cut", "refused", "error", "throttled"):
+        wait_out(client, ssm, storage, node_id, trouble)
+
+
+def wait_out(client, ssm, storage, node_id, trouble):
     left = {"n": 2}
 
     def plan(handler):
@@ -233,7 +237,7 @@ def test_a_bucket_that_is_no_host_holds_up_nobody_else(relay, client, ssm, stora
 # --- what is refused ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how, word", [
+NO_PLACES = [
     (dict(OutputS3BucketName="a/b"), "bucket"),
     (dict(OutputS3BucketName="Logs"), "small letters"), (dict(OutputS3BucketName="..."), "bucket"), (dict(OutputS3BucketName="b" * 64), None),
     (dict(OutputS3BucketName="logs", OutputS3KeyPrefix="a/../b"), "OutputS3KeyPrefix"),
@@ -242,15 +246,18 @@ def test_a_bucket_that_is_no_host_holds_up_nobody_else(relay, client, ssm, stora
     (dict(OutputS3BucketName="logs", OutputS3KeyPrefix="x" * 501), None),
     (dict(OutputS3BucketName="logs", OutputS3KeyPrefix="a\nb"), None),
     (dict(OutputS3BucketName="logs", OutputS3Region="eu/1"), "OutputS3Region"),
-    (dict(OutputS3KeyPrefix="alone"), "OutputS3BucketName")])
-def test_what_is_no_place_is_refused(relay, ssm, node_id, how, word):
-    with pytest.raises(ssm.exceptions.ClientError) as refused:
-        ssm.send_command(DocumentName=SHELL, InstanceIds=[node_id], Parameters={"commands": ["true"]}, **how)
-    error = refused.value.response["Error"]
-    if word is not None:
-        assert error["Code"] == "InvalidOutputFolder" and word in error["Message"], error
-    else:
-        assert error["Code"] in ("InvalidOutputFolder", "ValidationException"), error
+    (dict(OutputS3KeyPrefix="alone"), "OutputS3BucketName")]
+
+
+def test_what_is_no_place_is_refused(relay, ssm, node_id):
+    for how, word in NO_PLACES:
+        with pytest.raises(ssm.exceptions.ClientError) as refused:
+            ssm.send_command(DocumentName=SHELL, InstanceIds=[node_id], Parameters={"commands": ["true"]}, **how)
+        error = refused.value.response["Error"]
+        if word is not None:
+            assert error["Code"] == "InvalidOutputFolder" and word in error["Message"], (how, error)
+        else:
+            assert error["Code"] in ("InvalidOutputFolder", "ValidationException"), (how, error)
     assert relay.alive()
 
 
@@ -280,17 +287,21 @@ def test_the_secret_is_nowhere(relay, client, ssm, storage, node_id):
         assert SECRET.encode() not in f.read()
 
 
-@pytest.mark.parametrize("settings, word", [
+BAD_SETTINGS = [
     (dict(s3_endpoint="https://"), "s3_endpoint"), (dict(s3_endpoint="ftp://127.0.0.1"), "s3_endpoint"),
     (dict(s3_endpoint="http://storage.example"), "in clear"), (dict(s3_access_key_id=""), "s3_access_key_id"),
     (dict(s3_secret_file="nowhere"), "s3_secret_file"), (dict(s3_ca_file="nowhere"), "s3_ca_file"),
-    (dict(s3_region="x"), "s3_region"), (dict(s3_path_style=0), "set s3_path_style = 1")])
-def test_settings_that_are_not_good_are_said_at_the_start(relay, storage, settings, word):
+    (dict(s3_region="x"), "s3_region"), (dict(s3_path_style=0), "set s3_path_style = 1")]
+
+
+def test_settings_that_are_not_good_are_said_at_the_start(relay, storage):
     relay.stop()
-    relay.set(**settings)
-    with pytest.raises(AssertionError):
-        relay.start()
-    assert word in relay.log, relay.log
+    for settings, word in BAD_SETTINGS:
+        relay.set(**{**storage.settings(), **settings})
+        before = len(relay.log)
+        with pytest.raises(AssertionError):
+            relay.start()
+        assert word in relay.log[before:], relay.log[before:]
 
 
 def test_a_secret_that_others_may_read_is_not_used(relay, storage, tmp_path):

@@ -10,6 +10,7 @@ import subprocess
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from .relay import PATIENCE
 
@@ -34,6 +35,17 @@ def client(relay, key, retries=0, secret=None, **config):
         "ssm", endpoint_url=endpoint(relay), region_name=REGION, aws_access_key_id=key.id,
         aws_secret_access_key=secret or key.secret, verify=relay.ca.cert,
         config=Config(retries={"max_attempts": retries}, read_timeout=PATIENCE, connect_timeout=PATIENCE, **config))
+
+
+def failure(call, **kwargs):
+    """(code, message, status, attempts beyond the first) of a call that must fail."""
+    try:
+        call(**kwargs)
+    except ClientError as e:
+        answer = e.response
+        meta = answer["ResponseMetadata"]
+        return answer["Error"]["Code"], answer["Error"]["Message"], meta["HTTPStatusCode"], meta["RetryAttempts"]
+    raise AssertionError("the call succeeded")
 
 
 class Cli:
