@@ -179,6 +179,9 @@ edge_metrics(struct relay *r, struct buf *out)
 		"Refused for the budget of unauthenticated ones.", (double)e->refused_budget);
 	metric(out, "connections_bad_certificate_total", "counter",
 		"Refused for their certificate.", (double)e->refused_certificate);
+	metric(out, "handshakes_spared_total", "counter",
+		"Connections that were given up before their TLS handshake had its turn.",
+		(double)e->handshakes_spared);
 	metric(out, "handshake_timeouts_total", "counter", "TLS handshakes that took too long.",
 		(double)e->handshake_timeouts);
 	metric(out, "header_timeouts_total", "counter", "Request heads that took too long.",

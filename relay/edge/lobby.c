@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include <ctype.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -148,13 +149,30 @@ lobby_hand_over(struct conn *c)
 		conn_free(c);
 }
 
+/* After a start thousands dial at once, and who had to wait for too long dials again. What they
+ * have left behind is worth no handshake. */
+static bool
+has_left(const struct conn *c)
+{
+	struct pollfd p = {.fd = c->greeting->fd, .events = POLLRDHUP};
+
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
 void
 lobby_on_turn(void *arg)
 {
 	struct server *s = arg;
 	struct conn *c;
+	int left = s->max_handshakes;
 
-	for (int i = 0; i < s->max_handshakes && (c = TAILQ_FIRST(&s->waiting)) != NULL; i++) {
+	while (left > 0 && (c = TAILQ_FIRST(&s->waiting)) != NULL) {
+		if (has_left(c)) {
+			s->stats->handshakes_spared++;
+			conn_close(c);
+			continue;
+		}
+		left--;
 		lobby_leave(c);
 		lobby_hand_over(c);
 	}

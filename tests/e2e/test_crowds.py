@@ -1,7 +1,9 @@
 """The relay's port: crowds. These look at a clock, and fill the machine."""
 
+import os
 import re
 import select
+import signal
 
 import pytest
 
@@ -96,6 +98,20 @@ def test_handshakes_have_turns(relays):
         assert raw.recv(5)[:1] == b"\x16"
     # All at once would be seconds; what a turn may begin is a small part of that.
     assert relay.metrics()["hawser_loop_lag_seconds"] < 1
+
+
+def test_who_has_gone_before_its_turn_costs_no_handshake(relays):
+    """As after a start, when a fleet dials faster than it is served, and dials again."""
+    relay = relays(max_unauthenticated=4000)
+    hello = client_hello(relay)
+    os.kill(relay.pid, signal.SIGSTOP)
+    for _ in range(200):
+        with relay.tcp() as raw:
+            raw.sendall(hello)
+    os.kill(relay.pid, signal.SIGCONT)
+    wait_until(lambda: relay.metrics()["hawser_handshakes_spared_total"] == 200, "all are seen off")
+    wait_until(lambda: relay.metrics()["hawser_connections_unauthenticated"] <= 1, "the crowd is gone")
+    still_well(relay)
 
 
 def test_over_budget_they_are_turned_away_and_it_recovers(relays):
