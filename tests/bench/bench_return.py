@@ -96,7 +96,8 @@ def rounds(ours, daemons, sims, typist, args):
 def bench(args):
     with contextlib.ExitStack() as stack:
         daemons = stack.enter_context(fleet.folder())
-        ours = fleet.Fleet(daemons)
+        # All come from one address here, of which no more than a quarter of these places are.
+        ours = fleet.Fleet(daemons, max_unauthenticated=4 * args.nodes)
         sims = Sims(ours, args.nodes, args.split)
         stack.callback(sims.stop)
         sims.join()
