@@ -640,6 +640,8 @@ handle(struct step *s)
 	int r = op->env->handlers[op->row->id](op, s->request, s->reply);
 	if (r < 0)
 		op->err.code = r;
+	if (r == HW_EDRAINING)
+		s->call->retry_after = DRAIN_RETRY;
 	note_guess(s, r);
 	if (op->row->door == DOOR_ANON && !s->begun)
 		return r < 0 ? deny_stranger(s, r) : r;
@@ -656,8 +658,6 @@ handle(struct step *s)
 		return op_fail(op, rr,
 			"it was done, but the ledger cannot be written, so its outcome is not known there");
 	op->err = failure;
-	if (r == HW_EDRAINING)
-		s->call->retry_after = DRAIN_RETRY;
 	return r;
 }
 
