@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 
 #include "node/holder/account.h"
 #include "node/holder/environ.h"
+#include "node/holder/sweep.h"
 #include "node/monitor/request.h"
 #include "proto/base/err.h"
 
@@ -451,6 +453,36 @@ program_takes_keys(const struct program *p)
 	struct termios t;
 
 	return p->pty && tcgetattr(p->in, &t) == 0 && (t.c_lflag & ICANON) == 0;
+}
+
+/* Its other end is opened for that moment. Polling an empty one is what makes the kernel finish. */
+bool
+program_input_is_read(const struct program *p)
+{
+	int slave = ioctl(p->in, TIOCGPTPEER, O_RDONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+	struct pollfd pfd = {slave, POLLIN, 0};
+	int left = 1;
+
+	if (slave < 0)
+		return false;
+	if (poll(&pfd, 1, 0) < 0 || ioctl(slave, FIONREAD, &left) < 0)
+		left = 1;
+	close(slave);
+	return left == 0;
+}
+
+/* That it sleeps is looked at after its input was found to be read: whoever is woken by input
+ * counts as running from then on. One that cannot write sleeps too. */
+bool
+program_waits(const struct program *p)
+{
+	struct pollfd pfd = {p->out[HOLDER_OUT], POLLIN, 0};
+	pid_t front;
+
+	if (program_takes_keys(p) && !program_input_is_read(p))
+		return false;
+	return poll(&pfd, 1, 0) == 0 && ioctl(p->in, TIOCGPGRP, &front) == 0 &&
+		sweep_group_sleeps(front);
 }
 
 int

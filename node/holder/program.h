@@ -51,6 +51,14 @@ int program_echo(const struct program *p);
 /* Whether its terminal gives it each key at once, as to a line editor. */
 bool program_takes_keys(const struct program *p);
 
+/* Waits until the terminal has taken all that was written to it: the kernel does that later, by a
+ * process of its own. True when nothing of it is left that a program has not read yet. */
+bool program_input_is_read(const struct program *p);
+
+/* Whether the program in front has done what it does with the input so far, and waits: nothing of
+ * what it shows keeps it, and all of its process group sleep. */
+bool program_waits(const struct program *p);
+
 /* What ends input that is typed on the terminal: ^D, as a rule. A line editor takes it too; a
  * program that has turned off the keys for signals as well reads bytes, and for it nothing is an
  * end: -1. */

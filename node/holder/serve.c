@@ -23,7 +23,8 @@
 #define CREDIT_WITHIN_MS 5
 #define SCRIPT_KEEP	 (256 * 1024) /* of the memory for a script's output, while it runs */
 #define TYPED_MAX	 64   /* bytes that may be keys, which are answered by what they do */
-#define PACE_MS		 10   /* what a line editor may take for a line */
+#define PACE_MS		 10   /* what a line editor takes for a line at least */
+#define DOUBT_MS	 500  /* what it may take until nobody waits for it */
 #define PACED_MAX	 1024 /* input that comes line by line; more is a paste */
 #define END_EVERY_MS	 500
 #define SETTLE_AFTER_MS \
@@ -294,74 +295,147 @@ end_input(struct holder *h)
 }
 
 /* A line editor takes in what is typed ahead without showing it; the line before may have been a
- * command that hides what it reads (read -s). So the next line waits until that has begun, and goes
- * out under its echo state. */
+ * command that hides what it reads (read -s). So the next line waits until the program in front
+ * waits for it, and goes out under the echo state that there is then. Where that does not come to
+ * be seen, whether a line editor shows it is unknown. */
 static bool
 is_paced(const struct holder *h)
 {
 	return h->program.pty && ring_len(&h->input) <= PACED_MAX;
 }
 
+static void
+begin_line(struct holder *h)
+{
+	int64_t now = holder_now();
+
+	h->line.until = now + (h->line.open ? PACE_MS : DOUBT_MS);
+	h->line.look_at = now + PACE_MS;
+	h->line.open = true;
+}
+
+static void
+look_at_line(struct holder *h)
+{
+	int64_t now = holder_now();
+
+	if (!h->line.open || now < h->line.look_at || ring_len(&h->input) == 0)
+		return;
+	h->line.open = !program_waits(&h->program);
+	h->line.look_at = now + PACE_MS;
+}
+
 static bool
 input_waits(const struct holder *h)
 {
-	return is_paced(h) && !h->exited && holder_now() < h->next_line_at;
+	return h->line.open && !h->exited && !h->input_gone && holder_now() < h->line.until;
 }
 
-/* Cuts iov after its first line. */
-static size_t
-cut_line(struct iovec iov[2], size_t n)
+static char
+byte_at(const struct iovec iov[2], size_t at)
 {
-	for (size_t at = 0; at < n; at++) {
-		bool first = at < iov[0].iov_len;
-		const char *p = iov[!first].iov_base;
-		char c = first ? p[at] : p[at - iov[0].iov_len];
-		if (c != '\r' && c != '\n')
-			continue;
-		iov[1].iov_len = first ? 0 : at + 1 - iov[0].iov_len;
-		iov[0].iov_len = first ? at + 1 : iov[0].iov_len;
-		return at + 1;
-	}
-	return n;
+	bool first = at < iov[0].iov_len;
+	const char *p = iov[!first].iov_base;
+
+	return first ? p[at] : p[at - iov[0].iov_len];
 }
 
 static bool
-ends_line(const struct iovec iov[2], size_t n)
+ends_line(const struct iovec iov[2], size_t at)
 {
-	bool first = n <= iov[0].iov_len;
-	const char *p = iov[!first].iov_base;
-	char last = first ? p[n - 1] : p[n - iov[0].iov_len - 1];
-
-	return last == '\r' || last == '\n';
+	return byte_at(iov, at) == '\r' || byte_at(iov, at) == '\n';
 }
 
-/* One credit speaks for bytes of one echo state: where it changes, it goes out first. */
+static size_t
+cut(struct iovec iov[2], size_t n)
+{
+	if (iov[0].iov_len > n)
+		iov[0].iov_len = n;
+	iov[1].iov_len = n - iov[0].iov_len;
+	return n;
+}
+
+/* A line editor is given one line; a terminal that shows what is typed the line, and then its end
+ * alone. */
+static size_t
+cut_typed(struct iovec iov[2], size_t n, bool keys)
+{
+	size_t at = 0;
+
+	while (at < n && !ends_line(iov, at))
+		at++;
+	if (at < n && (keys || at == 0))
+		at++;
+	return cut(iov, at);
+}
+
+static int
+input_echo(const struct holder *h)
+{
+	int echo = h->input_gone ? HOLDER_ECHO_UNKNOWN : program_echo(&h->program);
+
+	if (echo == HOLDER_ECHO_SHOWN && h->line.open && program_takes_keys(&h->program))
+		return HOLDER_ECHO_UNKNOWN;
+	return echo;
+}
+
+/* The kernel shows what was written when it comes to it, and the echo may have been turned off
+ * until then. A line's end is not asked about: the program that it wakes may be why. */
+static int
+echo_since(const struct holder *h, int echo, const struct iovec iov[2], size_t n)
+{
+	if (echo != HOLDER_ECHO_SHOWN || ends_line(iov, n - 1))
+		return echo;
+	program_input_is_read(&h->program);
+	return program_echo(&h->program);
+}
+
+/* Returns what write(2) does; of what nobody reads any more all is written. */
+static ssize_t
+write_piece(struct holder *h, const struct iovec iov[2], size_t n)
+{
+	ssize_t w = h->input_gone ? (ssize_t)n : writev(h->program.in, iov, 2);
+
+	if (w >= 0 || errno == EAGAIN || errno == EINTR)
+		return w;
+	if (!h->program.pty)
+		close(h->program.in);
+	h->input_gone = true;
+	return 0;
+}
+
+/* One credit speaks for bytes of one echo state: where it changes, it goes out first, and where it
+ * may change, after a line. */
 static void
 write_input(struct holder *h)
 {
 	struct iovec iov[2];
 	size_t n;
 
+	look_at_line(h);
 	while (!input_waits(h) && (n = ring_peek(&h->input, iov, h->input.start, 4096)) > 0) {
-		int echo = h->input_gone ? HOLDER_ECHO_UNKNOWN : program_echo(&h->program);
+		int echo = input_echo(h);
 		if (h->credit.due && h->credit.echo != echo) {
 			h->credit.by = 0;
 			return;
 		}
-		bool keys = is_paced(h) && program_takes_keys(&h->program);
-		if (keys)
-			n = cut_line(iov, n);
-		ssize_t w = h->input_gone ? (ssize_t)n : writev(h->program.in, iov, 2);
-		if (w < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
-		if (w < 0 && !h->program.pty)
-			close(h->program.in);
+		bool typed = is_paced(h) && !h->input_gone;
+		bool keys = typed && program_takes_keys(&h->program);
+		if (typed && (keys || echo == HOLDER_ECHO_SHOWN))
+			n = cut_typed(iov, n, keys);
+		ssize_t w = write_piece(h, iov, n);
 		if (w < 0)
-			h->input_gone = true;
-		if (keys && w > 0 && ends_line(iov, (size_t)w))
-			h->next_line_at = holder_now() + PACE_MS;
-		if (w >= 0)
-			consumed_input(h, (size_t)w, echo);
+			return;
+		if (typed && !keys && w > 0)
+			echo = echo_since(h, echo, iov, (size_t)w);
+		bool line = w > 0 && ends_line(iov, (size_t)w - 1);
+		consumed_input(h, (size_t)w, echo);
+		if (line && keys)
+			begin_line(h);
+		if (line && typed && !keys && ring_len(&h->input) > 0) {
+			h->credit.by = 0;
+			return;
+		}
 	}
 	if (h->input_end && !h->input_gone && ring_len(&h->input) == 0)
 		end_input(h);
@@ -613,8 +687,8 @@ poll_timeout(const struct holder *h)
 		until = h->retry_read;
 	if (h->credit.due && h->conn >= 0 && h->credit.by > now && h->credit.by < until)
 		until = h->credit.by;
-	if (ring_len(&h->input) > 0 && input_waits(h) && h->next_line_at < until)
-		until = h->next_line_at;
+	if (ring_len(&h->input) > 0 && input_waits(h) && h->line.look_at < until)
+		until = h->line.look_at;
 	if (h->hunt_at < until)
 		until = h->hunt_at;
 	if (h->sweeping && !h->swept && h->look_at < until)

@@ -67,7 +67,10 @@ struct holder {
 		int echo;
 		int64_t by; /* until then it waits for output that it can go with */
 	} credit;
-	int64_t next_line_at; /* of input, to a line editor */
+	struct {
+		bool open;		/* what the last one made of the program is not known */
+		int64_t look_at, until; /* it is looked at again; it is waited for */
+	} line;				/* of input, that a line editor was given */
 	bool state_due;
 
 	struct output out[HOLDER_STREAMS];

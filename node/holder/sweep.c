@@ -5,7 +5,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +13,7 @@
 
 struct stat_line {
 	char state;
-	int parent, session;
+	int parent, group, session;
 	unsigned long long start;
 };
 
@@ -36,9 +35,9 @@ stat_read(struct stat_line *st, pid_t pid)
 	char *rest = strrchr(line, ')');
 	return rest != NULL &&
 		sscanf(rest + 1,
-			" %c %d %*d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d"
+			" %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d"
 			" %*d %*d %*d %*d %*d %llu",
-			&st->state, &st->parent, &st->session, &st->start) == 4;
+			&st->state, &st->parent, &st->group, &st->session, &st->start) == 5;
 }
 
 static bool
@@ -263,6 +262,57 @@ sweep_child(pid_t parent)
 	if (proc != NULL)
 		closedir(proc);
 	return child;
+}
+
+static bool
+works(const struct stat_line *st, pid_t group)
+{
+	return st->group == group && st->state != 'S' && st->state != 'Z' && st->state != 'X';
+}
+
+static bool
+anyone_works(pid_t group)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+	struct stat_line st;
+	bool found = proc == NULL;
+
+	while (proc != NULL && !found && (entry = readdir(proc)) != NULL) {
+		pid_t pid = (pid_t)atol(entry->d_name);
+		found = pid > 1 && stat_read(&st, pid) && works(&st, group);
+	}
+	if (proc != NULL)
+		closedir(proc);
+	return found;
+}
+
+/* False also where the kernel does not tell. */
+static bool
+has_no_children(pid_t pid)
+{
+	char path[64], c;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool none = fd >= 0 && read(fd, &c, 1) == 0;
+	if (fd >= 0)
+		close(fd);
+	return none;
+}
+
+/* A shell that waits for a line has mostly nobody with it, so that /proc is not walked through. */
+bool
+sweep_group_sleeps(pid_t group)
+{
+	struct stat_line st;
+
+	if (group <= 1)
+		return false;
+	bool leads = stat_read(&st, group);
+	if (leads && works(&st, group))
+		return false;
+	return (leads && st.state == 'S' && has_no_children(group)) || !anyone_works(group);
 }
 
 uint64_t

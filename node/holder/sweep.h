@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Sends `signo` (0: none) to each process of session `sid` that lives and was started before
@@ -22,6 +23,9 @@ pid_t sweep_parent(pid_t pid);
 
 /* A child of the process; 0 when it has none. */
 pid_t sweep_child(pid_t pid);
+
+/* Whether all of a process group sleep until something comes. */
+bool sweep_group_sleeps(pid_t group);
 
 /* Now, in the ticks that process starts are counted in. */
 uint64_t sweep_now(void);

@@ -323,6 +323,64 @@ Test(holder, what_is_typed_ahead_of_a_hidden_prompt_is_hidden)
 	rig_free(r);
 }
 
+/* It has not read the first line, and will not until it goes on. */
+Test(holder, what_is_typed_ahead_of_a_line_editor_that_is_held_up_is_not_called_shown)
+{
+	struct rig *r = rig_new();
+
+	cr_assert_eq(rig_start(r, REQUEST_PTY,
+			     "stty -icanon -echo; echo on; kill -STOP $$; stty icanon; read a; "
+			     "read b; echo [$a/$b]; read c"),
+		0);
+	rig_until_shown(r, "on\r\n");
+	rig_type(r, "read -s x\r");
+	rig_until_consumed(r, 10);
+	rig_type(r, "secret\n");
+	rig_until_consumed(r, 17);
+	cr_assert_eq(r->echo, HOLDER_ECHO_UNKNOWN);
+	rig_send(r, HOLDER_SIGNAL, 0, SIGCONT, 0, NULL, 0);
+	rig_until_shown(r, "[read -s x/secret]");
+	rig_type(r, "hid");
+	rig_until_consumed(r, 20);
+	cr_assert_eq(r->echo, HOLDER_ECHO_HIDDEN);
+	rig_type(r, "\n");
+	rig_until_exit(r);
+	rig_free(r);
+}
+
+Test(holder, what_a_line_editor_waits_for_is_shown)
+{
+	struct rig *r = rig_new();
+
+	cr_assert_eq(rig_start(r, REQUEST_PTY,
+			     "stty -icanon -echo; echo on; head -c 8 >&2; stty echo"),
+		0);
+	rig_until_shown(r, "on\r\n");
+	for (int i = 1; i <= 4; i++) {
+		rig_type(r, "a\r");
+		rig_until_consumed(r, 2 * (uint64_t)i);
+		cr_assert_eq(r->echo, HOLDER_ECHO_SHOWN);
+	}
+	rig_until_exit(r);
+	rig_free(r);
+}
+
+/* The line is taken while it is shown, whatever its end brings about. */
+Test(holder, a_line_of_a_terminal_is_shown_before_its_end)
+{
+	struct rig *r = rig_new();
+
+	cr_assert_eq(rig_start(r, REQUEST_PTY, "echo on; read a; stty -echo; echo [$a]; read b"),
+		0);
+	rig_until_shown(r, "on\r\n");
+	rig_type(r, "alice\nsecret\n");
+	rig_until_consumed(r, 5);
+	cr_assert_eq(r->echo, HOLDER_ECHO_SHOWN);
+	rig_until_shown(r, "[alice]");
+	rig_until_exit(r);
+	rig_free(r);
+}
+
 Test(holder, a_control_character_interrupts)
 {
 	struct rig *r = rig_new();
