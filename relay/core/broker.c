@@ -23,6 +23,8 @@
 #include "relay/core/session_private.h"
 
 #define SWEEP_EVERY USEC_PER_SEC
+#define SWEEP_PART  40 /* links that are looked at in one turn, */
+#define SWEEP_PARTS 50 /* unless a second has too few turns for that */
 #define DECIDE_MAX  64 /* sessions that are decided anew in one turn: a millisecond or two */
 
 /* --- peers ------------------------------------------------------------------------------------ */
@@ -109,6 +111,7 @@ void
 broker_list_peer(struct broker *b, struct peer *p)
 {
 	TAILQ_INSERT_TAIL(&b->peers, p, entry);
+	b->n_peers++;
 	list_link(p->who.role == ROLE_USER ? &b->users : &b->arriving, p);
 }
 
@@ -134,6 +137,7 @@ void
 broker_unlist_peer(struct broker *b, struct peer *p)
 {
 	TAILQ_REMOVE(&b->peers, p, entry);
+	b->n_peers--;
 	if (p->who.role == ROLE_USER || !p->up) {
 		unlist_link(p->who.role == ROLE_USER ? &b->users : &b->arriving, p);
 		return;
@@ -535,20 +539,51 @@ broker_frozen(const struct broker *b, const char **why)
 
 /* --- the sweep, and changes of who may be here ------------------------------------------------ */
 
+/* Links that came together are pinged together from then on, a thousand of them in one turn: who
+ * types would wait for that. */
+static size_t
+sweep_parts(const struct broker *b)
+{
+	size_t parts = b->n_peers / SWEEP_PART;
+
+	return parts < 1 ? 1 : parts > SWEEP_PARTS ? SWEEP_PARTS : parts;
+}
+
+static void
+sweep_links(struct broker *b, size_t n)
+{
+	struct peer *p;
+
+	for (; n > 0 && (p = TAILQ_FIRST(&b->peers)) != NULL; n--) {
+		TAILQ_REMOVE(&b->peers, p, entry);
+		TAILQ_INSERT_TAIL(&b->peers, p, entry);
+		link_sweep_with(p->link, b->head, b->head_number);
+	}
+}
+
+static void
+sweep_sessions(struct broker *b)
+{
+	struct session *s, *next;
+	int64_t now = clock_mono(loop_clock(b->loop));
+
+	HASH_ITER(hh, b->sessions, s, next)
+		session_sweep(s, now);
+}
+
 static void
 on_sweep(void *arg)
 {
 	struct broker *b = arg;
-	struct peer *p, *next_p;
-	struct session *s, *next_s;
-	int64_t now = clock_mono(loop_clock(b->loop));
+	size_t parts = sweep_parts(b);
 
-	TAILQ_FOREACH_SAFE(p, &b->peers, entry, next_p)
-	link_sweep_with(p->link, b->head, b->head_number);
-	HASH_ITER(hh, b->sessions, s, next_s)
-		session_sweep(s, now);
-	thaw(b);
-	loop_timer_start(b->loop, &b->sweep, SWEEP_EVERY);
+	sweep_links(b, (b->n_peers + parts - 1) / parts);
+	if (++b->swept >= parts) {
+		b->swept = 0;
+		sweep_sessions(b);
+		thaw(b);
+	}
+	loop_timer_start(b->loop, &b->sweep, SWEEP_EVERY / (int64_t)parts);
 }
 
 static void

@@ -44,15 +44,17 @@ struct broker {
 	TAILQ_HEAD(, session) redeeming; /* not among them yet: their ids are not proven */
 	int nodes_online, sessions_live;
 
-	TAILQ_HEAD(, peer) peers;      /* nodes and users that have a link */
-	struct peer *users;	       /* the newest link of each, by id */
-	struct peer *arriving;	       /* likewise, of nodes whose HELLO has not come */
+	TAILQ_HEAD(, peer)
+	peers;		       /* nodes and users that have a link; who was looked at last, last */
+	size_t n_peers, swept; /* how many; parts of the sweep that are done */
+	struct peer *users;    /* the newest link of each, by id */
+	struct peer *arriving; /* likewise, of nodes whose HELLO has not come */
 	TAILQ_HEAD(, session) waiting; /* for the disk */
 	TAILQ_HEAD(, session) due;     /* to be decided anew */
 	struct loop_timer decide;
 	uint64_t sessions_started;
-	size_t forward_held; /* bytes of connections that no link has taken yet */
-	size_t call_bytes;   /* of all peers' requests that workers have */
+	size_t forward_held;	 /* bytes of connections that no link has taken yet */
+	size_t call_bytes;	 /* of all peers' requests that workers have */
 	char head[LOG_HEAD_MAX]; /* of the ledger, which links are shown; "": none yet */
 	uint64_t head_number;	 /* goes up with each */
 };

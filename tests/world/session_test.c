@@ -566,3 +566,40 @@ Test(session, it_is_kept_whom_a_session_ran_as)
 	cr_assert_str_eq(rep->sessions.v[0].run_as, "hawser");
 	stage_free(&s);
 }
+
+/* --- beside many ------------------------------------------------------------------------------ */
+
+#define MANY 160
+
+static size_t
+said_to(struct world_peer *const *peers, size_t n)
+{
+	size_t all = 0;
+
+	for (size_t i = 0; i < n; i++)
+		all += pair_messages(peers[i]->pair, PAIR_A);
+	return all;
+}
+
+/* Who types waits for a turn of the relay, whatever it has to say to others. */
+Test(session, links_that_came_together_are_not_all_pinged_in_one_turn)
+{
+	struct stage s = stage_new(NULL);
+	struct world_peer *peers[MANY];
+	size_t most = 0;
+
+	for (size_t i = 0; i < MANY; i++)
+		world_dial(peers[i] = world_twin(s.admin));
+	size_t before = said_to(peers, MANY), last = before;
+	for (int i = 0; i < 2200; i++) {
+		world_advance(s.w, 10000);
+		size_t now = said_to(peers, MANY);
+		most = now - last > most ? now - last : most;
+		last = now;
+	}
+	cr_assert(ge(sz, last - before, MANY));
+	cr_assert(le(sz, most, 50));
+	for (size_t i = 0; i < MANY; i++)
+		world_peer_free(peers[i]);
+	stage_free(&s);
+}
