@@ -1,5 +1,6 @@
 #include "client/client.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,8 +8,9 @@
 
 #include "client/dial.h"
 #include "client/lookout.h"
-#include "proto/base/display.h"
 #include "client/renew.h"
+#include "proto/base/display.h"
+#include "proto/wire/proxy.h"
 
 int
 client_init(struct client *c, struct hw_err *err)
@@ -41,13 +43,49 @@ has_option(const struct command *command, const char *name)
 	return row != NULL && row->name != NULL;
 }
 
+/* A copy; a password is wiped where a list of processes would show it. */
+static int
+keep_proxy(struct client *c, struct hw_err *err)
+{
+	const char *given = c->proxy;
+
+	if (given == NULL)
+		return 0;
+	if ((c->proxy = arena_strdup(c->arena, given)) == NULL)
+		return hw_err_set(err, HW_ENOMEM, "out of memory");
+	if (strchr(given, '@') != NULL)
+		memset((char *)(uintptr_t)given, '*', strlen(given));
+	return 0;
+}
+
+int
+client_proxy(struct proxy *ret, const struct client *c, const char *host, int port,
+	struct hw_err *err)
+{
+	*ret = (struct proxy){.port = 0};
+	if (c->proxy == NULL && proxy_of_environment(ret, host, port, err) == 0)
+		return 0;
+	if (c->proxy != NULL && (c->proxy[0] == '\0' || strcmp(c->proxy, "none") == 0))
+		return 0;
+	if (c->proxy != NULL && proxy_parse(ret, c->proxy, err) == 0)
+		return 0;
+	if (c->proxy != NULL)
+		hw_err_prefix(err, "--proxy");
+	return err->code = HW_EUSAGE;
+}
+
 int
 client_configure(struct client *c, const struct input *in, struct hw_err *err)
 {
 	const char *format = input_text(in, "output");
+	int r;
 
 	if (input_has(in, "home"))
 		c->home_dir = input_text(in, "home");
+	if (input_has(in, "proxy"))
+		c->proxy = input_text(in, "proxy");
+	if ((r = keep_proxy(c, err)) < 0)
+		return r;
 	c->color = wants_color(in);
 	c->wary = in->command->wary;
 	c->quiet = has_option(in->command, "quiet") && input_has(in, "quiet");
@@ -116,6 +154,7 @@ hint_connect(struct client *c, int code)
 {
 	switch (code) {
 	case HW_EUNAVAILABLE:
+	case HW_ENOTFOUND:
 	case HW_ETIMEOUT:
 		client_hint(c, "see whether the relay runs, and whether a firewall is between");
 		break;
@@ -201,8 +240,7 @@ client_connect(struct client *c, struct hw_err *err)
 	client_disconnect(c); /* a link that was lost, while nothing ran on it */
 	if ((r = client_home(c, err)) < 0 || (r = client_loop(c, err)) < 0)
 		return r;
-	if ((r = check_expiry(c, err)) < 0 ||
-		(r = dialer_new(&c->dialer, c->loop, &c->log, &c->home, err)) < 0)
+	if ((r = check_expiry(c, err)) < 0 || (r = dialer_new(&c->dialer, c, err)) < 0)
 		goto fail;
 	config.loop = c->loop;
 	config.arg = c->dialer;

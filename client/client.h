@@ -12,6 +12,7 @@
 
 struct dialer;
 struct lookout;
+struct proxy;
 struct renewal;
 
 struct client {
@@ -20,6 +21,7 @@ struct client {
 	struct arena *arena; /* lives as long as the client */
 
 	const char *home_dir; /* --home */
+	const char *proxy;    /* --proxy; NULL: the environment says */
 	int64_t timeout;
 	bool color;
 	enum output_format format;
@@ -40,7 +42,7 @@ struct client {
 #define CLIENT_TIMEOUT	 (30 * USEC_PER_SEC)
 
 int client_init(struct client *c, struct hw_err *err);
-/* Takes --home, --timeout, --no-color and -o from the command line. */
+/* Takes --home, --timeout, --proxy, --no-color and -o from the command line. */
 int client_configure(struct client *c, const struct input *in, struct hw_err *err);
 /* Renews the certificate if that is due, then ends the connection. */
 void client_fini(struct client *c);
@@ -49,6 +51,10 @@ void client_fini(struct client *c);
 int client_home(struct client *c, struct hw_err *err);
 int client_loop(struct client *c, struct hw_err *err);
 int client_connect(struct client *c, struct hw_err *err);
+
+/* The way to host:port: ret->host is "" when no proxy is on it. HW_EUSAGE. */
+int client_proxy(struct proxy *ret, const struct client *c, const char *host, int port,
+	struct hw_err *err);
 
 /* conn_call() on the client's connection and arena. */
 int client_call(void *ret, struct client *c, enum op_id op, const void *request,

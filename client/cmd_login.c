@@ -12,6 +12,7 @@
 #include "proto/base/file.h"
 #include "proto/trust/https.h"
 #include "proto/wire/enrol.h"
+#include "proto/wire/proxy.h"
 
 /* An invite is a secret: from stdin it is in no list of processes and in no shell's history. */
 static int
@@ -120,9 +121,11 @@ run_login(struct client *c, const struct input *in, struct hw_err *err)
 	struct enrol_result result;
 	struct home before;
 	const char *invite = NULL;
+	struct proxy proxy;
 	int dir = -1, r;
 
 	if ((r = login_words(&url, &invite, c, in, err)) < 0 ||
+		(r = client_proxy(&proxy, c, url.host, url.port, err)) < 0 ||
 		(r = home_find(&c->home, c->home_dir, err)) < 0)
 		return r;
 	before = c->home;
@@ -130,11 +133,11 @@ run_login(struct client *c, const struct input *in, struct hw_err *err)
 	/* enrol_user() blocks on a socket of its own: without a loop nobody ignores SIGPIPE. */
 	if ((r = client_loop(c, err)) < 0 || (r = home_open(&dir, &c->home, true, err)) < 0)
 		return r;
-	r = enrol_user(&result, &url, dir, invite, err);
+	r = enrol_user(&result, &url, &proxy, dir, invite, err);
 	fd_close(dir);
 	if (r == HW_EINVITE)
 		client_hint(c, "ask an administrator for a new one: hawser user invite NAME");
-	if (r == HW_EUNAVAILABLE || r == HW_ETIMEOUT)
+	if (r == HW_EUNAVAILABLE || r == HW_ETIMEOUT || r == HW_ENOTFOUND)
 		client_hint(c, "see whether the relay runs, and whether a firewall is between");
 	if (r < 0 || (r = save_login(c, &url, &result, err)) < 0)
 		return r;

@@ -11,9 +11,10 @@
 const struct option_row option_rows_common[] = {
 	{"home",				  0, "DIR", "keys and config (HAWSER_HOME, ~/.config/hawser)"},
 	{"timeout",				  0, "TIME", "how long to wait for an answer (30s)"},
-	{"no-color",				       0, NULL, "no colours (NO_COLOR)"},
-	{"help",	 'h', NULL, "this text"},
-	{0},
+	{"proxy",				       0, "URL", "HTTP proxy, or none (HTTPS_PROXY, NO_PROXY)"},
+	{"no-color",     0, NULL, "no colours (NO_COLOR)"},
+	{"help", 'h', NULL, "this text"},
+	{0				},
 };
 
 const struct option_row option_row_output = {
@@ -316,13 +317,14 @@ command_help(struct buf *out, const struct command *command)
 	buf_printf(out, "  %s\n", command->summary);
 	if (command->about != NULL)
 		buf_printf(out, "%s\n", command->about);
-	buf_append_str(out, "\noptions (and --home, --timeout, --no-color: see hawser --help):\n");
+	buf_append_str(out,
+		"\noptions (and --home, --timeout, --proxy, --no-color: see hawser --help):\n");
 	for (const struct option_row *row = command->options; row != NULL && row->name != NULL;
 		row++)
 		help_option(out, row);
 	if (command->shows)
 		help_option(out, &option_row_output);
-	help_option(out, &option_rows_common[3]);
+	help_option(out, &option_rows_common[4]);
 	buf_append_str(out, "\nexamples:\n");
 	for (size_t i = 0; i < 2; i++)
 		buf_printf(out, "  %s\n", command->examples[i]);

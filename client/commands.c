@@ -175,6 +175,7 @@ commands_help(struct buf *out)
 		"options of every command:\n"
 		"  --home DIR                keys and config (HAWSER_HOME, ~/.config/hawser)\n"
 		"  --timeout TIME            how long to wait for the relay's answer (30s)\n"
+		"  --proxy URL               HTTP proxy, or none; else as HTTPS_PROXY, NO_PROXY say\n"
 		"  --no-color                no colours; NO_COLOR does the same\n"
 		"  -h, --help                options and examples of the command\n\n"
 		"examples:\n"

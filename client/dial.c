@@ -3,7 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "client/client.h"
+#include "proto/trust/build_time.h"
 #include "proto/trust/https.h"
+#include "proto/wire/proxy.h"
 #include "proto/wire/ws_client.h"
 
 struct dialer {
@@ -40,22 +43,37 @@ static const struct ws_dial_events dial_events = {
 	.on_failed = on_failed,
 };
 
+/* A clock that is behind the program itself is wrong for sure. */
+static int64_t
+judging_time(void *arg)
+{
+	(void)arg;
+	return build_time_or_later(&hw_clock_system);
+}
+
 int
-dialer_new(struct dialer **ret, struct loop *loop, const struct log_ctx *log,
-	const struct home *home, struct hw_err *err)
+dialer_new(struct dialer **ret, const struct client *c, struct hw_err *err)
 {
 	char ca[PATH_MAX], cert[PATH_MAX], key[PATH_MAX];
-	struct ws_client_config config = {
-		.loop = loop, .log = log, .ca_file = ca, .cert_file = cert, .key_file = key};
+	struct proxy proxy;
+	struct ws_client_config config = {.loop = c->loop,
+		.log = &c->log,
+		.ca_file = ca,
+		.cert_file = cert,
+		.key_file = key,
+		.proxy = &proxy,
+		.now = judging_time,
+		.arg = NULL};
 	struct dialer *d = calloc(1, sizeof(*d));
 	int r;
 
 	if (d == NULL)
 		return hw_err_set(err, HW_ENOMEM, "out of memory");
-	home_file(ca, home, HOME_CA);
-	home_file(cert, home, HOME_CERT);
-	home_file(key, home, HOME_KEY);
-	if ((r = relay_url_parse(&d->url, home->relay, err)) < 0 ||
+	home_file(ca, &c->home, HOME_CA);
+	home_file(cert, &c->home, HOME_CERT);
+	home_file(key, &c->home, HOME_KEY);
+	if ((r = relay_url_parse(&d->url, c->home.relay, err)) < 0 ||
+		(r = client_proxy(&proxy, c, d->url.host, d->url.port, err)) < 0 ||
 		(r = ws_client_new(&d->ws, &config, err)) < 0) {
 		free(d);
 		return r;

@@ -3,12 +3,12 @@
 #define HAWSER_CLIENT_DIAL_H
 
 #include "client/conn.h"
-#include "client/home.h"
 
+struct client;
 struct dialer;
 
-int dialer_new(struct dialer **ret, struct loop *loop, const struct log_ctx *log,
-	const struct home *home, struct hw_err *err);
+/* With the client's loop, home, and proxy if there is one. */
+int dialer_new(struct dialer **ret, const struct client *c, struct hw_err *err);
 void dialer_free(struct dialer *d); /* NULL is fine; ends the connection */
 
 /* A conn_config.dial whose arg is the dialer. */

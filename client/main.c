@@ -153,6 +153,10 @@ read_leading(struct client *c, int argc, char **argv)
 			c->home_dir = argv[i] + 7;
 		else if (strcmp(argv[i], "--home") == 0 && i + 1 < argc)
 			c->home_dir = argv[++i];
+		else if (strncmp(argv[i], "--proxy=", 8) == 0)
+			c->proxy = argv[i] + 8;
+		else if (strcmp(argv[i], "--proxy") == 0 && i + 1 < argc)
+			c->proxy = argv[++i];
 		else if (strcmp(argv[i], "--no-color") == 0)
 			setenv("NO_COLOR", "1", 1);
 		else if (strcmp(argv[i], "--version") == 0)

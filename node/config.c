@@ -111,11 +111,28 @@ is_one_of(const char *value, const char *const words[3])
 	return false;
 }
 
+int
+node_config_set_proxy(struct node_config *c, const char *value, struct hw_err *err)
+{
+	struct proxy parsed;
+	int r;
+
+	if (strcmp(value, "none") == 0)
+		value = "";
+	if (value[0] != '\0' && (r = proxy_parse(&parsed, value, err)) < 0)
+		return r;
+	explicit_bzero(&parsed, sizeof(parsed));
+	snprintf(c->proxy, sizeof(c->proxy), "%s", value);
+	return 0;
+}
+
 static int
 set(struct node_config *c, const char *key, const char *value, struct hw_err *err)
 {
 	if (strcmp(key, "relay") == 0)
 		return relay_url_parse(&c->relay, value, err);
+	if (strcmp(key, "proxy") == 0)
+		return node_config_set_proxy(c, value, err);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		if (strcmp(key, keys[i].name) != 0)
 			continue;
@@ -138,7 +155,7 @@ set(struct node_config *c, const char *key, const char *value, struct hw_err *er
 		if (strcmp(key, numbers[i].name) == 0)
 			return set_number(c, &numbers[i], value, err);
 	return hw_err_set(err, HW_EVALIDATION,
-		"no setting is called %s: relay, name, run_as, command_run_as, agent_user, "
+		"no setting is called %s: relay, proxy, name, run_as, command_run_as, agent_user, "
 		"reboot_command, commands_running, commands_held, command_output, commands_spool, "
 		"commands_work, download_max, download_ca, download_proxy, download_s3_host, "
 		"witness, log_format",
@@ -258,10 +275,13 @@ node_config_save(int dir, const struct node_config *c, struct hw_err *err)
 		"# When the relay's ledger was cut or rewritten: report, or also refuse what is new.\n"
 		"witness = %s\n"
 		"# How lines of the log look: text, logfmt or json.\n"
-		"log_format = %s\n",
+		"log_format = %s\n"
+		"# The HTTP proxy on the way to the relay: http://[USER:PASSWORD@]HOST:PORT, or none. The\n"
+		"# environment does not count.\n"
+		"proxy = %s\n",
 		url, c->name, c->run_as, c->command_run_as[0] ? c->command_run_as : "root",
 		c->agent_user, c->witness[0] ? c->witness : "report",
-		c->log_format[0] ? c->log_format : "text");
+		c->log_format[0] ? c->log_format : "text", c->proxy[0] ? c->proxy : "none");
 	if (r == 0)
 		r = file_write(dir, NODE_CONF, buf_data(&text), text.len, 0644, err);
 	buf_fini(&text);

@@ -4,6 +4,7 @@
 
 #include "proto/base/buf.h"
 #include "proto/trust/https.h"
+#include "proto/wire/proxy.h"
 
 #define NODE_CONF	  "node.conf"
 #define NODE_LOCK	  "lock"	 /* held by the one agent of the directory */
@@ -34,6 +35,9 @@ struct node_config {
 	 * new as well. */
 	char witness[8];
 	char log_format[8]; /* of the network process's log: "text", "logfmt" or "json" */
+	/* The HTTP proxy on the way to the relay, as proxy_parse() takes it; may be empty. A secret
+	 * when it has a login. */
+	char proxy[PROXY_TEXT_MAX];
 	char id[24]; /* of the node; from its certificate, not from node.conf */
 };
 
@@ -47,6 +51,9 @@ int node_config_explain(int dir, const char *path, struct hw_err *err);
 
 /* Of the file's text: id is not set. */
 int node_config_parse(struct node_config *ret, const char *text, struct hw_err *err);
+
+/* Takes a proxy, or "none"; HW_EVALIDATION. */
+int node_config_set_proxy(struct node_config *c, const char *value, struct hw_err *err);
 
 int node_config_save(int dir, const struct node_config *c, struct hw_err *err);
 

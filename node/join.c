@@ -20,7 +20,9 @@
 struct join {
 	const char *dir;
 	struct relay_url url;
-	char activation[512]; /* ID, NUL, CODE */
+	bool proxied;		    /* --proxy was given */
+	char proxy[PROXY_TEXT_MAX]; /* what it says */
+	char activation[512];	    /* ID, NUL, CODE */
 	struct msg_register_managed_instance_request request;
 	struct msg_tag tags[TAGS_MAX];
 };
@@ -62,14 +64,25 @@ take_tag(struct join *j, char *text)
 	return 0;
 }
 
+/* Copied, and wiped likewise when it holds a password. */
+static void
+take_proxy(struct join *j, char *text)
+{
+	j->proxied = true;
+	snprintf(j->proxy, sizeof(j->proxy), "%s", text);
+	if (strchr(text, '@') != NULL)
+		memset(text, '*', strlen(text));
+}
+
 static int
 take_options(struct join *j, const struct command *self, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"dir",	required_argument, NULL, 'd'},
-		{"name", required_argument, NULL, 'n'},
+		{"name",	 required_argument, NULL, 'n'},
 		{"tag",	required_argument, NULL, 't'},
-		{NULL,   0,		  NULL, 0	 },
+		{"proxy", required_argument, NULL, 'p'},
+		{NULL,    0,		  NULL, 0	 },
 	};
 	struct hw_err err = HW_ERR_INIT;
 	int o;
@@ -79,6 +92,8 @@ take_options(struct join *j, const struct command *self, int argc, char **argv)
 			j->dir = optarg;
 		else if (o == 'n')
 			j->request.name = optarg;
+		else if (o == 'p')
+			take_proxy(j, optarg);
 		else if (o != 't')
 			return EXIT_USAGE;
 		else if (take_tag(j, optarg) < 0)
@@ -123,19 +138,38 @@ read_settings(struct node_config *ret, int dir)
 	buf_init(&old, 65536);
 	r = file_read(&old, dir, NODE_CONF, NULL);
 	if (r == 0)
-		r = buf_str(&old) != NULL ? node_config_parse(ret, buf_str(&old), NULL)
-					  : HW_ENOMEM;
+		r = buf_str(&old) != NULL ? node_config_parse(ret, buf_str(&old), NULL) : HW_ENOMEM;
 	buf_fini(&old);
 	return r;
 }
 
-/* The settings that somebody made before stay. */
+/* What the command line says, else what somebody has set before, else what the environment says:
+ * the agent, which a service starts, has no such. *ret is the way to the relay. */
+static int
+choose_proxy(struct proxy *ret, struct node_config *c, const struct join *j, struct hw_err *err)
+{
+	int r;
+
+	*ret = (struct proxy){.port = 0};
+	if (j->proxied && (r = node_config_set_proxy(c, j->proxy, err)) < 0) {
+		hw_err_prefix(err, "--proxy");
+		return r;
+	}
+	if (c->proxy[0] != '\0')
+		return proxy_parse(ret, c->proxy, err);
+	if (j->proxied)
+		return 0;
+	if ((r = proxy_of_environment(ret, j->url.host, j->url.port, err)) < 0)
+		return r;
+	if (ret->host[0] != '\0' && proxy_format(c->proxy, ret) < 0)
+		return hw_err_set(err, HW_ELIMIT, "the proxy of the environment is too long");
+	return 0;
+}
+
 static int
 write_config(const struct join *j, int dir, const char *name, struct node_config *c,
 	struct hw_err *err)
 {
-	if (read_settings(c, dir) < 0)
-		*c = (struct node_config){.run_as = "hawser", .agent_user = "hawser-node"};
 	c->relay = j->url;
 	snprintf(c->name, sizeof(c->name), "%s", name);
 	return node_config_save(dir, c, err);
@@ -145,14 +179,20 @@ static int
 join(struct join *j, int dir, struct enrol_result *who, struct hw_err *err)
 {
 	struct node_config c;
+	struct proxy proxy;
 	struct utsname u;
 	int r;
 
 	if (uname(&u) == 0)
 		j->request.computer_name = u.nodename;
 	j->request.tags.v = j->tags;
-	if ((r = refuse_second(dir, j->dir, err)) < 0 ||
-		(r = enrol_node(who, &j->url, dir, &j->request, err)) < 0 ||
+	if ((r = refuse_second(dir, j->dir, err)) < 0)
+		return r;
+	/* The settings that somebody made before stay. */
+	if (read_settings(&c, dir) < 0)
+		c = (struct node_config){.run_as = "hawser", .agent_user = "hawser-node"};
+	if ((r = choose_proxy(&proxy, &c, j, err)) < 0 ||
+		(r = enrol_node(who, &j->url, &proxy, dir, &j->request, err)) < 0 ||
 		(r = write_config(j, dir, who->name, &c, err)) < 0)
 		return r;
 	unlinkat(dir, NODE_DEREGISTERED, 0);
@@ -179,6 +219,7 @@ command_join(const struct command *self, int argc, char **argv)
 		return command_fail(&err);
 	r = join(&j, dir, &who, &err);
 	explicit_bzero(j.activation, sizeof(j.activation));
+	explicit_bzero(j.proxy, sizeof(j.proxy));
 	fd_close(dir);
 	if (r < 0)
 		return command_fail(&err);

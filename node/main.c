@@ -48,6 +48,7 @@
 static const struct command commands[] = {
 	{"join",	 command_join,
 		"usage: hawser-node join URL ID:CODE --dir DIR [--name NAME] [--tag KEY=VALUE]...\n"
+		"           [--proxy URL]\n"
 		"\n"
 		"Makes this machine a node of the relay's fleet. URL carries the fingerprint of the\n"
 		"relay's CA, as hawser-relay init prints it; ID:CODE comes from hawser activation create.\n"
@@ -56,6 +57,8 @@ static const struct command commands[] = {
 		"  --dir DIR         where key, certificate and settings go\n"
 		"  --name NAME       the node's name; else the activation's, or the host's\n"
 		"  --tag KEY=VALUE   a tag; may be repeated\n"
+		"  --proxy URL       the HTTP proxy to the relay, http://[USER:PASSWORD@]HOST:PORT, or none;\n"
+		"                    else HTTPS_PROXY and NO_PROXY count. node.conf keeps it for the agent\n"
 		"\n"
 		"examples:\n"
 		"  hawser-node join https://relay.example:8443#sha256:4f0c... 7d1e...:Zm9v... --dir /var/lib/hawser-node\n"

@@ -79,6 +79,7 @@ status_render(struct buf *out, const struct node_config *c, const struct node_st
 		{"InstanceId",			       "node",      c->id		    },
 		{"Name",				    "name",	 c->name			},
 		{"Relay",				   "relay",	   relay			},
+		{"Proxy",				   "proxy",	   s->proxy ? s->proxy : ""},
 		{"CertificateAuthority",			 "pinned CA", pin			 },
 		{"State",				   "state",	   s->state		   },
 		{"Since",				   "since",	   time_text(since,	    s->since)},

@@ -16,9 +16,11 @@ struct node_config;
 
 struct node_status {
 	const char *state; /* connected, connecting, waiting, deregistered, stopped */
+	const char *proxy; /* HOST:PORT on the way to the relay; NULL or "": none */
 	const char *error; /* why it is not connected; may be empty */
-	const char *witness; /* what it thinks of the relay's ledger, in a line; NULL or "": nothing */
-	const char *witness_state; /* and in a word */
+	const char
+		*witness; /* what it thinks of the relay's ledger, in a line; NULL or "": nothing */
+	const char *witness_state;	   /* and in a word */
 	int64_t since, next_dial, expires; /* wall; 0 is unknown */
 	int sessions;
 	struct commands_count commands;

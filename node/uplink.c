@@ -58,6 +58,7 @@ struct uplink {
 	struct status_server *status;
 	struct loop_signal *term, *intr, *leave;
 	struct loop_timer goodbye, trim;
+	char proxy[PROXY_SHOWN_MAX];	   /* without its secrets; "": there is none */
 	char witness_text[WATCH_TEXT_MAX]; /* of the last status */
 	int exit_code;
 };
@@ -217,6 +218,7 @@ fill_status(void *arg, struct node_status *s)
 		.witness = watch_describe(u->watch, u->witness_text),
 		.state = words[a.state],
 		.error = a.error,
+		.proxy = u->proxy,
 		.since = a.since,
 		.next_dial = a.state == AGENT_WAITING ? a.next_dial : 0,
 		.expires = credentials_who(u->credentials)->not_after,
@@ -359,20 +361,31 @@ judging_time(void *arg)
 static int
 make_ws(struct uplink *u, const char *dir, struct hw_err *err)
 {
+	struct proxy proxy = {.port = 0};
 	struct ws_client_config c = {.loop = u->loop,
 		.log = &u->log,
+		.proxy = &proxy,
 		.ca_file = u->ca,
 		.cert_file = u->cert,
 		.key_file = u->key,
 		.now = judging_time,
 		.arg = u};
 
+	int r;
+
 	if (strlen(dir) > sizeof(u->ca) - 16)
 		return hw_err_set(err, HW_EVALIDATION, "the path %s is too long", dir);
+	if (u->config.proxy[0] != '\0' && (r = proxy_parse(&proxy, u->config.proxy, err)) < 0)
+		return r;
+	explicit_bzero(u->config.proxy, sizeof(u->config.proxy));
+	if (proxy.host[0] != '\0')
+		proxy_write(u->proxy, &proxy);
 	snprintf(u->ca, sizeof(u->ca), "%s/" ENROL_CA, dir);
 	snprintf(u->cert, sizeof(u->cert), "%s/" ENROL_NODE_CERT, dir);
 	snprintf(u->key, sizeof(u->key), "%s/" ENROL_NODE_KEY, dir);
-	return ws_client_new(&u->ws, &c, err);
+	r = ws_client_new(&u->ws, &c, err);
+	explicit_bzero(&proxy, sizeof(proxy));
+	return r;
 }
 
 static enum watch_answer

@@ -5,8 +5,6 @@
 #include <openssl/x509.h>
 
 #include <arpa/inet.h>
-#include <netdb.h>
-#include <sys/socket.h>
 
 #include <errno.h>
 #include <poll.h>
@@ -15,7 +13,6 @@
 #include <string.h>
 
 #include "proto/base/clock.h"
-#include "proto/base/file.h"
 #include "proto/trust/cert.h"
 #include "proto/trust/http_answer.h"
 #include "proto/trust/ossl.h"
@@ -65,72 +62,6 @@ too_late(const struct post *post, const char *doing, struct hw_err *err)
 {
 	return hw_err_set(err, HW_ETIMEOUT, "%s port %d did not %s in time", post->url->host,
 		post->url->port, doing);
-}
-
-/* --- TCP ------------------------------------------------------------------------------------- */
-
-/* Sets errno on failure. */
-static int
-connect_one(int *fd, const struct addrinfo *ai, int64_t until)
-{
-	int failure = 0;
-	socklen_t len = sizeof(failure);
-
-	int s = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (s < 0)
-		return -1;
-	if (connect(s, ai->ai_addr, ai->ai_addrlen) < 0) {
-		failure = errno;
-		if (failure == EINPROGRESS) {
-			failure = ETIMEDOUT;
-			if (wait_ready(s, POLLOUT, until))
-				getsockopt(s, SOL_SOCKET, SO_ERROR, &failure, &len);
-		}
-	}
-	if (failure != 0) {
-		fd_close(s);
-		errno = failure;
-		return -1;
-	}
-	*fd = s;
-	return 0;
-}
-
-/* Tries each address, so that a dead one leaves time for those after it. */
-static int
-connect_any(struct post *post, const struct addrinfo *list, struct hw_err *err)
-{
-	int left = 0;
-
-	for (const struct addrinfo *ai = list; ai != NULL; ai = ai->ai_next)
-		left++;
-	errno = ENOENT;
-	for (const struct addrinfo *ai = list; ai != NULL; ai = ai->ai_next, left--) {
-		int64_t at = now();
-		if (connect_one(&post->fd, ai, at + (post->deadline - at) / left) == 0)
-			return 0;
-	}
-	if (now() >= post->deadline)
-		return too_late(post, "answer", err);
-	return hw_err_set(err, HW_EUNAVAILABLE, "cannot connect to %s port %d: %s", post->url->host,
-		post->url->port, strerror(errno));
-}
-
-static int
-post_connect(struct post *post, struct hw_err *err)
-{
-	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-	struct addrinfo *list = NULL;
-	char port[16];
-
-	snprintf(port, sizeof(port), "%d", post->url->port);
-	int e = getaddrinfo(post->url->host, port, &hints, &list);
-	if (e != 0)
-		return hw_err_set(err, HW_EUNAVAILABLE, "cannot find the address of %s: %s",
-			post->url->host, e == EAI_SYSTEM ? strerror(errno) : gai_strerror(e));
-	int r = connect_any(post, list, err);
-	freeaddrinfo(list);
-	return r;
 }
 
 /* --- whom we talk to -------------------------------------------------------------------------- */
@@ -350,17 +281,16 @@ post_run(struct post *post, struct http_answer *answer, const char *path, const 
 {
 	int r;
 
-	if ((r = post_connect(post, err)) < 0 || (r = post_handshake(post, err)) < 0 ||
-		(r = post_request(post, path, body, n, err)) < 0)
+	if ((r = post_handshake(post, err)) < 0 || (r = post_request(post, path, body, n, err)) < 0)
 		return r;
 	return post_answer(post, answer, err);
 }
 
 int
-https_post(struct buf *out, int *status, const struct relay_url *url, const char *path,
+https_post(struct buf *out, int *status, int fd, const struct relay_url *url, const char *path,
 	const char *body, size_t n, int64_t wall, int timeout_ms, struct hw_err *err)
 {
-	struct post post = {.url = url, .wall = wall, .fd = -1, .doubt = HW_ERR_INIT};
+	struct post post = {.url = url, .wall = wall, .fd = fd, .doubt = HW_ERR_INIT};
 	size_t before = out->len;
 
 	hw_assert(path[0] == '/' && strpbrk(path, " \r\n") == NULL);
@@ -379,7 +309,6 @@ https_post(struct buf *out, int *status, const struct relay_url *url, const char
 		out->len = before;
 	SSL_free(post.ssl);
 	SSL_CTX_free(post.ctx);
-	fd_close(post.fd);
 	free(answer);
 	ERR_clear_error();
 	return r;

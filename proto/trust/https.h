@@ -24,13 +24,14 @@ int relay_url_parse(struct relay_url *ret, const char *text, struct hw_err *err)
 #define RELAY_URL_MAX 400
 int relay_url_format(char *out, size_t room, const struct relay_url *url);
 
-/* POSTs `body` as application/json and gives the answer's status and body, which is appended and
- * bounded by out's cap (HW_ELIMIT). The server must present a CA with url->pin's hash, and its own
- * certificate must be a relay's of that CA: HW_EPIN, HW_ECERT or HW_EEXPIRED otherwise, and nothing
- * was sent. HW_EUNAVAILABLE, HW_ETIMEOUT, HW_EPROTO with the sentence; after these the server may
- * have acted on the request. The deadline does not bound the resolver. Blocks; the program ignores
- * SIGPIPE. `wall` is the time as of which the relay's certificate is judged. */
-int https_post(struct buf *out, int *status, const struct relay_url *url, const char *path,
+/* POSTs `body` as application/json over `fd`, which is connected to the server and non-blocking and
+ * stays the caller's, and gives the answer's status and body, which is appended and bounded by
+ * out's cap (HW_ELIMIT). The server must present a CA with url->pin's hash, and its own certificate
+ * must be a relay's of that CA: HW_EPIN, HW_ECERT or HW_EEXPIRED otherwise, and nothing was sent.
+ * HW_EUNAVAILABLE, HW_ETIMEOUT, HW_EPROTO with the sentence; after these the server may have acted
+ * on the request. Blocks; the program ignores SIGPIPE. `wall` is the time as of which the relay's
+ * certificate is judged. */
+int https_post(struct buf *out, int *status, int fd, const struct relay_url *url, const char *path,
 	const char *body, size_t n, int64_t wall, int timeout_ms, struct hw_err *err);
 
 #endif

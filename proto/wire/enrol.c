@@ -14,8 +14,10 @@
 #include "proto/trust/build_time.h"
 #include "proto/trust/https.h"
 #include "proto/wire/codec.h"
+#include "proto/wire/tcp_dial.h"
 
-#define TIMEOUT_MS   30000
+#define DIAL_WITHIN  (10 * USEC_PER_SEC)
+#define TIMEOUT_MS   20000
 #define BODY_MAX     65536
 #define ARENA_MAX    262144
 #define OLD_FILE_MAX 65536
@@ -48,6 +50,7 @@ static const struct kind user_kind = {
 struct enrol {
 	const struct kind *kind;
 	const struct relay_url *url;
+	const struct proxy *proxy;
 	int dir;
 	EVP_PKEY *key;
 	bool key_is_new;
@@ -64,12 +67,12 @@ struct grant {
 /* --- beginning -------------------------------------------------------------------------------- */
 
 static int
-enrol_init(struct enrol *e, const struct kind *kind, const struct relay_url *url, int dir,
-	struct hw_err *err)
+enrol_init(struct enrol *e, const struct kind *kind, const struct relay_url *url,
+	const struct proxy *proxy, int dir, struct hw_err *err)
 {
 	int r;
 
-	*e = (struct enrol){.kind = kind, .url = url, .dir = dir};
+	*e = (struct enrol){.kind = kind, .url = url, .proxy = proxy, .dir = dir};
 	buf_init(&e->csr, CERT_DER_MAX);
 	if ((e->arena = arena_new(ARENA_MAX)) == NULL)
 		return hw_err_set(err, HW_ENOMEM, "no memory to enrol");
@@ -162,7 +165,7 @@ static int
 ask(void **reply, struct enrol *e, const void *req, struct hw_err *err)
 {
 	struct buf body, answer;
-	int status, r;
+	int status, fd = -1, r;
 
 	buf_init(&body, BODY_MAX);
 	buf_init(&answer, BODY_MAX);
@@ -170,8 +173,10 @@ ask(void **reply, struct enrol *e, const void *req, struct hw_err *err)
 		r = hw_err_set(err, r, "the request is too long");
 		goto out;
 	}
-	if ((r = https_post(&answer, &status, e->url, e->kind->path, (const char *)buf_data(&body),
-		     body.len, build_time_or_later(&hw_clock_system), TIMEOUT_MS, err)) < 0)
+	if ((r = tcp_dial_wait(&fd, e->url->host, e->url->port, e->proxy, DIAL_WITHIN, err)) < 0 ||
+		(r = https_post(&answer, &status, fd, e->url, e->kind->path,
+			 (const char *)buf_data(&body), body.len,
+			 build_time_or_later(&hw_clock_system), TIMEOUT_MS, err)) < 0)
 		goto out;
 	if (status != 200)
 		r = on_refusal(e, status, &answer, err);
@@ -180,6 +185,7 @@ ask(void **reply, struct enrol *e, const void *req, struct hw_err *err)
 		err != NULL)
 		hw_err_prefix(err, "the relay's answer makes no sense");
 out:
+	fd_close(fd);
 	buf_wipe(&body); /* it holds the activation's code, or the invite */
 	buf_fini(&body);
 	buf_fini(&answer);
@@ -322,15 +328,15 @@ accept_grant(struct enrol_result *ret, struct enrol *e, const struct grant *gran
 }
 
 int
-enrol_node(struct enrol_result *ret, const struct relay_url *url, int dir,
-	const struct msg_register_managed_instance_request *req, struct hw_err *err)
+enrol_node(struct enrol_result *ret, const struct relay_url *url, const struct proxy *proxy,
+	int dir, const struct msg_register_managed_instance_request *req, struct hw_err *err)
 {
 	struct msg_register_managed_instance_request full = *req;
 	struct enrol e;
 	void *msg;
 	int r;
 
-	if ((r = enrol_init(&e, &node_kind, url, dir, err)) < 0)
+	if ((r = enrol_init(&e, &node_kind, url, proxy, dir, err)) < 0)
 		goto out;
 	full.csr = (struct msg_bin){buf_data(&e.csr), e.csr.len};
 	if ((r = ask(&msg, &e, &full, err)) < 0)
@@ -347,15 +353,15 @@ out:
 }
 
 int
-enrol_user(struct enrol_result *ret, const struct relay_url *url, int dir, const char *invite,
-	struct hw_err *err)
+enrol_user(struct enrol_result *ret, const struct relay_url *url, const struct proxy *proxy,
+	int dir, const char *invite, struct hw_err *err)
 {
 	struct msg_login_request req = {.invite = invite};
 	struct enrol e;
 	void *msg;
 	int r;
 
-	if ((r = enrol_init(&e, &user_kind, url, dir, err)) < 0)
+	if ((r = enrol_init(&e, &user_kind, url, proxy, dir, err)) < 0)
 		goto out;
 	req.csr = (struct msg_bin){buf_data(&e.csr), e.csr.len};
 	if ((r = ask(&msg, &e, &req, err)) < 0)

@@ -1,7 +1,8 @@
 /*
  * Enrolment: how a machine or a person without a certificate gets one. Makes a key (or takes the
- * one that is there), asks the relay by HTTPS, checks what it answered against the pin, and only
- * then writes. Blocks, for half a minute at most; the program ignores SIGPIPE.
+ * one that is there), asks the relay by HTTPS, by way of `proxy` unless that is NULL or has no
+ * host, checks what it answered against the pin, and only then writes. Blocks, for half a minute at
+ * most; the program ignores SIGPIPE.
  *
  * The files, in `dir`: ca.crt, and node.key and node.crt, or user.key and user.crt. A failed
  * enrolment leaves the directory as it was; files of an earlier one are replaced by a new one.
@@ -12,6 +13,7 @@
 #include "proto/base/err.h"
 #include "proto/trust/cert.h"
 
+struct proxy;
 struct relay_url;
 struct msg_register_managed_instance_request;
 
@@ -27,13 +29,13 @@ struct enrol_result {
 };
 
 /* Joins the fleet with an activation; req->csr is filled in here. The relay's refusal comes as its
- * code and sentence (HW_EACTIVATION, ...); the rest as https_post() has it; HW_EPIN or HW_ECERT
- * when the answer does not fit the pin or the key. */
-int enrol_node(struct enrol_result *ret, const struct relay_url *url, int dir,
-	const struct msg_register_managed_instance_request *req, struct hw_err *err);
+ * code and sentence (HW_EACTIVATION, ...); the rest as tcp_dial.h and https_post() have it; HW_EPIN
+ * or HW_ECERT when the answer does not fit the pin or the key. */
+int enrol_node(struct enrol_result *ret, const struct relay_url *url, const struct proxy *proxy,
+	int dir, const struct msg_register_managed_instance_request *req, struct hw_err *err);
 
 /* Logs in with a one-time invite: HW_EINVITE, and as above. */
-int enrol_user(struct enrol_result *ret, const struct relay_url *url, int dir, const char *invite,
-	struct hw_err *err);
+int enrol_user(struct enrol_result *ret, const struct relay_url *url, const struct proxy *proxy,
+	int dir, const char *invite, struct hw_err *err);
 
 #endif

@@ -1,10 +1,6 @@
 #include "proto/wire/ws_client.h"
 
-#include <sys/socket.h>
-
-#include <errno.h>
 #include <libwebsockets.h>
-#include <netdb.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +10,9 @@
 #include "proto/base/file.h"
 #include "proto/base/list.h"
 #include "proto/wire/frame.h"
-#include "proto/wire/resolve.h"
+#include "proto/wire/proxy.h"
 #include "proto/wire/send_soon.h"
+#include "proto/wire/tcp_dial.h"
 #include "proto/wire/ws_tls.h"
 
 _Static_assert(LINK_HEADROOM >= LWS_PRE,
@@ -33,8 +30,7 @@ struct ws_client {
 	const struct log_ctx *log;
 	SSL_CTX *tls;
 	char *cert_file, *key_file;
-	char *proxy_login, *proxy_host; /* NULL: none */
-	int proxy_port;
+	struct proxy proxy;
 	int64_t (*now)(void *arg);
 	void *arg;
 	struct lws_context *lws;
@@ -46,7 +42,7 @@ struct ws_client {
 };
 
 enum dial_state {
-	DIAL_RESOLVING,
+	DIAL_REACHING, /* TCP, and a proxy where there is one */
 	DIAL_CONNECTING,
 	DIAL_UP,
 	DIAL_CLOSING, /* the link has let go */
@@ -63,9 +59,9 @@ struct ws_dial {
 	char *host;
 	int port;
 	int64_t deadline;
-	struct resolve *resolve;
-	struct addrinfo *found, *next; /* next: not tried yet */
-	struct lws *wsi;	       /* NULL: none, or no longer ours */
+	struct tcp_dial *tcp;
+	int fd;		 /* from there to libwebsockets */
+	struct lws *wsi; /* NULL: none, or no longer ours */
 	struct link *link;
 	struct send_soon soon;
 	struct buf message; /* of which pieces have come */
@@ -87,9 +83,8 @@ dial_free(struct ws_dial *d)
 {
 	loop_timer_stop(d->client->loop, &d->timer);
 	loop_undefer(d->client->loop, &d->task);
-	resolve_cancel(d->resolve);
-	if (d->found != NULL)
-		freeaddrinfo(d->found);
+	tcp_dial_cancel(d->tcp);
+	fd_close(d->fd);
 	LIST_REMOVE(d, entry);
 	buf_fini(&d->message);
 	free(d->host);
@@ -119,17 +114,33 @@ hang_up(struct ws_dial *d)
 		lws_set_timeout(wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
 }
 
+/* Once a proxy has opened the way, what goes wrong may still be its doing. */
+static char *
+say_way(const struct ws_dial *d, const char *why)
+{
+	char proxy[PROXY_SHOWN_MAX], *text;
+	int n;
+
+	if (d->state != DIAL_CONNECTING || d->client->proxy.host[0] == '\0')
+		return strdup(why);
+	proxy_write(proxy, &d->client->proxy);
+	n = asprintf(&text, "%s (by way of the proxy %s%s)", why, proxy,
+		d->verify_error != 0 ? ", and one that opens TLS is not supported" : "");
+	return n < 0 ? NULL : text;
+}
+
 static void HW_PRINTF(3, 4) fail(struct ws_dial *d, int code, const char *fmt, ...)
 {
+	char why[384];
 	va_list ap;
 
 	free(d->why);
 	d->failure = code;
 	loop_timer_stop(d->client->loop, &d->timer);
 	va_start(ap, fmt);
-	if (vasprintf(&d->why, fmt, ap) < 0)
-		d->why = NULL;
+	vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
+	d->why = say_way(d, why);
 	loop_defer(d->client->loop, &d->task);
 }
 
@@ -138,7 +149,7 @@ static void HW_PRINTF(3, 4) fail(struct ws_dial *d, int code, const char *fmt, .
 static void
 fail_by_clue(struct ws_dial *d, int status, const char *clue)
 {
-	int code, e = 0;
+	int code;
 	const char *refusal = d->alert != 0 ? ws_tls_alert_text(&code, d->alert) : NULL;
 
 	if (d->verify_error != 0)
@@ -147,13 +158,6 @@ fail_by_clue(struct ws_dial *d, int status, const char *clue)
 	else if (refusal != NULL)
 		fail(d, code, "%s:%d refused this machine's certificate: %s", d->host, d->port,
 			refusal);
-	else if (sscanf(clue, "conn fail: errno %d", &e) == 1 ||
-		sscanf(clue, "conn fail: %d", &e) == 1)
-		fail(d, HW_EUNAVAILABLE, "cannot connect to %s:%d: %s", d->host, d->port,
-			strerror(e));
-	else if (strncmp(clue, "http_proxy", 10) == 0 || strncmp(clue, "proxy", 5) == 0)
-		fail(d, HW_EUNAVAILABLE, "the proxy %s:%d does not let us through to %s:%d (%s)",
-			d->client->proxy_host, d->client->proxy_port, d->host, d->port, clue);
 	else if (status == 401 || status == 403)
 		fail(d, HW_EDENIED, "%s:%d refused the link (HTTP %d)", d->host, d->port, status);
 	else if (status == 429 || status >= 500)
@@ -180,42 +184,9 @@ start_timer(struct ws_dial *d)
 {
 	int64_t left = d->deadline - clock_mono(loop_clock(d->client->loop));
 
-	if (d->next != NULL && left > ADDRESS_WITHIN)
+	if (tcp_dial_more(d->tcp) && left > ADDRESS_WITHIN)
 		left = ADDRESS_WITHIN;
 	loop_timer_start(d->client->loop, &d->timer, left);
-}
-
-/* libwebsockets keeps to itself why a connect() failed at once: ask the kernel again. */
-static int
-connect_errno(const struct addrinfo *to)
-{
-	int fd = socket(to->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int e = fd < 0 || connect(fd, to->ai_addr, to->ai_addrlen) < 0 ? errno : 0;
-
-	fd_close(fd);
-	return e == 0 || e == EINPROGRESS ? ECONNREFUSED : e;
-}
-
-static void
-set_port(struct addrinfo *to, int port)
-{
-	if (to->ai_family == AF_INET6)
-		((struct sockaddr_in6 *)(void *)to->ai_addr)->sin6_port = htons((uint16_t)port);
-	else
-		((struct sockaddr_in *)(void *)to->ai_addr)->sin_port = htons((uint16_t)port);
-}
-
-/* Tells libwebsockets of the proxy by its address, so that it looks up no name. */
-static int
-use_proxy(struct ws_client *c, const char *address)
-{
-	char text[512];
-	bool v6 = strchr(address, ':') != NULL;
-	int n = snprintf(text, sizeof(text), "%s%s%s%s%s:%d",
-		c->proxy_login != NULL ? c->proxy_login : "", c->proxy_login != NULL ? "@" : "",
-		v6 ? "[" : "", address, v6 ? "]" : "", c->proxy_port);
-
-	return n < (int)sizeof(text) && lws_set_proxy(c->vhost, text) == 0 ? 0 : HW_EVALIDATION;
 }
 
 /* The name for TLS and for HTTP's Host; an IPv6 address would be cut at its first colon. */
@@ -231,24 +202,26 @@ judge_time(struct ws_client *c)
 	ws_tls_set_time(c->tls, c->now != NULL ? c->now(c->arg) : clock_wall(loop_clock(c->loop)));
 }
 
+/* The socket is connected: libwebsockets looks at no address. */
 static struct lws *
-connect_to(struct ws_dial *d, const char *address)
+hand_over(struct ws_dial *d)
 {
 	static const lws_retry_bo_t no_pings; /* the link has its own */
 	struct ws_client *c = d->client;
 	struct lws_client_connect_info info = {
 		.context = c->lws,
 		.vhost = c->vhost,
-		.address = c->proxy_host != NULL ? d->host : address,
+		.address = "127.0.0.1",
 		.port = d->port,
 		.path = "/link",
 		.host = name_of(d),
 		.protocol = PROTO_SUBPROTOCOL,
 		.alpn = "http/1.1",
 		.ssl_connection = LCCSCF_USE_SSL | LCCSCF_SKIP_SERVER_CERT_HOSTNAME_CHECK |
-			LCCSCF_HTTP_NO_FOLLOW_REDIRECT,
+			LCCSCF_HTTP_NO_FOLLOW_REDIRECT | LCCSCF_OWN_SOCKET,
 		.retry_and_idle_policy = &no_pings,
 		.userdata = d,
+		.opaque_user_data = &d->fd,
 	};
 
 	judge_time(c);
@@ -256,45 +229,39 @@ connect_to(struct ws_dial *d, const char *address)
 }
 
 static void
-try_next(struct ws_dial *d)
+on_open(void *arg, int fd)
 {
+	struct ws_dial *d = arg;
 	struct ws_client *c = d->client;
-	struct addrinfo *to = d->next;
-	char address[NI_MAXHOST];
 
-	d->next = to->ai_next;
 	d->verify_error = d->alert = d->failure = 0;
 	d->shook_hands = false;
-	loop_undefer(c->loop, &d->task);
+	d->state = DIAL_CONNECTING;
+	d->fd = fd;
 	start_timer(d);
-	set_port(to, c->proxy_host != NULL ? c->proxy_port : d->port);
-	if (getnameinfo(to->ai_addr, to->ai_addrlen, address, sizeof(address), NULL, 0,
-		    NI_NUMERICHOST) != 0 ||
-		(c->proxy_host != NULL && use_proxy(c, address) < 0)) {
-		fail(d, HW_EUNAVAILABLE, "cannot use an address of %s", d->host);
-		return;
-	}
-	d->wsi = connect_to(d, address);
+	d->wsi = hand_over(d);
 	lws_cancel_service(c->lws); /* it set timers, and nothing else would make it look at them */
-	if (d->wsi == NULL)
-		fail(d, HW_EUNAVAILABLE, "cannot connect to %s:%d: %s", d->host, d->port,
-			strerror(connect_errno(to)));
+	if (d->wsi == NULL && d->failure == 0)
+		fail(d, HW_EUNAVAILABLE, "cannot begin a connection to %s:%d", d->host, d->port);
 }
 
 static void
-on_resolved(void *arg, int code, const char *why, struct addrinfo *found)
+on_no_way(void *arg, int code, const char *why)
 {
-	struct ws_dial *d = arg;
+	fail(arg, code, "%s", why);
+}
 
-	d->resolve = NULL;
-	if (code < 0) {
-		fail(d, code, "cannot find the host %s: %s",
-			d->client->proxy_host != NULL ? d->client->proxy_host : d->host, why);
-		return;
-	}
-	d->found = d->next = found;
-	d->state = DIAL_CONNECTING;
-	try_next(d);
+static const struct tcp_dial_events tcp_events = {.on_open = on_open, .on_failed = on_no_way};
+
+/* What answered was of no use, and another address may be. */
+static bool
+go_on(struct ws_dial *d)
+{
+	if (d->state != DIAL_CONNECTING || !tcp_dial_next(d->tcp))
+		return false;
+	d->state = DIAL_REACHING;
+	loop_timer_stop(d->client->loop, &d->timer);
+	return true;
 }
 
 /* The attempt failed, and libwebsockets is done with it: try another address, or tell. */
@@ -305,10 +272,10 @@ on_task(void *arg)
 	const struct ws_dial_events *events = d->events;
 	struct ws_dial gone;
 
-	if (d->state == DIAL_CONNECTING && d->failure == HW_EUNAVAILABLE && d->next != NULL) {
-		try_next(d);
+	fd_close(d->fd);
+	d->fd = -1;
+	if (d->failure == HW_EUNAVAILABLE && go_on(d))
 		return;
-	}
 	gone = *d;
 	d->why = NULL;
 	dial_free(d);
@@ -327,11 +294,7 @@ on_timer(void *arg)
 	if (d->state == DIAL_CLOSING) {
 		d->state = DIAL_OVER;
 		loop_defer(d->client->loop, &d->task);
-	} else if (d->next != NULL) {
-		try_next(d);
-	} else {
-		resolve_cancel(d->resolve);
-		d->resolve = NULL;
+	} else if (!go_on(d)) {
 		fail(d, HW_ETIMEOUT, "%s:%d did not answer within 10 seconds", d->host, d->port);
 	}
 }
@@ -383,8 +346,8 @@ on_established(struct ws_dial *d, struct lws *wsi)
 	d->wsi = wsi;
 	d->state = DIAL_UP;
 	loop_timer_stop(d->client->loop, &d->timer);
-	freeaddrinfo(d->found);
-	d->found = d->next = NULL;
+	tcp_dial_cancel(d->tcp);
+	d->tcp = NULL;
 	send_soon_init(&d->soon, d->client->loop, lws_get_socket_fd(wsi), write_unasked, d);
 	SSL_set_read_ahead(lws_get_ssl(wsi), 1);
 	d->link = d->events->on_connected(d->arg, &d->transport);
@@ -655,18 +618,18 @@ ws_dial(struct ws_dial **ret, struct ws_client *c, const char *host, int port,
 	d->events = events;
 	d->arg = arg;
 	d->port = port;
+	d->fd = -1;
 	d->deadline = clock_mono(loop_clock(c->loop)) + DIAL_WITHIN;
 	d->timer = (struct loop_timer){.fn = on_timer, .arg = d};
 	d->task = (struct loop_task){.fn = on_task, .arg = d};
 	buf_init(&d->message, FRAME_MESSAGE_MAX);
 	LIST_INSERT_HEAD(&c->dials, d, entry);
-	r = resolve_start(&d->resolve, c->loop, c->proxy_host != NULL ? c->proxy_host : host,
-		on_resolved, d, err);
+	r = tcp_dial_start(&d->tcp, c->loop, host, port, &c->proxy, DIAL_WITHIN, &tcp_events, d,
+		err);
 	if (r < 0) {
 		dial_free(d);
 		return r;
 	}
-	start_timer(d);
 	*ret = d;
 	return 0;
 }
@@ -680,30 +643,6 @@ ws_dial_cancel(struct ws_dial *d)
 }
 
 /* --- the client ------------------------------------------------------------------------------ */
-
-/* "[http://][USER:PASSWORD@]HOST:PORT[/]" */
-static int
-parse_proxy(struct ws_client *c, const char *text, struct hw_err *err)
-{
-	const char *at, *port;
-	size_t n;
-
-	if (strncmp(text, "http://", 7) == 0)
-		text += 7;
-	if ((at = strrchr(text, '@')) != NULL)
-		c->proxy_login = strndup(text, (size_t)(at - text));
-	text = at != NULL ? at + 1 : text;
-	port = strrchr(text, ':');
-	n = port != NULL ? (size_t)(port - text) : 0;
-	if (n > 2 && text[0] == '[' && text[n - 1] == ']')
-		c->proxy_host = strndup(text + 1, n - 2);
-	else if (n > 0)
-		c->proxy_host = strndup(text, n);
-	c->proxy_port = port != NULL ? atoi(port + 1) : 0;
-	if (c->proxy_host == NULL || c->proxy_port <= 0 || c->proxy_port > 65535)
-		return hw_err_set(err, HW_EVALIDATION, "the proxy is not HOST:PORT");
-	return 0;
-}
 
 static int
 open_context(struct ws_client *c, unsigned connections, struct hw_err *err)
@@ -770,8 +709,8 @@ ws_client_new(struct ws_client **ret, const struct ws_client_config *config, str
 		r = hw_err_set(err, HW_ENOMEM, "no memory for the connection");
 		goto out;
 	}
-	if (config->proxy != NULL && (r = parse_proxy(c, config->proxy, err)) < 0)
-		goto out;
+	if (config->proxy != NULL)
+		c->proxy = *config->proxy;
 	if ((r = ws_tls_new(&c->tls, config->ca_file, c->cert_file, c->key_file, err)) < 0)
 		goto out;
 	SSL_CTX_set_app_data(c->tls, c);
@@ -815,8 +754,7 @@ ws_client_free(struct ws_client *c)
 	SSL_CTX_free(c->tls);
 	free(c->cert_file);
 	free(c->key_file);
-	free(c->proxy_login);
-	free(c->proxy_host);
+	explicit_bzero(&c->proxy, sizeof(c->proxy));
 	free(c);
 }
 

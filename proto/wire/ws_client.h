@@ -8,6 +8,7 @@
 
 #include "proto/wire/link.h"
 
+struct proxy;
 struct ws_client; /* one a program: the libwebsockets context */
 struct ws_dial;	  /* one connection attempt, and the connection that it becomes */
 
@@ -15,10 +16,8 @@ struct ws_client_config {
 	struct loop *loop;
 	const struct log_ctx *log;
 	const char *ca_file, *cert_file, *key_file; /* PEM */
-	/* An HTTP proxy that is asked to CONNECT: "[http://][USER:PASSWORD@]HOST:PORT". NULL: none.
-	 */
-	const char *proxy;
-	unsigned connections; /* at most so many at a time; 0: 16 */
+	const struct proxy *proxy;		    /* copied; NULL, or one without a host: none */
+	unsigned connections;			    /* at most so many at a time; 0: 16 */
 	/* When it is (microseconds since 1970), for judging the relay's certificate; asked at each
 	 * attempt. NULL: the loop's clock. */
 	int64_t (*now)(void *arg);

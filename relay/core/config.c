@@ -8,6 +8,7 @@
 #include "proto/base/file.h"
 #include "proto/base/id.h"
 #include "proto/base/log.h"
+#include "proto/wire/network.h"
 
 #define CONFIG_FILE "relay.conf"
 
@@ -64,6 +65,8 @@ static const struct key_row keys[] = {
 		"TLS handshakes begun in one turn of the loop"),
 	NUMBER_ROW("header_timeout_seconds", header_timeout_seconds, 1, 300,
 		"for the TLS handshake, and for the request's head"),
+	TEXT_ROW("proxy_protocol_from", proxy_protocol_from,
+		"networks of load balancers, whose connections must begin with a PROXY header; empty: none"),
 	NUMBER_ROW("login_failures", login_failures, 1, 30000,
 		"failed logins, joins and signatures of one address before it must wait"),
 	NUMBER_ROW("signature_seconds", signature_seconds, 1, 3600,
@@ -270,11 +273,18 @@ check_name(const char *key, const char *value, struct hw_err *err)
 static int
 check(const struct relay_config *c, struct hw_err *err)
 {
+	struct network balancers[PROXY_PROTOCOL_MAX];
+	size_t n;
 	int r;
 
 	if ((r = check_name("name", c->name, err)) < 0 ||
 		(r = check_name("region", c->region, err)) < 0)
 		return r;
+	if ((r = network_list_parse(balancers, &n, PROXY_PROTOCOL_MAX, c->proxy_protocol_from,
+		     err)) < 0) {
+		hw_err_prefix(err, "proxy_protocol_from");
+		return r;
+	}
 	return check_name("account", c->account, err);
 }
 

@@ -9,6 +9,8 @@
 #include "proto/base/err.h"
 #include "proto/base/log.h"
 
+#define PROXY_PROTOCOL_MAX 64 /* networks that proxy_protocol_from has */
+
 enum durability { DURABILITY_WRITE, DURABILITY_SYNC };
 
 struct relay_config {
@@ -31,6 +33,7 @@ struct relay_config {
 	int max_unauthenticated,
 		max_handshakes; /* admission: connections, and TLS handshakes a turn */
 	int header_timeout_seconds;
+	char proxy_protocol_from[1024];	     /* networks; "": nobody */
 	int login_failures;		     /* of a source, until it must wait */
 	int signature_seconds;		     /* how far the clock of who signs may be off */
 	int max_signed, signed_idle_seconds; /* connections of signed requests that are kept */

@@ -177,6 +177,9 @@ edge_metrics(struct relay *r, struct buf *out)
 		(double)e->accepted);
 	metric(out, "connections_refused_total", "counter",
 		"Refused for the budget of unauthenticated ones.", (double)e->refused_budget);
+	metric(out, "connections_bad_proxy_header_total", "counter",
+		"Of load balancers, ended because their PROXY header was missing or wrong.",
+		(double)e->refused_header);
 	metric(out, "connections_bad_certificate_total", "counter",
 		"Refused for their certificate.", (double)e->refused_certificate);
 	metric(out, "handshakes_spared_total", "counter",

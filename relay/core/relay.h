@@ -123,7 +123,7 @@ int relay_url(const struct relay *r, char url[512], struct hw_err *err);
 void relay_metrics(struct relay *r, struct buf *out);
 /* What the edge counts for the metrics. */
 struct edge_stats {
-	uint64_t accepted, refused_budget, refused_certificate, handshakes_spared,
+	uint64_t accepted, refused_budget, refused_header, refused_certificate, handshakes_spared,
 		handshake_timeouts, header_timeouts,
 		http_requests, upgrades;
 	uint64_t unauthenticated;    /* now */

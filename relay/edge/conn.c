@@ -131,6 +131,23 @@ leave_admission(struct conn *c)
 }
 
 bool
+conn_is_of(struct conn *c, const struct sockaddr *from)
+{
+	struct server *s = c->server;
+	uint64_t source = admission_source(from);
+
+	leave_admission(c);
+	if (!admission_enter(s->admission, source)) {
+		s->stats->refused_budget++;
+		return false;
+	}
+	c->source = source;
+	s->stats->unauthenticated = admission_count(s->admission);
+	write_address(c->greeting->address, from);
+	return true;
+}
+
+bool
 conn_seat(struct conn *c)
 {
 	struct server *s = c->server;

@@ -112,7 +112,7 @@ listener_bind(int *ret, const char *host, int port, struct hw_err *err)
 		return hw_err_set(err, HW_EVALIDATION, "cannot listen on \"%s\": %s", host,
 			gai_strerror(r));
 	for (const struct addrinfo *ai = found; ai != NULL && fd < 0; ai = ai->ai_next)
-		fd = bind_one(ai, false);
+		fd = bind_one(ai, strcmp(host, "::") == 0);
 	int keep = errno;
 	freeaddrinfo(found);
 	errno = keep;

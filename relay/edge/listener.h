@@ -11,8 +11,8 @@ struct listener;
 /* Owns fd from then on. The listener may be freed in it. */
 typedef void listener_fn(void *arg, int fd, const struct sockaddr *from);
 
-/* Binds and listens: host is a name or an address, "" every address. HW_EEXISTS when the port is
- * taken, HW_EDENIED when it is not for us. The sentence says which address. */
+/* Binds and listens: host is a name or an address, "" every address, as "::" is. HW_EEXISTS when
+ * the port is taken, HW_EDENIED when it is not for us. The sentence says which address. */
 int listener_bind(int *fd, const char *host, int port, struct hw_err *err);
 
 /* Out of descriptors it pauses for a moment, rather than spin. `log` outlives it. */

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "relay/edge/private.h"
+#include "relay/edge/proxy_header.h"
 
 #define RECORD_HEAD	 5
 #define RECORD_HANDSHAKE 22
@@ -28,6 +29,51 @@ answer_plain(int fd)
 				     "This port speaks HTTPS: use https://.\n";
 
 	(void)!send(fd, answer, sizeof(answer) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+#define WARN_EVERY (60 * USEC_PER_SEC)
+
+/* Somebody has set up a balancer, and waits. */
+static void
+note_bad_header(struct conn *c)
+{
+	struct server *s = c->server;
+	int64_t now = clock_mono(loop_clock(s->loop));
+
+	s->stats->refused_header++;
+	if (s->header_warned != 0 && now - s->header_warned < WARN_EVERY)
+		return;
+	s->header_warned = now;
+	log_warn(s, "edge.no_proxy_header",
+		"from=%s why=\"what is in proxy_protocol_from must begin with a PROXY header\"",
+		c->greeting->address);
+}
+
+/* Takes the PROXY header off a balancer's connection once it is there whole. */
+static enum proxy_header_state
+take_header(struct conn *c)
+{
+	struct greeting *g = c->greeting;
+	uint8_t head[PROXY_HEADER_MAX];
+	struct proxy_header h;
+
+	ssize_t n = recv(g->fd, head, sizeof(head), MSG_PEEK | MSG_DONTWAIT);
+	enum proxy_header_state state =
+		n > 0 ? proxy_header_read(&h, head, (size_t)n) : PROXY_HEADER_BAD;
+	if (state == PROXY_HEADER_PART && (int)h.n != g->wanted) {
+		g->wanted = (int)h.n;
+		return state;
+	}
+	if (state != PROXY_HEADER_WHOLE || recv(g->fd, head, h.n, MSG_DONTWAIT) != (ssize_t)h.n) {
+		if (n > 0) /* a balancer looks whether the port is open */
+			note_bad_header(c);
+		return PROXY_HEADER_BAD;
+	}
+	g->headed = false;
+	g->wanted = 0;
+	if (h.told && !conn_is_of(c, (const struct sockaddr *)&h.from))
+		return PROXY_HEADER_BAD;
+	return state;
 }
 
 enum hello { HELLO_BAD, HELLO_PART, HELLO_WHOLE };
@@ -82,12 +128,33 @@ queue_up(struct conn *c)
 	TAILQ_INSERT_TAIL(&s->waiting, c, turn);
 }
 
+/* Whether there may be a ClientHello behind it; c may be gone otherwise. */
+static bool
+on_header(struct conn *c)
+{
+	int there = 0;
+
+	switch (take_header(c)) {
+	case PROXY_HEADER_BAD:
+		conn_close(c);
+		return false;
+	case PROXY_HEADER_PART:
+		wake_at(c->greeting->fd, c->greeting->wanted);
+		return false;
+	default:
+		wake_at(c->greeting->fd, 1);
+		return ioctl(c->greeting->fd, FIONREAD, &there) == 0 && there > 0;
+	}
+}
+
 static void
 on_readable(void *arg, int what)
 {
 	struct conn *c = arg;
 
 	(void)what;
+	if (c->greeting->headed && !on_header(c))
+		return;
 	switch (look(c->greeting)) {
 	case HELLO_BAD:
 		conn_close(c);

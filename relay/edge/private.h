@@ -11,7 +11,9 @@
 #include "proto/base/list.h"
 #include "proto/base/log.h"
 #include "proto/wire/link.h"
+#include "proto/wire/network.h"
 #include "proto/wire/send_soon.h"
+#include "relay/core/config.h"
 #include "relay/core/relay.h"
 #include "relay/edge/admission.h"
 #include "relay/edge/http.h"
@@ -41,6 +43,7 @@ enum conn_state {
 struct greeting {
 	char address[46];
 	int fd, wanted; /* in the lobby; wanted: the bytes that it waits for */
+	bool headed;	/* a PROXY header comes first, which says whose connection it is */
 	struct loop_fd *watch;
 	int64_t until;	 /* monotonic: how long it may go on asking */
 	const char *op;	 /* at the door */
@@ -84,6 +87,9 @@ struct server {
 	int64_t head_within; /* microseconds */
 	int64_t signed_idle; /* likewise */
 	size_t max_links, links, count, scrapers;
+	struct network balancers[PROXY_PROTOCOL_MAX];
+	size_t n_balancers;
+	int64_t header_warned; /* monotonic: when a wrong header was last logged; 0: never */
 	size_t max_seated, seated; /* connections of signed requests that stay */
 	int max_handshakes;
 
@@ -102,6 +108,9 @@ struct server {
 
 /* Owns fd. NULL without memory; then fd is closed. */
 struct conn *conn_new(struct server *s, enum http_door door, int fd, const struct sockaddr *from);
+/* It is somebody else's, as a PROXY header has it: that one's address counts from now on. False
+ * when there is no place left for that one. */
+bool conn_is_of(struct conn *c, const struct sockaddr *from);
 /* Ends it whatever its state. Not from libwebsockets' callbacks; c may be gone after it. */
 void conn_close(struct conn *c);
 /* libwebsockets has let go, or never had it. */

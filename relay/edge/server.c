@@ -89,6 +89,15 @@ static const lws_retry_bo_t no_pings = {0};
 
 /* --- opening ------------------------------------------------------------------------------- */
 
+static bool
+is_balancer(const struct server *s, const struct sockaddr *from)
+{
+	for (size_t i = 0; i < s->n_balancers; i++)
+		if (network_has(&s->balancers[i], from))
+			return true;
+	return false;
+}
+
 static void
 on_accept_main(void *arg, int fd, const struct sockaddr *from)
 {
@@ -107,6 +116,7 @@ on_accept_main(void *arg, int fd, const struct sockaddr *from)
 		return;
 	}
 	c->source = source;
+	c->greeting->headed = is_balancer(s, from);
 	s->stats->unauthenticated = admission_count(s->admission);
 	lobby_enter(c);
 }
@@ -290,6 +300,9 @@ open_all(struct server *s, const struct server_options *o, struct hw_err *err)
 	s->max_seated = (size_t)config->max_signed;
 	s->max_links = (size_t)config->max_links;
 	s->max_handshakes = config->max_handshakes;
+	if ((r = network_list_parse(s->balancers, &s->n_balancers, PROXY_PROTOCOL_MAX,
+		     config->proxy_protocol_from, err)) < 0)
+		return r;
 	tls_init(&s->tls, s->loop, ca_cert(ca), ca_fleet(ca), 2 * (unsigned)config->max_handshakes,
 		&s->stats->refused_certificate);
 	r = admission_new(&s->admission, (size_t)config->max_unauthenticated, random_u64(), err);

@@ -101,7 +101,7 @@ join_one(const struct sim *s, int i)
 		.computer_name = name,
 	};
 	int dir = open_node_dir(s, i);
-	if (enrol_node(&got, &s->net.url, dir, &req, &err) < 0)
+	if (enrol_node(&got, &s->net.url, NULL, dir, &req, &err) < 0)
 		sim_die(name, &err);
 	close(dir);
 }

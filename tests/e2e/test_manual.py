@@ -38,7 +38,7 @@ def test_every_command_and_option_is_in_the_manual():
             if not pages:
                 missing.append(name)
             for option in words(*line, "--"):
-                if option not in ("--home", "--timeout", "--no-color", "--help", "--output") and \
+                if option not in ("--home", "--timeout", "--proxy", "--no-color", "--help", "--output") and \
                         not any(option in text for text in pages):
                     missing.append(f"{name} {option}")
     assert not missing

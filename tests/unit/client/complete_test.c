@@ -55,7 +55,7 @@ Test(complete, commands)
 Test(complete, options_and_their_values)
 {
 	expect("run --targ", "", "words --target");
-	expect("user ls --", "", "words --output --home --timeout --no-color --help");
+	expect("user ls --", "", "words --output --home --timeout --proxy --no-color --help");
 	expect("ls -o ", "", "words table wide json jsonl yaml name");
 	expect("ls -oj", "", "words -ojson -ojsonl");
 	expect("ls --output=y", "", "words --output=yaml");

@@ -167,7 +167,7 @@ join(void)
 		.activation_code = "code-code-code-code-code",
 		.name = "web-01",
 	};
-	int r = enrol_node(&result, &url, dir, &req, &err);
+	int r = enrol_node(&result, &url, NULL, dir, &req, &err);
 
 	cr_expect(eq(int, r, err.code));
 	return r;
@@ -176,7 +176,7 @@ join(void)
 static int
 login(void)
 {
-	return enrol_user(&result, &url, dir, "invite-invite-invite-invite", &err);
+	return enrol_user(&result, &url, NULL, dir, "invite-invite-invite-invite", &err);
 }
 
 static void

@@ -15,6 +15,7 @@
 #include "proto/base/clock.h"
 #include "proto/trust/cert.h"
 #include "proto/wire/channel.h"
+#include "proto/wire/proxy.h"
 #include "proto/wire/ws_client.h"
 #include "tests/unit/wire/ws_server.h"
 
@@ -225,14 +226,17 @@ static const struct ws_dial_events dial_events = {.on_connected = on_connected,
 	.on_failed = on_failed};
 
 static int
-new_client(const char *proxy, struct hw_err *err)
+new_client(const char *by, struct hw_err *err)
 {
+	struct proxy proxy = {.port = 0};
+
+	cr_assert(by == NULL || proxy_parse(&proxy, by, err) == 0, "%s", err->text);
 	struct ws_client_config config = {.loop = b.loop,
 		.log = &b.log,
 		.ca_file = path("ca.crt"),
 		.cert_file = path("node.crt"),
 		.key_file = path("node.key"),
-		.proxy = proxy,
+		.proxy = &proxy,
 		.now = told_now};
 
 	return ws_client_new(&b.client, &config, err);
@@ -407,19 +411,75 @@ Test(ws_client, a_name_is_looked_up_and_each_address_tried)
 	cr_assert(b.up, "%s", b.why);
 }
 
-Test(ws_client, goes_through_a_proxy)
+static void
+dial_by_proxy(const char *login)
 {
 	struct hw_err err = HW_ERR_INIT;
-	char proxy[64];
+	char proxy[96];
 
-	b.script.serve = serve_hello;
 	b.script.proxy = true;
 	b.server = ws_server_start(&b.script, &b.port);
-	snprintf(proxy, sizeof(proxy), "http://user:secret@localhost:%d/", b.port);
+	snprintf(proxy, sizeof(proxy), "http://%slocalhost:%d/", login, b.port);
 	cr_assert(new_client(proxy, &err) == 0, "%s", err.text);
 	dial_host("relay.example", 8443); /* a name that only the proxy knows */
 	run();
+}
+
+Test(ws_client, goes_through_a_proxy)
+{
+	static char asked[1024];
+
+	b.script.serve = serve_hello;
+	b.script.proxy_asked = asked;
+	dial_by_proxy("user:sec%3Aret@");
 	cr_assert(b.up, "%s", b.why);
+	has(asked, "\r\nProxy-Authorization: Basic dXNlcjpzZWM6cmV0\r\n");
+}
+
+Test(ws_client, a_proxy_that_refuses_is_named_with_what_it_said)
+{
+	b.script.proxy_says = "HTTP/1.1 407 Authentication Required\r\n\r\n";
+	dial_by_proxy("");
+	cr_assert(eq(int, b.failed, HW_EUNAVAILABLE));
+	has(b.why, "the proxy localhost:");
+	has(b.why, "refused a connection to relay.example:8443 with 407 Authentication Required");
+}
+
+Test(ws_client, a_proxy_that_is_none_is_noticed)
+{
+	b.script.proxy_says = "220 mail.example ESMTP\r\n";
+	dial_by_proxy("");
+	cr_assert(eq(int, b.failed, HW_EPROTO));
+	has(b.why, "is no HTTP proxy");
+}
+
+Test(ws_client, a_proxy_that_hangs_up_is_noticed)
+{
+	b.script.proxy_says = "";
+	dial_by_proxy("u:secret@");
+	cr_assert(eq(int, b.failed, HW_EUNAVAILABLE));
+	has(b.why, "hung up instead of opening a way to relay.example:8443");
+	cr_assert(strstr(b.why, "secret") == NULL);
+}
+
+Test(ws_client, a_proxy_that_nobody_knows_is_named)
+{
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(new_client("http://no-such-proxy.invalid:3128", &err) == 0);
+	dial_host("127.0.0.1", 1);
+	run();
+	has(b.why, "cannot find the proxy no-such-proxy.invalid");
+}
+
+Test(ws_client, what_is_no_relay_behind_a_proxy_is_told_of_with_the_proxy)
+{
+	b.script.cert = path("node.crt");
+	b.script.key = path("node.key");
+	dial_by_proxy("");
+	cr_assert(eq(int, b.failed, HW_ECERT), "%s", b.why);
+	has(b.why, "relay.example:8443 is not trusted");
+	has(b.why, "by way of the proxy localhost:");
 }
 
 Test(ws_client, the_environments_proxy_does_not_count)

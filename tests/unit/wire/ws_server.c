@@ -1,6 +1,7 @@
 #include "tests/unit/wire/ws_server.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <openssl/ssl.h>
@@ -87,6 +88,24 @@ upgrade(struct ws_server *s, struct ws_conn *c)
 		s->script.serve(c, s->script.arg);
 }
 
+/* The way is open only when nothing else was to be said. */
+static bool
+answer_connect(int fd, const char *says)
+{
+	static const char ok[] = "HTTP/1.1 200 Connection established\r\nVia: 1.1 x\r\n\r\n";
+	const char *text = says != NULL ? says : ok;
+	int on = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	for (; *text != '\0'; text++) {
+		if (write(fd, text, 1) != 1)
+			return false;
+		if (says == NULL)
+			usleep(500); /* so that it is read in pieces; nothing depends on it */
+	}
+	return says == NULL;
+}
+
 static void
 serve(struct ws_server *s, int fd)
 {
@@ -101,10 +120,12 @@ serve(struct ws_server *s, int fd)
 	if (s->script.plain && write(fd, "220 mail.example ESMTP\r\n", 24) == 24)
 		return;
 	if (s->script.proxy) {
-		static const char ok[] = "HTTP/1.1 200 Connection established\r\n\r\n";
 		if (!read_head(NULL, fd, connect, sizeof(connect)) ||
-			strncmp(connect, "CONNECT relay.example:8443 HTTP/1.", 34) != 0 ||
-			write(fd, ok, sizeof(ok) - 1) < 0)
+			strncmp(connect, "CONNECT relay.example:8443 HTTP/1.", 34) != 0)
+			return;
+		if (s->script.proxy_asked != NULL)
+			strcpy(s->script.proxy_asked, connect);
+		if (!answer_connect(fd, s->script.proxy_says))
 			return;
 	}
 	c.ssl = SSL_new(s->tls);

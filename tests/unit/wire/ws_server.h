@@ -20,7 +20,9 @@ struct ws_script {
 	bool plain;		/* no TLS: garbage instead */
 	bool old_tls;		/* at most TLS 1.2 */
 	bool silent;		/* accept, and say nothing */
-	bool proxy;		/* answer CONNECT first */
+	bool proxy;		/* answer CONNECT first, a piece at a time */
+	const char *proxy_says; /* with this; NULL: that the way is open */
+	char *proxy_asked;	/* of 1024 bytes: what it was asked; NULL: nobody wants to know */
 	const char *refusal;	/* the whole HTTP answer instead of an upgrade */
 	/* After the upgrade, on the server's thread; returns to hang up. */
 	void (*serve)(struct ws_conn *c, void *arg);
