@@ -9,6 +9,7 @@ const struct command *const command_table[] = {
 	&cmd_logout,
 	&cmd_status,
 	&cmd_version,
+	&cmd_doctor,
 	&cmd_ls,
 	&cmd_node_show,
 	&cmd_node_tag,

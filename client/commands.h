@@ -4,7 +4,7 @@
 
 #include "client/command.h"
 
-extern const struct command cmd_login, cmd_logout, cmd_status, cmd_version;
+extern const struct command cmd_login, cmd_logout, cmd_status, cmd_version, cmd_doctor;
 extern const struct command cmd_completion_bash, cmd_completion_zsh, cmd_completion_fish;
 extern const struct command cmd_completion_words;
 extern const struct command cmd_ls, cmd_node_show, cmd_node_tag, cmd_node_untag, cmd_node_rm;

@@ -6,6 +6,8 @@
  *   cmd_*.c               one file a command: its row, and what it does
  *
  *   client.c              one run: home, loop, connection, each made when first asked for
+ *   doctor_way.c doctor_node.c
+ *                         what is looked at on the way there, and on a node
  *   home.c                the directory with config, certificates and key
  *   conn.c dial.c         the link to the relay, and calls on it; the way there, again and again
  *   renew.c               a new certificate in good time

@@ -15,6 +15,7 @@ enum { EXIT_OK, EXIT_FAILED, EXIT_USAGE };
 int command_join(const struct command *self, int argc, char **argv);
 int command_run(const struct command *self, int argc, char **argv);
 int command_status(const struct command *self, int argc, char **argv);
+int command_check(const struct command *self, int argc, char **argv);
 int command_uplink(const struct command *self, int argc, char **argv);
 
 /* "hawser-node: <sentence>" on stderr; EXIT_FAILED. */

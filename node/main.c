@@ -6,6 +6,7 @@
  *   run.c                checks the ground, then becomes the monitor
  *   command_status.c     asks the running agent
  *   launch.c             before that: whether a slot's programs are to run instead
+ *   command_check.c      looks at the machine, and at each hop to the relay
  *   uplink.c             the process that speaks to the relay: puts the following together
  *     agent.c              keeps a link, reports facts; knows no TLS, no processes
  *     sessions.c           what the relay opened, over all links
@@ -102,20 +103,35 @@ static const struct command commands[] = {
 		"examples:\n"
 		"  hawser-node status --dir /var/lib/hawser-node\n"
 		"  hawser-node status --dir /var/lib/hawser-node -o json\n"					   },
+	{"check",  command_check,
+		"usage: hawser-node check --dir DIR [-o text|json]\n"
+		"\n"
+		"Looks at what the agent needs: certificate, proxy, name and port of the relay, the agent\n"
+		"itself, clock, disk, time of a sync, descriptors, terminals, users, control groups. A line\n"
+		"for each, with what to do; exits with 1 when something fails.\n"
+		"\n"
+		"  --dir DIR   the agent's directory\n"
+		"  -o json     a list of JSON objects: Check, Result (ok, warn, FAIL), Message, Next\n"
+		"\n"
+		"examples:\n"
+		"  hawser-node check --dir /var/lib/hawser-node\n"
+		"  hawser-node check --dir /var/lib/hawser-node -o json\n"					  },
 	{"uplink", command_uplink, NULL									   },
 };
 
-static const char overview[] = "usage: hawser-node COMMAND ... | --help | --version\n"
-			       "\n"
-			       "  join URL ID:CODE --dir DIR   make this machine a node\n"
-			       "  run --dir DIR                run the agent\n"
-			       "  status --dir DIR             show whether it is connected\n"
-			       "\n"
-			       "hawser-node COMMAND --help says more.\n"
-			       "\n"
-			       "examples:\n"
-			       "  hawser-node run --dir /var/lib/hawser-node\n"
-			       "  hawser-node status --dir /var/lib/hawser-node\n";
+static const char overview[] =
+	"usage: hawser-node COMMAND ... | --help | --version\n"
+	"\n"
+	"  join URL ID:CODE --dir DIR   make this machine a node\n"
+	"  run --dir DIR                run the agent\n"
+	"  status --dir DIR             show whether it is connected\n"
+	"  check --dir DIR              look at the machine, and at the way to the relay\n"
+	"\n"
+	"hawser-node COMMAND --help says more.\n"
+	"\n"
+	"examples:\n"
+	"  hawser-node run --dir /var/lib/hawser-node\n"
+	"  hawser-node status --dir /var/lib/hawser-node\n";
 
 int
 command_fail(const struct hw_err *err)

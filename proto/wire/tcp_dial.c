@@ -406,6 +406,7 @@ tcp_dial_cancel(struct tcp_dial *d)
 	if (d == NULL)
 		return;
 	stop_all(d);
+	buf_fini(&d->answer);
 	explicit_bzero(&d->proxy, sizeof(d->proxy));
 	free(d);
 }
