@@ -19,6 +19,7 @@ doctor_note(struct doctor *d, enum doctor_verdict verdict, const char *check, co
 	char text[600];
 	va_list ap;
 
+	d->failed = d->failed || verdict == DOCTOR_FAIL;
 	if (d->n == DOCTOR_FINDINGS_MAX)
 		return;
 	va_start(ap, fmt);
@@ -29,7 +30,6 @@ doctor_note(struct doctor *d, enum doctor_verdict verdict, const char *check, co
 		.result = words[verdict],
 		.message = message != NULL ? message : "",
 		.next = next};
-	d->failed = d->failed || verdict == DOCTOR_FAIL;
 }
 
 /* --- what is shown --------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "proto/base/err.h"
 
@@ -25,6 +26,7 @@ struct doctor {
 	struct client *client;
 	struct doctor_finding findings[DOCTOR_FINDINGS_MAX];
 	size_t n;
+	int64_t ahead; /* of the relay's clock, once there is a link */
 	bool failed;
 };
 

@@ -72,7 +72,7 @@ note_clock(struct doctor *d, const char *rest)
 {
 	char *end;
 	long long there = strtoll(rest, &end, 10);
-	int64_t relay = clock_wall(&hw_clock_system) + conn_ahead(d->client->conn);
+	int64_t relay = clock_wall(&hw_clock_system) + d->ahead;
 	int64_t off = there - relay / USEC_PER_MSEC, size = off < 0 ? -off : off;
 
 	if (end == rest || *end != '\0' || there < 0)

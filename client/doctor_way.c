@@ -254,6 +254,7 @@ check_clock(struct way *w)
 {
 	int64_t ahead = conn_ahead(w->client->conn), off = ahead < 0 ? -ahead : ahead;
 
+	w->doctor->ahead = ahead;
 	doctor_note(w->doctor,
 		off >= CLOCK_BAD	    ? DOCTOR_FAIL
 			: off >= CLOCK_POOR ? DOCTOR_WARN

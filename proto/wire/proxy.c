@@ -367,12 +367,14 @@ takes_basic(const char *in, size_t n)
 static const char *
 advice(const struct proxy *p, int status, bool basic)
 {
-	if (status == 407 && !basic)
+	bool asks = status == 407 || status == 401; /* the latter by some that have no better */
+
+	if (asks && !basic)
 		return "it takes no user and password by Basic authentication, the only one that is "
 		       "supported: have it let this machine through by its address";
-	if (status == 407 && p->login)
+	if (asks && p->login)
 		return "it does not take the user and password that it was given";
-	if (status == 407)
+	if (asks)
 		return "it wants a user and a password: http://USER:PASSWORD@HOST:PORT";
 	if (status == 403 || status == 405)
 		return "its rules do not let CONNECT go there: have them allow it, with its port";

@@ -16,7 +16,8 @@ from support.relay import BUILD, PATIENCE, wait_until
 pytestmark = pytest.mark.skipif(
     not machine.possible() or shutil.which("tinyproxy") is None, reason="root cannot make namespaces here, or has no proxy")
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+BUILD = os.path.abspath(BUILD)
+HAWSER = f"HAWSER_HOME=/home/person {BUILD}/hawser"
 PROXY = "10.78.2.1:8888"
 SECRET = "s3cr3t-of-the-proxy"
 
@@ -77,7 +78,7 @@ class World:
         self.relay.start(f"{BUILD}/hawser-relay run --dir /home/relay/dir --allow-root")
         wait_until(lambda: "relay.ready" in self.relay.log, "the relay")
         self.names("10.78.1.1")
-        self.gate.run(f"{BUILD}/hawser login '{self.url}' {invite}")
+        self.gate.run(f"{HAWSER} login '{self.url}' {invite}")
         self.script("tinyproxy.conf", TINYPROXY, self.gate)
         self.gate.start("tinyproxy -d -c /var/tmp/tinyproxy.conf")
         wait_until(lambda: "8888" in self.gate.run("ss -Hltn"), "the proxy")
@@ -101,10 +102,10 @@ class World:
 
     def invite(self):
         name = f"user{time.monotonic_ns() % 10**9}"
-        return json.loads(self.gate.run(f"{BUILD}/hawser user add {name} --admin -o json"))["Invite"]
+        return json.loads(self.gate.run(f"{HAWSER} user add {name} --admin -o json"))["Invite"]
 
     def activation(self):
-        made = json.loads(self.gate.run(f"{BUILD}/hawser activation create --limit 1 -o json"))
+        made = json.loads(self.gate.run(f"{HAWSER} activation create --limit 1 -o json"))
         return f"{made['ActivationId']}:{made['ActivationCode']}"
 
     def close(self):
@@ -134,7 +135,7 @@ def node(world):
 
 
 def test_a_node_goes_through_a_proxy_with_a_password(world, node):
-    assert world.gate.run(f"{BUILD}/hawser exec web-01 -- echo through").endswith("through\n")
+    assert world.gate.run(f"{HAWSER} exec web-01 -- echo through").endswith("through\n")
     status = node.run(f"{BUILD}/hawser-node status --dir /home/node")
     assert re.search(rf"(?m)^proxy +{re.escape(PROXY)}$", status), status
     for said in (status, node.log, world.relay.log, node.run("cat /proc/[0-9]*/cmdline | tr '\\0' ' '")):
@@ -143,14 +144,14 @@ def test_a_node_goes_through_a_proxy_with_a_password(world, node):
 
 def test_a_person_goes_through_a_proxy(world, node):
     env = f"HTTPS_PROXY=http://ann:{SECRET}@{PROXY}"
-    node.run(f"{env} {BUILD}/hawser --home /home/p login '{world.url}' {world.invite()}")
-    assert node.run(f"{env} {BUILD}/hawser --home /home/p exec web-01 -- echo both").endswith("both\n")
-    assert "web-01" in node.run(f"{BUILD}/hawser ls --home /home/p --proxy http://ann:{SECRET}@{PROXY}")
-    doctor = node.run(f"{env} {BUILD}/hawser --home /home/p doctor web-01")
+    node.run(f"{env} {HAWSER} --home /home/p login '{world.url}' {world.invite()}")
+    assert node.run(f"{env} {HAWSER} --home /home/p exec web-01 -- echo both").endswith("both\n")
+    assert "web-01" in node.run(f"{HAWSER} ls --home /home/p --proxy http://ann:{SECRET}@{PROXY}")
+    doctor = node.run(f"{env} {HAWSER} --home /home/p doctor web-01")
     assert re.search(rf"(?m)^ok +proxy +{re.escape(PROXY)}, with a user and a password$", doctor), doctor
     assert re.search(r"(?m)^ok +session ", doctor) and re.search(r"(?m)^ok +pty ", doctor), doctor
     assert "FAIL" not in doctor and SECRET not in doctor
-    without = world.fails(node, f"NO_PROXY=.example {env} {BUILD}/hawser --home /home/p ls")
+    without = world.fails(node, f"NO_PROXY=.example {env} {HAWSER} --home /home/p ls")
     assert "cannot find the host relay.example" in without, without
 
 
@@ -162,7 +163,7 @@ def test_a_person_goes_through_a_proxy(world, node):
     ("socks5://10.78.2.1:1080", "only HTTP proxies that know CONNECT"),
 ])
 def test_a_failure_names_the_hop(world, node, proxy, says):
-    said = world.fails(node, f"{BUILD}/hawser --home /home/q login '{world.url}' {'x' * 30} --proxy {proxy}")
+    said = world.fails(node, f"{HAWSER} --home /home/q login '{world.url}' {'x' * 30} --proxy {proxy}")
     assert re.search(says, said), said
     assert "wrong" not in said
 
@@ -178,7 +179,7 @@ def test_odd_answers_of_a_proxy(world, node, port, answer, says):
     world.script("odd.py", ODD, world.gate)
     world.gate.start(f"python3 /var/tmp/odd.py {port} '{answer}'")
     wait_until(lambda: f":{port}" in world.gate.run("ss -Hltn"), "the odd proxy")
-    said = world.fails(node, f"{BUILD}/hawser --home /home/q login '{world.url}' {'x' * 30} --proxy http://10.78.2.1:{port}")
+    said = world.fails(node, f"{HAWSER} --home /home/q login '{world.url}' {'x' * 30} --proxy http://10.78.2.1:{port}")
     assert re.search(says, said), said
 
 
@@ -186,8 +187,8 @@ def test_odd_answers_of_a_proxy(world, node, port, answer, says):
 
 
 def test_ipv6_from_login_to_the_policy(world):
-    world.gate.run(f"{BUILD}/hawser --home /home/six login '{world.at('[fd78:1::1]:8443')}' {world.invite()}")
-    status = world.gate.run(f"{BUILD}/hawser --home /home/six status")
+    world.gate.run(f"{HAWSER} --home /home/six login '{world.at('[fd78:1::1]:8443')}' {world.invite()}")
+    status = world.gate.run(f"{HAWSER} --home /home/six status")
     assert re.search(r"(?m)^from +fd78:1::2$", status), status
 
 
@@ -197,11 +198,11 @@ def test_a_dead_address_of_a_name_costs_less_than_a_second(world):
     try:
         world.names("10.78.1.1")
         begun = time.monotonic()
-        world.gate.run(f"{BUILD}/hawser ls")
+        world.gate.run(f"{HAWSER} ls")
         usual = time.monotonic() - begun
         world.names("fd78:dead::1", "10.78.1.1")
         begun = time.monotonic()
-        world.gate.run(f"{BUILD}/hawser ls")
+        world.gate.run(f"{HAWSER} ls")
         assert time.monotonic() - begun < usual + 2
     finally:
         world.names("10.78.1.1")
@@ -215,10 +216,10 @@ def test_a_load_balancer_says_whose_connection_it_is(world):
         world.gate.start(f"python3 /var/tmp/balancer.py {port} '{head.hex()}'")
         wait_until(lambda: f":{port}" in world.gate.run("ss -Hltn"), "the balancer")
     for port, seen in ((9201, "198.51.100.7"), (9202, "2001:db8::7"), (9203, "10.78.1.3")):
-        world.gate.run(f"{BUILD}/hawser --home /home/b{port} login '{world.at(f'127.0.0.1:{port}')}' {world.invite()}")
-        status = world.gate.run(f"{BUILD}/hawser --home /home/b{port} status")
+        world.gate.run(f"{HAWSER} --home /home/b{port} login '{world.at(f'127.0.0.1:{port}')}' {world.invite()}")
+        status = world.gate.run(f"{HAWSER} --home /home/b{port} status")
         assert re.search(rf"(?m)^from +{re.escape(seen)}$", status), status
-    world.fails(world.gate, f"{BUILD}/hawser --home /home/b9204 login '{world.at('127.0.0.1:9204')}' {'x' * 30}")
+    world.fails(world.gate, f"{HAWSER} --home /home/b9204 login '{world.at('127.0.0.1:9204')}' {'x' * 30}")
     assert "edge.no_proxy_header" in world.relay.log
     # Whom the setting does not name is not believed.
     said = world.gate.run("printf 'PROXY TCP4 198.51.100.7 10.78.1.1 1 8443\\r\\n' | timeout 5 nc 10.78.1.1 8443 || true") \
@@ -230,18 +231,18 @@ def test_a_load_balancer_says_whose_connection_it_is(world):
 
 
 def test_the_doctor_says_which_hop_fails(world):
-    found = json.loads(world.gate.run(f"{BUILD}/hawser doctor -o json"))
+    found = json.loads(world.gate.run(f"{HAWSER} doctor -o json"))
     results = {f["Check"]: f["Result"] for f in found}
     assert results == {check: "ok" for check in ("login", "proxy", "name", "tcp", "tls", "clock", "round trip", "relay")}
     world.names("10.78.1.77")
     try:
         world.gate.run("ip route replace unreachable 10.78.1.77")
-        said = world.fails(world.gate, f"{BUILD}/hawser doctor")
+        said = world.fails(world.gate, f"{HAWSER} doctor")
         assert re.search(r"(?m)^FAIL +tcp +cannot connect to relay.example:8443", said) and "->" in said, said
         assert "tls" not in said
     finally:
         world.names("10.78.1.1")
-    assert re.search(r"(?m)^FAIL +node ", world.fails(world.gate, f"{BUILD}/hawser doctor no-such-node"))
+    assert re.search(r"(?m)^FAIL +node ", world.fails(world.gate, f"{HAWSER} doctor no-such-node"))
 
 
 def test_a_node_is_checked_where_it_is(world, node):
@@ -258,7 +259,7 @@ def test_a_relay_that_moved_is_found_by_its_name(world):
     """The agent on the gate goes by the name; the relay's address changes while it stands still."""
     world.gate.run(f"{BUILD}/hawser-node join '{world.url}' {world.activation()} --dir /home/node2 --name gate-01 --proxy none")
     world.gate.start(f"{BUILD}/hawser-node run --dir /home/node2 --rootless")
-    wait_until(lambda: "gate-01" in world.gate.run(f"{BUILD}/hawser ls status:online -o name || true"), "the node")
+    wait_until(lambda: "gate-01" in world.gate.run(f"{HAWSER} ls status:online -o name || true"), "the node")
     world.relay.stop()
     world.relay.run("ip addr add 10.78.1.9/24 dev gate")
     world.gate.run("ip route replace unreachable 10.78.1.1")  # nobody is there any more
@@ -267,5 +268,5 @@ def test_a_relay_that_moved_is_found_by_its_name(world):
     wait_until(lambda: "cannot find the host relay.example" in world.gate.run(
         f"{BUILD}/hawser-node status --dir /home/node2; true"), "the name unknown")
     world.names("10.78.1.9")
-    wait_until(lambda: "gate-01" in world.gate.run(f"{BUILD}/hawser ls status:online -o name 2> /dev/null || true"), "the node back",
+    wait_until(lambda: "gate-01" in world.gate.run(f"{HAWSER} ls status:online -o name 2> /dev/null || true"), "the node back",
                2 * PATIENCE)
