@@ -356,9 +356,9 @@ check(struct check *c, struct hw_err *err)
 		r = node_config_explain(c->dir, c->path, err);
 	if (r < 0)
 		return r;
-	buf_append_str(&c->out, c->json ? "[" : "");
+	buf_append_str(&c->out, c->json ? "{\"Findings\": [" : "");
 	check_all(c);
-	buf_append_str(&c->out, c->json ? "]\n" : "");
+	buf_append_str(&c->out, c->json ? "]}\n" : "");
 	fwrite(buf_data(&c->out), 1, c->out.len, stdout);
 	return 0;
 }

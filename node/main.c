@@ -111,7 +111,7 @@ static const struct command commands[] = {
 		"for each, with what to do; exits with 1 when something fails.\n"
 		"\n"
 		"  --dir DIR   the agent's directory\n"
-		"  -o json     a list of JSON objects: Check, Result (ok, warn, FAIL), Message, Next\n"
+		"  -o json     as JSON: Findings, each with Check, Result (ok, warn, FAIL), Message, Next\n"
 		"\n"
 		"examples:\n"
 		"  hawser-node check --dir /var/lib/hawser-node\n"
