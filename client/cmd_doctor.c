@@ -153,12 +153,11 @@ const struct command cmd_doctor = {
 	.operands = "[NODE]",
 	.max = 1,
 	.summary = "Look at each hop to the relay, and at a node: what is wrong, what to do.",
-	.about =
-		"\n"
-		"  Looks at login, proxy, name, TCP, TLS, clock, round trip and versions. With NODE also at\n"
-		"  its link, and in a session of yours there, which is recorded, at user, shell, clock, disk,\n"
-		"  time of a sync, descriptors and processes. A node without a link cannot be asked: run\n"
-		"  hawser-node check on it. Exits with 1 when something fails.",
+	.about = "\n"
+		 "  Looks at login, proxy, name, TCP, TLS, clock, round trip and versions. With\n"
+		 "  NODE also at its link and, in a session of yours there, which is recorded, at\n"
+		 "  user, shell, clock, disk, descriptors and terminals. A node without a link\n"
+		 "  cannot be asked: run hawser-node check on it. Exits with 1 when one fails.",
 	.examples = {"hawser doctor", "hawser doctor web-01 -o json"},
 	.shows = true,
 	.run = run_doctor,
