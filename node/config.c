@@ -292,7 +292,8 @@ void
 node_config_document(struct buf *out)
 {
 	buf_append_str(out,
-		"| `relay` | the relay's URL with the pin of its authority, https://HOST:PORT#sha256:...; it must be there |\n");
+		"| `relay` | the relay's URL with the pin of its authority, https://HOST:PORT#sha256:...; it must be there |\n"
+		"| `proxy` | the HTTP proxy on the way to the relay, http://[USER:PASSWORD@]HOST:PORT (none) |\n");
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		buf_printf(out, "| `%s` | %s |\n", keys[i].name, keys[i].doc);
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)

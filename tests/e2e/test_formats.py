@@ -10,7 +10,7 @@ from support.relay import program
 
 # What is called for each command that has -o; "..." stands for the session, command or activation that there is.
 CALLS = {
-    "status": [], "version": [], "ls": [], "node show": ["web-01"], "selector ls": [], "selector show": ["web"],
+    "status": [], "doctor": ["web-01"], "version": [], "ls": [], "node show": ["web-01"], "selector ls": [], "selector show": ["web"],
     "activation ls": [], "activation create": ["--limit", "1"], "user ls": [], "user show": ["admin"],
     "user add": ["{new}"], "user invite": ["ann"], "group ls": [], "group show": ["blue"], "key ls": [], "key create": [],
     "policy ls": [], "policy show": ["narrow"], "policy put": ["narrow", "{policy}"],
