@@ -14,11 +14,14 @@ PAGES = sorted(glob.glob(os.path.join(SOURCES, "docs", "man", "*.[58]")) +
                glob.glob(os.path.join(BUILD, "man", "*.[57]")) + glob.glob(os.path.join(BUILD, "client", "man", "*.1")))
 
 
-def words(*line):
-    said = subprocess.run([program("hawser"), "completion", "words", "--", *line], stdout=subprocess.PIPE, text=True,
+def offered(*line):
+    return subprocess.run([program("hawser"), "completion", "words", "--", *line], stdout=subprocess.PIPE, text=True,
                           check=True).stdout.splitlines()[1:]
+
+
+def words(*line):
     # An option of which help says nothing is the way it is anyway, and may be said.
-    return [each.split("\t")[0] for each in said if "\t" in each or line[-1] != "--"]
+    return [each.split("\t")[0] for each in offered(*line) if "\t" in each or line[-1] != "--"]
 
 
 def rendered(page):
@@ -92,7 +95,7 @@ def test_every_command_has_two_examples_whose_options_it_has():
             call = call.split(" -- ")[0]
             if not call.startswith(" ".join(line)):
                 continue
-            have = {each.split("\t")[0] for each in words(*line, "--")} | {"--comment", "--output", "--home", "--timeout"}
+            have = {each.split("\t")[0] for each in offered(*line, "--")} | {"--comment", "--output", "--home", "--timeout"}
             wrong += [f"{example}: no {option}" for option in re.findall(r"(?<=\s)--[a-z][a-z-]+", call) if option not in have]
     assert not wrong and len(seen) > 60
     assert [name for name, of in seen.items() if len(of) < 2] == []
