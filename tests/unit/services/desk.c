@@ -103,8 +103,10 @@ struct recording {
 	size_t next;
 };
 
+int __wrap_archiver_flush(struct archiver *a, const char *session_id, struct hw_err *err);
+
 int
-archiver_flush(struct archiver *a, const char *session_id, struct hw_err *err)
+__wrap_archiver_flush(struct archiver *a, const char *session_id, struct hw_err *err)
 {
 	(void)a;
 	(void)session_id;

@@ -366,7 +366,7 @@ Test(documents, are_listed_with_filters_and_pages)
 	cr_assert_str_eq(listed(d, "Name", "AWS-Run"), " AWS-RunShellScript");
 	cr_assert_str_eq(listed(d, "SearchKeyword", "OC-A"), " doc-a");
 	cr_assert_str_eq(listed(d, "DocumentType", "Command"),
-		" AWS-RunShellScript doc-a doc-b tagged");
+		" AWS-RunShellScript AWS-UpdateSSMAgent doc-a doc-b tagged");
 	cr_assert_str_eq(listed(d, "PlatformTypes", "Windows"), "");
 	CHECK_OK(d, create(d, "doc-w", WINDOWS, NULL));
 	cr_assert_str_eq(listed(d, "PlatformTypes", "Windows"), " doc-w");
