@@ -141,16 +141,15 @@ reap(struct watch *w)
 static void
 decide(struct watch *w)
 {
-	struct slot current = slots_read(w->slots, SLOTS_CURRENT);
-	struct slot trial = slots_read(w->slots, SLOTS_TRIAL);
-	enum slots_fate fate = slots_fate(&w->slot, &current, &trial, slots_watched(w->slots));
+	struct slots_seen now = slots_look(w->slots);
+	enum slots_fate fate = slots_fate(&w->slot, &now.current, &now.trial, now.watched);
 
 	w->decided = fate == SLOTS_TAKEN;
 	if (fate != SLOTS_ENDED)
 		return;
 	fprintf(stderr, "hawser-node: the trial of %s is over, what ran before comes back\n",
 		w->slot.version);
-	if (trial.name != 0)
+	if (now.trial.name != 0)
 		slots_drop(w->slots, SLOTS_TRIAL, NULL);
 	if (w->child <= 0)
 		exec_self(w);
@@ -228,21 +227,24 @@ launch(const struct launch *l)
 			fprintf(stderr, "hawser-node: no upgrade counts: %s\n", hw_err_text(&err));
 		return;
 	}
-	struct slot current = slots_read(slots, SLOTS_CURRENT);
-	struct slot trial = slots_read(slots, SLOTS_TRIAL);
-	bool watched = slots_watched(slots);
-	enum slots_verdict v = slots_choose(&s, &current, &trial, watched, HAWSER_VERSION);
+	struct slots_seen now = slots_look(slots);
+	enum slots_verdict v =
+		slots_choose(&s, &now.current, &now.trial, now.watched, HAWSER_VERSION);
 
 	if (readlink("/proc/self/exe", self, sizeof(self) - 1) <= 0)
 		v = SLOTS_PACKAGE;
-	if (trial.name != 0 && !watched) {
+	if (now.trial.name != 0 && !now.watched) {
 		fprintf(stderr, "hawser-node: the trial of %s was cut short, and is over\n",
-			trial.version);
+			now.trial.version);
 		slots_drop(slots, SLOTS_TRIAL, NULL);
 	}
 	if (v == SLOTS_TRY)
 		try(l, self, slots, &s);
 	fd_close(slots);
-	if (v == SLOTS_SLOT)
+	if (v == SLOTS_SLOT && (r = slots_starts(l->slots, &s, &err)) < 0)
+		fprintf(stderr,
+			"hawser-node: the package's programs run instead of slot %c's: %s\n",
+			s.name, hw_err_text(&err));
+	else if (v == SLOTS_SLOT)
 		exec_slot(l, &s, self);
 }

@@ -125,18 +125,31 @@ prepare(struct upgrade *u, struct hw_err *err)
 	return find_running(u, err);
 }
 
-/* The slot that is not in use; a package's version that is older than the slots' own goes on being
- * the one which they were put over. */
+/* Never the one that `current` names, even while a newer package runs instead; a package's version
+ * that is older than the slots' own goes on being the one which they were put over. */
 static struct slot
 free_slot(const struct upgrade *u, const struct release *r)
 {
 	struct slot current = slots_read(u->slots, SLOTS_CURRENT), s = {.name = 0};
 	bool used = current.name != 0 && strcmp(current.version, u->running) == 0;
 
-	s.name = used && current.name == 'a' ? 'b' : 'a';
+	s.name = current.name == 'a' ? 'b' : 'a';
 	memcpy(s.version, r->version, sizeof(s.version));
 	memcpy(s.over, used ? current.over : u->running, sizeof(s.over));
 	return s;
+}
+
+/* What runs is the agent's word, and its process is not root's: an old release with a hole is not
+ * to come back because that process, taken over, says that it is older still. */
+static int
+check_installed(const struct upgrade *u, const struct release *r, struct hw_err *err)
+{
+	if ((u->downgrade && u->terms.downgrade) ||
+		release_version_compare(r->version, HAWSER_VERSION) >= 0)
+		return 0;
+	return hw_err_set(err, HW_EDENIED,
+		"the release is %s, which is older than the %s that is installed", r->version,
+		HAWSER_VERSION);
 }
 
 static int
@@ -151,7 +164,8 @@ upgrade(struct upgrade *u, struct hw_err *err)
 	printf("%s runs; release %s for %s, of %llu bytes\n", u->running, release.version,
 		release.architecture, (unsigned long long)release.size);
 	if ((r = terms_allow(&u->terms, &release, u->running, u->architecture, u->downgrade, err)) <
-		0)
+			0 ||
+		(r = check_installed(u, &release, err)) < 0)
 		return r;
 	struct trial trial = {.slots = u->slots,
 		.slots_path = u->slots_path,

@@ -38,8 +38,18 @@ int slots_write(int dir, const char *file, const struct slot *s, struct hw_err *
 int slots_drop(int dir, const char *file, struct hw_err *err);
 /* The trial is current from now on. */
 int slots_take(int dir, struct hw_err *err);
-/* Whether somebody watches over a trial. */
-bool slots_watched(int dir);
+/* What is there, and whether somebody watches over a trial, read so that no step of an upgrade in
+ * between passes for another. */
+struct slots_seen {
+	struct slot current, trial;
+	bool watched;
+};
+
+struct slots_seen slots_look(int dir);
+
+/* Whether the hawser-node in that slot runs on this machine as it is now, and says the slot's
+ * version: HW_ESPAWN, HW_EVALIDATION, HW_ETIMEOUT. Blocks for ten seconds at most. */
+int slots_starts(const char *path, const struct slot *s, struct hw_err *err);
 
 /* --- what follows from that; pure ---------------------------------------------------------------
  */

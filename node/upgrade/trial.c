@@ -1,25 +1,16 @@
 #include "node/upgrade/trial.h"
 
-#include <sys/wait.h>
-
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "proto/base/file.h"
 
-#define LOOK_EVERY_MS	 100
-#define VERSION_WITHIN	 10    /* seconds, for a program to say its version */
-#define ABSENT_MS	 20000 /* without an agent: holders wait for one for a minute */
-#define BACK_WITHIN_MS	 60000 /* for the old agent */
-#define STATE_WITHIN_MS	 2000
-#define VERSION_TEXT_MAX 256
+#define LOOK_EVERY_MS	100
+#define ABSENT_MS	20000 /* without an agent: holders wait for one for a minute */
+#define BACK_WITHIN_MS	60000 /* for the old agent */
+#define STATE_WITHIN_MS 2000
 
 static int64_t
 now_ms(void)
@@ -28,67 +19,6 @@ now_ms(void)
 
 	clock_gettime(CLOCK_BOOTTIME, &t);
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* --- before anything is switched: does the program start here? ----------------------------------
- */
-
-static void
-exec_version(const char *path, int out)
-{
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	alarm(VERSION_WITHIN);
-	if (null >= 0 && dup2(null, 0) >= 0 && dup2(out, 1) >= 0)
-		execl(path, "hawser-node", "--version", (char *)NULL);
-	fprintf(stderr, "%s: %s\n", path, strerror(errno));
-	_exit(127);
-}
-
-static int
-read_version(char text[VERSION_TEXT_MAX], int fd)
-{
-	size_t n = 0;
-	ssize_t more;
-
-	while (n < VERSION_TEXT_MAX - 1 &&
-		((more = read(fd, text + n, VERSION_TEXT_MAX - 1 - n)) > 0 ||
-			(more < 0 && errno == EINTR)))
-		n += more > 0 ? (size_t)more : 0;
-	text[n] = '\0';
-	return (int)n;
-}
-
-static int
-ask_version(const struct trial *t, struct hw_err *err)
-{
-	char path[4096], text[VERSION_TEXT_MAX], wanted[VERSION_TEXT_MAX];
-	int out[2], status = 0;
-
-	snprintf(path, sizeof(path), "%s/%c/hawser-node", t->slots_path, t->slot.name);
-	snprintf(wanted, sizeof(wanted), "hawser-node %s\n", t->slot.version);
-	if (pipe2(out, O_CLOEXEC) < 0)
-		return hw_err_sys(err, "cannot make a pipe");
-	pid_t pid = fork();
-	if (pid == 0)
-		exec_version(path, out[1]);
-	close(out[1]);
-	read_version(text, out[0]);
-	close(out[0]);
-	if (pid < 0 || waitpid(pid, &status, 0) < 0)
-		return hw_err_sys(err, "cannot start %s", path);
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return hw_err_set(err, HW_ESPAWN,
-			"the new hawser-node does not run on this machine: --version ended with %d; "
-			"%s was not touched",
-			WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
-			t->running);
-	if (strcmp(text, wanted) != 0)
-		return hw_err_set(err, HW_EVALIDATION,
-			"the new hawser-node says that it is another version than the release's %s; "
-			"%s was not touched",
-			t->slot.version, t->running);
-	return 0;
 }
 
 /* --- the trial -------------------------------------------------------------------------------- */
@@ -102,7 +32,7 @@ struct sight {
 
 /* 1: it has proved itself; 0: not yet. */
 static int
-look(struct trial *t, struct sight *sight, struct hw_err *err)
+look(struct trial *t, struct sight *sight, int64_t until, struct hw_err *err)
 {
 	struct courier_ask state = {.kind = COURIER_STATE}, test = {.kind = COURIER_TEST};
 	struct courier_answer answer;
@@ -120,7 +50,8 @@ look(struct trial *t, struct sight *sight, struct hw_err *err)
 	memcpy(sight->why, answer.text, sizeof(sight->why));
 	if (!answer.connected)
 		return 0;
-	r = agent_ask(&answer, &piece, t->talk, &test, t->within * 1000, err);
+	int64_t left = until - now_ms();
+	r = agent_ask(&answer, &piece, t->talk, &test, left > 0 ? (int)left : 0, err);
 	if (r < 0)
 		hw_err_prefix(err, "the new agent reached the relay, and failed its test");
 	return r < 0 ? r : 1;
@@ -154,7 +85,7 @@ watch(struct trial *t, struct hw_err *err)
 
 	while (r == 0 && now_ms() < until && now_ms() - sight.last <= ABSENT_MS) {
 		poll(NULL, 0, LOOK_EVERY_MS);
-		r = look(t, &sight, err);
+		r = look(t, &sight, until, err);
 	}
 	return r != 0 ? r : give_up(t, &sight, err);
 }
@@ -212,10 +143,13 @@ put_back(struct trial *t, struct hw_err *err)
 int
 trial_run(struct trial *t, struct hw_err *err)
 {
+	char why[COURIER_TEXT_MAX];
 	int r;
 
-	if ((r = ask_version(t, err)) < 0)
-		return r;
+	if ((r = slots_starts(t->slots_path, &t->slot, err)) < 0) {
+		snprintf(why, sizeof(why), "%s", hw_err_text(err));
+		return hw_err_set(err, r, "%s; %s was not touched", why, t->running);
+	}
 	printf("trying it, for %d seconds at most\n", t->within);
 	if (switch_over(t, err) < 0 || watch(t, err) < 0)
 		return put_back(t, err);

@@ -77,7 +77,7 @@ release_version_compare(const char *a, const char *b)
 			return x[i] < y[i] ? -1 : 1;
 	if ((*p == '\0') != (*q == '\0')) /* 0.2.0-rc1 comes before 0.2.0 */
 		return *p == '\0' ? 1 : -1;
-	return strcmp(p, q);
+	return strverscmp(p, q); /* rc10 comes after rc9 */
 }
 
 /* --- the manifest's text ---------------------------------------------------------------------- */

@@ -318,7 +318,8 @@ releases_append(int dir, const char *id, uint64_t size, uint64_t offset, const v
 
 	if (r < 0 || *whole || offset != *have)
 		return r;
-	if (n > size - offset)
+	/* It may have begun with another size. */
+	if (offset > size || n > size - offset)
 		return hw_err_set(err, HW_EVALIDATION,
 			"these bytes go beyond the %" PRIu64 " that the release was to have", size);
 	part_name(part, id);

@@ -3,9 +3,14 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
+import socket
 import stat
+import struct
 import subprocess
+import tempfile
+import threading
 
 import pytest
 
@@ -104,6 +109,51 @@ def test_relay_keeps_releases(client, small, tmp_path, relay):
     client.ok("release", "rm", kept["Release"])
     assert client.json("release", "ls")["AgentReleases"] == []
     assert "has no release" in client.fails("release", "rm", kept["Release"])
+
+
+# --- an agent that lies ----------------------------------------------------------------------------
+
+ASK = struct.Struct("=IHHQ65s33s17s5s")
+ANSWER = struct.Struct("=IHHiIQ65s33sB512s5s")
+
+
+class Liar:
+    """Answers as an agent does, that it is 0.0.1, and hands out a release."""
+
+    def __init__(self, folder, release):
+        self.text = release.read_bytes()
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.bind(os.path.join(folder, "upgrade.sock"))
+        self.socket.listen()
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        talk, _ = self.socket.accept()
+        with talk:
+            while asked := talk.recv(4096):
+                magic, version, kind, offset = ASK.unpack(asked)[:4]
+                piece = self.text[offset:offset + 100000] if kind == 2 else b""
+                talk.send(ANSWER.pack(magic, version, kind, 0, len(piece), len(self.text), b"", b"0.0.1", 1, b"", b"") + piece)
+
+
+def test_agent_that_says_to_be_older_gets_no_old_release(person, tmp_path):
+    script = tmp_path / "hawser-node"
+    script.write_text("#!/bin/sh\nexit 0\n")
+    old = sign(person, tmp_path / "old.release", [script], "--arch", os.uname().machine, "--release-version", "0.0.2")
+    terms = tmp_path / "node.release"
+    terms.write_text(person.public)
+    folder = tempfile.mkdtemp(prefix="hw-")
+    liar = Liar(folder, old)
+    slots = os.path.join(folder, "slots")
+    try:
+        done = subprocess.run([program("hawser-node-upgrade"), "--dir", folder, "--slots", slots, "--terms", str(terms)],
+                              capture_output=True, text=True, timeout=PATIENCE)
+        assert done.returncode == 1
+        assert f"the release is 0.0.2, which is older than the {version_of(person)} that is installed" in done.stderr
+        assert os.listdir(slots) == ["lock"]
+    finally:
+        liar.socket.close()
+        shutil.rmtree(folder)
 
 
 # --- nodes -----------------------------------------------------------------------------------------
@@ -239,6 +289,17 @@ def test_upgrade_leaves_shells_and_commands_alone(fleet, client):
     assert fleet.running() == newer
     with open(os.path.join(fleet.slots, "current"), encoding="utf-8") as f:
         assert f.read() == f"b {newer} over {fleet.old}\n"
+    # One that runs no more, as when a library of the machine's went away, does not keep the agent from running.
+    broken = os.path.join(fleet.slots, "b", "hawser-node")
+    os.unlink(broken)
+    with open(broken, "w", encoding="utf-8") as f:
+        f.write("#!/bin/sh\nexit 127\n")
+    os.chmod(broken, 0o755)
+    fleet.agent.process.send_signal(signal.SIGUSR1)
+    fleet.agent.process.wait(PATIENCE)
+    fleet.agent.start()
+    assert fleet.running() == fleet.old
+    assert "the package's programs run instead of slot b's" in fleet.agent.log
 
 
 def test_what_is_no_release_for_this_node_is_refused(fleet, relay):

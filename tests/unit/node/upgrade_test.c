@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,11 +124,11 @@ Test(slots, whoever_holds_the_lock_watches)
 	int lock;
 
 	cr_assert(eq(int, slots_open(&p.dir, p.slots, true, NULL), 0));
-	cr_assert(not(slots_watched(p.dir)));
+	cr_assert(not(slots_look(p.dir).watched));
 	cr_assert(eq(int, file_lock(&lock, p.dir, SLOTS_LOCK, NULL), 0));
-	cr_assert(slots_watched(p.dir));
+	cr_assert(slots_look(p.dir).watched);
 	close(lock);
-	cr_assert(not(slots_watched(p.dir)));
+	cr_assert(not(slots_look(p.dir).watched));
 	place_free(&p);
 }
 
@@ -155,6 +156,9 @@ Test(slots, folder_that_others_may_write_is_refused)
 	cr_assert(eq(int, mkdir(p.slots, 0755), 0));
 	cr_assert(eq(int, chmod(p.slots, 0775), 0));
 	cr_assert(eq(int, slots_open(&p.dir, p.slots, false, NULL), HW_EDENIED));
+	/* An upgrade does not make good what may lie there by now. */
+	cr_assert(eq(int, slots_open(&p.dir, p.slots, true, NULL), HW_EDENIED));
+	cr_assert(eq(int, slots_open(&p.dir, p.slots, false, NULL), HW_EDENIED));
 	cr_assert(eq(int, chmod(p.slots, 0755), 0));
 	cr_assert(eq(int, chmod(p.path, 0777), 0));
 	cr_assert(eq(int, slots_open(&p.dir, p.slots, false, NULL), HW_EDENIED));
@@ -163,6 +167,38 @@ Test(slots, folder_that_others_may_write_is_refused)
 	cr_assert(eq(int, symlink("/tmp", p.slots), 0));
 	cr_assert(ne(int, slots_open(&p.dir, p.slots, false, NULL), 0));
 	p.dir = -1;
+	place_free(&p);
+}
+
+static int
+starts_with(struct place *p, const char *script)
+{
+	const struct slot *s = &a1;
+	int folder;
+
+	if (mkdirat(p->dir, "a", 0755) < 0)
+		cr_assert(eq(int, errno, EEXIST));
+	cr_assert(ge(int, folder = openat(p->dir, "a", O_RDONLY | O_DIRECTORY), 0));
+	cr_assert(eq(int, file_write(folder, "hawser-node", script, strlen(script), 0755, NULL),
+		0));
+	close(folder);
+	return slots_starts(p->slots, s, NULL);
+}
+
+Test(slots, program_that_does_not_start_is_found)
+{
+	struct place p = place_new();
+
+	cr_assert(eq(int, slots_open(&p.dir, p.slots, true, NULL), 0));
+	cr_assert(eq(int, slots_starts(p.slots, &a1, NULL), HW_ESPAWN));
+	cr_assert(eq(int, starts_with(&p, "#!/bin/sh\necho hawser-node 0.2.0\n"), 0));
+	cr_assert(eq(int, starts_with(&p, "#!/bin/sh\necho hawser-node 0.2.0; exit 1\n"),
+		HW_ESPAWN));
+	cr_assert(eq(int, starts_with(&p, "#!/bin/sh\necho hawser-node 0.2.0; kill -9 $$\n"),
+		HW_ESPAWN));
+	cr_assert(eq(int, starts_with(&p, "#!/bin/sh\necho hawser-node 0.3.0\n"), HW_EVALIDATION));
+	cr_assert(eq(int, starts_with(&p, "#!/bin/sh\nyes hawser-node 0.2.0\n"), HW_ESPAWN));
+	cr_assert(eq(int, starts_with(&p, "#!/no/such/interpreter\n"), HW_ESPAWN));
 	place_free(&p);
 }
 

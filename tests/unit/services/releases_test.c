@@ -172,6 +172,22 @@ Test(releases, have_names_that_are_no_paths_and_sizes_that_are_bounded)
 	desk_free(d);
 }
 
+/* What is there may be more than who goes on says that it is to be. */
+Test(releases, grow_no_further_than_was_said)
+{
+	struct desk *d = desk_new(false);
+	struct sample s = sample_new("0.2.0", "x86_64");
+	struct msg_put_agent_release_reply rep;
+
+	CHECK_OK(d, begin(d, &s, &rep));
+	CHECK_OK(d, upload(d, &s, 0, 1000, &rep));
+	s.n = 200;
+	CHECK_FAILS(d, upload(d, &s, 1000, 1100, &rep), HW_EVALIDATION, "go beyond");
+	CHECK_OK(d, begin(d, &s, &rep));
+	cr_assert(eq(i64, rep.offset, 1000));
+	desk_free(d);
+}
+
 Test(releases, are_kept_up_to_a_number)
 {
 	struct desk *d = desk_new(false);

@@ -181,8 +181,8 @@ Test(release, versions_are_three_numbers_and_a_word)
 
 Test(release, versions_are_in_order)
 {
-	static const char *const order[] = {"0.0.9", "0.1.0-rc1", "0.1.0-rc2", "0.1.0", "0.2.0",
-		"0.10.0", "1.0.0-rc1", "1.0.0", "10.0.0"};
+	static const char *const order[] = {"0.0.9", "0.1.0-rc1", "0.1.0-rc2", "0.1.0-rc10",
+		"0.1.0", "0.2.0", "0.10.0", "1.0.0-rc1", "1.0.0", "10.0.0"};
 	const int n = sizeof(order) / sizeof(order[0]);
 
 	for (int i = 0; i < n; i++)
