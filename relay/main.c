@@ -3,12 +3,17 @@
  *
  *   main.c      the command line
  *   cli/        its commands: init, run, check, admin, backup, restore, reload, drain; what the
- * process may do (confine.c); the process beside it that runs anchor_command (anchor.c) edge/ the
- * port: TLS, HTTP, WebSocket, who is let in; only this knows libwebsockets core/       a relay
- * without sockets: operations, nodes, sessions, what is recorded when; heads of the ledger and
- * where they go (heads.c, witnesses.c, anchors.c) policy/     who may do what services/   the
- * operations' handlers, a folder for each family store/      what outlives the process: SQL on
- * SQLite stream/ entries of the ledger on their way out objects/    a storage of objects, S3's
+ *               process may do (confine.c); the process beside it that runs anchor_command
+ *               (anchor.c)
+ *   edge/       the port: TLS, HTTP, WebSocket, who is let in; only this knows libwebsockets
+ *   core/       a relay without sockets: operations, nodes, sessions, what is recorded when; heads
+ *               of the ledger and where they go (heads.c, witnesses.c, anchors.c); backups
+ *               (snapshot.c, pack.h, restore.c)
+ *   policy/     who may do what
+ *   services/   the operations' handlers, a folder for each family
+ *   store/      what outlives the process: SQL on SQLite
+ *   stream/     entries of the ledger on their way out
+ *   objects/    a storage of objects, S3's
  *
  * Read core/relay.h for what the edge and the core say to each other, and core/op.h for the way of
  * an operation.

@@ -11,6 +11,7 @@
 
 #define LINE_MAX_BYTES	  4096
 #define MESSAGE_MAX_BYTES 2048
+#define HEAD_MAX	  256 /* time, level and event, in each format */
 
 /* Text under construction in a fixed array; `cut` once something did not fit. */
 struct out {
@@ -382,7 +383,7 @@ log_event(const struct log_ctx *ctx, enum log_level level, const char *event, co
 	static void (*const formats[])(struct out *, const struct said *) = {
 		put_text, put_logfmt, put_json};
 	const struct log_sink *sink = ctx->sink;
-	char line[LINE_MAX_BYTES], pairs[LINE_MAX_BYTES - 256];
+	char line[LINE_MAX_BYTES], pairs[LINE_MAX_BYTES - sizeof(ctx->tags) - HEAD_MAX];
 	struct out o = {.mem = line, .room = sizeof(line)};
 	struct out rest = {.mem = pairs, .room = sizeof(pairs)};
 	char when[RFC3339_LEN + 1];

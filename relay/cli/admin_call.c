@@ -90,6 +90,7 @@ admin_open(struct admin **ret, const char *path, struct hw_err *err)
 		return hw_err_set(err, HW_ENOMEM, "no memory");
 	}
 	a->fd = -1;
+	a->patience = PATIENCE_S;
 	buf_init(&a->line, ANSWER_MAX);
 	r = dir_open(&dir, path, false, err);
 	if (r < 0 && access(path, R_OK | X_OK) < 0 && errno == EACCES)

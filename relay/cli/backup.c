@@ -1,5 +1,6 @@
 /* hawser-relay backup: all that a relay is, of one moment, in one sealed file; it need not stand
  * still. */
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #include <dirent.h>
@@ -74,21 +75,26 @@ read_readers(struct backup *b, int at, const char *path, struct hw_err *err)
 	return r;
 }
 
+/* What the caller names is read as the caller. */
+static int
+read_named(struct backup *b, struct hw_err *err)
+{
+	const struct cli_options *o = b->options;
+	int r = 0;
+
+	if (o->passphrase_file != NULL) {
+		r = secret_text_load(b->passphrase, sizeof(b->passphrase), o->passphrase_file, err);
+		b->has_passphrase = r == 0;
+	}
+	return r == 0 && o->to != NULL ? read_readers(b, AT_FDCWD, o->to, err) : r;
+}
+
 static int
 find_readers(struct backup *b, struct hw_err *err)
 {
-	const struct cli_options *o = b->options;
 	int r;
 
-	if (o->passphrase_file != NULL) {
-		if ((r = secret_text_load(b->passphrase, sizeof(b->passphrase), o->passphrase_file,
-			     err)) < 0)
-			return r;
-		b->has_passphrase = true;
-	}
-	if (o->to != NULL)
-		return read_readers(b, AT_FDCWD, o->to, err);
-	if (b->has_passphrase)
+	if (b->readers.n > 0 || b->has_passphrase)
 		return 0;
 	r = read_readers(b, b->dir, READERS_FILE, err);
 	return r != HW_ENOTFOUND
@@ -97,7 +103,7 @@ find_readers(struct backup *b, struct hw_err *err)
 			  "a backup holds the fleet's keys, and is always sealed: say --to FILE with a "
 			  "public key of hawser audit keygen, or --passphrase-file FILE, or put the "
 			  "key into %s/" READERS_FILE,
-			  o->dir);
+			  b->options->dir);
 }
 
 /* --- what goes in ------------------------------------------------------------------------------
@@ -348,42 +354,68 @@ write_pack(struct backup *b, int fd, struct hw_err *err)
 	return r;
 }
 
+/* --- the file it becomes -----------------------------------------------------------------------
+ */
+
+struct target {
+	const char *path;
+	int fd, folder;
+	bool is_named; /* by its passing name */
+	char passing[2100];
+};
+
 /* Without a name until it is whole, where the file system knows such files. */
 static int
-write_file(struct backup *b, const char *path, struct hw_err *err)
+target_open(struct target *t, const char *path, struct hw_err *err)
 {
-	char folder[2048], temp[2100], self[64];
 	const char *slash = strrchr(path, '/');
-	int r, dir = -1;
+	char folder[2048];
+	int r;
 
+	*t = (struct target){.path = path, .fd = STDOUT_FILENO, .folder = -1};
+	if (strcmp(path, "-") == 0)
+		return 0;
+	t->fd = -1;
 	snprintf(folder, sizeof(folder), "%.*s", slash == NULL ? 1 : (int)(slash - path) + 1,
 		slash == NULL ? "." : path);
-	snprintf(temp, sizeof(temp), "%s.tmp-%d", path, (int)getpid());
-	if ((r = dir_open(&dir, folder, false, err)) < 0)
+	snprintf(t->passing, sizeof(t->passing), "%s.tmp-%d", path, (int)getpid());
+	if ((r = dir_open(&t->folder, folder, false, err)) < 0)
 		return r;
-	bool named = false;
-	int fd = open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
-	if (fd < 0) {
-		fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-		named = fd >= 0;
+	t->fd = open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+	if (t->fd < 0) {
+		t->fd = open(t->passing, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		t->is_named = t->fd >= 0;
 	}
-	if (fd < 0)
-		r = hw_err_sys(err, "cannot make %s", path);
-	if (r == 0 && (r = write_pack(b, fd, err)) == 0 && fsync(fd) < 0)
-		r = hw_err_sys(err, "cannot sync %s", path);
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-	if (r == 0 && !named) {
-		named = linkat(AT_FDCWD, self, AT_FDCWD, temp, AT_SYMLINK_FOLLOW) == 0;
-		if (!named)
-			r = hw_err_sys(err, "cannot name %s", temp);
-	}
-	if (r == 0 && (rename(temp, path) < 0 || fsync(dir) < 0))
-		r = hw_err_sys(err, "cannot put %s in its place", path);
-	if (r < 0 && named)
-		(void)unlink(temp);
-	fd_close(fd);
-	fd_close(dir);
-	return r;
+	return t->fd >= 0 ? 0 : hw_err_sys(err, "cannot make %s", path);
+}
+
+static int
+target_name(struct target *t, struct hw_err *err)
+{
+	char self[64];
+
+	if (t->folder < 0)
+		return 0;
+	if (fsync(t->fd) < 0)
+		return hw_err_sys(err, "cannot sync %s", t->path);
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", t->fd);
+	if (!t->is_named && linkat(AT_FDCWD, self, AT_FDCWD, t->passing, AT_SYMLINK_FOLLOW) < 0)
+		return hw_err_sys(err, "cannot name %s", t->passing);
+	t->is_named = true;
+	if (rename(t->passing, t->path) < 0)
+		return hw_err_sys(err, "cannot put %s in its place", t->path);
+	t->is_named = false;
+	return fsync(t->folder) < 0 ? hw_err_sys(err, "cannot sync the folder of %s", t->path) : 0;
+}
+
+static void
+target_close(struct target *t)
+{
+	if (t->is_named)
+		(void)unlink(t->passing);
+	if (t->fd != STDOUT_FILENO)
+		fd_close(t->fd);
+	fd_close(t->folder);
 }
 
 /* --- all of it ---------------------------------------------------------------------------------
@@ -412,7 +444,7 @@ say_done(const struct backup *b)
 }
 
 static int
-make_backup(struct backup *b, const char *path, struct hw_err *err)
+make_backup(struct backup *b, int to, struct hw_err *err)
 {
 	int r;
 
@@ -425,10 +457,72 @@ make_backup(struct backup *b, const char *path, struct hw_err *err)
 			? hw_err_set(err, r, "another backup of %s is being made", b->options->dir)
 			: r;
 	if ((r = take_moment(b, err)) == 0 && (r = gather(b, err)) == 0)
-		r = strcmp(path, "-") == 0 ? write_pack(b, STDOUT_FILENO, err)
-					   : write_file(b, path, err);
+		r = write_pack(b, to, err);
 	snapshot_drop(b->options->dir);
 	return r;
+}
+
+static void
+backup_fini(struct backup *b)
+{
+	for (size_t i = 0; i < b->n; i++)
+		free(b->items[i].name);
+	free(b->items);
+	OPENSSL_cleanse(b->passphrase, sizeof(b->passphrase));
+	fd_close(b->shot);
+	fd_close(b->own);
+	fd_close(b->lock);
+	fd_close(b->dir);
+}
+
+/* Says how it went, and returns what to exit with. */
+static int
+make_and_say(struct backup *b, int to)
+{
+	struct hw_err err = HW_ERR_INIT;
+
+	if (make_backup(b, to, &err) < 0)
+		return cli_fail(&err);
+	say_done(b);
+	return EXIT_OK;
+}
+
+/* Never returns. When root's half is ended, so is this one, in order. */
+static void
+work_as_owner(struct backup *b, int to, pid_t parent)
+{
+	struct hw_err err = HW_ERR_INIT;
+	bool root;
+	int code =
+		process_become_owner(b->options->dir, &root, &err) < 0 ? cli_fail(&err) : EXIT_OK;
+
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (code == EXIT_OK && getppid() == parent)
+		code = make_and_say(b, to);
+	backup_fini(b);
+	fflush(stderr);
+	_exit(code);
+}
+
+/* The relay's directory is its user's, who can put a link in the place of each path in it: root
+ * looks at none of them, but leaves that to a process that is that user. */
+static int
+make_as_owner(struct backup *b, int to)
+{
+	struct hw_err err = HW_ERR_INIT;
+	pid_t self = getpid(), child;
+	struct stat st;
+
+	if (geteuid() != 0 || stat(b->options->dir, &st) < 0 || st.st_uid == 0)
+		return make_and_say(b, to);
+	if ((child = progress_fork()) == 0)
+		work_as_owner(b, to, self);
+	if (child < 0) {
+		hw_err_sys(&err, "cannot start a process");
+		return cli_fail(&err);
+	}
+	int code = progress_wait(child);
+	return code >= 0 ? code : EXIT_FAILED;
 }
 
 int
@@ -436,6 +530,7 @@ cli_backup(const struct cli_options *o)
 {
 	struct backup b = {.options = o, .dir = -1, .shot = -1, .lock = -1, .own = -1};
 	struct hw_err err = HW_ERR_INIT;
+	struct target target = {.fd = -1, .folder = -1};
 
 	if (o->n_operands != 1) {
 		fprintf(stderr, "hawser-relay: say where to: FILE, or - for stdout\n");
@@ -449,16 +544,14 @@ cli_backup(const struct cli_options *o)
 	}
 	process_harden();
 	progress_catch_signals();
-	int r = make_backup(&b, o->operands[0], &err);
-	if (r == 0)
-		say_done(&b);
-	for (size_t i = 0; i < b.n; i++)
-		free(b.items[i].name);
-	free(b.items);
-	OPENSSL_cleanse(b.passphrase, sizeof(b.passphrase));
-	fd_close(b.shot);
-	fd_close(b.own);
-	fd_close(b.lock);
-	fd_close(b.dir);
-	return r < 0 ? cli_fail(&err) : EXIT_OK;
+	int code = EXIT_OK;
+	if (read_named(&b, &err) < 0 || target_open(&target, o->operands[0], &err) < 0)
+		code = cli_fail(&err);
+	if (code == EXIT_OK)
+		code = make_as_owner(&b, target.fd);
+	if (code == EXIT_OK && target_name(&target, &err) < 0)
+		code = cli_fail(&err);
+	target_close(&target);
+	backup_fini(&b);
+	return code;
 }

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct progress {
 	bool shown;	      /* stderr is a terminal */
@@ -15,6 +16,11 @@ struct progress {
 /* SIGINT, SIGTERM and SIGHUP wait from here on, until progress_stopped() is asked. */
 void progress_catch_signals(void);
 bool progress_stopped(const struct progress *p);
+
+/* A child, as fork(), and its exit status once it has ended, -1 when it was killed. Meanwhile it is
+ * sent what waits here. */
+pid_t progress_fork(void);
+int progress_wait(pid_t child);
 
 void progress_begin(struct progress *p, uint64_t total);
 void progress_step(void *progress, uint64_t bytes);

@@ -1,3 +1,5 @@
+#include <sys/wait.h>
+
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -34,6 +36,31 @@ progress_stopped(const struct progress *p)
 	return sigpending(&set) == 0 &&
 		(sigismember(&set, SIGINT) == 1 || sigismember(&set, SIGTERM) == 1 ||
 			sigismember(&set, SIGHUP) == 1);
+}
+
+pid_t
+progress_fork(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return fork();
+}
+
+int
+progress_wait(pid_t child)
+{
+	int status, signal;
+	sigset_t set;
+
+	fill(&set);
+	sigaddset(&set, SIGCHLD);
+	while (waitpid(child, &status, WNOHANG) == 0)
+		if (sigwait(&set, &signal) == 0 && signal != SIGCHLD)
+			(void)kill(child, SIGTERM);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 void

@@ -163,21 +163,6 @@ look_after_certificate(struct run *run, const char *path, struct hw_err *err)
 	return r;
 }
 
-/* A relay that is never started again would outlive its certificate. */
-static void
-on_renew(void *arg)
-{
-	struct run *run = arg;
-	struct hw_err err = HW_ERR_INIT;
-	int64_t expires;
-	bool changed;
-
-	if (look_after_certificate(run, run->dir, &err) < 0 ||
-		server_reload(run->server, &changed, &expires, &err) < 0)
-		log_error(run, "relay.unrenewed", "why=\"%s\"", hw_err_text(&err));
-	loop_timer_start(run->loop, &run->renew, RENEW_EVERY);
-}
-
 /* What a backup that was cut off has left: it would keep deleted recordings on the disk. */
 static void
 drop_snapshot(const char *path)
@@ -190,6 +175,22 @@ drop_snapshot(const char *path)
 		snapshot_drop(path);
 	fd_close(lock);
 	fd_close(dir);
+}
+
+/* A relay that is never started again would outlive its certificate. */
+static void
+on_renew(void *arg)
+{
+	struct run *run = arg;
+	struct hw_err err = HW_ERR_INIT;
+	int64_t expires;
+	bool changed;
+
+	if (look_after_certificate(run, run->dir, &err) < 0 ||
+		server_reload(run->server, &changed, &expires, &err) < 0)
+		log_error(run, "relay.unrenewed", "why=\"%s\"", hw_err_text(&err));
+	drop_snapshot(run->dir);
+	loop_timer_start(run->loop, &run->renew, RENEW_EVERY);
 }
 
 /* Who has no socket left on the disk still has a relay to run. */

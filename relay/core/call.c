@@ -11,6 +11,7 @@
 #include "audit/ledger.h"
 #include "proto/base/list.h"
 #include "proto/base/id.h"
+#include "proto/base/log.h"
 #include "proto/trust/sigv4.h"
 #include "proto/wire/codec.h"
 #include "relay/core/access_key.h"
@@ -714,6 +715,24 @@ run(struct step *s)
 	return 0;
 }
 
+/* By its request's id it is found in the ledger. What is the relay's own fault is always said. */
+static void
+log_call(const struct step *s)
+{
+	const struct call *c = s->call;
+	char who[256], why[512];
+
+	if (s->op.row == NULL || c->env->log == NULL)
+		return;
+	log_escape(who, sizeof(who), s->op.arn, strlen(s->op.arn));
+	log_escape(why, sizeof(why), c->message, c->code != 0 ? strlen(c->message) : 0);
+	log_event(c->env->log,
+		c->code != 0 && hw_code_http(c->code) == 500 ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG,
+		"request.done", "request=%s operation=%s principal=%s code=%s why=%s",
+		c->request_id, s->op.row->name, who, c->code != 0 ? hw_code_name(c->code) : "",
+		why);
+}
+
 void
 call_execute(struct call *c)
 {
@@ -744,5 +763,6 @@ call_execute(struct call *c)
 		snprintf(c->message, sizeof(c->message), "%s", hw_err_text(&s.op.err));
 		buf_wipe(&c->reply);
 	}
+	log_call(&s);
 	arena_free(s.op.arena);
 }

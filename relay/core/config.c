@@ -1,6 +1,7 @@
 #include "relay/core/config.h"
 
 #include <ctype.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,16 +20,21 @@ struct key_row {
 	enum kind kind;
 	size_t offset, size; /* size: of a text, its NUL included */
 	long min, max;
+	bool live; /* it may change while threads read it */
 };
 
-#define TEXT_ROW(name, member, doc)                                      \
-	{                                                                \
-		name, doc, TEXT, offsetof(struct relay_config, member),  \
-			sizeof(((struct relay_config *)0)->member), 0, 0 \
+#define TEXT_ROW(name, member, doc)                                             \
+	{                                                                       \
+		name, doc, TEXT, offsetof(struct relay_config, member),         \
+			sizeof(((struct relay_config *)0)->member), 0, 0, false \
 	}
-#define NUMBER_ROW(name, member, lo, hi, doc)                                       \
-	{                                                                           \
-		name, doc, NUMBER, offsetof(struct relay_config, member), 0, lo, hi \
+#define IS_LIVE(member) \
+	_Generic(&((struct relay_config *)0)->member, _Atomic int * : true, default : false)
+
+#define NUMBER_ROW(name, member, lo, hi, doc)                                        \
+	{                                                                            \
+		name, doc, NUMBER, offsetof(struct relay_config, member), 0, lo, hi, \
+			IS_LIVE(member)                                              \
 	}
 
 static const struct key_row keys[] = {
@@ -42,7 +48,7 @@ static const struct key_row keys[] = {
 	TEXT_ROW("account", account, "account in ARNs"),
 	{"durability",
 						 "of typed input: write (survives a crash of the relay) or sync (on disk first)",
-						 DURABILITY,										  offsetof(struct relay_config, durability), 0, 0, 0},
+						 DURABILITY,										  offsetof(struct relay_config, durability), 0, 0, 0, false},
 	TEXT_ROW("master_key", master_key, "file with the master key"),
 	NUMBER_ROW("workers", workers, 1, 64, "threads for operations"),
 	NUMBER_ROW("user_certificate_hours", user_certificate_hours, 1, 168,
@@ -132,7 +138,7 @@ static const struct key_row keys[] = {
 	NUMBER_ROW("anchor_seconds", anchor_seconds, 1, 31536000,
 		"between two heads that are kept so, at the least"),
 	{"log_format", "of the relay's log: text, logfmt or json",			   LOG_FORMAT,
-						 offsetof(struct relay_config,											      log_format), 0, 0, 0},
+						 offsetof(struct relay_config,											      log_format), 0, 0, 0, false},
 	NUMBER_ROW("anchor_command_seconds", anchor_command_seconds, 1, 600,
 		"after which the command is killed"),
 };
@@ -379,24 +385,6 @@ relay_config_document(struct buf *out)
 
 /* --- changes ---------------------------------------------------------------------------------- */
 
-/* What is looked up anew each time that it counts. Everything else is in some place already by
- * which the relay lives. */
-static const char *const live[] = {"ticket_seconds", "user_certificate_hours", "grace_seconds",
-	"resume_seconds", "detached_seconds", "idle_seconds", "max_session_seconds",
-	"signature_seconds", "max_signed_per_key", "max_links_per_user", "max_sessions",
-	"max_sessions_per_user", "max_sessions_per_node", "max_commands", "command_output_mib",
-	"command_days", "command_outputs_mib", "recording_days", "recording_mib",
-	"recording_s3_first"};
-
-static bool
-is_live(const struct key_row *row)
-{
-	for (size_t i = 0; i < sizeof(live) / sizeof(live[0]); i++)
-		if (strcmp(live[i], row->key) == 0)
-			return true;
-	return false;
-}
-
 static bool
 is_same(const struct key_row *row, const struct relay_config *a, const struct relay_config *b)
 {
@@ -417,14 +405,13 @@ relay_config_apply(struct config_changes *ret, struct relay_config *to,
 		const struct key_row *row = &keys[i];
 		if (is_same(row, to, from))
 			continue;
-		if (!is_live(row)) {
+		if (!row->live) {
 			ret->restart[ret->n_restart++] = row->key;
 			continue;
 		}
 		/* Workers read it meanwhile: the old or the new one. */
-		__atomic_store_n((int *)(void *)((char *)to + row->offset),
-			*(const int *)(const void *)((const char *)from + row->offset),
-			__ATOMIC_RELAXED);
+		atomic_store((_Atomic int *)(void *)((char *)to + row->offset),
+			*(const int *)(const void *)((const char *)from + row->offset));
 		ret->changed[ret->n_changed++] = row->key;
 	}
 }

@@ -3,12 +3,17 @@
  * and read from one end to the other.
  *
  *   "hawser backup 1\n"
- *   u32 length of a box (proto/trust/secret.h) with the file's own key, sealed to its readers; the
- * box u32 length of a reader's private key that a passphrase locks (proto/trust/auditor_key.h), or
- * 0; it pieces: u32 length, with bit 31 set in the last one; that much sealed with AES-256-GCM
- * under the file's own key, the piece's number as nonce. Bound to it: the SHA-256 of all above, and
- * whether it is the last. What they hold, joined: 'F', u32 length of a name, the name, u64 size,
- * the bytes, their SHA-256 'M', u32 length, the list
+ *   u32 length of a box (proto/trust/secret.h) with the file's own key, sealed to its readers; it
+ *   u32 length of a reader's private key that a passphrase locks (proto/trust/auditor_key.h), or 0;
+ *       it
+ *   pieces: u32 length, with bit 31 set in the last one; that much, sealed with AES-256-GCM under
+ *       the file's own key, with the piece's number as nonce. Bound to it: the SHA-256 of all
+ *       above, and whether it is the last.
+ *
+ * What they hold, joined:
+ *
+ *   'F', u32 length of a name, the name, u64 size, the bytes, their SHA-256: for each file
+ *   'M', u32 length, the list
  *
  * Numbers are little-endian. The list is text: lines "KEY VALUE" that say what it is a backup of,
  * then "file <SHA-256> <size> <name>" for each file, in order.

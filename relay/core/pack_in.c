@@ -289,8 +289,8 @@ take_list(struct pack_in *p, struct hw_err *err)
 	r = take(p, text, n, err);
 	size_t head = n - p->seen.len;
 	if (r == 0 &&
-		(memcmp(text + head, buf_data(&p->seen), p->seen.len) != 0 || !p->last ||
-			p->at != p->n))
+		((p->seen.len > 0 && memcmp(text + head, buf_data(&p->seen), p->seen.len) != 0) ||
+			!p->last || p->at != p->n))
 		r = broken(err, "its list is not of what it holds");
 	if (r < 0) {
 		free(text);

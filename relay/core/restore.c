@@ -48,6 +48,10 @@ backup_about_read(struct backup_about *ret, const char *text, struct hw_err *err
 	int r = copy != NULL ? 0 : HW_ENOMEM;
 
 	*ret = (struct backup_about){.time = 0};
+	/* It is shown on a terminal. */
+	for (const char *at = text; r == 0 && *at != '\0'; at++)
+		if (*at != '\n' && ((unsigned char)*at < ' ' || (unsigned char)*at >= 0x7f))
+			r = HW_ECORRUPT;
 	while (r == 0 && (line = strsep(&rest, "\n")) != NULL) {
 		char *value = strchr(line, ' ');
 		if (value == NULL)

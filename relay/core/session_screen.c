@@ -1,5 +1,7 @@
 #include "relay/core/session_screen.h"
 
+#include <string.h>
+
 #include "relay/core/session_private.h"
 
 #define SCREEN_MAX    (256 * 1024)
@@ -39,7 +41,10 @@ show(struct session *s, const struct session_shown *shown)
 static void
 fail(struct session *s, const char *why)
 {
-	log_info(s, "screen.failed", "why=\"%s\"", why);
+	char quoted[512];
+
+	log_escape(quoted, sizeof(quoted), why, strlen(why));
+	log_info(s, "screen.failed", "why=%s", quoted);
 	forget(s);
 	show(s, NULL);
 }

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "audit/journal.h"
 #include "audit/ledger.h"
@@ -55,6 +56,7 @@ int
 tend_reload(struct relay *r, struct reload *ret, struct hw_err *err)
 {
 	struct relay_config fresh;
+	char why[512];
 	int rc;
 
 	*ret = (struct reload){.certificate = false};
@@ -62,7 +64,8 @@ tend_reload(struct relay *r, struct reload *ret, struct hw_err *err)
 		(r->take_certificate != NULL &&
 			(rc = r->take_certificate(r->take_arg, &ret->certificate, &ret->expires,
 				 err)) < 0)) {
-		log_error(r, "relay.not_reloaded", "why=\"%s\"", hw_err_text(err));
+		log_escape(why, sizeof(why), hw_err_text(err), strlen(hw_err_text(err)));
+		log_error(r, "relay.not_reloaded", "why=%s", why);
 		return rc;
 	}
 	relay_config_apply(&ret->settings, &r->config, &fresh);

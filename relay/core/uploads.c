@@ -420,13 +420,17 @@ delay(int64_t attempts, int64_t most)
 static void
 note_trouble(struct uploads *u, bool trouble, const char *why)
 {
+	char quoted[512];
+
 	pthread_mutex_lock(&u->lock);
 	bool first = trouble && u->troubles == 0, over = !trouble && u->troubles > 0;
 	u->troubles = trouble ? u->troubles + 1 : 0;
 	u->paused = trouble ? clock_mono(u->clock) + delay(u->troubles, PAUSE_MAX) : 0;
 	pthread_mutex_unlock(&u->lock);
-	if (first)
-		log_warn(u, "uploads.trouble", "why=\"%s\"", why);
+	if (first) {
+		log_escape(quoted, sizeof(quoted), why, strlen(why));
+		log_warn(u, "uploads.trouble", "why=%s", quoted);
+	}
 	if (over)
 		log_info(u, "uploads.again", "%s", "the storage takes them");
 }
@@ -534,6 +538,7 @@ static void
 count(struct uploads *u, const struct upload_row *was, const struct upload_row *row, int r)
 {
 	bool failed = row->status == UPLOAD_STATUS_FAILED;
+	char why[512];
 
 	pthread_mutex_lock(&u->lock);
 	u->stats.attempts += r < 0;
@@ -541,10 +546,11 @@ count(struct uploads *u, const struct upload_row *was, const struct upload_row *
 	if (row->kind == UPLOAD_OUTPUT)
 		count_output(u, row);
 	pthread_mutex_unlock(&u->lock);
+	log_escape(why, sizeof(why), row->reason, strlen(row->reason));
 	if (failed)
-		log_warn(u, "upload.failed",
-			"command=%s node=%s session=%s attempts=%lld why=\"%s\"", row->command_id,
-			row->node_id, row->session_id, (long long)row->attempts, row->reason);
+		log_warn(u, "upload.failed", "command=%s node=%s session=%s attempts=%lld why=%s",
+			row->command_id, row->node_id, row->session_id, (long long)row->attempts,
+			why);
 	if (row->kind == UPLOAD_OUTPUT || was->fetch)
 		return;
 	if (failed)

@@ -4,8 +4,12 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "proto/base/list.h"
+
+#define SECOND	   1000000000L
+#define LOOK_EVERY (SECOND / 50)
 
 struct work {
 	TAILQ_ENTRY(work) entry;
@@ -139,12 +143,19 @@ workers_new(struct workers **ret, struct loop *loop, int n, struct hw_err *err)
 	return 0;
 }
 
+/* Not for ever: a worker may wait for what it has posted to the loop. */
 static void
-wait_until_idle(struct workers *w)
+wait_a_while(struct workers *w)
 {
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += LOOK_EVERY;
+	until.tv_sec += until.tv_nsec / SECOND;
+	until.tv_nsec %= SECOND;
 	pthread_mutex_lock(&w->lock);
-	while (!is_idle(w))
-		pthread_cond_wait(&w->idle, &w->lock);
+	for (int r = 0; r == 0 && !is_idle(w);)
+		r = pthread_cond_timedwait(&w->idle, &w->lock, &until);
 	pthread_mutex_unlock(&w->lock);
 }
 
@@ -152,7 +163,7 @@ void
 workers_drain(struct workers *w)
 {
 	while (w != NULL && w->pending > 0) {
-		wait_until_idle(w);
+		wait_a_while(w);
 		loop_settle(w->loop);
 	}
 }

@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -159,6 +160,36 @@ def test_a_relay_that_stands_still_is_backed_up_by_a_passphrase_and_through_a_pi
         {os.path.basename(f) for f in glob.glob(f"{to}/recordings/*.rec")}
     light = operate("backup", "--dir", relay.dir, "--passphrase-file", words, "--without-recordings", "-", text=False)
     assert light.returncode == 0 and b"recordings/*.rec beside" in light.stderr and len(light.stdout) < len(piped.stdout)
+    relay.start()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="who is not root has no file that another must not read")
+def test_root_reads_for_a_relay_what_its_user_may_read(relay, words, tmp_path):
+    """The directory is its user's, who may put links into it before root makes a backup."""
+    relay.stop()
+    with tempfile.TemporaryDirectory(dir="/tmp") as top:
+        os.chmod(top, 0o755)
+        folder = os.path.join(top, "relay")
+        shutil.copytree(relay.dir, folder)
+        shutil.rmtree(os.path.join(folder, "commands"), ignore_errors=True)
+        for where, folders, names in os.walk(folder):
+            for name in (*folders, *names, "."):
+                os.chown(os.path.join(where, name), 65534, 65534)
+        secret = tmp_path / "roots"
+        secret.mkdir(mode=0o700)
+        (secret / "shadow").write_text(SECRET)
+        os.symlink(secret, os.path.join(folder, "commands"))
+        file = str(tmp_path / "relay.hwb")
+        refused = operate("backup", "--dir", folder, "--passphrase-file", words, file)
+        assert refused.returncode == 1 and "commands" in refused.stderr, refused.stderr
+        assert not os.path.exists(file) and not os.path.exists(os.path.join(folder, "backup.tmp"))
+        os.unlink(os.path.join(folder, "commands"))
+        done = operate("backup", "--dir", folder, "--passphrase-file", words, file)
+        assert done.returncode == 0, done.stderr
+        assert os.stat(file).st_uid == 0 and os.stat(file).st_mode & 0o777 == 0o600
+        assert {os.lstat(os.path.join(where, name)).st_uid for where, folders, names in os.walk(folder)
+                for name in (*folders, *names)} == {65534}
+        assert operate("restore", "--verify", "--passphrase-file", words, file).returncode == 0
     relay.start()
 
 

@@ -135,6 +135,25 @@ Test(log, a_long_line_ends_in_dots)
 	cr_assert_str_eq(s.line + strlen(s.line) - 4, "v...");
 }
 
+/* Whoever makes a line long must not so keep out of it what it says. */
+Test(log, a_long_line_with_many_tags_says_something_in_each_format)
+{
+	char value[5000], tag[140];
+	struct subject s;
+
+	subject_init(&s);
+	memset(value, '\x01', sizeof(value));
+	value[sizeof(value) - 1] = '\0';
+	memset(tag, 't', sizeof(tag));
+	tag[sizeof(tag) - 1] = '\0';
+	log_ctx_tag(&s.log, "tag", tag);
+	for (int format = LOG_FORMAT_TEXT; format <= LOG_FORMAT_LOGFMT; format++) {
+		s.sink.format = (enum log_format)format;
+		log_info(&s, "edge.something_with_a_long_name", "v=%s", value);
+		cr_assert_str_eq(s.line + strlen(s.line) - 7, "\\x01...");
+	}
+}
+
 Test(log, errno_survives)
 {
 	struct subject s;

@@ -12,6 +12,7 @@
 
 #include "proto/base/file.h"
 #include "proto/base/id.h"
+#include "relay/core/restore.h"
 
 #define BIG (3 * 64 * 1024 + 17) /* of several pieces */
 
@@ -106,7 +107,8 @@ Test(pack, what_went_in_comes_out)
 	bench_fini(&b);
 }
 
-/* Each length is tried near every border that there is, and any bit of the head and some of the rest. */
+/* Each length is tried near every border that there is, and any bit of the head and some of the
+ * rest. */
 Test(pack, whatever_is_cut_or_changed_is_found, .timeout = 60)
 {
 	uint8_t *all;
@@ -196,8 +198,97 @@ Test(pack, a_file_that_has_become_shorter_is_an_error)
 	memcpy(to.keys[0], b.key.pub, BOX_KEY_LEN);
 	int fd = memory("short", "", 0);
 	cr_assert(eq(int, pack_out_open(&out, fd, &to, NULL, &b.err), 0));
-	cr_assert(eq(int, pack_out_file(out, "x", b.from, BIG + 1, NULL, NULL, &b.err), HW_ECORRUPT));
+	cr_assert(eq(int, pack_out_file(out, "x", b.from, BIG + 1, NULL, NULL, &b.err),
+		HW_ECORRUPT));
 	pack_out_close(out);
 	fd_close(fd);
+	bench_fini(&b);
+}
+
+static int
+reader_of(const struct bench *b, struct pack_in **in, int fd)
+{
+	struct hw_err err = HW_ERR_INIT;
+
+	lseek(fd, 0, SEEK_SET);
+	return pack_in_open(in, fd, &err) < 0 ? -1 : pack_in_unlock(*in, &b->key, &err);
+}
+
+static int
+make_pack(const struct bench *b, const char *const *names, size_t n, const char *about)
+{
+	struct box_readers to = {.n = 1};
+	struct hw_err err = HW_ERR_INIT;
+	struct pack_out *out;
+	int fd = memory("made", "", 0);
+
+	memcpy(to.keys[0], b->key.pub, BOX_KEY_LEN);
+	cr_assert(eq(int, pack_out_open(&out, fd, &to, NULL, &err), 0));
+	for (size_t i = 0; i < n; i++)
+		cr_assert(eq(int, pack_out_file(out, names[i], b->from, 5, NULL, NULL, &err), 0));
+	cr_assert(eq(int, pack_out_end(out, about, &err), 0));
+	pack_out_close(out);
+	return fd;
+}
+
+Test(pack, one_without_files_is_of_no_relay)
+{
+	struct restore done;
+	struct pack_in *in;
+	struct bench b;
+
+	bench_init(&b);
+	int fd = make_pack(&b, NULL, 0, "format 1\n");
+	cr_assert(eq(int, reader_of(&b, &in, fd), 0));
+	cr_assert(eq(int, restore_check(&done, in, NULL, NULL, &b.err), HW_ECORRUPT));
+	pack_in_close(in);
+	fd_close(fd);
+	bench_fini(&b);
+}
+
+Test(pack, what_it_says_of_itself_moves_no_cursor)
+{
+	static const char *const conf[] = {"relay.conf"};
+	struct restore done;
+	struct pack_in *in;
+	struct bench b;
+
+	bench_init(&b);
+	int fd = make_pack(&b, conf, 1, "format 1\nrelay a\033[2Jb\n");
+	cr_assert(eq(int, reader_of(&b, &in, fd), 0));
+	cr_assert(eq(int, restore_check(&done, in, NULL, NULL, &b.err), HW_ECORRUPT));
+	pack_in_close(in);
+	fd_close(fd);
+	bench_fini(&b);
+}
+
+/* Names that stand twice, or where another's folder is: an error, and the directory is as empty as
+ * it was. */
+Test(pack, files_that_get_in_each_others_way_leave_nothing)
+{
+	static const char *const bad[][2] = {
+		{"relay.conf", "relay.conf"  },
+		      {"relay.conf", "relay.conf/x"},
+		      {"a/b",	      "a"		 }
+	  };
+	char path[] = "/tmp/hawser-pack-XXXXXX";
+	struct restore done;
+	struct pack_in *in;
+	struct bench b;
+	int dir;
+
+	bench_init(&b);
+	cr_assert(mkdtemp(path) != NULL);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		int fd = make_pack(&b, bad[i], 2, "format 1\n");
+		cr_assert(eq(int, reader_of(&b, &in, fd), 0));
+		cr_assert(lt(int, restore_run(&done, in, path, NULL, NULL, &b.err), 0));
+		pack_in_close(in);
+		fd_close(fd);
+	}
+	cr_assert(eq(int, dir_open(&dir, path, false, &b.err), 0));
+	cr_assert(eq(int, restore_empty(dir, path, &b.err), 0));
+	fd_close(dir);
+	cr_assert(eq(int, rmdir(path), 0), "restore.tmp is left");
 	bench_fini(&b);
 }

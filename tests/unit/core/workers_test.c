@@ -63,6 +63,49 @@ Test(workers, freeing_finishes_what_was_queued)
 	loop_free(j.loop);
 }
 
+struct asked {
+	struct loop *loop;
+	atomic_bool answered;
+};
+
+static void
+answer(void *arg)
+{
+	struct asked *a = arg;
+
+	atomic_store(&a->answered, true);
+}
+
+static void
+ask_the_loop(void *arg)
+{
+	struct asked *a = arg;
+
+	loop_post(a->loop, answer, a);
+	while (!atomic_load(&a->answered))
+		;
+}
+
+static void
+forget(void *arg)
+{
+	(void)arg;
+}
+
+Test(workers, freeing_answers_who_waits_for_the_loop, .timeout = 60)
+{
+	struct asked a = {.answered = false};
+	struct hw_err err = HW_ERR_INIT;
+	struct workers *w;
+
+	cr_assert(eq(int, loop_new(&a.loop, &err), 0));
+	cr_assert(eq(int, workers_new(&w, a.loop, 1, &err), 0));
+	cr_assert(workers_submit(w, ask_the_loop, forget, &a));
+	workers_free(w);
+	cr_assert(a.answered);
+	loop_free(a.loop);
+}
+
 static void
 wait_for_it(void *arg)
 {
