@@ -412,6 +412,8 @@ Test(verify, an_entry_whose_sector_a_power_cut_took_is_a_doubt_and_a_changed_one
 		cr_assert(eq(int, (int)verdict_of(&im, with ? &v.s.master : NULL, false),
 				  VERIFY_UNCHECKED),
 			"%s: %s", result.findings[0].file, result.findings[0].what);
+	/* A relay that runs has mended what it found. */
+	cr_assert(eq(int, (int)verdict_of(&im, NULL, true), VERIFY_UNCHECKED));
 	/* What a head says to be on disk was synced, whatever is missing of it. */
 	at = sector_of_entries(f, 0);
 	cr_assert(lt(sz, at, frame_of(f, (unsigned)head.filed)));
