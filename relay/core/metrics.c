@@ -116,6 +116,9 @@ journal_metrics(struct relay *r, struct buf *out)
 	metric(out, "journal_low", "gauge",
 		"1 while the disk is full: sessions end, none is started, until there is room again.",
 		journal_low(r->journal) ? 1 : 0);
+	metric(out, "store_failed", "gauge",
+		"1 when the store has failed: nothing that is kept in it can be begun or changed.",
+		store_failed(r->store) ? 1 : 0);
 	metric(out, "archiver_failed", "gauge",
 		"1 when recordings cannot be written: the journal keeps all, and grows.",
 		r->archive_why[0] != '\0' ? 1 : 0);

@@ -77,6 +77,10 @@ relay_healthy(const struct relay *r, const char **why)
 		*why = "draining";
 		return false;
 	}
+	if (store_failed(r->store)) {
+		*why = STORE_FAILED;
+		return false;
+	}
 	*why = r->archive_why[0] != '\0' ? r->archive_why : r->heads_why;
 	return (*why)[0] == '\0';
 }

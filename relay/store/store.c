@@ -1,6 +1,7 @@
 #include "relay/store/store.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,7 +53,8 @@ struct store {
 	pthread_t thread;
 	struct db *writer; /* the thread's; under write_lock when there is none */
 	struct changes changes;
-	bool broken; /* a commit failed on disk: what is there is unknown until the next start */
+	atomic_bool broken; /* a commit failed on disk: what is there is unknown until the next
+			       start */
 
 	pthread_mutex_t read_lock;
 	pthread_cond_t reader_free;
@@ -165,8 +167,7 @@ run_batch(struct store *s, struct write_list *batch)
 
 	s->changes.n = 0;
 	if (s->broken)
-		r = hw_err_set(&err, HW_EIO,
-			"the store failed and takes nothing until the relay starts again");
+		r = hw_err_set(&err, HW_EIO, STORE_FAILED);
 	else
 		r = run_all(s, batch, &err);
 	if (r == 0) {
@@ -205,6 +206,12 @@ answer(struct write_list *batch)
 		w->answered = true; /* from here on it may be gone as soon as the lock is let go */
 		pthread_cond_signal(&w->answer);
 	}
+}
+
+bool
+store_failed(const struct store *s)
+{
+	return s->broken;
 }
 
 static void *

@@ -49,6 +49,10 @@ int store_read(struct store *s, store_fn *fn, void *arg, struct hw_err *err);
  * returned. fn may run on another thread than the caller's, while the caller waits. */
 int store_write(struct store *s, store_fn *fn, void *arg, struct hw_err *err);
 
+/* Whether a commit failed on disk: nothing is written before the next start. From any thread. */
+#define STORE_FAILED "the store failed and takes nothing until the relay starts again"
+bool store_failed(const struct store *s);
+
 /* The store as it is at one moment, however long it is looked at: for copies. `meanwhile` (may be
  * NULL) runs within that moment: nothing is committed before it returns, so that what else belongs
  * to it can be fixed. Its error is returned. The copy is a database file of its own. */

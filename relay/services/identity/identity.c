@@ -77,13 +77,15 @@ count_fleet(struct msg_get_caller_identity_reply *rep, struct op *op)
 		rep->sessions = broker_sessions(op->env->broker);
 }
 
-/* NULL: all is recorded. */
+/* NULL: all is recorded and kept. */
 static const char *
 find_alarm(struct op *op)
 {
 	struct journal *j = op->env->journal;
 	char why[JOURNAL_WHY_MAX];
 
+	if (store_failed(op->env->store))
+		return "nothing can be begun or changed: " STORE_FAILED;
 	if (j == NULL || (!journal_failed(j) && !journal_low(j)))
 		return NULL;
 	journal_why(j, why);

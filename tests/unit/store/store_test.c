@@ -153,7 +153,9 @@ Test(store, a_disk_that_fails_ends_the_writes_until_it_is_opened_again)
 	struct hw_err err = HW_ERR_INIT;
 
 	begin_trouble(EIO, 0);
+	cr_assert(not(store_failed(s->store)));
 	cr_assert(eq(int, scratch_write(s, add_user, "alice", &err), HW_EIO));
+	cr_assert(store_failed(s->store));
 	trouble.code = 0;
 	cr_assert(eq(int, scratch_write(s, add_user, "bob", &err), HW_EIO));
 	cr_assert(strstr(err.text, "until the relay starts again") != NULL, "%s", err.text);
