@@ -92,6 +92,7 @@ class Relay:
         self.port = free_port()
         self.metrics_port = free_port()
         self.process = None
+        self.environment = {}  # what it gets besides the test's own
         self.url, self.invite = init(self.dir, self.port)
         self.set(listen_port=self.port, advertise=f"127.0.0.1:{self.port}", metrics_port=self.metrics_port, **settings)
         self.ca = certs.Authority(os.path.join(self.dir, "ca.crt"), os.path.join(self.dir, "ca.key"))
@@ -118,7 +119,7 @@ class Relay:
         with log:
             self.process = subprocess.Popen(
                 [program("hawser-relay"), "run", "--dir", self.dir, "--allow-root", "--log-level", "debug",
-                 *args], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                 *args], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **self.environment})
         wait_until(lambda: self.healthy() or self.process.poll() is not None, "the relay's start")
         assert self.process.poll() is None, f"the relay ended at its start:\n{self.log}"
         return self
