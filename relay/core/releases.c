@@ -228,8 +228,9 @@ make_part(int dir, const char *part, struct hw_err *err)
 	return 0;
 }
 
-int
-releases_begin(int dir, const char *id, uint64_t size, uint64_t *have, bool *whole,
+/* HW_ENOTFOUND: nobody has begun it, and it is not to begin now. */
+static int
+look(int dir, const char *id, uint64_t size, bool begin, uint64_t *have, bool *whole,
 	struct hw_err *err)
 {
 	char part[PART_NAME];
@@ -245,10 +246,21 @@ releases_begin(int dir, const char *id, uint64_t size, uint64_t *have, bool *who
 	*whole = (n = size_of(dir, id)) >= 0;
 	if (!*whole && (n = size_of(dir, part)) < 0) {
 		n = 0;
-		r = make_part(dir, part, err);
+		r = begin ? make_part(dir, part, err)
+			  : hw_err_set(err, HW_ENOTFOUND,
+				    "nobody has begun to give the relay the release %.64s: "
+				    "PutAgentRelease",
+				    id);
 	}
 	*have = (uint64_t)n;
 	return r;
+}
+
+int
+releases_begin(int dir, const char *id, uint64_t size, uint64_t *have, bool *whole,
+	struct hw_err *err)
+{
+	return look(dir, id, size, true, have, whole, err);
 }
 
 static int
@@ -314,7 +326,7 @@ releases_append(int dir, const char *id, uint64_t size, uint64_t offset, const v
 	uint64_t *have, bool *whole, struct hw_err *err)
 {
 	char part[PART_NAME];
-	int r = releases_begin(dir, id, size, have, whole, err), fd;
+	int r = look(dir, id, size, false, have, whole, err), fd;
 
 	if (r < 0 || *whole || offset != *have)
 		return r;

@@ -32,7 +32,7 @@ int releases_begin(int dir, const char *id, uint64_t size, uint64_t *have, bool 
 /* The bytes from `offset` on; those that do not continue what is there change nothing, and *have
  * says from where to go on. The last ones are synced, with all before them. HW_ECORRUPT: together
  * they are not the file of that name; HW_EVALIDATION: it is no release. Then nothing of it is kept.
- */
+ * HW_ENOTFOUND: it was not begun, which is what the ledger tells of. */
 int releases_append(int dir, const char *id, uint64_t size, uint64_t offset, const void *p,
 	size_t n, uint64_t *have, bool *whole, struct hw_err *err);
 

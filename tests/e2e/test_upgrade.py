@@ -368,9 +368,9 @@ def test_a_version_that_does_not_prove_itself_is_taken_back(fleet, client):
 
 def test_a_version_that_reaches_no_relay_is_taken_back(fleet):
     real = fleet.builds(fleet.old, fleet.new)
-    fleet.terms(within=8)
+    fleet.terms(within=5)
     fleet.fails(fleet.trial(f"exec unshare --net {real}/hawser-node \"$@\"", name="alone"),
-                "the new agent did not reach the relay within 8 seconds")
+                "the new agent did not reach the relay within 5 seconds")
 
 
 MONITOR = """#!/usr/bin/python3

@@ -172,6 +172,21 @@ Test(releases, have_names_that_are_no_paths_and_sizes_that_are_bounded)
 	desk_free(d);
 }
 
+/* That it begins is an entry of the ledger, and who sends bytes does not go round that. */
+Test(releases, begin_before_bytes_of_them_come)
+{
+	struct desk *d = desk_new(false);
+	struct sample s = sample_new("0.2.0", "x86_64");
+	struct msg_put_agent_release_reply rep;
+
+	CHECK_FAILS(d, upload(d, &s, 0, s.n, &rep), HW_ENOTFOUND, "PutAgentRelease");
+	cr_assert(eq(sz, count(d), 0));
+	CHECK_OK(d, begin(d, &s, &rep));
+	CHECK_OK(d, upload(d, &s, 0, s.n, &rep));
+	cr_assert(rep.complete);
+	desk_free(d);
+}
+
 /* What is there may be more than who goes on says that it is to be. */
 Test(releases, grow_no_further_than_was_said)
 {
