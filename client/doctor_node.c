@@ -1,4 +1,5 @@
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 
 #include <errno.h>
@@ -23,6 +24,7 @@
 #define CLOCK_POOR_MS 10000
 #define CLOCK_BAD_MS  300000
 #define FILES_LEAST   256
+#define GRACE_MS      2000
 
 /* Runs with any sh: what is missing on a node leaves its line out. A word, and what follows it. */
 static const char script[] =
@@ -246,6 +248,21 @@ read_until(struct buf *said, int fd, int64_t until)
 	}
 }
 
+/* `hawser exec` passes a first signal on to a program that may never hear of it. */
+static void
+end_session(pid_t pid)
+{
+	static const int signals[] = {SIGTERM, SIGTERM, SIGKILL};
+	struct pollfd p = {.fd = pidfd_open(pid, 0), .events = POLLIN};
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]) && poll(&p, 1, GRACE_MS) <= 0;
+		i++)
+		kill(pid, signals[i]);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	fd_close(p.fd);
+}
+
 static void
 run_session(struct doctor *d, const char *node)
 {
@@ -260,18 +277,16 @@ run_session(struct doctor *d, const char *node)
 		become_exec(d->client, node, pipes[1]);
 	close(pipes[1]);
 	buf_init(&said, SAID_MAX);
-	if (pid > 0) {
+	if (pid > 0)
 		read_until(&said, pipes[0], start + d->client->timeout);
-		kill(pid, SIGTERM);
-		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-			;
-	}
+	double took = (double)(clock_mono(&hw_clock_system) - start) / 1000;
 	close(pipes[0]);
+	if (pid > 0)
+		end_session(pid);
 	const char *text = buf_str(&said);
 	if (text != NULL && strstr(text, "hawser-doctor user ") != NULL)
 		doctor_note(d, DOCTOR_OK, "session", NULL,
-			"a holder started and ended a program (%.0f ms); it is recorded",
-			(double)(clock_mono(&hw_clock_system) - start) / 1000);
+			"a holder started and ended a program (%.0f ms); it is recorded", took);
 	doctor_read_node(d, text != NULL ? text : "");
 	buf_fini(&said);
 }

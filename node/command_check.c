@@ -195,7 +195,7 @@ static void
 check_clock(struct check *c)
 {
 	int64_t now = clock_wall(&hw_clock_system), told = 0;
-	char text[RFC3339_LEN + 1];
+	char text[RFC3339_LEN + 1], told_text[RFC3339_LEN + 1];
 	struct stat st;
 	struct buf kept;
 
@@ -204,7 +204,9 @@ check_clock(struct check *c)
 	/* What the relay's clock was when the file was written, by this machine's own. */
 	if (fstatat(c->dir, NODE_RELAY_TIME, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 		file_read(&kept, c->dir, NODE_RELAY_TIME, NULL) == 0 && buf_str(&kept) != NULL &&
-		rfc3339_parse(&told, strtok((char *)(uintptr_t)buf_str(&kept), "\n")) == 0)
+		snprintf(told_text, sizeof(told_text), "%.*s", (int)strcspn(buf_str(&kept), "\n"),
+			buf_str(&kept)) > 0 &&
+		rfc3339_parse(&told, told_text) == 0)
 		told -= (int64_t)st.st_mtim.tv_sec * USEC_PER_SEC;
 	else
 		told = 0;
@@ -249,7 +251,10 @@ check_sync(struct check *c)
 	static const char name[] = ".check";
 	static const char record[512];
 	int64_t worst = 0;
-	int fd = openat(c->dir, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600), error = 0;
+	int fd, error = 0;
+
+	unlinkat(c->dir, name, 0); /* of a check that was killed */
+	fd = openat(c->dir, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
 
 	for (int i = 0; fd >= 0 && i < FSYNC_ROUNDS && error == 0; i++) {
 		int64_t start = clock_mono(&hw_clock_system);

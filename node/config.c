@@ -44,14 +44,14 @@ static const struct key_row keys[] = {
 	TEXT(download_proxy, false, "a proxy's URL for downloads (none)"),
 	TEXT(download_s3_host, false,
 		"HOST or HOST:PORT of an S3 that is not Amazon's, and all below it, for which downloads may be signed (none)"),
-	{"witness", offsetof(struct node_config, witness),
+	{"witness",    offsetof(struct node_config, witness),
 		sizeof(((struct node_config *)0)->witness),
 		"what to do when the relay's ledger was cut or rewritten: report it, or refuse what is new as well (report)",
-		false, {"report", "refuse"}},
+		false,													       {"report", "refuse"}},
 	{"log_format", offsetof(struct node_config, log_format),
 		sizeof(((struct node_config *)0)->log_format),
-		"how lines of the network process's log look: text, logfmt or json (text)", false,
-		{"text", "logfmt", "json"}},
+		"how lines of the network process's log look: text, logfmt or json (text)",				    false,
+		{"text", "logfmt", "json"}													       },
 };
 
 struct number_row {
@@ -155,11 +155,11 @@ set(struct node_config *c, const char *key, const char *value, struct hw_err *er
 		if (strcmp(key, numbers[i].name) == 0)
 			return set_number(c, &numbers[i], value, err);
 	return hw_err_set(err, HW_EVALIDATION,
-		"no setting is called %s: relay, proxy, name, run_as, command_run_as, agent_user, "
+		"no setting is called %.*s: relay, proxy, name, run_as, command_run_as, agent_user, "
 		"reboot_command, commands_running, commands_held, command_output, commands_spool, "
 		"commands_work, download_max, download_ca, download_proxy, download_s3_host, "
 		"witness, log_format",
-		key);
+		(int)strcspn(key, ": \t"), key);
 }
 
 static int
@@ -170,7 +170,9 @@ parse_line(struct node_config *c, char *line, struct hw_err *err)
 	if (*s == '\0' || *s == '#')
 		return 0;
 	if (equals == NULL)
-		return hw_err_set(err, HW_EVALIDATION, "not KEY = VALUE: %s", s);
+		/* Its first word alone: the rest may be a proxy's password. */
+		return hw_err_set(err, HW_EVALIDATION, "not KEY = VALUE: %.*s",
+			(int)strcspn(s, ": \t"), s);
 	*equals = '\0';
 	return set(c, trim(s), trim(equals + 1), err);
 }
@@ -283,7 +285,9 @@ node_config_save(int dir, const struct node_config *c, struct hw_err *err)
 		c->agent_user, c->witness[0] ? c->witness : "report",
 		c->log_format[0] ? c->log_format : "text", c->proxy[0] ? c->proxy : "none");
 	if (r == 0)
-		r = file_write(dir, NODE_CONF, buf_data(&text), text.len, 0644, err);
+		r = file_write(dir, NODE_CONF, buf_data(&text), text.len,
+			strchr(c->proxy, '@') != NULL ? 0640 : 0644, err);
+	buf_wipe(&text);
 	buf_fini(&text);
 	return r;
 }

@@ -69,6 +69,23 @@ give_credentials(int dir, const struct passwd *pw, struct hw_err *err)
 	return r;
 }
 
+/* Settings with a proxy's password are not for everybody, but the agent reads them. */
+static int
+give_settings(int dir, const struct passwd *pw, struct hw_err *err)
+{
+	struct stat st;
+	int fd = openat(dir, NODE_CONF, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), r = 0;
+
+	if (fd < 0)
+		return 0;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == 0 && st.st_nlink == 1 &&
+		(st.st_mode & 0777) == 0640 && st.st_gid != pw->pw_gid &&
+		fchown(fd, 0, pw->pw_gid) < 0)
+		r = hw_err_sys(err, "cannot let %s read " NODE_CONF, pw->pw_name);
+	fd_close(fd);
+	return r;
+}
+
 int
 ground_give(int dir, const char *user, struct hw_err *err)
 {
@@ -86,6 +103,8 @@ ground_give(int dir, const char *user, struct hw_err *err)
 		return hw_err_set(err, HW_EDENIED,
 			"the agent's network process must not be root: name another user with "
 			"--agent-user or as agent_user in " NODE_CONF);
+	if ((r = give_settings(dir, pw, err)) < 0)
+		return r;
 	if (fstat(dir, &st) < 0)
 		return hw_err_sys(err, "fstat");
 	if (st.st_uid != 0)

@@ -20,9 +20,9 @@
 struct join {
 	const char *dir;
 	struct relay_url url;
-	bool proxied;		    /* --proxy was given */
-	char proxy[PROXY_TEXT_MAX]; /* what it says */
-	char activation[512];	    /* ID, NUL, CODE */
+	bool proxied;			/* --proxy was given */
+	char proxy[PROXY_TEXT_MAX + 1]; /* what it says; one that is cut is still too long */
+	char activation[512];		/* ID, NUL, CODE */
 	struct msg_register_managed_instance_request request;
 	struct msg_tag tags[TAGS_MAX];
 };

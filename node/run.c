@@ -122,7 +122,7 @@ load_settings(struct run *run, int dir, struct hw_err *err)
 		fprintf(stderr,
 			"hawser-node: %s, so root does not go by the run_as and agent_user that it "
 			"names, but by %s and %s, and runs commands as %s. When what it says is right: chown root:root "
-			"%s/" NODE_CONF " && chmod 644 %s/" NODE_CONF "\n",
+			"%s/" NODE_CONF " && chmod go-w %s/" NODE_CONF "\n",
 			why, run->config.run_as, run->config.agent_user, run->config.command_run_as,
 			run->dir, run->dir);
 	return r;

@@ -41,7 +41,7 @@ struct tcp_dial {
 	size_t n;
 	struct address *asking; /* connected to the proxy, which has not answered */
 	struct buf answer;
-	int error; /* of the first address that failed */
+	int error; /* of the first address that failed and tells something */
 	struct loop_timer head_start, deadline;
 	char host[];
 };
@@ -202,14 +202,22 @@ ask(struct address *a)
 
 static void try_next(struct tcp_dial *d);
 
+/* A machine without one of the families is told what the other one said. */
+static void
+note_error(struct tcp_dial *d, int error)
+{
+	if (d->error == 0 || d->error == ENETUNREACH || d->error == EAFNOSUPPORT ||
+		d->error == EADDRNOTAVAIL)
+		d->error = error;
+}
+
 static void
 attempt_failed(struct address *a, int error)
 {
 	struct tcp_dial *d = a->dial;
 
 	drop_attempt(a);
-	if (d->error == 0)
-		d->error = error;
+	note_error(d, error);
 	try_next(d);
 }
 
@@ -273,8 +281,7 @@ try_next(struct tcp_dial *d)
 			return;
 		}
 		drop_attempt(a);
-		if (d->error == 0)
-			d->error = error;
+		note_error(d, error);
 	}
 	loop_timer_stop(d->loop, &d->head_start);
 	if (!is_trying(d))

@@ -1,7 +1,12 @@
 #include "node/config.h"
 
+#include <sys/stat.h>
+
 #include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "node/facts.h"
 #include "node/status.h"
@@ -99,6 +104,34 @@ Test(config, mistakes_are_named_by_their_line)
 	refuse("download_ca =\n", "download_ca is a path from the root");
 	refuse("run_as = aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n",
 		"run_as is too long");
+}
+
+Test(config, a_password_is_in_no_error_and_not_for_everybody)
+{
+	static const char *const wrong[] = {"proxy http://ann:s3cret@p:1",
+		"proxy: http://ann:s3cret@p:1", "proxy: http://ann:s3cret=@p:1",
+		"proxy = http://ann:s3cret@p", "proxy = ftp://ann:s3cret@p:1"};
+	struct node_config c;
+	struct stat st;
+	char dir[] = "/tmp/config.XXXXXX";
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		struct hw_err err = HW_ERR_INIT;
+		cr_assert_lt(node_config_parse(&c, wrong[i], &err), 0);
+		cr_assert_null(strstr(hw_err_text(&err), "s3cr"), "%s", hw_err_text(&err));
+	}
+	cr_assert_eq(node_config_parse(&c, "relay = https://r.example:8443#sha256:" PIN "\n", NULL),
+		0);
+	cr_assert_not_null(mkdtemp(dir));
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cr_assert_eq(node_config_save(fd, &c, NULL), 0);
+	cr_assert(fstatat(fd, NODE_CONF, &st, 0) == 0 && (st.st_mode & 0777) == 0644);
+	cr_assert_eq(node_config_set_proxy(&c, "http://ann:s3cret@p:1", NULL), 0);
+	cr_assert_eq(node_config_save(fd, &c, NULL), 0);
+	cr_assert(fstatat(fd, NODE_CONF, &st, 0) == 0 && (st.st_mode & 0777) == 0640);
+	unlinkat(fd, NODE_CONF, 0);
+	close(fd);
+	rmdir(dir);
 }
 
 Test(facts, os_release)
