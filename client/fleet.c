@@ -62,6 +62,7 @@ fleet_fetch(struct fleet *f, struct msg_describe_instance_information_request *r
 	const struct msg_describe_instance_information_reply *page;
 	int r;
 
+	req->large_pages = true;
 	do {
 		if ((r = client_call(&page, f->c, OP_describe_instance_information, req, err)) < 0)
 			return r;

@@ -294,9 +294,12 @@ output_tags(struct client *c, const struct msg_tag *tags, size_t n)
 	const char *ret = NULL;
 
 	buf_init(&text, 1 << 16);
-	for (size_t i = 0; i < n; i++)
-		buf_printf(&text, "%s%s=%s", i > 0 ? "," : "", tags[i].key,
-			tags[i].value != NULL ? tags[i].value : "");
+	for (size_t i = 0; i < n; i++) {
+		buf_append_str(&text, i > 0 ? "," : "");
+		buf_append_str(&text, tags[i].key);
+		buf_append_str(&text, "=");
+		buf_append_str(&text, tags[i].value != NULL ? tags[i].value : "");
+	}
 	if (text.len > 0)
 		ret = arena_strndup(c->arena, (const char *)buf_data(&text), text.len);
 	buf_fini(&text);

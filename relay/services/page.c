@@ -85,7 +85,10 @@ page_read(struct page_key *ret, struct op *op, const char *token)
 void
 page_begin(struct page *p, struct op *op, int64_t max_results, size_t limit)
 {
-	*p = (struct page){.op = op, .limit = limit, .arena_start = arena_used(op->arena)};
+	*p = (struct page){.op = op,
+		.limit = limit,
+		.arena_start = arena_used(op->arena),
+		.bytes = PAGE_BYTES};
 	if (max_results > 0 && (size_t)max_results < limit)
 		p->limit = (size_t)max_results;
 }
@@ -93,5 +96,7 @@ page_begin(struct page *p, struct op *op, int64_t max_results, size_t limit)
 bool
 page_has_room(const struct page *p)
 {
-	return p->items < p->limit && arena_used(p->op->arena) - p->arena_start < PAGE_BYTES;
+	size_t used = arena_used(p->op->arena) - p->arena_start + p->items * p->each;
+
+	return p->items < p->limit && used < p->bytes;
 }

@@ -27,6 +27,8 @@ int page_token(const char **ret, struct op *op, const struct page_key *last);
 struct page {
 	struct op *op;
 	size_t items, limit, arena_start;
+	size_t bytes; /* that there is room for */
+	size_t each;  /* of them an item takes beside what the arena holds: its members' names */
 };
 void page_begin(struct page *p, struct op *op, int64_t max_results, size_t limit);
 bool page_has_room(const struct page *p);

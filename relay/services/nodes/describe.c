@@ -14,6 +14,9 @@
 #include "relay/store/tags.h"
 
 #define LIST_LIMIT    50
+#define LARGE_LIMIT   400
+#define LARGE_BYTES   ((size_t)160 * 1024) /* a frame, less the largest node */
+#define NAMES_BYTES   352		   /* of a node's members, numbers and enumerations */
 #define AWAY_FOR_LONG (30 * CERT_DAY)
 
 struct listing {
@@ -21,6 +24,7 @@ struct listing {
 	struct msg_describe_instance_information_reply *rep;
 	struct filters filters;
 	struct node_search groups;
+	struct tag_walk tags;
 	struct page page;
 	struct page_key from;
 };
@@ -86,7 +90,8 @@ keep_witness(struct msg_instance_information *ret, struct op *op, const char *id
 }
 
 static int
-describe(struct msg_instance_information *ret, struct op *op, struct db *db, const struct sight *s)
+describe(struct msg_instance_information *ret, struct op *op, struct tag_walk *tags,
+	const struct sight *s)
 {
 	int r;
 
@@ -101,7 +106,7 @@ describe(struct msg_instance_information *ret, struct op *op, struct db *db, con
 	ret->sessions = broker_node_sessions(op->env->broker, s->row->id);
 	if ((r = keep_witness(ret, op, s->row->id)) < 0)
 		return r;
-	return tag_list(db, op->arena, TAGS_NODE, s->row->id, &ret->tags.v, &ret->tags.n, &op->err);
+	return tag_walk_list(tags, op->arena, s->row->id, &ret->tags.v, &ret->tags.n, &op->err);
 }
 
 /* What groups say is asked beside the filters. */
@@ -131,6 +136,7 @@ read_nodes(void *arg, struct db *db, struct hw_err *err)
 	struct sight sight;
 	struct query q;
 
+	tag_walk_begin(&w->tags, db, TAGS_NODE);
 	int r = list_nodes(&q, w, db, err);
 	while (r == 0 && (r = node_next(&q, &row, err)) > 0) {
 		r = 0;
@@ -142,13 +148,32 @@ read_nodes(void *arg, struct db *db, struct hw_err *err)
 			r = page_token(&w->rep->next_token, w->op, &w->from);
 			break;
 		}
-		r = describe(&w->rep->instance_information_list.v[w->page.items++], w->op, db,
+		r = describe(&w->rep->instance_information_list.v[w->page.items++], w->op, &w->tags,
 			&sight);
 		snprintf(w->from.text, sizeof(w->from.text), "%s", row.id);
 	}
+	tag_walk_end(&w->tags);
 	query_end(&q);
 	w->rep->instance_information_list.n = w->page.items;
 	return r;
+}
+
+static int
+begin_page(struct listing *w, const struct msg_describe_instance_information_request *req)
+{
+	struct msg_instance_information *v;
+	bool large = req->large_pages && req->max_results == 0;
+	size_t limit = large ? LARGE_LIMIT : LIST_LIMIT;
+
+	if ((v = arena_array(w->op->arena, limit, sizeof(*v))) == NULL)
+		return op_fail(w->op, HW_ENOMEM, "no memory for nodes");
+	w->rep->instance_information_list.v = v;
+	page_begin(&w->page, w->op, req->max_results, limit);
+	if (large) {
+		w->page.bytes = LARGE_BYTES;
+		w->page.each = NAMES_BYTES;
+	}
+	return 0;
 }
 
 int
@@ -164,11 +189,8 @@ op_describe_instance_information(struct op *op,
 		return r;
 	if (w.filters.nothing)
 		return 0;
-	rep->instance_information_list.v =
-		arena_array(op->arena, LIST_LIMIT, sizeof(*rep->instance_information_list.v));
-	if (rep->instance_information_list.v == NULL)
-		return op_fail(op, HW_ENOMEM, "no memory for nodes");
-	page_begin(&w.page, op, req->max_results, LIST_LIMIT);
+	if ((r = begin_page(&w, req)) < 0)
+		return r;
 	if (w.filters.groups != NULL &&
 		(r = node_search_groups(&w.groups, op, w.filters.groups)) < 0)
 		return r;

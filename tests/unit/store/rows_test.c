@@ -425,6 +425,51 @@ ROWS_TEST(tags, a_key_has_one_value)
 	cr_assert(eq(int, tag_set(db, TAGS_NODE, "mi-x", "Env", "prod", err), HW_ENOTFOUND));
 }
 
+static void
+check_walk(struct tag_walk *w, struct arena *arena, int i, struct hw_err *err)
+{
+	struct node_row row = node(i, "");
+	struct msg_tag *tags;
+	char number[16];
+	size_t n;
+
+	snprintf(number, sizeof(number), "%d", i);
+	cr_assert(eq(int, tag_walk_list(w, arena, row.id, &tags, &n, err), 0));
+	cr_assert(eq(sz, n, i % 3 == 0 ? 0 : 2));
+	if (n == 0)
+		return;
+	cr_assert_str_eq(tags[0].key, "App");
+	cr_assert_str_eq(tags[0].value, number);
+	cr_assert_str_eq(tags[1].key, "Env");
+}
+
+/* A third have none; neighbours, a gap that is gone over, one that is not, and past the last. */
+ROWS_TEST(tags, of_many_owners_are_those_of_each)
+{
+	static const int asked[] = {0, 1, 2, 3, 8, 9, 58, 59, 70};
+	struct tag_walk w;
+
+	for (int i = 0; i < 60; i++) {
+		struct node_row row = node(i, "n");
+		char number[16];
+		snprintf(number, sizeof(number), "%d", i);
+		cr_assert(eq(int, node_insert(db, &row, err), 0));
+		if (i % 3 == 0)
+			continue;
+		cr_assert(eq(int, tag_set(db, TAGS_NODE, row.id, "Env", "prod", err), 0));
+		cr_assert(eq(int, tag_set(db, TAGS_NODE, row.id, "App", number, err), 0));
+	}
+	tag_walk_begin(&w, db, TAGS_NODE);
+	for (size_t i = 0; i + 1 < sizeof(asked) / sizeof(asked[0]); i++)
+		check_walk(&w, s->arena, asked[i], err);
+	struct node_row none = node(asked[8], "");
+	struct msg_tag *tags;
+	size_t n = 1;
+	cr_assert(eq(int, tag_walk_list(&w, s->arena, none.id, &tags, &n, err), 0));
+	cr_assert(eq(sz, n, 0));
+	tag_walk_end(&w);
+}
+
 ROWS_TEST(tags, those_of_a_user_go_with_it)
 {
 	struct user_row row = user("alice", NOON);
