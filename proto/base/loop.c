@@ -17,6 +17,13 @@
 #include "proto/base/file.h"
 #include "proto/base/timers.h"
 
+/* Libevent's, of which 0 goes first. What is not said to be urgent is created in the middle, which
+ * is the last of two. */
+enum { PRIORITY_URGENT, PRIORITY_USUAL, PRIORITIES };
+
+#define SLICE_USEC  2000  /* of what is usual, until what is urgent is looked for again */
+#define URGENT_MOST 20000 /* of what is urgent, microseconds, while what is usual waits */
+
 struct post {
 	struct post *next;
 	void (*fn)(void *);
@@ -38,27 +45,73 @@ struct loop {
 	struct loop_fd *next_fd;  /* that is looked at */
 	int64_t armed;		  /* when on_alarm will come; INT64_MAX when it will not */
 
-	bool in_turn;
+	bool dispatching;     /* all that runs now is some event's callback */
+	bool in_turn, urgent; /* urgent: its end has priority as well */
 	int64_t turn_start, lag;
 
 	struct event_base *base;
-	struct event *on_wake, *on_alarm, *on_turn_end;
+	struct event *on_wake, *on_alarm, *on_turn_end, *on_urgent_end;
+	int64_t urgent_start, urgent_took; /* took: since what is usual had a turn */
 	bool stopping;
 };
 
 /* --- turns ----------------------------------------------------------------------------------- */
 
+/* libevent may be asked for it only while one runs. */
+static struct event *
+running_event(const struct loop *l)
+{
+	return l->dispatching ? event_base_get_running_event(l->base) : NULL;
+}
+
+static bool
+runs_urgent(const struct loop *l)
+{
+	struct event *e = running_event(l);
+
+	return e != NULL && event_get_priority(e) == PRIORITY_URGENT;
+}
+
 /* libevent says neither when it wakes nor when it is about to sleep. So the first callback of a
- * turn activates on_turn_end, which libevent then runs after all that was active already. */
+ * turn activates on_turn_end, which libevent then runs after all that was active already. A turn of
+ * what is urgent has an end of its own, which is not behind everything else that was active. */
 void
 loop_enter(struct loop *l)
 {
-	if (l->in_turn)
+	bool urgent = (!l->in_turn || !l->urgent) && runs_urgent(l);
+
+	if (l->in_turn && !urgent)
 		return;
+	int64_t now = clock_mono(l->clock);
+	if (!l->in_turn)
+		l->turn_start = now;
+	if (urgent)
+		l->urgent_start = now;
+	else
+		l->urgent_took = 0;
 	l->in_turn = true;
-	l->turn_start = clock_mono(l->clock);
-	if (l->on_turn_end != NULL)
-		event_active(l->on_turn_end, EV_TIMEOUT, 0);
+	l->urgent = urgent;
+	struct event *end = urgent ? l->on_urgent_end : l->on_turn_end;
+	if (end != NULL)
+		event_active(end, EV_TIMEOUT, 0);
+}
+
+static void
+set_priority(struct loop *l, struct event *e, bool urgent)
+{
+	int priority = urgent && l->urgent_took < URGENT_MOST ? PRIORITY_URGENT : PRIORITY_USUAL;
+
+	if (event_get_priority(e) != priority)
+		event_priority_set(e, priority); /* fails, and is tried again, when it is active */
+}
+
+void
+loop_urge(struct loop *l, int fd, bool urgent)
+{
+	struct event *e = running_event(l);
+
+	if (e != NULL && event_get_fd(e) == fd)
+		set_priority(l, e, urgent);
 }
 
 static bool
@@ -84,8 +137,10 @@ end_turn(struct loop *l)
 	bool ran = run_tasks(l);
 
 	if (l->in_turn) {
-		int64_t took = clock_mono(l->clock) - l->turn_start;
-		l->in_turn = false;
+		int64_t now = clock_mono(l->clock), took = now - l->turn_start;
+		if (l->urgent)
+			l->urgent_took += now - l->urgent_start;
+		l->in_turn = l->urgent = false;
 		if (took > l->lag)
 			l->lag = took;
 	}
@@ -196,6 +251,7 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 	loop_enter(l);
 	eventfd_read(fd, &count); /* before the queue is taken, or a wake-up could be lost */
 	run_posts(l);
+	set_priority(l, l->on_wake, true);
 }
 
 /* --- timers ---------------------------------------------------------------------------------- */
@@ -491,20 +547,43 @@ loop_new_fake(struct fake_clock *clock)
 	return l;
 }
 
+static struct event_base *
+make_base(void)
+{
+	static const struct timeval slice = {.tv_usec = SLICE_USEC};
+	struct event_config *how = event_config_new();
+	struct event_base *base = NULL;
+
+	if (how != NULL &&
+		event_config_set_max_dispatch_interval(how, &slice, -1, PRIORITY_USUAL) == 0)
+		base = event_base_new_with_config(how);
+	if (base != NULL && event_base_priority_init(base, PRIORITIES) < 0) {
+		event_base_free(base);
+		base = NULL;
+	}
+	if (how != NULL)
+		event_config_free(how);
+	return base;
+}
+
 static int
 open_base(struct loop *l, struct hw_err *err)
 {
 	l->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (l->wake < 0)
 		return hw_err_sys(err, "cannot make the loop's eventfd");
-	l->base = event_base_new();
+	l->base = make_base();
 	if (l->base == NULL)
 		return hw_err_sys(err, "cannot make the event loop");
 	l->on_wake = event_new(l->base, l->wake, EV_READ | EV_PERSIST, on_wake, l);
 	l->on_alarm = event_new(l->base, -1, 0, on_alarm, l);
 	l->on_turn_end = event_new(l->base, -1, 0, on_turn_end, l);
-	if (l->on_wake == NULL || l->on_alarm == NULL || l->on_turn_end == NULL)
+	l->on_urgent_end = event_new(l->base, -1, 0, on_turn_end, l);
+	if (l->on_wake == NULL || l->on_alarm == NULL || l->on_turn_end == NULL ||
+		l->on_urgent_end == NULL)
 		return hw_err_set(err, HW_ENOMEM, "no memory for the event loop");
+	event_priority_set(l->on_wake, PRIORITY_URGENT);
+	event_priority_set(l->on_urgent_end, PRIORITY_URGENT);
 	if (event_add(l->on_wake, NULL) < 0)
 		return hw_err_sys(err, "cannot watch the loop's eventfd");
 	return 0;
@@ -544,6 +623,7 @@ loop_free(struct loop *l)
 	event_free_if(l->on_wake);
 	event_free_if(l->on_alarm);
 	event_free_if(l->on_turn_end);
+	event_free_if(l->on_urgent_end);
 	if (l->base != NULL)
 		event_base_free(l->base);
 	fd_close(l->wake);
@@ -556,9 +636,13 @@ int
 loop_run(struct loop *l, struct hw_err *err)
 {
 	hw_assert(l->base != NULL);
-	while (!l->stopping)
-		if (event_base_loop(l->base, EVLOOP_NO_EXIT_ON_EMPTY) < 0)
+	while (!l->stopping) {
+		l->dispatching = true;
+		int r = event_base_loop(l->base, EVLOOP_NO_EXIT_ON_EMPTY);
+		l->dispatching = false;
+		if (r < 0)
 			return hw_err_set(err, HW_ESYS, "the event loop failed");
+	}
 	end_turn(l);
 	l->stopping = false;
 	return 0;

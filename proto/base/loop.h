@@ -103,4 +103,12 @@ int64_t loop_lag(struct loop *l);
  * way, so that its time counts. */
 void loop_enter(struct loop *l);
 
+/* --- who goes first --------------------------------------------------------------------------- */
+
+/* From a callback for fd, of the loop or not: whether fd goes before all others from now on, with a
+ * turn of its own. While many are ready it is looked for every few milliseconds, and what other
+ * threads posted along with it. It is a favour, not a right: after some 20 ms in which nobody else
+ * had a turn it waits as the others do, until it asks again. So it asks in each callback. */
+void loop_urge(struct loop *l, int fd, bool urgent);
+
 #endif

@@ -19,6 +19,7 @@
 #define RECORD_HEAD	 5
 #define RECORD_HANDSHAKE 22
 #define RECORD_MAX	 (16 * 1024)
+#define TURN_MOST	 (4 * USEC_PER_MSEC) /* until others have theirs */
 
 /* Whoever types http:// for https:// is told so. */
 static void
@@ -231,9 +232,11 @@ lobby_on_turn(void *arg)
 {
 	struct server *s = arg;
 	struct conn *c;
+	const struct hw_clock *clock = loop_clock(s->loop);
+	int64_t until = clock_mono(clock) + TURN_MOST;
 	int left = s->max_handshakes;
 
-	while (left > 0 && (c = TAILQ_FIRST(&s->waiting)) != NULL) {
+	while (left > 0 && (c = TAILQ_FIRST(&s->waiting)) != NULL && clock_mono(clock) < until) {
 		if (has_left(c)) {
 			s->stats->handshakes_spared++;
 			conn_close(c);

@@ -128,6 +128,8 @@ wire_receive(struct conn *c, struct lws *wsi, const void *p, size_t n)
 {
 	if (c->link == NULL)
 		return 0; /* it has let go: nobody listens */
+	/* Who types waits neither for a crowd's handshakes nor for what it asks. */
+	loop_urge(c->server->loop, lws_get_socket_fd(wsi), link_is_interactive(c->link));
 	if (!lws_frame_is_binary(wsi))
 		return refuse(c, wsi, LWS_CLOSE_STATUS_UNACCEPTABLE_OPCODE, "only binary messages");
 	return take_piece(c, wsi, p, n, lws_remaining_packet_payload(wsi),

@@ -58,11 +58,40 @@ write_facts(void *arg, struct db *db, struct hw_err *err)
 	return node_set_facts(db, arg, err);
 }
 
+static bool
+same_facts(const struct node_row *a, const struct node_row *b)
+{
+	return strcmp(a->agent_version, b->agent_version) == 0 &&
+		strcmp(a->computer_name, b->computer_name) == 0 &&
+		strcmp(a->ip_address, b->ip_address) == 0 &&
+		strcmp(a->ip_addresses, b->ip_addresses) == 0 &&
+		strcmp(a->platform_name, b->platform_name) == 0 &&
+		strcmp(a->platform_version, b->platform_version) == 0 &&
+		strcmp(a->kernel, b->kernel) == 0 && strcmp(a->architecture, b->architecture) == 0;
+}
+
+struct known {
+	const struct node_row *said;
+	bool same;
+};
+
+static int
+compare_facts(void *arg, struct db *db, struct hw_err *err)
+{
+	struct known *k = arg;
+	struct node_row row;
+
+	int r = node_get(db, k->said->id, &row, err);
+	k->same = r == 0 && same_facts(&row, k->said);
+	return r;
+}
+
 int
 op_update_instance_information(struct op *op,
 	const struct msg_update_instance_information_request *req, struct msg_empty *rep)
 {
 	struct node_row row = {.seen = op->now};
+	struct known known = {.said = &row};
 	int r;
 
 	(void)rep;
@@ -77,6 +106,10 @@ op_update_instance_information(struct op *op,
 	PUT(row.platform_version, req->platform_version);
 	PUT(row.kernel, req->kernel);
 	PUT(row.architecture, req->architecture);
+	/* A fleet that comes back says what it said before: nothing to write. That it was seen is
+	 * noted when the link comes up. */
+	if ((r = store_read(op->env->store, compare_facts, &known, &op->err)) < 0 || known.same)
+		return r;
 	return store_write(op->env->store, write_facts, &row, &op->err);
 }
 

@@ -637,6 +637,135 @@ Test(loop, a_foreign_callback_that_enters_counts_and_may_defer)
 	loop_free(b.loop);
 }
 
+/* --- who goes first --------------------------------------------------------------------------- */
+
+#define CROWD 60
+
+/* A crowd that is ready at once, each of which takes a millisecond, and one who types. */
+struct crowd {
+	struct bench bench;
+	struct event *each[CROWD];
+	struct watch typist;
+	int left, served, left_at[4];
+	bool urgent, again;
+};
+
+static void
+on_crowd(evutil_socket_t fd, short what, void *arg)
+{
+	struct crowd *c = arg;
+
+	(void)fd;
+	(void)what;
+	loop_enter(c->bench.loop);
+	if (c->left == CROWD)
+		cr_assert(eq(int, (int)write(c->typist.pair[1], "x", 1), 1));
+	for (int64_t until = clock_mono(&hw_clock_system) + 1000;
+		clock_mono(&hw_clock_system) < until;)
+		;
+	if (--c->left == 0)
+		loop_stop(c->bench.loop);
+}
+
+static void
+on_typist(void *arg, int what)
+{
+	struct crowd *c = arg;
+	char byte;
+
+	(void)what;
+	loop_urge(c->bench.loop, c->typist.pair[0], c->urgent);
+	if (!c->again)
+		cr_assert(eq(int, (int)read(c->typist.pair[0], &byte, 1), 1));
+	if (c->served < 4)
+		c->left_at[c->served] = c->left;
+	if (c->served++ == 0)
+		loop_stop(c->bench.loop);
+	for (int64_t until = clock_mono(&hw_clock_system) + (c->again ? 1000 : 0);
+		clock_mono(&hw_clock_system) < until;)
+		;
+}
+
+static void
+crowd_run(struct crowd *c, bool urgent, bool again)
+{
+	*c = (struct crowd){.left = CROWD, .urgent = urgent, .again = again};
+	bench_real(&c->bench);
+	struct loop *l = c->bench.loop;
+	cr_assert(zero(int, socketpair(AF_UNIX, SOCK_STREAM, 0, c->typist.pair)));
+	cr_assert(zero(int, loop_fd_new(&c->typist.fd, l, c->typist.pair[0], on_typist, c)));
+	loop_fd_want(c->typist.fd, LOOP_READ);
+	cr_assert(eq(int, (int)write(c->typist.pair[1], "x", 1), 1));
+	/* The first time it asks, before there is a crowd. */
+	cr_assert(zero(int, loop_run(l, NULL)));
+	for (int i = 0; i < CROWD; i++) {
+		c->each[i] = event_new(loop_base(l), -1, 0, on_crowd, c);
+		event_active(c->each[i], EV_TIMEOUT, 0);
+	}
+	cr_assert(zero(int, loop_run(l, NULL)));
+	for (int i = 0; i < CROWD; i++)
+		event_free(c->each[i]);
+	loop_fd_free(c->typist.fd);
+	close(c->typist.pair[0]);
+	close(c->typist.pair[1]);
+	loop_free(l);
+}
+
+Test(loop, who_is_urgent_goes_before_a_crowd)
+{
+	struct crowd c;
+
+	crowd_run(&c, true, false);
+	cr_assert(ge(int, c.served, 2));
+	cr_assert(gt(int, c.left_at[1], CROWD / 2));
+}
+
+/* Always ready, and busy: the crowd is served all the same, or this never ends. */
+Test(loop, who_is_urgent_for_ever_keeps_nobody_away, .timeout = 60)
+{
+	struct crowd c;
+
+	crowd_run(&c, true, true);
+	cr_assert(zero(int, c.left));
+	cr_assert(gt(int, c.served, 1));
+}
+
+/* What is deferred while it runs comes at the end of its own turn. */
+static void
+on_deferring(void *arg, int what)
+{
+	struct step *s = arg;
+
+	(void)what;
+	loop_urge(s->bench->loop, (int)s->usec, true);
+	if (s->bench->seen[0] != '\0')
+		return;
+	saw(s->bench, 'u');
+	loop_defer(s->bench->loop, &s->task);
+}
+
+Test(loop, the_turn_of_who_is_urgent_has_an_end)
+{
+	struct loop_fd *fd;
+	struct step s;
+	struct bench b;
+	int pair[2];
+
+	bench_real(&b);
+	step_init(&s, &b, 'd');
+	cr_assert(zero(int, socketpair(AF_UNIX, SOCK_STREAM, 0, pair)));
+	cr_assert(eq(int, (int)write(pair[1], "x", 1), 1));
+	s.usec = pair[0];
+	cr_assert(zero(int, loop_fd_new(&fd, b.loop, pair[0], on_deferring, &s)));
+	loop_fd_want(fd, LOOP_READ);
+	run_for(&b, 5000);
+	cr_assert_str_eq(b.seen, "ud");
+	loop_fd_free(fd);
+	close(pair[0]);
+	close(pair[1]);
+	loop_free(b.loop);
+}
+
 /* It has no poller, and looks at them itself, in each turn. */
 Test(loop_fake, polls_its_descriptors)
 {

@@ -6,8 +6,11 @@
 #include <string.h>
 
 #include "proto/base/id.h"
+#include "proto/wire/codec.h"
+#include "proto/wire/frame.h"
 #include "relay/store/activations.h"
 #include "relay/store/nodes.h"
+#include "relay/store/tags.h"
 #include "tests/unit/services/desk.h"
 
 /* --- activations ------------------------------------------------------------------------------ */
@@ -621,6 +624,92 @@ Test(describe, a_page_fits_a_frame_however_many_tags_there_are)
 	desk_free(d);
 }
 
+/* The largest that a node can say of itself, and as many tags as it takes. */
+static int
+add_large_nodes(void *arg, struct db *db, struct hw_err *err)
+{
+	struct node_row row = {.registered = NOON};
+	const char *id = row.id;
+	char content[257];
+	int r = 0;
+
+#define FILL(member) memset(row.member, 'm', sizeof(row.member) - 1)
+	FILL(agent_version), FILL(computer_name), FILL(ip_address), FILL(platform_name);
+	FILL(platform_version), FILL(kernel), FILL(architecture), FILL(activation_id);
+	FILL(iam_role), FILL(name);
+#undef FILL
+	memset(content, 'v', 256);
+	content[256] = '\0';
+	for (int i = 0; r == 0 && i < 500; i++) {
+		snprintf(row.id, sizeof(row.id), "mi-%017x", i);
+		r = node_insert(db, &row, err);
+		for (int k = 0; r == 0 && k < (*(int *)arg == 0 ? i % 2 : 50 * (i % 25 == 0));
+			k++) {
+			char key[129];
+			snprintf(key, sizeof(key), "%0128d", k);
+			r = tag_set(db, TAGS_NODE, id, key, content, err);
+		}
+	}
+	return r;
+}
+
+static size_t
+encoded(const struct msg_describe_instance_information_reply *rep)
+{
+	struct buf body;
+
+	buf_init(&body, FRAME_BODY_MAX);
+	int r = msg_encode(&body, MSG_ROW(describe_instance_information_reply), rep, NULL);
+	size_t n = body.len;
+	buf_fini(&body);
+	cr_assert(eq(int, r, 0));
+	return n;
+}
+
+Test(describe, a_large_page_fits_a_frame_whatever_nodes_are_like)
+{
+	for (int many_tags = 0; many_tags < 2; many_tags++) {
+		struct desk *d = desk_new(false);
+		struct msg_describe_instance_information_request req = {.large_pages = true};
+		struct msg_describe_instance_information_reply rep;
+		size_t n = 0, pages = 0;
+
+		CHECK_OK(d, store_write(d->env.store, add_large_nodes, &many_tags, &d->err));
+		do {
+			CHECK_OK(d, CALL(d, describe_instance_information, &req, &rep));
+			for (size_t i = 0; i < rep.instance_information_list.n; i++, n++)
+				cr_assert(eq(sz, rep.instance_information_list.v[i].tags.n,
+					many_tags ? 50 * (n % 25 == 0) : n % 2));
+			cr_assert(gt(sz, encoded(&rep), 0));
+			req.next_token = rep.next_token;
+			pages++;
+		} while (rep.next_token != NULL);
+		cr_assert(eq(sz, n, 500));
+		cr_assert(gt(sz, pages, 3));
+		req.max_results = 50; /* who says how many gets no more */
+		CHECK_OK(d, CALL(d, describe_instance_information, &req, &rep));
+		cr_assert(le(sz, rep.instance_information_list.n, 50));
+		desk_free(d);
+	}
+}
+
+Test(describe, a_large_page_has_more_nodes_than_others)
+{
+	struct desk *d = desk_new(false);
+	struct msg_describe_instance_information_request req = {.large_pages = true};
+	struct msg_describe_instance_information_reply rep;
+
+	for (int i = 0; i < 60; i++)
+		(void)desk_join(d, "n");
+	CHECK_OK(d, CALL(d, describe_instance_information, &req, &rep));
+	cr_assert(eq(sz, rep.instance_information_list.n, 60));
+	cr_assert(eq(ptr, (void *)(uintptr_t)rep.next_token, NULL));
+	req.large_pages = false;
+	CHECK_OK(d, CALL(d, describe_instance_information, &req, &rep));
+	cr_assert(eq(sz, rep.instance_information_list.n, 50));
+	desk_free(d);
+}
+
 Test(nodes, facts_are_of_the_caller_and_plain)
 {
 	struct desk *d = desk_new(false);
@@ -634,6 +723,37 @@ Test(nodes, facts_are_of_the_caller_and_plain)
 	CHECK_OK(d, CALL(d, update_instance_information, &req, &rep));
 	desk_as_node(d, "mi-00000000000000009");
 	CHECK_FAILS(d, CALL(d, update_instance_information, &req, &rep), HW_ENODE, "mi-");
+	desk_free(d);
+}
+
+static int
+read_seen(void *arg, struct db *db, struct hw_err *err)
+{
+	return node_get(db, ((struct node_row *)arg)->id, arg, err);
+}
+
+/* A fleet that comes back says what is known. */
+Test(nodes, facts_that_are_known_are_not_written_again)
+{
+	struct desk *d = desk_new(false);
+	struct msg_update_instance_information_request req = {
+		.agent_version = "0.1.0", .kernel = "6.1"};
+	struct node_row row = {.id = ""};
+	struct msg_empty rep;
+	const char *id = desk_join(d, "web-01");
+
+	snprintf(row.id, sizeof(row.id), "%s", id);
+	desk_as_node(d, id);
+	CHECK_OK(d, CALL(d, update_instance_information, &req, &rep));
+	fake_clock_advance(&d->clock, DAY);
+	CHECK_OK(d, CALL(d, update_instance_information, &req, &rep));
+	CHECK_OK(d, store_read(d->env.store, read_seen, &row, &d->err));
+	cr_assert(eq(i64, row.seen, NOON));
+	req.kernel = "6.2";
+	CHECK_OK(d, CALL(d, update_instance_information, &req, &rep));
+	CHECK_OK(d, store_read(d->env.store, read_seen, &row, &d->err));
+	cr_assert(eq(i64, row.seen, NOON + DAY));
+	cr_assert_str_eq(row.kernel, "6.2");
 	desk_free(d);
 }
 
