@@ -42,7 +42,7 @@ def test_heads_go_into_a_file_and_to_a_command(relays, tmp_path):
     assert set(os.listdir(f"/proc/{pid}/fd")) - {"0", "1", "2"} and len(os.listdir(f"/proc/{pid}/fd")) <= 5
     wait_until(lambda: len(notes(file)) >= 1 and len(notes(taken)) >= 1, "the first heads")
     assert metric(relay, "anchor_file_failing") == metric(relay, "anchor_command_failing") == 0
-    assert metric(relay, "anchor_command_entries") > 0
+    wait_until(lambda: metric(relay, "anchor_command_entries") > 0, "the command's end to be heard of")
     relay.stop()
     wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "the process that runs the command to end with the relay")
     last = notes(file)[-1].size  # the end of the relay is in it

@@ -37,10 +37,16 @@ def size_of(path):
 
 @pytest.fixture
 def stopped(client, agent, relay):
-    """A relay that was killed, with some records in its journal; the last segment's path."""
-    assert client.ok("exec", "web-01", "--", "echo before") == "before\n"
-    relay.kill9()
-    return audit.segments(relay.dir)[-1]
+    """A relay that was killed, with some records in its journal, no head being signed yet over the last; the last
+    segment's path."""
+    while True:
+        assert client.ok("exec", "web-01", "--", "echo before") == "before\n"
+        relay.kill9()
+        last = audit.journal(relay.dir)[-1]
+        if last.type != audit.LEDGER or last.offset >= audit.signed(relay.dir):
+            return audit.segments(relay.dir)[-1]
+        relay.start()
+        agent.wait_online()
 
 
 def flip(path, at):
@@ -57,7 +63,7 @@ def goes_on(relay, client, agent, cut):
     agent.wait_online()
     assert client.ok("exec", "web-01", "--", "echo after") == "after\n"
     entries = audit.ledger(relay.dir)
-    assert [e["Kind"] for e in entries].count("relay.start") == 2
+    assert [e["Kind"] for e in entries].count("relay.start") == relay.log.count("relay.ready")
     assert [e["Sequence"] for e in entries] == list(range(len(entries)))
 
 

@@ -125,6 +125,13 @@ def ledger(relay_dir):
     return [wire.unpack(entries[i])[0] for i in numbers]
 
 
+def signed(relay_dir):
+    """How many entries the last signed head is of."""
+    with open(os.path.join(relay_dir, "ledger", "heads"), "rb") as f:
+        data = f.read()
+    return struct.unpack_from("<Q", data, 8 + 160 * ((len(data) - 8) // 160 - 1) + 8)[0] if len(data) >= 168 else 0
+
+
 def session_number(session_id):
     return int.from_bytes(hashlib.sha256(session_id.encode()).digest()[:8], "little")
 
