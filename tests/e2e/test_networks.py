@@ -66,10 +66,17 @@ while True:
 """
 
 FORGER = r"""
-import socket, sys
+import socket, ssl, sys
 s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)
-s.sendall(b"PROXY TCP4 198.51.100.7 10.78.1.1 1 8443\r\n")
-print(s.makefile().read())
+if len(sys.argv) > 3:
+    s.sendall(b"PROXY TCP4 198.51.100.7 10.78.1.1 1 8443\r\n")
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+try:
+    context.wrap_socket(s)
+    print("in")
+except OSError:
+    print("out")
 """
 
 
@@ -233,7 +240,8 @@ def test_a_load_balancer_says_whose_connection_it_is(world):
     assert "edge.no_proxy_header" in world.relay.log
     # Whom the setting does not name is not believed: to him the port speaks TLS and nothing else.
     world.script("forger.py", FORGER, world.gate)
-    assert "This port speaks HTTPS" in world.gate.run("python3 /var/tmp/forger.py 10.78.1.1 8443")
+    assert world.gate.run("python3 /var/tmp/forger.py 10.78.1.1 8443") == "in\n"
+    assert world.gate.run("python3 /var/tmp/forger.py 10.78.1.1 8443 forged") == "out\n"
 
 
 # --- the doctor --------------------------------------------------------------------------------------

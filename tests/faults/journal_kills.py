@@ -5,6 +5,7 @@ one ends without a kill."""
 
 import argparse
 import contextlib
+import glob
 import os
 import re
 import shutil
@@ -48,10 +49,12 @@ class Stage:
         assert self.strace.poll() is None, self.strace.stderr.read()
 
     def _is_traced(self):
-        tasks = f"/proc/{self.relay.pid}/task"
-        with contextlib.suppress(FileNotFoundError):
-            return all("TracerPid:\t0" not in open(f"{tasks}/{t}/status", encoding="ascii").read() for t in os.listdir(tasks))
-        return True
+        """Each of its threads, some of which may be gone meanwhile."""
+        untraced = 0
+        for path in glob.glob(f"/proc/{self.relay.pid}/task/*/status"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(path, encoding="ascii") as f:
+                untraced += "TracerPid:\t0" in f.read()
+        return untraced == 0
 
     def sealed(self, said):
         session = re.search(r"session (\S+) on", said)[1]

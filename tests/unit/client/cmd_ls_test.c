@@ -10,12 +10,12 @@ static const struct rig_answer nothing[] = {
 
 Test(ls, an_empty_fleet_may_be_one_that_is_not_to_be_seen)
 {
-	struct stage *s = stage_ok("ls", nothing, "DescribeInstanceInformation {}\n");
+	struct stage *s = stage_ok("ls", nothing, "DescribeInstanceInformation {\"LargePages\":true}\n");
 
 	cr_assert_str_eq(s->out, "");
 	stage_has(s->said, "none has joined, or none that you may see");
 	stage_free(s);
-	s = stage_ok("ls -o json", nothing, "DescribeInstanceInformation {}\n");
+	s = stage_ok("ls -o json", nothing, "DescribeInstanceInformation {\"LargePages\":true}\n");
 	stage_has(s->out, "\"InstanceInformationList\": []");
 	cr_assert_str_eq(s->said, "");
 	stage_free(s);
