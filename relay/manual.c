@@ -4,9 +4,9 @@
 #include "relay/core/config.h"
 
 static const char head[] =
-	"A relay reads `DIR/relay.conf` when it starts. Each line is `key = value`; what begins with `#` is a comment. `hawser-relay init` "
+	"A relay reads `DIR/relay.conf` when it starts, and on `hawser-relay reload`, which names what wants a restart. Each line is `key = value`; what begins with `#` is a comment. `hawser-relay init` "
 	"writes the file with every setting there is, each with a comment. A key that nobody knows, and a value out of its bounds, "
-	"are refused with the line's number, and the relay does not start; `hawser-relay check` says so before.\n\n"
+	"are refused with the line's number, and the relay does not start, or goes on with what it had; `hawser-relay check` says so before.\n\n"
 	"Names of files are looked for in DIR unless they begin with `/`. Below, what is in brackets is the bounds of a number, and the default.\n\n"
 	"## SETTINGS\n\n| | |\n|---|---|\n";
 
