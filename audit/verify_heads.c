@@ -289,21 +289,6 @@ read_heads(struct verify *v, struct hw_err *err)
 /* --- heads that were kept elsewhere ------------------------------------------------------------
  */
 
-/* Signed in its time, over more entries than those with which a recovery went on later: whoever has
- * the recovery key said that the rest was lost. */
-static bool
-is_given_up(const struct verify *v, const struct log_head *h)
-{
-	const struct log_epoch *of = log_epochs_find(&v->epochs, h->epoch);
-
-	if (of == NULL || !log_head_signed(h, v->epochs.origin, of->key))
-		return false;
-	for (size_t i = h->epoch; i < v->epochs.n; i++)
-		if (v->epochs.all[i].size < h->size)
-			return v->epochs.all[i].by == LOG_BY_RECOVERY;
-	return false;
-}
-
 /* Why the head is not of this ledger, as a finding. */
 static bool
 is_of_ledger(struct verify *v, const struct verify_kept *k)
@@ -316,7 +301,7 @@ is_of_ledger(struct verify *v, const struct verify_kept *k)
 			k->origin, v->epochs.origin);
 	else if (log_epochs_allow(&v->epochs, &k->head, &why) == 0)
 		return true;
-	else if (is_given_up(v, &k->head))
+	else if (log_epochs_gave_up(&v->epochs, &k->head))
 		v->result->given_up++;
 	else
 		verify_find(v, where, k->file, "the head that was kept: %s", hw_err_text(&why));

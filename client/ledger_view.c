@@ -182,20 +182,6 @@ answer(struct ledger_question *q, enum ledger_fits fits, const char *fmt, ...)
 	va_end(ap);
 }
 
-/* As audit/verify_heads.c has it. */
-static bool
-is_given_up(const struct ledger_view *v, const struct log_head *h)
-{
-	const struct log_epoch *of = log_epochs_find(&v->epochs, h->epoch);
-
-	if (of == NULL || !log_head_signed(h, v->epochs.origin, of->key))
-		return false;
-	for (size_t i = h->epoch; i < v->epochs.n; i++)
-		if (v->epochs.all[i].size < h->size)
-			return v->epochs.all[i].by == LOG_BY_RECOVERY;
-	return false;
-}
-
 /* False: it takes a proof. */
 static bool
 answer_alone(const struct ledger_view *v, struct ledger_question *q)
@@ -207,7 +193,7 @@ answer_alone(const struct ledger_view *v, struct ledger_question *q)
 	if (strcmp(q->origin, v->epochs.origin) != 0)
 		answer(q, LEDGER_BROKEN, "the head is of %s, and the relay's ledger is %s",
 			q->origin, v->epochs.origin);
-	else if (is_given_up(v, h))
+	else if (log_epochs_gave_up(&v->epochs, h))
 		q->fits = LEDGER_GIVEN_UP;
 	else if (log_epochs_allow(&v->epochs, h, &why) < 0)
 		answer(q, LEDGER_BROKEN, "%s", hw_err_text(&why));

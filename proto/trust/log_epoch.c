@@ -343,6 +343,19 @@ log_epochs_find(const struct log_epochs *e, uint32_t number)
 	return number >= 1 && number <= e->n ? &e->all[number - 1] : NULL;
 }
 
+bool
+log_epochs_gave_up(const struct log_epochs *e, const struct log_head *head)
+{
+	const struct log_epoch *of = log_epochs_find(e, head->epoch);
+
+	if (of == NULL || !log_head_signed(head, e->origin, of->key))
+		return false;
+	for (size_t i = head->epoch; i < e->n; i++)
+		if (e->all[i].size < head->size)
+			return e->all[i].by == LOG_BY_RECOVERY;
+	return false;
+}
+
 int
 log_epochs_allow(const struct log_epochs *e, const struct log_head *head, struct hw_err *err)
 {

@@ -70,6 +70,9 @@ void log_epochs_fini(struct log_epochs *e);
 const struct log_epoch *log_epochs_last(const struct log_epochs *e);
 /* NULL: there is none of that number. */
 const struct log_epoch *log_epochs_find(const struct log_epochs *e, uint32_t number);
+/* Whether the head was signed in its time, over more entries than those with which a recovery went
+ * on later: whoever has the recovery key said that the rest was lost. */
+bool log_epochs_gave_up(const struct log_epochs *e, const struct log_head *head);
 
 /* Whether the head is of this ledger: signed by the key of its epoch, and not past that epoch: a
  * retired key signs nothing above the size at which the next epoch began. HW_ECORRUPT says why
