@@ -54,12 +54,25 @@ class Programs:
 # --- churn ----------------------------------------------------------------------------------------
 
 
-async def serve_echo(reader, writer):
-    with contextlib.suppress(OSError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
+class Echo:
+    """A server that gives back what it gets, and knows whom it still serves."""
+
+    def __init__(self):
+        self.serving = set()
+
+    async def serve(self, reader, writer):
+        self.serving.add(asyncio.current_task())
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+        self.serving.discard(asyncio.current_task())
+
+    async def served(self):
+        """Waits for the last of them. A loop that ended before would leave sockets open behind it."""
+        if self.serving:
+            await asyncio.wait_for(asyncio.gather(*self.serving), PATIENCE)
 
 
 async def one_life(port, rng):
@@ -97,9 +110,11 @@ class Churn:
 
 
 async def churned(listener_port, forward_port, seconds, churn):
-    server = await asyncio.start_server(serve_echo, "127.0.0.1", listener_port, backlog=CROWD)
+    echo = Echo()
+    server = await asyncio.start_server(echo.serve, "127.0.0.1", listener_port, backlog=CROWD)
     async with server:
         await churn.run(forward_port, seconds)
+        await echo.served()
 
 
 def test_a_churning_crowd_leaves_nothing_behind(client, relay, agent, forwards):
