@@ -43,7 +43,7 @@ fail(struct archiver *a, const struct hw_err *err)
 	if (a->failed)
 		return HW_ERECORD;
 	a->failed = true;
-	log_error(a, "archiver.failed", "why=%s", hw_err_text(err));
+	log_error(a, "archiver.failed", "why=%s", log_value(hw_err_text(err)));
 	if (a->config.on_failed != NULL)
 		a->config.on_failed(a->config.arg, hw_err_text(err));
 	return HW_ERECORD;
@@ -61,7 +61,7 @@ stall(struct archiver *a, const struct hw_err *err)
 	if (a->told_stalled)
 		return HW_ERECORD;
 	a->told_stalled = true;
-	log_error(a, "archiver.stalled", "why=%s", hw_err_text(err));
+	log_error(a, "archiver.stalled", "why=%s", log_value(hw_err_text(err)));
 	if (a->config.on_stalled != NULL)
 		a->config.on_stalled(a->config.arg, hw_err_text(err));
 	return HW_ERECORD;
@@ -271,14 +271,14 @@ take_start(struct archiver *a, const struct journal_record *rec, jpos begin, jpo
 	int r = builder_new(&b, &a->env, rec, begin, end, err);
 	if (r == HW_EVALIDATION) {
 		log_error(a, "archiver.refused", "session=%016" PRIx64 " why=%s", rec->session,
-			hw_err_text(err));
+			log_value(hw_err_text(err)));
 		return 0;
 	}
 	if (r < 0)
 		return r;
 	if (find_id(a, builder_id(b)) != NULL) {
 		log_error(a, "archiver.refused", "session=%016" PRIx64 " why=%s", rec->session,
-			"another session has the same id");
+			log_value("another session has the same id"));
 		builder_free(b);
 		return 0;
 	}

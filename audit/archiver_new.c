@@ -46,7 +46,7 @@ resume_one(struct archiver *a, const char *name, jpos kept_from, struct hw_err *
 		return 0;
 	int r = builder_resume(&b, &a->env, id, kept_from, err);
 	if (r == HW_ENOTFOUND) {
-		log_warn(a, "archiver.unreadable", "why=%s", hw_err_text(err));
+		log_warn(a, "archiver.unreadable", "why=%s", log_value(hw_err_text(err)));
 		return 0;
 	}
 	return r < 0 ? r : archiver_add(a, b, err);

@@ -27,7 +27,7 @@ journal_fail(struct journal *j, const char *why)
 	pthread_cond_broadcast(&j->wake);
 	pthread_mutex_unlock(&j->lock);
 	if (first) {
-		log_error(j, "journal.failed", "why=%s", why);
+		log_error(j, "journal.failed", "why=%s", log_value(why));
 		if (j->config.on_failed != NULL)
 			j->config.on_failed(j->config.arg, j->why); /* it changes no more */
 	}

@@ -155,7 +155,7 @@ take_up(struct search *s, struct hw_err *err)
 			return r;
 		if (same_ledger(s, next - 1))
 			return 0;
-		log_warn(s, "search.anew", "%s", "why=the index is not of this ledger");
+		log_warn(s, "search.anew", "why=%s", log_value("the index is not of this ledger"));
 		ledger_reader_close(s->reader);
 		s->reader = NULL;
 	}
@@ -173,7 +173,7 @@ begin_anew(struct search *s, struct hw_err *err)
 	pthread_mutex_unlock(&s->lock);
 	if (!is_due)
 		return 0;
-	log_warn(s, "search.anew", "%s", "why=the index is damaged");
+	log_warn(s, "search.anew", "why=%s", log_value("the index is damaged"));
 	ledger_reader_close(s->reader);
 	s->reader = NULL;
 	int r = search_index_reset(s->index, 0, err);
@@ -198,7 +198,7 @@ note_progress(struct search *s, int r, const struct hw_err *err)
 	pthread_cond_broadcast(&s->moved);
 	pthread_mutex_unlock(&s->lock);
 	if (is_news && r < 0)
-		log_error(s, "search.failed", "why=\"%s\"", hw_err_text(err));
+		log_error(s, "search.failed", "why=%s", log_value(hw_err_text(err)));
 	else if (is_news)
 		log_info(s, "search.resumed", "at=%" PRIu64, search_index_next(s->index));
 }

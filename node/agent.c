@@ -106,10 +106,7 @@ remember_error(struct agent *a, int code, const char *why)
 static void
 log_failure(const struct agent *a, const char *event, int code)
 {
-	char text[512];
-
-	log_escape(text, sizeof(text), a->error, strlen(a->error));
-	log_warn(a, event, "code=%s why=%s", hw_code_name(code), text);
+	log_warn(a, event, "code=%s why=%s", hw_code_name(code), log_value(a->error));
 }
 
 void
@@ -247,15 +244,13 @@ static void
 on_up(void *arg, struct link *l, const struct msg_hello *peer)
 {
 	struct agent *a = agent_from(arg);
-	char id[256], software[256];
 
-	log_escape(id, sizeof(id), peer->id, strlen(peer->id));
-	log_escape(software, sizeof(software), peer->software, strlen(peer->software));
 	a->up_at = mono(a);
 	a->attempts = 0;
 	a->error[0] = '\0';
 	set_state(a, AGENT_CONNECTED);
-	log_info(a, "link.up", "relay=%s software=%s version=%d", id, software, link_version(l));
+	log_info(a, "link.up", "relay=%s software=%s version=%d", log_value(peer->id),
+		log_value(peer->software), link_version(l));
 	buf_reset(&a->said);
 	on_report(a);
 	if (a->config.watch != NULL)

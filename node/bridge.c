@@ -82,10 +82,7 @@ mono(const struct bridge *s)
 void
 bridge_end(struct bridge *s, int code, const char *why)
 {
-	char text[256];
-
-	log_escape(text, sizeof(text), why, strlen(why));
-	log_info(s, "session.ended", "code=%s why=%s", hw_code_name(code), text);
+	log_info(s, "session.ended", "code=%s why=%s", hw_code_name(code), log_value(why));
 	if (s->ch != NULL)
 		channel_abort(s->ch, code, why);
 	over(s);
@@ -168,10 +165,8 @@ static void
 on_failed(void *arg, int code, const char *why)
 {
 	struct bridge *s = bridge_from(arg);
-	char text[512];
 
-	log_escape(text, sizeof(text), why, strlen(why));
-	log_warn(s, "session.failed", "code=%s why=%s", hw_code_name(code), text);
+	log_warn(s, "session.failed", "code=%s why=%s", hw_code_name(code), log_value(why));
 	if (s->ch != NULL)
 		channel_reject(s->ch, code, why);
 	over(s);
@@ -534,7 +529,7 @@ bridge_adopt(struct bridge **ret, const struct bridge_config *config, const char
 		return;
 	snprintf(s->run_as, sizeof(s->run_as), "%s", run_as);
 	if (ops(s)->adopt(&s->job, config->programs, id, &program_events, s, &err) < 0) {
-		log_info(s, "session.not_adopted", "why=%s", hw_err_text(&err));
+		log_info(s, "session.not_adopted", "why=%s", log_value(hw_err_text(&err)));
 		free(s);
 		return;
 	}

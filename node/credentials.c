@@ -142,7 +142,7 @@ keep_time(struct credentials *c)
 	rfc3339_format(text, now);
 	strcat(text, "\n");
 	if (file_write(c->config.dir, NODE_RELAY_TIME, text, strlen(text), 0644, &err) < 0)
-		log_warn(c, "time.not_kept", "why=%s", hw_err_text(&err));
+		log_warn(c, "time.not_kept", "why=%s", log_value(hw_err_text(&err)));
 	c->kept = now; /* written or not: no more often than that */
 }
 
@@ -208,10 +208,8 @@ out:
 static void
 failed(struct credentials *c, int code, const char *why)
 {
-	char text[512];
-
-	log_escape(text, sizeof(text), why, strlen(why));
-	log_warn(c, "certificate.not_renewed", "code=%s why=%s", hw_code_name(code), text);
+	log_warn(c, "certificate.not_renewed", "code=%s why=%s", hw_code_name(code),
+		log_value(why));
 	loop_timer_start(c->config.loop, &c->look, AGAIN_AFTER);
 }
 

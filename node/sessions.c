@@ -51,7 +51,7 @@ write_down(struct sessions *ss, const struct bridge *b)
 	snprintf(line.run_as, sizeof(line.run_as), "%s", bridge_run_as(b));
 	if (roster_add(ss->config.roster, bridge_id(b), &line, &err) < 0)
 		log_warn(ss, "session.not_written_down", "session=%s why=%s", bridge_id(b),
-			hw_err_text(&err));
+			log_value(hw_err_text(&err)));
 }
 
 static void

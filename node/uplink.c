@@ -75,10 +75,7 @@ uplink_from(void *arg)
 static void
 log_why(const struct uplink *u, const char *event, const struct hw_err *err)
 {
-	char why[512];
-
-	log_escape(why, sizeof(why), hw_err_text(err), strlen(hw_err_text(err)));
-	log_error(u, event, "why=%s", why);
+	log_error(u, event, "why=%s", log_value(hw_err_text(err)));
 }
 
 /* --- the dialer ----------------------------------------------------------------------------- */

@@ -78,7 +78,6 @@ static void
 save(struct watch *w)
 {
 	struct hw_err err = HW_ERR_INIT;
-	char why[512];
 
 	w->saved_at = mono(w);
 	if (witness_save_evidence(w->witness, w->dir, WITNESS_EVIDENCE, &err) == 0 &&
@@ -86,9 +85,8 @@ save(struct watch *w)
 		w->save_failed = false;
 		return;
 	}
-	log_escape(why, sizeof(why), hw_err_text(&err), strlen(hw_err_text(&err)));
 	if (!w->save_failed)
-		log_error(w, "ledger.head_not_kept", "why=%s", why);
+		log_error(w, "ledger.head_not_kept", "why=%s", log_value(hw_err_text(&err)));
 	w->save_failed = true;
 }
 
@@ -127,8 +125,6 @@ static void
 on_reported(void *arg, int code, const char *message, const void *body, size_t n)
 {
 	struct watch *w = watch_from(arg);
-	char why[512];
-
 	(void)body;
 	(void)n;
 	w->reporting = false;
@@ -136,9 +132,8 @@ on_reported(void *arg, int code, const char *message, const void *body, size_t n
 		return;
 	w->told = 0;
 	w->mute = code == HW_EUNKNOWNOP;
-	log_escape(why, sizeof(why), message != NULL ? message : "",
-		message != NULL ? strlen(message) : 0);
-	log_warn(w, "ledger.report_refused", "code=%s why=%s", hw_code_name(code), why);
+	log_warn(w, "ledger.report_refused", "code=%s why=%s", hw_code_name(code),
+		log_value(message != NULL ? message : ""));
 }
 
 /* The head that it holds is the one on its disk. */
@@ -174,15 +169,13 @@ static void
 log_finding(struct watch *w)
 {
 	struct witness_status st;
-	char why[WITNESS_SENTENCE_MAX * 4];
 
 	witness_status(w->witness, &st);
 	if (st.state == w->known)
 		return;
-	log_escape(why, sizeof(why), st.text, strlen(st.text));
 	if (st.state != WITNESS_STATE_AGREES)
 		log_error(w, "ledger.objection", "state=%s why=%s",
-			enum_text(&enum_WITNESS_STATE, st.state), why);
+			enum_text(&enum_WITNESS_STATE, st.state), log_value(st.text));
 	else if (w->known != 0)
 		log_info(w, "ledger.agrees", "entries=%" PRIu64,
 			st.kept != NULL ? st.kept->size : 0);

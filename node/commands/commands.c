@@ -115,10 +115,7 @@ now(void *arg)
 static void
 log_trouble(const struct commands *cs, const char *event, const char *id, const char *text)
 {
-	char why[512];
-
-	log_escape(why, sizeof(why), text, strlen(text));
-	log_warn(cs, event, "command=%s why=%s", id, why);
+	log_warn(cs, event, "command=%s why=%s", id, log_value(text));
 }
 
 static struct held *

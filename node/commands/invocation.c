@@ -13,10 +13,7 @@
 void
 invocation_log_trouble(const struct invocation *i, const char *event, const struct hw_err *err)
 {
-	char why[WHY_MAX];
-
-	log_escape(why, sizeof(why), hw_err_text(err), strlen(hw_err_text(err)));
-	log_warn(i->host, event, "command=%s why=%s", i->id, why);
+	log_warn(i->host, event, "command=%s why=%s", i->id, log_value(hw_err_text(err)));
 }
 
 /* --- statuses --------------------------------------------------------------------------------- */

@@ -84,6 +84,23 @@ now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+#define SAID_MAX 320 /* a sentence with its quotes */
+
+/* A sentence as one value of a line, whatever is in it. */
+static const char *
+quoted(char out[SAID_MAX], const char *text)
+{
+	size_t n = 0;
+
+	for (out[n++] = '"'; *text != '\0' && n < SAID_MAX - 3; text++) {
+		if (*text == '"' || *text == '\\')
+			out[n++] = '\\';
+		out[n++] = (unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text;
+	}
+	memcpy(out + n, "\"", 2);
+	return out;
+}
+
 /* In the form of the uplink's log. */
 static void __attribute__((format(printf, 2, 3))) say(const char *level, const char *fmt, ...)
 {
@@ -130,7 +147,7 @@ static void
 exec_uplink(const struct monitor *m, int fd)
 {
 	const struct monitor_config *c = m->config;
-	char why[192] = "";
+	char why[192] = "", text[SAID_MAX];
 	struct account agent;
 	char **args = calloc((size_t)c->n_uplink_args + 4, sizeof(*args));
 	sigset_t held;
@@ -151,13 +168,14 @@ exec_uplink(const struct monitor *m, int fd)
 	if (!c->rootless &&
 		(account_find(&agent, c->agent_user, why, sizeof(why)) < 0 ||
 			account_become(&agent, why, sizeof(why)) < 0)) {
-		say("error", "monitor.uplink_user why=\"%s\"", why);
+		say("error", "monitor.uplink_user why=%s", quoted(text, why));
 		_exit(UPLINK_EXIT_FATAL);
 	}
 	if (dup2(fd, 3) < 0 || close_range(4, ~0u, 0) < 0)
 		_exit(1);
 	execv(c->uplink, args);
-	say("error", "monitor.uplink_exec path=%s why=\"%s\"", c->uplink, strerror(errno));
+	say("error", "monitor.uplink_exec path=%s why=%s", c->uplink,
+		quoted(text, strerror(errno)));
 	_exit(UPLINK_EXIT_FATAL);
 }
 
@@ -324,9 +342,11 @@ start_holder(struct monitor *m, const struct monitor_request *r, const char *com
 	h->grouped = r->kind == REQUEST_SCRIPT && cgroup_make(m->cgroups, r->session_id);
 	h->pid = fork();
 	if (h->pid == 0) {
+		char text[SAID_MAX];
+
 		/* One that cannot enter it does without. */
 		if (h->grouped && !cgroup_enter(m->cgroups, r->session_id))
-			say("warn", "monitor.cgroup why=\"%s\"", strerror(errno));
+			say("warn", "monitor.cgroup why=%s", quoted(text, strerror(errno)));
 		_exit(run_holder(m, r, command, fds[1]));
 	}
 	close(fds[1]);
@@ -623,17 +643,18 @@ static int
 open_run_dir(const struct monitor_config *c)
 {
 	struct account agent = {.gid = getegid()};
-	char why[192] = "";
+	char why[192] = "", text[SAID_MAX];
 
 	/* Each holder looks users up, and finds loaded what that takes. */
 	account_load();
 	if (!c->rootless && account_find(&agent, c->agent_user, why, sizeof(why)) < 0) {
-		say("error", "monitor.agent_user why=\"%s\"", why);
+		say("error", "monitor.agent_user why=%s", quoted(text, why));
 		return -1;
 	}
 	int fd = rundir_open(c->dir, agent.gid);
 	if (fd < 0)
-		say("error", "monitor.run_dir dir=%s/run why=\"%s\"", c->dir, strerror(errno));
+		say("error", "monitor.run_dir dir=%s/run why=%s", c->dir,
+			quoted(text, strerror(errno)));
 	return fd;
 }
 
@@ -641,10 +662,10 @@ open_run_dir(const struct monitor_config *c)
 static void
 look_at_policy(const struct monitor_config *c)
 {
-	char why[LOCAL_POLICY_WHY_MAX] = "";
+	char why[LOCAL_POLICY_WHY_MAX] = "", text[SAID_MAX];
 
 	if (local_policy_inspect(&c->policy, why) < 0)
-		say("error", "monitor.policy why=\"%s\"", why);
+		say("error", "monitor.policy why=%s", quoted(text, why));
 }
 
 int

@@ -118,6 +118,15 @@ log_escape(char *out, size_t room, const char *text, size_t n)
 	return o.len;
 }
 
+const char *
+log_value_in(struct log_value *mem, const char *text)
+{
+	if (text == NULL)
+		text = "";
+	log_escape(mem->text, sizeof(mem->text), text, strlen(text));
+	return mem->text;
+}
+
 /* --- contexts -------------------------------------------------------------------------------- */
 
 void

@@ -47,7 +47,8 @@ void log_ctx_child(struct log_ctx *ctx, const struct log_ctx *parent, const char
 void log_ctx_tag(struct log_ctx *ctx, const char *key, const char *value);
 
 /* fmt is the event's own pairs, "queued=%zu": a value that comes from elsewhere goes through
- * log_escape first, lest it looks like two. Control bytes are escaped here again. Keeps errno. */
+ * log_value first, lest it looks like two: a test keeps it so for what is said in sentences.
+ * Control bytes are escaped here again. Keeps errno. */
 void log_event(const struct log_ctx *ctx, enum log_level level, const char *event, const char *fmt,
 	...) HW_PRINTF(4, 5);
 
@@ -61,5 +62,14 @@ void log_event(const struct log_ctx *ctx, enum log_level level, const char *even
  * printable UTF-8 as \xNN. What does not fit in `room` is cut, never inside of an escape. Returns
  * the length without the NUL. */
 size_t log_escape(char *out, size_t room, const char *text, size_t n);
+
+/* Text as the value of a pair: log_warn(s, "store.failed", "why=%s", log_value(text)). What it
+ * points to is the caller's until its block ends. A text too long for it is cut; NULL is an empty
+ * value. */
+#define log_value(text) log_value_in(&(struct log_value){""}, text)
+struct log_value {
+	char text[1024];
+};
+const char *log_value_in(struct log_value *mem, const char *text);
 
 #endif

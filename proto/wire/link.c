@@ -42,12 +42,9 @@ is_live(const struct link *l)
 static void
 log_text(const struct link *l, enum log_level level, const char *event, const char *why)
 {
-	char quoted[512];
-
 	if (l->log == NULL)
 		return;
-	log_escape(quoted, sizeof(quoted), why, strlen(why));
-	log_event(l->log, level, event, "why=%s", quoted);
+	log_event(l->log, level, event, "why=%s", log_value(why));
 }
 
 /* --- sending --------------------------------------------------------------------------------- */
@@ -710,10 +707,8 @@ link_heard(struct link *l)
 static void
 ping(struct link *l, const char *head)
 {
-	struct msg_control control = {.type = CONTROL_PING,
-		.nonce = ++l->ping_nonce,
-		.time = wall(l),
-		.head = head};
+	struct msg_control control = {
+		.type = CONTROL_PING, .nonce = ++l->ping_nonce, .time = wall(l), .head = head};
 
 	l->pinged = now(l);
 	link_send_control(l, 0, &control);

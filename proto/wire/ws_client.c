@@ -582,13 +582,13 @@ static void
 on_log(struct lws_log_cx *cx, int level, const char *line, size_t n)
 {
 	const struct ws_client *c = cx->opaque;
-	char quoted[512];
+	char text[400];
 
 	(void)level;
 	while (n > 0 && line[n - 1] == '\n')
 		n--;
-	log_escape(quoted, sizeof(quoted), line, n);
-	log_event(c->log, LOG_LEVEL_DEBUG, "ws.library", "text=%s", quoted);
+	snprintf(text, sizeof(text), "%.*s", (int)(n < sizeof(text) ? n : sizeof(text) - 1), line);
+	log_event(c->log, LOG_LEVEL_DEBUG, "ws.library", "text=%s", log_value(text));
 }
 
 /* Without any timer of its own, libwebsockets' backend would wake up each millisecond. */

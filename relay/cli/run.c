@@ -145,7 +145,7 @@ renew_certificate(struct run *run, int dir, struct hw_err *err)
 		log_info(run, "relay.renewed", "%s", "certificate=relay.crt");
 	if (r != HW_EVALIDATION)
 		return r;
-	log_warn(run, "relay.unnamed", "why=\"%s\"", hw_err_text(err));
+	log_warn(run, "relay.unnamed", "why=%s", log_value(hw_err_text(err)));
 	return self.not_after - now > RENEW_BEFORE
 		? 0
 		: ca_issue_relay(ca, dir, config->name, NULL, 0, now, err);
@@ -188,7 +188,7 @@ on_renew(void *arg)
 
 	if (look_after_certificate(run, run->dir, &err) < 0 ||
 		server_reload(run->server, &changed, &expires, &err) < 0)
-		log_error(run, "relay.unrenewed", "why=\"%s\"", hw_err_text(&err));
+		log_error(run, "relay.unrenewed", "why=%s", log_value(hw_err_text(&err)));
 	drop_snapshot(run->dir);
 	loop_timer_start(run->loop, &run->renew, RENEW_EVERY);
 }
@@ -200,7 +200,7 @@ open_local_door(struct run *run, const char *dir)
 	struct hw_err err = HW_ERR_INIT;
 
 	if (local_open(&run->local, run->relay, run->loop, &run->log, dir, &err) < 0)
-		log_error(run, "local.closed", "why=\"%s\"", hw_err_text(&err));
+		log_error(run, "local.closed", "why=%s", log_value(hw_err_text(&err)));
 }
 
 static int

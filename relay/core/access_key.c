@@ -171,6 +171,6 @@ access_key_note_used(const struct key_row *key, const struct op_env *env, int64_
 		return;
 	used.last_used = now;
 	if (store_write(env->store, write_used, &used, &err) < 0 && env->log != NULL)
-		log_event(env->log, LOG_LEVEL_WARN, "key.used.unsaved", "key=%s why=\"%s\"",
-			key->id, hw_err_text(&err));
+		log_event(env->log, LOG_LEVEL_WARN, "key.used.unsaved", "key=%s why=%s", key->id,
+			log_value(hw_err_text(&err)));
 }

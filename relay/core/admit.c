@@ -97,8 +97,8 @@ run_adoption(void *arg)
 	struct hw_err err = HW_ERR_INIT;
 
 	if (store_write(a->relay->store, write_adoption, a, &err) < 0)
-		log_warn(a->relay, "node.unadopted", "node=%s why=\"%s\"", a->id,
-			hw_err_text(&err));
+		log_warn(a->relay, "node.unadopted", "node=%s why=%s", a->id,
+			log_value(hw_err_text(&err)));
 }
 
 /* The first one that a node shows which is of that time is taken for its newest; from then on a
@@ -173,7 +173,7 @@ check_room(struct relay *r, const struct cert_identity *who, struct hw_err *err)
 		rc = hw_err_set(err, HW_EFULL, "%s has %d links open that say nothing", who->id,
 			ARRIVING_MAX);
 	if (rc < 0)
-		log_warn(r, "link.full", "why=\"%s\"", hw_err_text(err));
+		log_warn(r, "link.full", "why=%s", log_value(hw_err_text(err)));
 	return rc;
 }
 

@@ -110,16 +110,15 @@ static void
 change(struct way *w, bool failing, const char *why)
 {
 	struct anchors *a = w->anchors;
-	char what[400], cut[300], quoted[640];
+	char what[400], cut[300];
 
 	if (failing == w->failing)
 		return;
 	w->failing = failing;
 	fit_text(cut, sizeof(cut), why);
-	log_escape(quoted, sizeof(quoted), cut, strlen(cut));
 	if (failing) {
 		snprintf(what, sizeof(what), "heads are not anchored by the %s: %s", w->name, cut);
-		log_error(a, "anchor.failed", "way=%s why=%s", w->name, quoted);
+		log_error(a, "anchor.failed", "way=%s why=%s", w->name, log_value(cut));
 	} else {
 		snprintf(what, sizeof(what), "heads are anchored by the %s again", w->name);
 		log_info(a, "anchor.resumed", "way=%s", w->name);

@@ -503,7 +503,8 @@ broker_freeze(struct broker *b, const char *why)
 	if (b->frozen)
 		return;
 	b->frozen = true;
-	log_error(b, "recording.failed", "sessions=%d why=\"%s\"", b->sessions_live, b->frozen_why);
+	log_error(b, "recording.failed", "sessions=%d why=%s", b->sessions_live,
+		log_value(b->frozen_why));
 	HASH_ITER(hh, b->sessions, s, next)
 		session_freeze(s, b->frozen_why);
 }
@@ -524,7 +525,7 @@ thaw(struct broker *b)
 	if (journal_write(b->journal) < 0 || !journal_recover(b->journal))
 		return;
 	b->frozen = false;
-	log_info(b, "recording.resumed", "why=\"%s\"", b->frozen_why);
+	log_info(b, "recording.resumed", "why=%s", log_value(b->frozen_why));
 	ledger_append(b->ledger, ENTRY_ALARM, &e, NULL);
 	broker_flush_soon(b);
 }

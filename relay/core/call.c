@@ -720,17 +720,15 @@ static void
 log_call(const struct step *s)
 {
 	const struct call *c = s->call;
-	char who[256], why[512];
 
 	if (s->op.row == NULL || c->env->log == NULL)
 		return;
-	log_escape(who, sizeof(who), s->op.arn, strlen(s->op.arn));
-	log_escape(why, sizeof(why), c->message, c->code != 0 ? strlen(c->message) : 0);
 	log_event(c->env->log,
 		c->code != 0 && hw_code_http(c->code) == 500 ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG,
 		"request.done", "request=%s operation=%s principal=%s code=%s why=%s",
-		c->request_id, s->op.row->name, who, c->code != 0 ? hw_code_name(c->code) : "",
-		why);
+		c->request_id, s->op.row->name, log_value(s->op.arn),
+		c->code != 0 ? hw_code_name(c->code) : "",
+		log_value(c->code != 0 ? c->message : ""));
 }
 
 void

@@ -46,7 +46,7 @@ run_save(void *arg)
 
 	d->failed = dispatcher_save(d, &err) < 0;
 	if (d->failed)
-		log_warn(d, "commands.unsaved", "why=\"%s\"", hw_err_text(&err));
+		log_warn(d, "commands.unsaved", "why=%s", log_value(hw_err_text(&err)));
 }
 
 /* What could not be saved is tried again at the next tick. */

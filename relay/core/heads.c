@@ -191,7 +191,7 @@ on_signed(void *arg)
 	if (is_well)
 		log_info(r, "heads.resumed", "%s", "");
 	else
-		log_error(r, "heads.failed", "why=\"%s\"", why);
+		log_error(r, "heads.failed", "why=%s", log_value(why));
 	struct msg_ledger_entry e = {
 		.reason = is_well ? "heads of the ledger are signed again" : r->heads_why};
 	(void)ledger_append(r->ledger, ENTRY_ALARM, &e, NULL);
@@ -233,6 +233,6 @@ heads_last(struct relay *r)
 	struct hw_err err = HW_ERR_INIT;
 
 	if (archiver_settle(r->archiver, &err) < 0 || ledger_heads_make(r->heads, &err) < 0)
-		log_warn(r, "heads.unfinished", "why=\"%s\"", hw_err_text(&err));
+		log_warn(r, "heads.unfinished", "why=%s", log_value(hw_err_text(&err)));
 	anchors_last(r->anchors);
 }

@@ -252,25 +252,21 @@ first_shown(const struct peer *p)
 static void
 log_link(const struct peer *p, const char *event, int code, const char *why)
 {
-	char quoted[512];
-
-	log_escape(quoted, sizeof(quoted), why, strlen(why));
-	log_info(p, event, "code=%s why=%s", code == HW_ECLOSED ? "" : hw_code_name(code), quoted);
+	log_info(p, event, "code=%s why=%s", code == HW_ECLOSED ? "" : hw_code_name(code),
+		log_value(why));
 }
 
 static void
 on_up(void *arg, struct link *l, const struct msg_hello *hello)
 {
 	struct peer *p = arg;
-	char software[128];
 
 	if (!peer_is_welcome(p)) { /* it was removed since it was let in */
 		peer_close(p, HW_EREVOKED, "the node or user was removed");
 		return;
 	}
-	log_escape(software, sizeof(software), hello->software, strlen(hello->software));
-	log_info(p, "link.up", "source=%s software=%s version=%d", p->source, software,
-		link_version(l));
+	log_info(p, "link.up", "source=%s software=%s version=%d", p->source,
+		log_value(hello->software), link_version(l));
 	note_link(p, ENTRY_LINK_UP, hello->software);
 	note_seen(p, first_shown(p));
 	p->up = true;

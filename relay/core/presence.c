@@ -46,8 +46,8 @@ run_save(void *arg)
 	struct hw_err err = HW_ERR_INIT;
 
 	if (store_write(p->store, write_notes, p, &err) < 0)
-		log_warn(p, "sessions.presence.unsaved", "n=%zu why=\"%s\"",
-			p->saving.len / sizeof(struct note), hw_err_text(&err));
+		log_warn(p, "sessions.presence.unsaved", "n=%zu why=%s",
+			p->saving.len / sizeof(struct note), log_value(hw_err_text(&err)));
 }
 
 static void

@@ -88,8 +88,8 @@ compile(const struct log_ctx *log, const char *name, const char *text,
 	c->refs = 1;
 	memcpy(c->hash, hash, SHA256_LEN);
 	if (policy_parse(&c->policy, text, strlen(text), &err) < 0)
-		log_event(log, LOG_LEVEL_ERROR, "policy.unreadable", "policy=%s why=\"%s\"", name,
-			hw_err_text(&err));
+		log_event(log, LOG_LEVEL_ERROR, "policy.unreadable", "policy=%s why=%s", name,
+			log_value(hw_err_text(&err)));
 	return c;
 }
 
@@ -505,7 +505,7 @@ authority_refresh(struct authority *a, struct db *db)
 	bool lost = load(&p, a, db, &err) < 0;
 
 	if (lost) {
-		log_error(a, "principals.unreadable", "why=\"%s\"", hw_err_text(&err));
+		log_error(a, "principals.unreadable", "why=%s", log_value(hw_err_text(&err)));
 		p = principals_new();
 		hw_assert(p != NULL);
 	}

@@ -67,8 +67,8 @@ run_save(void *arg)
 	struct hw_err err = HW_ERR_INIT;
 
 	if (store_write(s->store, write_notes, s, &err) < 0)
-		log_warn(s, "nodes.seen.unsaved", "n=%zu why=\"%s\"",
-			s->saving.len / sizeof(struct note), hw_err_text(&err));
+		log_warn(s, "nodes.seen.unsaved", "n=%zu why=%s",
+			s->saving.len / sizeof(struct note), log_value(hw_err_text(&err)));
 }
 
 static void save(struct seen *s);

@@ -91,7 +91,7 @@ session_record_message(struct session *s, enum journal_type type, const struct m
 	buf_init(&bytes, JOURNAL_RECORD_MAX);
 	int r = msg_encode(&bytes, row, msg, &err);
 	if (r < 0)
-		log_error(s, "session.unrecorded", "why=\"%s\"", hw_err_text(&err));
+		log_error(s, "session.unrecorded", "why=%s", log_value(hw_err_text(&err)));
 	else
 		r = session_record(s,
 			&(struct journal_record){

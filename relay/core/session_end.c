@@ -47,7 +47,7 @@ run_end(void *arg)
 	bool recorded = job->recorded && journal_wait(job->journal, job->end) == 0;
 	int r = store_write(job->store, recorded ? write_end : write_unfinished, job, &err);
 	if (r < 0 && r != HW_ETERMINATED)
-		log_error(job, "session.unsaved", "why=\"%s\"", hw_err_text(&err));
+		log_error(job, "session.unsaved", "why=%s", log_value(hw_err_text(&err)));
 }
 
 static void
@@ -136,12 +136,9 @@ settle(struct session *s)
 static void
 log_end(const struct session *s)
 {
-	char why[512];
-
-	log_escape(why, sizeof(why), s->details, strlen(s->details));
 	log_info(s, "session.end", "code=%s in=%llu out=%llu why=%s",
 		s->end_code == 0 ? "" : hw_code_name(s->end_code), (unsigned long long)s->bytes_in,
-		(unsigned long long)s->bytes_out, why);
+		(unsigned long long)s->bytes_out, log_value(s->details));
 }
 
 static void

@@ -17,7 +17,6 @@ static void
 on_node_accept(void *arg, struct channel *ch, const struct msg_accept *a)
 {
 	struct session *s = arg;
-	char run_as[128];
 	struct msg_accept accept = {
 		.session_id = s->id,
 		.run_as = a->run_as,
@@ -41,8 +40,7 @@ on_node_accept(void *arg, struct channel *ch, const struct msg_accept *a)
 	}
 	session_to(s, SESSION_LIVE);
 	const char *name = a->run_as != NULL ? a->run_as : "";
-	log_escape(run_as, sizeof(run_as), name, strlen(name));
-	log_info(s, "session.live", "run_as=%s pid=%lld", run_as, (long long)a->pid);
+	log_info(s, "session.live", "run_as=%s pid=%lld", log_value(name), (long long)a->pid);
 	/* Its word counts where nobody was named; it reaches the store with the session's end. */
 	if (s->row->run_as[0] == '\0')
 		fit_text(s->row->run_as, sizeof(s->row->run_as), name);

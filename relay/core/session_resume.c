@@ -43,7 +43,7 @@ session_grace(const struct session *s)
 static void
 note(struct session *s, const char *text)
 {
-	log_info(s, "session.note", "text=\"%s\"", text);
+	log_info(s, "session.note", "text=%s", log_value(text));
 	if (s->recorded)
 		session_record(s,
 			&(struct journal_record){

@@ -41,10 +41,7 @@ show(struct session *s, const struct session_shown *shown)
 static void
 fail(struct session *s, const char *why)
 {
-	char quoted[512];
-
-	log_escape(quoted, sizeof(quoted), why, strlen(why));
-	log_info(s, "screen.failed", "why=%s", quoted);
+	log_info(s, "screen.failed", "why=%s", log_value(why));
 	forget(s);
 	show(s, NULL);
 }

@@ -172,7 +172,7 @@ record_turn(struct session *s, const struct typist *w)
 				.len = bytes.len},
 			NULL);
 	else
-		log_error(s, "session.unrecorded", "why=\"%s\"", hw_err_text(&err));
+		log_error(s, "session.unrecorded", "why=%s", log_value(hw_err_text(&err)));
 	buf_fini(&bytes);
 	return r;
 }

@@ -56,7 +56,6 @@ int
 tend_reload(struct relay *r, struct reload *ret, struct hw_err *err)
 {
 	struct relay_config fresh;
-	char why[512];
 	int rc;
 
 	*ret = (struct reload){.certificate = false};
@@ -64,8 +63,7 @@ tend_reload(struct relay *r, struct reload *ret, struct hw_err *err)
 		(r->take_certificate != NULL &&
 			(rc = r->take_certificate(r->take_arg, &ret->certificate, &ret->expires,
 				 err)) < 0)) {
-		log_escape(why, sizeof(why), hw_err_text(err), strlen(hw_err_text(err)));
-		log_error(r, "relay.not_reloaded", "why=%s", why);
+		log_error(r, "relay.not_reloaded", "why=%s", log_value(hw_err_text(err)));
 		return rc;
 	}
 	relay_config_apply(&ret->settings, &r->config, &fresh);

@@ -192,7 +192,7 @@ find_authority(struct relay *r)
 	struct hw_err err = HW_ERR_INIT;
 
 	if (authority_lost(r->authority) && store_write(r->store, write_nothing, NULL, &err) < 0)
-		log_warn(r, "principals.unread", "%s", hw_err_text(&err));
+		log_warn(r, "principals.unread", "why=%s", log_value(hw_err_text(&err)));
 }
 
 static void
@@ -211,7 +211,7 @@ keep_recordings(struct relay *r)
 	int deleted;
 
 	if (keeping_run(&deleted, &env, &err) < 0)
-		log_warn(r, "recordings.kept", "why=\"%s\"", hw_err_text(&err));
+		log_warn(r, "recordings.kept", "why=%s", log_value(hw_err_text(&err)));
 	if (deleted > 0)
 		log_info(r, "recordings.deleted", "n=%d", deleted);
 }
@@ -228,7 +228,7 @@ run_tidy(void *arg)
 	if (rc == 0)
 		rc = store_write(r->store, write_late, &sw, &err);
 	if (rc < 0 && rc != HW_ENOTFOUND)
-		log_warn(r, "tidy.failed", "%s", hw_err_text(&err));
+		log_warn(r, "tidy.failed", "why=%s", log_value(hw_err_text(&err)));
 	outputs_count(r->outputs);
 	keep_recordings(r);
 	bool refused = outputs_take_refused(r->outputs);
@@ -238,7 +238,7 @@ run_tidy(void *arg)
 			r->config.command_outputs_mib);
 	if (retention_run(r->store, r->outputs, &r->config, clock_wall(r->clock), refused, &err) <
 		0)
-		log_warn(r, "commands.kept", "why=\"%s\"", hw_err_text(&err));
+		log_warn(r, "commands.kept", "why=%s", log_value(hw_err_text(&err)));
 }
 
 static void

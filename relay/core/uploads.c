@@ -329,7 +329,7 @@ gather(struct uploads *u)
 		r = upload_recordings_scan(&u->from, &err);
 	free(ids);
 	if (r < 0) {
-		log_warn(u, "uploads.unsaved", "why=\"%s\"", hw_err_text(&err));
+		log_warn(u, "uploads.unsaved", "why=%s", log_value(hw_err_text(&err)));
 		scan_again(u, now + LOOK);
 	}
 	count_recordings(u);
@@ -388,7 +388,7 @@ take(struct sender *s)
 	bool paused = clock_mono(u->clock) < u->paused;
 	pthread_mutex_unlock(&u->lock);
 	if (!paused && store_read(u->from.store, choose, &c, &err) < 0)
-		log_warn(u, "uploads.unread", "why=\"%s\"", hw_err_text(&err));
+		log_warn(u, "uploads.unread", "why=%s", log_value(hw_err_text(&err)));
 	if (c.found) {
 		s->row = c.row;
 		s->busy = true;
@@ -420,16 +420,13 @@ delay(int64_t attempts, int64_t most)
 static void
 note_trouble(struct uploads *u, bool trouble, const char *why)
 {
-	char quoted[512];
-
 	pthread_mutex_lock(&u->lock);
 	bool first = trouble && u->troubles == 0, over = !trouble && u->troubles > 0;
 	u->troubles = trouble ? u->troubles + 1 : 0;
 	u->paused = trouble ? clock_mono(u->clock) + delay(u->troubles, PAUSE_MAX) : 0;
 	pthread_mutex_unlock(&u->lock);
 	if (first) {
-		log_escape(quoted, sizeof(quoted), why, strlen(why));
-		log_warn(u, "uploads.trouble", "why=%s", quoted);
+		log_warn(u, "uploads.trouble", "why=%s", log_value(why));
 	}
 	if (over)
 		log_info(u, "uploads.again", "%s", "the storage takes them");
@@ -538,7 +535,6 @@ static void
 count(struct uploads *u, const struct upload_row *was, const struct upload_row *row, int r)
 {
 	bool failed = row->status == UPLOAD_STATUS_FAILED;
-	char why[512];
 
 	pthread_mutex_lock(&u->lock);
 	u->stats.attempts += r < 0;
@@ -546,11 +542,10 @@ count(struct uploads *u, const struct upload_row *was, const struct upload_row *
 	if (row->kind == UPLOAD_OUTPUT)
 		count_output(u, row);
 	pthread_mutex_unlock(&u->lock);
-	log_escape(why, sizeof(why), row->reason, strlen(row->reason));
 	if (failed)
 		log_warn(u, "upload.failed", "command=%s node=%s session=%s attempts=%lld why=%s",
 			row->command_id, row->node_id, row->session_id, (long long)row->attempts,
-			why);
+			log_value(row->reason));
 	if (row->kind == UPLOAD_OUTPUT || was->fetch)
 		return;
 	if (failed)
@@ -589,7 +584,7 @@ settle(struct sender *s, int r, const char *why)
 		note_trouble(u, trouble, why);
 	(row.fetch ? judge_fetch : judge)(u, &row, r, why);
 	if (store_write(u->from.store, write_row, &row, &err) < 0) {
-		log_warn(u, "uploads.unsaved", "why=\"%s\"", hw_err_text(&err));
+		log_warn(u, "uploads.unsaved", "why=%s", log_value(hw_err_text(&err)));
 		note_trouble(u, true, hw_err_text(&err));
 		return;
 	}

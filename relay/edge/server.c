@@ -31,7 +31,7 @@ on_context(struct lws *wsi, enum lws_callback_reasons reason, void *user)
 	struct server *s = lws_context_user(lws_get_context(wsi));
 	if (tls_setup(user, &s->tls, &err) == 0)
 		return 0;
-	log_error(s, "edge.tls", "why=\"%s\"", hw_err_text(&err));
+	log_error(s, "edge.tls", "why=%s", log_value(hw_err_text(&err)));
 	return -1;
 }
 
@@ -253,7 +253,7 @@ open_metrics(struct server *s, const struct relay_config *config)
 		return;
 	if (listener_open(&s->listeners[HTTP_DOOR_METRICS], s->loop, &s->log, config->metrics_host,
 		    config->metrics_port, on_accept_metrics, s, &err) < 0)
-		log_warn(s, "edge.no_metrics", "why=\"%s\"", hw_err_text(&err));
+		log_warn(s, "edge.no_metrics", "why=%s", log_value(hw_err_text(&err)));
 }
 
 static int
@@ -281,7 +281,7 @@ remember_certificate(struct server *s)
 	struct cert_identity who;
 
 	if (look_at_certificate(&who, s, &err) < 0) {
-		log_error(s, "edge.certificate", "why=\"%s\"", hw_err_text(&err));
+		log_error(s, "edge.certificate", "why=%s", log_value(hw_err_text(&err)));
 		return;
 	}
 	memcpy(s->shown, who.fingerprint, sizeof(s->shown));

@@ -96,7 +96,7 @@ refuse(struct conn *c, struct lws *wsi, enum lws_close_status status, const char
 	hw_assert(n < sizeof(text));
 	memcpy(text, why, n + 1);
 	lws_close_reason(wsi, status, (unsigned char *)text, n);
-	log_debug(c->server, "edge.websocket", "refused=\"%s\"", why);
+	log_debug(c->server, "edge.websocket", "refused=%s", log_value(why));
 	return -1;
 }
 

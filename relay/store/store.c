@@ -174,7 +174,7 @@ run_batch(struct store *s, struct write_list *batch)
 		changes_tell(s);
 		return;
 	}
-	log_error(s, "store.failed", "code=%s why=\"%s\"", hw_code_name(r), err.text);
+	log_error(s, "store.failed", "code=%s why=%s", hw_code_name(r), log_value(err.text));
 	if (db_in_transaction(s->writer))
 		db_exec(s->writer, "ROLLBACK", NULL);
 	TAILQ_FOREACH(w, batch, link)

@@ -221,12 +221,13 @@ go_back(struct stream *s, const struct hw_err *err)
 	s->known = s->next > 0;
 	s->since = 0;
 	if (!atomic_exchange(&s->failing, true))
-		log_warn(s, "stream.failed", "stream=%s why=\"%s\"", s->sink->name,
-			hw_err_text(err));
+		log_warn(s, "stream.failed", "stream=%s why=%s", s->sink->name,
+			log_value(hw_err_text(err)));
 	if (s->told || clock_mono(s->config.clock) - s->good < TROUBLE_AFTER)
 		return;
 	s->told = true;
-	log_error(s, "stream.trouble", "stream=%s why=\"%s\"", s->sink->name, hw_err_text(err));
+	log_error(s, "stream.trouble", "stream=%s why=%s", s->sink->name,
+		log_value(hw_err_text(err)));
 	if (s->config.on_trouble != NULL)
 		s->config.on_trouble(s->config.arg, s->sink->name, hw_err_text(err));
 }

@@ -42,7 +42,7 @@ note(struct op *op, const struct msg_report_ledger_head_request *req,
 	const struct witness_word *word)
 {
 	bool agrees = req->state == WITNESS_STATE_AGREES;
-	char detail[2 * LOG_HEAD_MAX + 128], why[2 * WITNESSES_TEXT_MAX];
+	char detail[2 * LOG_HEAD_MAX + 128];
 	const char *message = text_or_empty(req->message);
 	uint64_t missed = 0;
 
@@ -62,11 +62,10 @@ note(struct op *op, const struct msg_report_ledger_head_request *req,
 				 : text_or_absent(message),
 		.detail = detail,
 	};
-	log_escape(why, sizeof(why), message, strlen(message));
 	log_event(op->env->log, agrees ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR,
 		agrees ? "ledger.witness_agrees" : "ledger.witness_objects",
 		"node=%s state=%s why=%s", op->who.id, enum_text(&enum_WITNESS_STATE, req->state),
-		why);
+		log_value(message));
 	if (ledger_commit(op->env->ledger, ENTRY_WITNESS_REPORT, &e) < 0)
 		return op_fail(op, HW_ERECORD, "the ledger cannot be written");
 	witnesses_noted(op->env->witnesses, op->who.id, word);

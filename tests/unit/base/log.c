@@ -211,6 +211,23 @@ Test(log, a_value_is_cut_between_its_escapes)
 	cr_assert(eq(sz, log_escape(out, 0, "x", 1), 0));
 }
 
+Test(log, a_sentence_is_one_value_whatever_is_in_it)
+{
+	struct subject s;
+	char longest[2000];
+
+	subject_init(&s);
+	log_info(&s, "x", "why=%s n=%d", log_value("no \"x\" user=root\n"), 1);
+	cr_assert_str_eq(s.line, HEAD "info x why=\"no \\\"x\\\" user=root\\x0a\" n=1");
+
+	memset(longest, '"', sizeof(longest));
+	longest[sizeof(longest) - 1] = '\0';
+	const char *cut = log_value(longest);
+	cr_assert(lt(sz, strlen(cut), sizeof(struct log_value)));
+	cr_assert_str_eq(cut + strlen(cut) - 3, "\\\"\"");
+	cr_assert_str_eq(log_value(NULL), "\"\"");
+}
+
 /* --- formats --------------------------------------------------------------------------------- */
 
 Test(log, logfmt_is_pairs_alone)
