@@ -116,21 +116,6 @@ pump(int from, const char *path, EVP_MD_CTX *hash, int to, uint64_t *size, struc
 	return r;
 }
 
-static int
-open_program(const char *path, struct hw_err *err)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct stat st;
-
-	if (fd < 0)
-		return hw_err_sys(err, "cannot open %s", path);
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-		fd_close(fd);
-		return hw_err_set(err, HW_EVALIDATION, "%s is no file", path);
-	}
-	return fd;
-}
-
 /* A program's row, and whose machine it is for while that is not said. */
 static int
 measure(struct release *r, const char *path, struct hw_err *err)
@@ -138,7 +123,7 @@ measure(struct release *r, const char *path, struct hw_err *err)
 	struct release_file *f = &r->files[r->n_files];
 	const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
 	EVP_MD_CTX *hash = EVP_MD_CTX_new();
-	int fd = open_program(path, err), e = fd < 0 ? fd : 0;
+	int fd = -1, e = file_open(&fd, path, err);
 
 	if (e == 0 && strlen(name) >= sizeof(f->name))
 		e = hw_err_set(err, HW_EVALIDATION, "the name %s is too long", name);
@@ -188,9 +173,9 @@ append_files(const struct release *r, const struct input *in, int to, struct hw_
 	int e = 0;
 
 	for (size_t i = 0; e == 0 && i < in->n; i++) {
-		int fd = open_program(in->operands[i], err);
-		if (fd < 0)
-			return fd;
+		int fd = -1;
+		if ((e = file_open(&fd, in->operands[i], err)) < 0)
+			return e;
 		e = pump(fd, in->operands[i], NULL, to, &size, err);
 		if (e == 0 && size != r->files[i].size)
 			e = hw_err_set(err, HW_ECORRUPT,

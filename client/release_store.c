@@ -1,7 +1,5 @@
 #include "client/release_store.h"
 
-#include <sys/stat.h>
-
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <string.h>
@@ -11,21 +9,6 @@
 #include "proto/base/file.h"
 
 #define PIECE 65536
-
-static int
-open_file(const char *path, struct hw_err *err)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct stat st;
-
-	if (fd < 0)
-		return hw_err_sys(err, "cannot open %s", path);
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-		fd_close(fd);
-		return hw_err_set(err, HW_EVALIDATION, "%s is no file", path);
-	}
-	return fd;
-}
 
 /* --- what it is ------------------------------------------------------------------------------- */
 
@@ -79,7 +62,7 @@ check_file(const struct release_file *f, int fd, struct hw_err *err)
 int
 release_check(struct release *ret, const char *path, struct hw_err *err)
 {
-	int fd = open_file(path, err), e = fd < 0 ? fd : 0;
+	int fd = -1, e = file_open(&fd, path, err);
 	uint8_t more;
 
 	if (e == 0)
@@ -150,7 +133,7 @@ send_all(struct client *c, const char *id, int fd, int64_t size, struct hw_err *
 int
 release_put(char id[RELEASE_ID_LEN + 1], struct client *c, const char *path, struct hw_err *err)
 {
-	int fd = open_file(path, err), r = fd < 0 ? fd : 0;
+	int fd = -1, r = file_open(&fd, path, err);
 	int64_t size;
 
 	if (r == 0 && (r = name_file(id, &size, fd, err)) == 0 && (r = client_connect(c, err)) == 0)

@@ -178,6 +178,23 @@ folder_drop(int at, const char *name)
 }
 
 int
+file_open(int *fd, const char *path, struct hw_err *err)
+{
+	struct stat st;
+
+	/* Not blocking: a FIFO of that name must not hold us. */
+	int got = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (got < 0)
+		return hw_err_sys(err, "cannot open %s", path);
+	if (fstat(got, &st) < 0 || !S_ISREG(st.st_mode)) {
+		fd_close(got);
+		return hw_err_set(err, HW_EVALIDATION, "%s is not a regular file", path);
+	}
+	*fd = got;
+	return 0;
+}
+
+int
 file_read(struct buf *out, int dir, const char *name, struct hw_err *err)
 {
 	size_t before = out->len;

@@ -23,6 +23,9 @@ int dir_open(int *fd, const char *path, bool make, struct hw_err *err);
 /* Takes a folder away with all that is in it, as far as that can be done; follows no link. */
 void folder_drop(int at, const char *name);
 
+/* Opens a regular file to read from; HW_EVALIDATION when it is something else. */
+int file_open(int *fd, const char *path, struct hw_err *err);
+
 /* Appends the whole of a regular file; HW_ELIMIT when it doesn't fit under out->max, HW_ENOTFOUND,
  * HW_EVALIDATION when it is something else. Nothing is appended on failure. */
 int file_read(struct buf *out, int dir, const char *name, struct hw_err *err);

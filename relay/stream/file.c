@@ -89,7 +89,7 @@ end_last_line(int fd, struct hw_err *err)
 }
 
 static int
-file_open(void *arg, struct hw_err *err)
+reach(void *arg, struct hw_err *err)
 {
 	struct stream_file *f = arg;
 	bool asked = atomic_exchange(&f->reopen, false);
@@ -147,7 +147,7 @@ file_settle(void *arg, struct hw_err *err)
 
 const struct stream_sink stream_file_sink = {
 	.name = "file",
-	.open = file_open,
+	.open = reach,
 	.put = file_put,
 	.send = file_send,
 	.settle = file_settle,

@@ -90,7 +90,7 @@ def test_what_cannot_be_signed_says_why(tmp_path, person):
     assert "--arch does" in person.fails(*base, str(script), code=2)
     assert "is twice" in person.fails(*base, "--arch", "x86_64", str(script), str(script))
     assert "version such as 0.2.0" in person.fails(*base, "--arch", "x86_64", "--release-version", "2", str(script))
-    assert "is no file" in person.fails(*base, "--arch", "x86_64", str(tmp_path))
+    assert "is not a regular file" in person.fails(*base, "--arch", "x86_64", str(tmp_path))
     os.chmod(person.key, 0o644)
     assert "others may use the key" in person.fails(*base, "--arch", "x86_64", str(script))
     assert not os.path.exists(out)

@@ -153,6 +153,24 @@ Test(file, one_without_a_size_is_read_to_its_end_and_held_to_the_cap)
 	buf_fini(&b);
 }
 
+Test(file, one_is_opened_if_it_is_a_regular_file, .timeout = 5)
+{
+	struct hw_err err = HW_ERR_INIT;
+	int fd = -1;
+
+	cr_assert(eq(int, file_open(&fd, "/proc/self/status", &err), 0), "%s", err.text);
+	cr_assert(ge(int, fd, 0));
+	fd_close(fd);
+	fd = -1;
+	cr_assert(eq(int, file_open(&fd, "/dev/null", &err), HW_EVALIDATION));
+	cr_assert_str_eq(err.text, "/dev/null is not a regular file");
+	cr_assert(eq(int, mkfifoat(dir, "pipe", 0600), 0));
+	cr_assert(eq(int, fchdir(dir), 0));
+	cr_assert(eq(int, file_open(&fd, "pipe", NULL), HW_EVALIDATION));
+	cr_assert(eq(int, file_open(&fd, "missing", NULL), HW_ENOTFOUND));
+	cr_assert(eq(int, fd, -1));
+}
+
 Test(file, only_regular_files_are_read, .timeout = 5)
 {
 	struct buf b;
