@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "node/commands/graves.h"
+#include "node/commands/slot.h"
 #include "node/commands/spool.h"
 #include "proto/base/arena.h"
 #include "proto/base/buf.h"
@@ -48,6 +49,8 @@ struct orders {
 	int spare; /* a file that takes room away, to give it back; -1: it was given */
 	struct graves *graves;
 	struct recent recent;
+	struct slot slot;
+	struct recent in_slot; /* what the slot has; its descriptor is the slot's own */
 };
 
 static void
@@ -56,11 +59,12 @@ log_name(char out[NAME_MAX_], const char *id)
 	snprintf(out, NAME_MAX_, "%.36s" LOG_SUFFIX, id);
 }
 
-/* FNV-1a: tells a record that was cut or never written, which is all that is asked of it. */
+/* FNV-1a: tells a record that was cut or never written, which is all that is asked of it; with the
+ * seed of a slot also one of another log. A file of its own has seed 0. */
 static uint64_t
-sum(const struct head *h, const uint8_t *body)
+sum(const struct head *h, const uint8_t *body, uint64_t seed)
 {
-	uint64_t s = UINT64_C(0xcbf29ce484222325);
+	uint64_t s = UINT64_C(0xcbf29ce484222325) ^ seed;
 	const uint8_t *p = (const uint8_t *)h;
 
 	for (size_t i = 0; i < offsetof(struct head, sum); i++)
@@ -102,12 +106,18 @@ spare_give(struct orders *j)
 /* --- the log that was written last ------------------------------------------------------------ */
 
 static void
-recent_close(struct recent *l)
+forget(struct recent *l)
 {
-	fd_close(l->fd);
 	buf_fini(&l->text);
 	*l = (struct recent){.fd = -1};
 	buf_init(&l->text, ORDERS_LOG_MAX);
+}
+
+static void
+recent_close(struct recent *l)
+{
+	fd_close(l->fd);
+	forget(l);
 }
 
 static bool
@@ -137,7 +147,13 @@ recent_is_there(struct recent *l)
 	return true;
 }
 
-/* Has it open for more of it. */
+static bool
+is_in_slot(const struct orders *j, const char *id)
+{
+	return j->in_slot.id[0] != '\0' && strcmp(j->in_slot.id, id) == 0;
+}
+
+/* Has the file of its own open for more of it. */
 static int
 recent_open(struct orders *j, const char *id, struct hw_err *err)
 {
@@ -157,26 +173,21 @@ recent_open(struct orders *j, const char *id, struct hw_err *err)
 /* --- writing ---------------------------------------------------------------------------------- */
 
 static int
-put_record(struct buf *out, enum record kind, const void *body, size_t n)
+put_record(struct buf *out, enum record kind, const void *body, size_t n, uint64_t seed)
 {
 	struct head h = {.len = (uint32_t)n, .kind = kind};
 
-	h.sum = sum(&h, body);
+	h.sum = sum(&h, body, seed);
 	int r = buf_append(out, &h, sizeof(h));
 	return r < 0 ? r : buf_append(out, body, n);
 }
 
-/* To the log that is open. A record whose writing failed half way would hide all that follows. */
+/* A record whose writing failed half way would hide all that follows. */
 static int
-write_record(struct recent *l, const struct buf *record, size_t most, bool lasting,
-	struct hw_err *err)
+write_to_file(struct recent *l, const struct buf *record, bool lasting, struct hw_err *err)
 {
 	int r;
 
-	if ((uint64_t)l->size + record->len > most)
-		return hw_err_set(err, HW_ELIMIT,
-			"what was written down of the command is longer than %zu bytes", most);
-	buf_reset(&l->text);
 	if ((r = fd_write_all(l->fd, buf_data(record), record->len, err)) == 0 && lasting &&
 		fdatasync(l->fd) < 0)
 		r = hw_err_sys(err, "cannot sync " JOURNAL "/%s" LOG_SUFFIX, l->id);
@@ -185,27 +196,45 @@ write_record(struct recent *l, const struct buf *record, size_t most, bool lasti
 	return r;
 }
 
+/* To the log that is open, or in the slot. */
+static int
+write_record(struct orders *j, const char *id, const struct buf *record, size_t most, bool lasting,
+	struct hw_err *err)
+{
+	bool in_slot = is_in_slot(j, id);
+	struct recent *l = in_slot ? &j->in_slot : &j->recent;
+	off_t size = in_slot ? j->slot.end : l->size;
+
+	if ((uint64_t)size + record->len > most)
+		return hw_err_set(err, HW_ELIMIT,
+			"what was written down of the command is longer than %zu bytes", most);
+	buf_reset(&l->text);
+	return in_slot ? slot_append(&j->slot, record, lasting, err)
+		       : write_to_file(l, record, lasting, err);
+}
+
 static int
 append(struct orders *j, const char *id, enum record kind, const void *body, size_t n, bool lasting,
 	struct hw_err *err)
 {
+	uint64_t seed = is_in_slot(j, id) ? j->slot.seed : 0;
 	struct buf record;
 	int r;
 
-	if ((r = recent_open(j, id, err)) < 0)
+	if (seed == 0 && (r = recent_open(j, id, err)) < 0)
 		return r;
 	buf_init(&record, BODY_MAX + sizeof(struct head));
-	if ((r = put_record(&record, kind, body, n)) < 0) {
+	if ((r = put_record(&record, kind, body, n, seed)) < 0) {
 		hw_err_set(err, r, "a record of " JOURNAL "/%s" LOG_SUFFIX " is too large", id);
 	} else {
 		size_t most = kind == ENTER || kind == BEGIN ? ORDERS_LOG_MAX - ORDERS_ENDS_MAX
 							     : ORDERS_LOG_MAX;
 		errno = 0;
-		r = write_record(&j->recent, &record, most, lasting, err);
+		r = write_record(j, id, &record, most, lasting, err);
 		if (r < 0 && (errno == ENOSPC || errno == EDQUOT) && spare_give(j)) {
 			if (err != NULL)
 				*err = (struct hw_err)HW_ERR_INIT;
-			r = write_record(&j->recent, &record, most, lasting, err);
+			r = write_record(j, id, &record, most, lasting, err);
 		}
 	}
 	buf_fini(&record);
@@ -254,21 +283,60 @@ write_new(struct orders *j, const char *id, struct buf *records, struct hw_err *
 	return 0;
 }
 
+static int
+put_beginning(struct buf *records, const struct buf *order, bool start, uint64_t seed)
+{
+	int r = put_record(records, ORDER, buf_data(order), order->len, seed);
+
+	return r == 0 && start ? put_record(records, START, NULL, 0, seed) : r;
+}
+
+static bool
+has_file(const struct orders *j, const char *id)
+{
+	char name[NAME_MAX_];
+
+	log_name(name, id);
+	return faccessat(j->dir, name, F_OK, 0) == 0;
+}
+
+/* Takes the records. */
+static int
+write_to_slot(struct orders *j, const char *id, uint64_t seed, struct buf *records,
+	struct hw_err *err)
+{
+	int r = slot_begin(&j->slot, seed, records, err);
+
+	if (r < 0)
+		return r;
+	snprintf(j->in_slot.id, sizeof(j->in_slot.id), "%s", id);
+	buf_fini(&j->in_slot.text);
+	j->in_slot.text = *records;
+	buf_init(records, 0);
+	return 0;
+}
+
 int
 orders_begin(struct orders *j, const struct msg_invocation_order *order, bool start,
 	struct hw_err *err)
 {
 	struct buf body, records;
+	uint64_t seed = 0;
 	int r;
 
 	if (!id_is_uuid(order->command_id))
 		return hw_err_set(err, HW_EVALIDATION, "CommandId: it is no id of a command");
+	if (is_in_slot(j, order->command_id))
+		return hw_err_set(err, HW_EEXISTS, "it is in " JOURNAL "/" SLOT);
 	buf_init(&body, BODY_MAX);
 	buf_init(&records, BODY_MAX + 2 * sizeof(struct head));
-	if ((r = msg_encode(&body, MSG_ROW(invocation_order), order, err)) == 0 &&
-		(r = put_record(&records, ORDER, buf_data(&body), body.len)) == 0 &&
-		(!start || (r = put_record(&records, START, NULL, 0)) == 0))
-		r = write_new(j, order->command_id, &records, err);
+	r = msg_encode(&body, MSG_ROW(invocation_order), order, err);
+	if (r == 0 && slot_is_free(&j->slot, body.len + 2 * sizeof(struct head)) &&
+		!has_file(j, order->command_id))
+		seed = slot_new_seed();
+	if (r == 0 && (r = put_beginning(&records, &body, start, seed)) == 0)
+		r = seed != 0 ? write_to_slot(j, order->command_id, seed, &records, err)
+			      : write_new(j, order->command_id, &records, err);
 	buf_fini(&body);
 	buf_fini(&records);
 	return r;
@@ -336,8 +404,11 @@ orders_end(struct orders *j, const char *id, const struct msg_update_invocation_
 int
 orders_sync(struct orders *j, const char *id, struct hw_err *err)
 {
-	int r = recent_open(j, id, err);
+	int r;
 
+	if (is_in_slot(j, id))
+		return slot_sync(&j->slot, err);
+	r = recent_open(j, id, err);
 	if (r == 0 && fdatasync(j->recent.fd) < 0)
 		r = hw_err_sys(err, "cannot sync " JOURNAL "/%s" LOG_SUFFIX, id);
 	return r;
@@ -494,7 +565,7 @@ static bool (*const takers[RECORDS])(struct orders_entry *, struct arena *, cons
 
 /* Returns how many of the n bytes are whole records. */
 static size_t
-take_records(struct orders_entry *e, struct arena *a, const uint8_t *p, size_t n)
+take_records(struct orders_entry *e, struct arena *a, const uint8_t *p, size_t n, uint64_t seed)
 {
 	struct head h;
 	size_t at = 0;
@@ -503,7 +574,7 @@ take_records(struct orders_entry *e, struct arena *a, const uint8_t *p, size_t n
 		const uint8_t *body = p + at + sizeof(h);
 		memcpy(&h, p + at, sizeof(h));
 		if (h.len > n - at - sizeof(h) || h.kind == 0 || h.kind >= RECORDS ||
-			h.sum != sum(&h, body) || (h.kind == ORDER) != (at == 0) ||
+			h.sum != sum(&h, body, seed) || (h.kind == ORDER) != (at == 0) ||
 			!takers[h.kind](e, a, body, h.len))
 			break;
 		if (h.kind == REBOOT || h.kind == STEP || h.kind == END)
@@ -517,18 +588,21 @@ static int
 read_log(struct orders_entry *ret, size_t *whole, size_t *size, struct arena *a, struct orders *j,
 	const char *id, struct hw_err *err)
 {
+	bool in_slot = is_in_slot(j, id);
+	const struct buf *text = in_slot ? &j->in_slot.text : &j->recent.text;
+	bool known = (in_slot || is_recent(j, id)) && text->len > 0;
 	struct orders_entry e = {.order = NULL};
-	bool known = is_recent(j, id) && j->recent.text.len > 0;
-	const struct buf *text = &j->recent.text;
 	char name[NAME_MAX_];
 	struct buf read;
+	int r = 0;
 
 	log_name(name, id);
 	buf_init(&read, ORDERS_LOG_MAX);
-	int r = known ? 0 : file_read(&read, j->dir, name, err);
+	if (!known)
+		r = in_slot ? slot_read(&read, &j->slot, err) : file_read(&read, j->dir, name, err);
 	if (r == 0) {
 		text = known ? text : &read;
-		*whole = take_records(&e, a, buf_data(text), text->len);
+		*whole = take_records(&e, a, buf_data(text), text->len, in_slot ? j->slot.seed : 0);
 		*size = text->len;
 		if (e.order == NULL || strcmp(e.order->command_id, id) != 0)
 			r = hw_err_set(err, HW_ECORRUPT, JOURNAL "/%s has no order in it", name);
@@ -642,13 +716,27 @@ visit_if_log(const struct visit *v, const char *name, const char *id)
 }
 
 static void
+visit_slot(const struct visit *v)
+{
+	struct arena *a = arena_new(4 * ORDERS_LOG_MAX);
+	struct orders_entry e;
+	size_t whole, size;
+
+	if (a != NULL &&
+		read_log(&e, &whole, &size, a, v->journal, v->journal->in_slot.id, NULL) == 0)
+		v->fn(v->arg, v->journal->in_slot.id, &e);
+	arena_free(a);
+}
+
+static void
 remove_orphan(const struct visit *v, const char *name, const char *id)
 {
 	char log[NAME_MAX_];
 	struct stat st;
 
 	log_name(log, id);
-	if (fstatat(v->journal->dir, log, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+	if (!is_in_slot(v->journal, id) &&
+		fstatat(v->journal->dir, log, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
 		unlinkat(v->journal->dir, name, 0);
 }
 
@@ -659,6 +747,8 @@ orders_each(struct orders *j, void (*fn)(void *arg, const char *id, const struct
 	struct visit v = {.journal = j, .fn = fn, .arg = arg};
 
 	each_name(j, visit_if_log, &v);
+	if (j->in_slot.id[0] != '\0')
+		visit_slot(&v);
 	each_name(j, remove_orphan, &v);
 }
 
@@ -667,16 +757,22 @@ orders_remove(struct orders *j, const char *id, size_t n_steps)
 {
 	char name[NAME_MAX_];
 
-	if (is_recent(j, id))
-		recent_close(&j->recent);
-	log_name(name, id);
-	unlinkat(j->dir, name, 0);
+	if (is_in_slot(j, id)) {
+		slot_clear(&j->slot);
+		forget(&j->in_slot);
+	} else {
+		if (is_recent(j, id))
+			recent_close(&j->recent);
+		log_name(name, id);
+		unlinkat(j->dir, name, 0);
+	}
 	for (size_t i = 0; i < n_steps; i++)
 		for (int s = 0; s < 2; s++) {
 			spool_name(name, id, i, s);
 			unlinkat(j->dir, name, 0);
 		}
 	spare_take(j);
+	slot_make(&j->slot);
 }
 
 /* --- ids that are over -------------------------------------------------------------------------
@@ -703,6 +799,39 @@ orders_forget(struct orders *j, int64_t now)
 /* --- life --------------------------------------------------------------------------------------
  */
 
+static void
+take_slot(struct orders *j, struct arena *a, const struct buf *text)
+{
+	struct orders_entry e = {.order = NULL};
+
+	slot_cut(&j->slot, take_records(&e, a, buf_data(text), text->len, j->slot.seed));
+	if (e.order != NULL && id_is_uuid(e.order->command_id) && !has_file(j, e.order->command_id))
+		snprintf(j->in_slot.id, sizeof(j->in_slot.id), "%s", e.order->command_id);
+	else
+		slot_clear(&j->slot);
+}
+
+/* Whose log lies in the slot; one of which not even the order can be read never began. What cannot
+ * be read may have. */
+static int
+look_into_slot(struct orders *j, struct hw_err *err)
+{
+	struct arena *a;
+	struct buf text;
+
+	if (j->slot.seed == 0)
+		return 0;
+	if ((a = arena_new(4 * ORDERS_LOG_MAX)) == NULL)
+		return hw_err_set(err, HW_ENOMEM, "out of memory");
+	buf_init(&text, ORDERS_LOG_MAX);
+	int r = slot_read(&text, &j->slot, err);
+	if (r == 0)
+		take_slot(j, a, &text);
+	buf_fini(&text);
+	arena_free(a);
+	return r;
+}
+
 int
 orders_open(struct orders **ret, int dir, struct hw_err *err)
 {
@@ -710,8 +839,9 @@ orders_open(struct orders **ret, int dir, struct hw_err *err)
 
 	if (j == NULL)
 		return hw_err_set(err, HW_ENOMEM, "out of memory");
-	j->dir = j->spare = j->recent.fd = -1;
+	j->dir = j->spare = j->recent.fd = j->in_slot.fd = j->slot.fd = -1;
 	buf_init(&j->recent.text, ORDERS_LOG_MAX);
+	buf_init(&j->in_slot.text, ORDERS_LOG_MAX);
 	bool made = mkdirat(dir, JOURNAL, 0700) == 0;
 	if (made || errno == EEXIST)
 		j->dir = openat(dir, JOURNAL, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -723,6 +853,12 @@ orders_open(struct orders **ret, int dir, struct hw_err *err)
 	if ((j->graves = graves_open(j->dir)) == NULL) {
 		orders_close(j);
 		return hw_err_set(err, HW_ENOMEM, "out of memory");
+	}
+	slot_open(&j->slot, j->dir);
+	int r = look_into_slot(j, err);
+	if (r < 0) {
+		orders_close(j);
+		return r;
 	}
 	spare_take(j);
 	*ret = j;
@@ -736,6 +872,8 @@ orders_close(struct orders *j)
 		return;
 	fd_close(j->spare);
 	recent_close(&j->recent);
+	forget(&j->in_slot);
+	slot_close(&j->slot);
 	graves_close(j->graves);
 	fd_close(j->dir);
 	free(j);

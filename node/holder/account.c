@@ -51,14 +51,14 @@ account_find(struct account *ret, const char *name, char *why, size_t room)
 }
 
 void
-account_load(void)
+account_load(bool groups)
 {
 	struct account self;
 	char why[192];
 	gid_t gid;
 	int one = 1;
 
-	if (account_find(&self, NULL, why, sizeof(why)) == 0)
+	if (account_find(&self, NULL, why, sizeof(why)) == 0 && groups)
 		getgrouplist(self.name, self.gid, &gid, &one);
 }
 

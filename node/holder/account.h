@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct account {
@@ -16,8 +17,9 @@ struct account {
 /* By name, or the process's own when name is NULL. HW_ERUNAS with the sentence in `why`. */
 int account_find(struct account *ret, const char *name, char *why, size_t room);
 
-/* Looks the process's own up and forgets it: what NSS loads for that is there for children. */
-void account_load(void);
+/* Looks the process's own up and forgets it: what NSS loads for that is there for children. With
+ * `groups` also what it loads for groups, which may be half of a small process. */
+void account_load(bool groups);
 
 /* Becomes the user with all its groups, when the process is root, and checks that there is no way
  * back; otherwise checks that it is the user already. Where this fails nothing of the user's may

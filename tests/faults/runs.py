@@ -379,7 +379,7 @@ def left_over(site):
     """What commands have left where nothing should be, in words."""
     words = [f"command {c['CommandId']} is live" for c in site.admin.json("runs", "ls", "--live").get("Commands", [])]
     for agent in site.agents:
-        words += [f"{agent.name}: commands/{name}" for name in os.listdir(os.path.join(agent.dir, "commands")) if name not in ("ended", "spare")]
+        words += [f"{agent.name}: commands/{name}" for name in os.listdir(os.path.join(agent.dir, "commands")) if name not in ("ended", "spare", "slot")]
     ours = {command for lines in executions(site).values() for command in lines}
     for pid in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):

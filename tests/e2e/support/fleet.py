@@ -1,5 +1,6 @@
 """The real client and the real agent, around a real relay."""
 
+import contextlib
 import json
 import os
 import signal
@@ -106,7 +107,12 @@ class Node:
 
     def commands_kept(self):
         """Names of what it keeps of commands that have not ended."""
-        return set(os.listdir(os.path.join(self.dir, "commands"))) - {"ended", "spare"}
+        folder = os.path.join(self.dir, "commands")
+        kept = set(os.listdir(folder)) - {"ended", "spare"}
+        with contextlib.suppress(FileNotFoundError), open(os.path.join(folder, "slot"), "rb") as slot:
+            if not any(slot.read()):
+                kept.remove("slot")
+        return kept
 
     def wait_online(self):
         wait_until(lambda: self.process.poll() is not None or self.has_dialled(), f"{self.name}'s link")

@@ -93,6 +93,7 @@ machine_free(struct machine *m)
 	orders_remove(m->journal, ID, 2);
 	orders_close(m->journal);
 	unlinkat(m->dir, "commands/spare", 0);
+	unlinkat(m->dir, "commands/slot", 0);
 	unlinkat(m->dir, "commands", AT_REMOVEDIR);
 	close(m->dir);
 	cr_assert_eq(rmdir(m->path), 0);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "node/commands/graves.h"
+#include "node/commands/slot.h"
 #include "node/commands/spool.h"
 #include "proto/base/arena.h"
 #include "proto/base/clock.h"
@@ -294,6 +295,234 @@ Test(orders, no_byte_can_be_spoilt_unseen)
 		arena_free(a);
 	}
 	buf_fini(&whole);
+	shelf_free(s);
+}
+
+/* --- the slot ----------------------------------------------------------------------------------
+ */
+
+#define SLOT_FILE "commands/" SLOT
+
+/* After its first command a node has one. */
+static struct shelf *
+shelf_with_slot(void)
+{
+	struct shelf *s = shelf_new();
+
+	begin(s, OTHER, true);
+	orders_remove(s->journal, OTHER, 0);
+	return s;
+}
+
+static void
+reopen(struct shelf *s)
+{
+	orders_close(s->journal);
+	cr_assert_eq(orders_open(&s->journal, s->dir, NULL), 0);
+}
+
+static void
+write_slot(const struct shelf *s, const uint8_t *p, size_t n)
+{
+	int fd = openat(s->dir, SLOT_FILE, O_WRONLY | O_TRUNC);
+
+	cr_assert_eq(fd_write_all(fd, p, n, NULL), 0);
+	close(fd);
+}
+
+static void
+read_slot(struct buf *b, const struct shelf *s)
+{
+	buf_init(b, 1 << 20);
+	cr_assert_eq(file_read(b, s->dir, SLOT_FILE, NULL), 0);
+}
+
+static int
+seen(struct shelf *s)
+{
+	s->seen = 0;
+	orders_each(s->journal, count, s);
+	return s->seen;
+}
+
+static bool exists(const struct shelf *s, const char *name);
+
+Test(orders, the_next_log_is_written_over_the_last)
+{
+	struct shelf *s = shelf_with_slot();
+	struct msg_invocation_order o = order(ID);
+	struct orders_entry e;
+
+	note_all(s);
+	cr_assert_not(exists(s, LOG), "it lies in the slot");
+	cr_assert_eq(orders_begin(s->journal, &o, true, NULL), HW_EEXISTS);
+	cr_assert_eq(orders_sync(s->journal, ID, NULL), 0);
+	for (int again = 0; again < 2; again++) {
+		cr_assert_eq(orders_read(&e, s->arena, s->journal, ID, NULL), 0);
+		cr_assert(e.started && e.cancelled && e.n_steps == 2 && e.reboots == 1);
+		cr_assert_eq(e.end->status, INVOCATION_STATUS_FAILED);
+		cr_assert_eq(seen(s), 1);
+		reopen(s);
+	}
+	/* Another beside it has a file of its own. */
+	begin(s, OTHER, true);
+	cr_assert(exists(s, "commands/" OTHER ".log"));
+	orders_remove(s->journal, OTHER, 0);
+	cr_assert_eq(file_write(s->dir, "commands/" ID ".000.out", "x", 1, 0600, NULL), 0);
+	cr_assert_eq(seen(s), 1);
+	cr_assert(exists(s, "commands/" ID ".000.out"), "its output is nobody's orphan");
+	orders_remove(s->journal, ID, 1);
+	cr_assert_eq(orders_read(&e, s->arena, s->journal, ID, NULL), HW_ENOTFOUND);
+	cr_assert_eq(seen(s), 0);
+	reopen(s);
+	cr_assert_eq(seen(s), 0);
+	shelf_free(s);
+}
+
+/* Parameters may be nobody else's business. */
+Test(orders, nothing_is_left_in_the_slot)
+{
+	struct shelf *s = shelf_with_slot();
+	struct buf b;
+
+	note_all(s);
+	orders_remove(s->journal, ID, 0);
+	read_slot(&b, s);
+	cr_assert_eq(b.len, SLOT_SIZE);
+	for (size_t i = 0; i < b.len; i++)
+		cr_assert_eq(buf_data(&b)[i], 0, "byte %zu", i);
+	buf_fini(&b);
+	shelf_free(s);
+}
+
+/* As a power cut may leave it: the new beginning in front of what the last had written. */
+Test(orders, no_record_of_an_earlier_log_counts)
+{
+	struct shelf *s = shelf_with_slot();
+	struct buf before, now;
+	struct orders_entry e;
+	size_t taken = 0;
+
+	note_all(s);
+	read_slot(&before, s);
+	orders_remove(s->journal, ID, 0);
+	begin(s, ID, true);
+	read_slot(&now, s);
+	for (size_t n = 0; n <= 1024; n++) {
+		uint8_t *mixed = malloc(SLOT_SIZE);
+		memcpy(mixed, buf_data(&before), SLOT_SIZE);
+		memcpy(mixed, buf_data(&now), n);
+		write_slot(s, mixed, SLOT_SIZE);
+		free(mixed);
+		reopen(s);
+		struct arena *a = arena_new(32 << 20);
+		int r = orders_read(&e, a, s->journal, ID, NULL);
+		cr_assert(r == 0 || r == HW_ENOTFOUND);
+		/* All of it is the one log or the other: where nothing new was written yet, or at
+		 * least a whole order of the new. */
+		cr_assert(r != 0 || (e.end != NULL && n < 16) || e.n_steps == 0, "%zu", n);
+		taken += r == 0 && e.end == NULL;
+		arena_free(a);
+	}
+	cr_assert_gt(taken, 100);
+	buf_fini(&before);
+	buf_fini(&now);
+	shelf_free(s);
+}
+
+Test(orders, no_byte_of_the_slot_can_be_spoilt_unseen)
+{
+	struct shelf *s = shelf_with_slot();
+	struct buf whole;
+	struct orders_entry e;
+	size_t len = SLOT_SIZE;
+
+	note_all(s);
+	read_slot(&whole, s);
+	while (buf_data(&whole)[len - 1] == 0)
+		len--;
+	for (size_t at = 0; at < len; at++) {
+		struct arena *a = arena_new(32 << 20);
+		uint8_t *bytes = malloc(whole.len);
+		memcpy(bytes, buf_data(&whole), whole.len);
+		bytes[at] ^= 0x40;
+		write_slot(s, bytes, whole.len);
+		reopen(s);
+		int r = orders_read(&e, a, s->journal, ID, NULL);
+		cr_assert(r == HW_ENOTFOUND || (r == 0 && e.end == NULL), "byte %zu", at);
+		if (r == 0) {
+			cr_assert_eq(orders_cancel(s->journal, ID, NULL), 0);
+			cr_assert_eq(orders_read(&e, a, s->journal, ID, NULL), 0);
+			cr_assert(e.cancelled, "what is written next can be read");
+		}
+		free(bytes);
+		arena_free(a);
+	}
+	buf_fini(&whole);
+	shelf_free(s);
+}
+
+Test(orders, a_log_may_outgrow_the_slot)
+{
+	struct shelf *s = shelf_with_slot();
+	struct orders_entry e;
+	struct buf b;
+
+	begin(s, ID, true);
+	for (size_t k = 0; k < 300; k++)
+		note_step(s, k, INVOCATION_STATUS_FAILED, "Failed");
+	for (int again = 0; again < 2; again++) {
+		cr_assert_eq(orders_read(&e, s->arena, s->journal, ID, NULL), 0);
+		cr_assert_eq(e.n_steps, 300);
+		reopen(s);
+	}
+	orders_remove(s->journal, ID, 0);
+	read_slot(&b, s);
+	cr_assert_eq(b.len, SLOT_SIZE);
+	buf_fini(&b);
+	shelf_free(s);
+}
+
+/* An order that is too long for it has a file, and so has one when the slot was taken away. */
+Test(orders, without_a_slot_there_is_a_file)
+{
+	struct shelf *s = shelf_with_slot();
+	struct msg_invocation_order o = order(ID);
+	struct orders_entry e;
+	char *content = calloc(1, SLOT_SIZE + 1);
+
+	memset(content, 'x', SLOT_SIZE);
+	o.content = content;
+	cr_assert_eq(orders_begin(s->journal, &o, true, NULL), 0);
+	cr_assert(exists(s, LOG));
+	orders_remove(s->journal, ID, 0);
+	free(content);
+	cr_assert_eq(unlinkat(s->dir, SLOT_FILE, 0), 0);
+	begin(s, ID, true);
+	cr_assert(exists(s, LOG));
+	cr_assert_eq(orders_read(&e, s->arena, s->journal, ID, NULL), 0);
+	cr_assert(e.started);
+	orders_remove(s->journal, ID, 0);
+
+	reopen(s);
+	cr_assert_eq(file_write(s->dir, SLOT_FILE, "short", 5, 0600, NULL), 0);
+	reopen(s);
+	cr_assert_not(exists(s, SLOT_FILE), "what is no slot is taken away");
+	shelf_free(s);
+}
+
+Test(orders, a_slot_that_is_taken_away_with_its_log_takes_no_more)
+{
+	struct shelf *s = shelf_with_slot();
+	struct hw_err err = HW_ERR_INIT;
+
+	begin(s, ID, true);
+	cr_assert_eq(unlinkat(s->dir, SLOT_FILE, 0), 0);
+	cr_assert_eq(orders_start(s->journal, ID, &err), HW_EIO);
+	cr_assert_not_null(strstr(err.text, "slot was removed"), "%s", err.text);
+	orders_remove(s->journal, ID, 0);
+	begin(s, ID, true);
+	cr_assert(exists(s, LOG));
 	shelf_free(s);
 }
 
