@@ -645,8 +645,7 @@ open_run_dir(const struct monitor_config *c)
 	struct account agent = {.gid = getegid()};
 	char why[192] = "", text[SAID_MAX];
 
-	/* Each holder looks users up, and finds loaded what that takes; no more, since each has to
-	 * copy it and give it back. A rootless agent's looks for nobody's groups. */
+	/* Each holder looks users up, and finds loaded what that takes, and no more to copy. */
 	account_load(!c->rootless);
 	if (!c->rootless && account_find(&agent, c->agent_user, why, sizeof(why)) < 0) {
 		say("error", "monitor.agent_user why=%s", quoted(text, why));

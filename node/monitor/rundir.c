@@ -138,7 +138,6 @@ rundir_remove(int fd, const char *session_id)
 	char name[128];
 
 	holder_socket_name(name, session_id);
-	/* A rootless agent's holder mostly has done so by itself. */
 	if (faccessat(fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 && is_dead(fd, name))
 		unlinkat(fd, name, 0);
 }
