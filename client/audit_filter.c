@@ -11,15 +11,10 @@
 /* --- options ---------------------------------------------------------------------------------- */
 
 static int
-parse_time(int64_t *ret, const char *text)
+parse_moment(int64_t *ret, const char *text)
 {
 	char whole[40];
-	int64_t ago;
 
-	if (duration_parse(&ago, text) == 0) {
-		*ret = clock_wall(&hw_clock_system) - ago;
-		return 0;
-	}
 	if (rfc3339_parse(ret, text) == 0)
 		return 0;
 	if (strlen(text) != 10)
@@ -29,11 +24,21 @@ parse_time(int64_t *ret, const char *text)
 }
 
 int
-audit_time(int64_t *ret, const struct input *in, const char *option, struct hw_err *err)
+audit_time(int64_t *ret, struct client *c, const struct input *in, const char *option,
+	struct hw_err *err)
 {
 	const char *text = input_text(in, option);
+	int64_t ago;
+	int r;
 
-	if (text == NULL || parse_time(ret, text) == 0)
+	if (text == NULL)
+		return 0;
+	if (duration_parse(&ago, text) == 0) {
+		if ((r = client_relay_now(ret, c, err)) == 0)
+			*ret -= ago;
+		return r;
+	}
+	if (parse_moment(ret, text) == 0)
 		return 0;
 	return hw_err_set(err, HW_EUSAGE,
 		"--%s wants a span like 30d or 2h, or a time like 2026-07-07T08:00:00Z, not '%s'",
@@ -88,9 +93,9 @@ audit_filter_read(struct audit_filter *f, struct client *c, const struct input *
 			(r = session_find_id(&session, c, session, err)) < 0 ||
 			(r = add(f, LOOKUP_KEY_SESSION_ID, session, err)) < 0))
 		return r;
-	if ((r = audit_time(&f->req.start_time, in, "since", err)) < 0)
+	if ((r = audit_time(&f->req.start_time, c, in, "since", err)) < 0)
 		return r;
-	return audit_time(&f->req.end_time, in, "until", err);
+	return audit_time(&f->req.end_time, c, in, "until", err);
 }
 
 /* --- how an entry is shown -------------------------------------------------------------------- */

@@ -40,8 +40,10 @@ struct audit_filter {
 /* Connects when a session's name must be completed. HW_EUSAGE. */
 int audit_filter_read(struct audit_filter *f, struct client *c, const struct input *in,
 	struct hw_err *err);
-/* One of the two time options; *ret stays as it is when it was not given. HW_EUSAGE. */
-int audit_time(int64_t *ret, const struct input *in, const char *option, struct hw_err *err);
+/* One of the two time options; *ret stays as it is when it was not given. Connects for a span,
+ * which goes back from what the relay's clock says. HW_EUSAGE. */
+int audit_time(int64_t *ret, struct client *c, const struct input *in, const char *option,
+	struct hw_err *err);
 
 /* What is last in an ARN; "" for NULL. */
 const char *audit_short(const char *arn);

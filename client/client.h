@@ -51,6 +51,11 @@ void client_fini(struct client *c);
 int client_home(struct client *c, struct hw_err *err);
 int client_loop(struct client *c, struct hw_err *err);
 int client_connect(struct client *c, struct hw_err *err);
+/* What time it is: by the relay's clock once it has told, else by this machine's. Ages, and spans
+ * that people name, go by it. */
+int64_t client_now(const struct client *c);
+/* The same, of the relay: connects. */
+int client_relay_now(int64_t *ret, struct client *c, struct hw_err *err);
 
 /* The way to host:port: ret->host is "" when no proxy is on it. HW_EUSAGE. */
 int client_proxy(struct proxy *ret, const struct client *c, const char *host, int port,

@@ -50,8 +50,11 @@ run_create(struct client *c, const struct input *in, struct hw_err *err)
 		(r = input_duration(&life, in, "expires", err)) < 0 ||
 		(r = read_tags(&req, c, in, err)) < 0)
 		return r;
-	if (life > 0)
-		req.expiration_date = clock_wall(&hw_clock_system) + life;
+	if (life > 0) {
+		if ((r = client_relay_now(&req.expiration_date, c, err)) < 0)
+			return r;
+		req.expiration_date += life;
+	}
 	if ((r = client_call(&reply, c, OP_create_activation, &req, err)) < 0)
 		return r;
 	if (c->format <= OUTPUT_WIDE)

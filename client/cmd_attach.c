@@ -80,7 +80,7 @@ drop_others(struct msg_session *sessions, size_t n)
 static int
 say_several(struct client *c, const struct msg_session *sessions, size_t n, struct hw_err *err)
 {
-	int64_t now = clock_wall(&hw_clock_system);
+	int64_t now = client_now(c);
 	char ago[DURATION_TEXT];
 
 	for (size_t i = 0; i < n; i++) {
@@ -157,13 +157,12 @@ const struct command cmd_attach = {
 	.name = "attach",
 	.operands = "[SESSION]",
 	.summary = "Take up a shell that was detached or lost, or is open elsewhere.",
-	.about =
-		"  SESSION is an id, any unique prefix of one, or its last six digits; without\n"
-		"  it, the only one of yours that is detached. A terminal that it has elsewhere\n"
-		"  is let go of. ~d at the start of a line detaches again, ~. ends the session.\n"
-		"  With --join the session is another's, who goes on; the recording says who\n"
-		"  typed what. Exit status: 0 after ~d, 255 when it was let go of elsewhere or\n"
-		"  there was no session, otherwise the shell's.",
+	.about = "  SESSION is an id, any unique prefix of one, or its last six digits; without\n"
+		 "  it, the only one of yours that is detached. A terminal that it has elsewhere\n"
+		 "  is let go of. ~d at the start of a line detaches again, ~. ends the session.\n"
+		 "  With --join the session is another's, who goes on; the recording says who\n"
+		 "  typed what. Exit status: 0 after ~d, 255 when it was let go of elsewhere or\n"
+		 "  there was no session, otherwise the shell's.",
 	.examples = {"hawser attach", "hawser attach --join bob-0f1e2d"},
 	.options = attach_options,
 	.max = 1,

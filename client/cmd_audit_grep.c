@@ -324,8 +324,8 @@ grep_all(struct grep *g, const struct input *in, struct hw_err *err)
 	const char *session = req.session_id;
 	int r;
 
-	if ((r = audit_time(&req.start_time, in, "since", err)) < 0 ||
-		(r = audit_time(&req.end_time, in, "until", err)) < 0 ||
+	if ((r = audit_time(&req.start_time, g->client, in, "since", err)) < 0 ||
+		(r = audit_time(&req.end_time, g->client, in, "until", err)) < 0 ||
 		(r = client_connect(g->client, err)) < 0 ||
 		(session != NULL &&
 			(r = session_find_id(&req.session_id, g->client, session, err)) < 0))

@@ -11,7 +11,8 @@
 
 /* A day, or a moment, as ISO 8601 has them; else a span back from now. UTC, but for a span. */
 static int
-read_time(int64_t *ret, const struct input *in, const char *option, struct hw_err *err)
+read_time(int64_t *ret, struct client *c, const struct input *in, const char *option,
+	struct hw_err *err)
 {
 	const char *text = input_text(in, option), *end;
 	struct tm tm = {0};
@@ -30,8 +31,10 @@ read_time(int64_t *ret, const struct input *in, const char *option, struct hw_er
 			"--%s wants a day as 2026-01-31, a moment as 2026-01-31T12:00:00Z or a span "
 			"back from now as 30d, not '%s'",
 			option, text);
-	*ret = clock_wall(&hw_clock_system) - span;
-	return 0;
+	int r = client_relay_now(ret, c, err);
+	if (r == 0)
+		*ret -= span;
+	return r;
 }
 
 static int
@@ -48,8 +51,8 @@ run_hold(struct client *c, const struct input *in, struct hw_err *err)
 
 	if (req.reason == NULL)
 		return hw_err_set(err, HW_EUSAGE, "--reason is missing: why they must be kept");
-	if ((r = read_time(&req.after, in, "since", err)) < 0 ||
-		(r = read_time(&req.before, in, "until", err)) < 0 ||
+	if ((r = read_time(&req.after, c, in, "since", err)) < 0 ||
+		(r = read_time(&req.before, c, in, "until", err)) < 0 ||
 		(r = client_connect(c, err)) < 0 ||
 		(session != NULL && (r = session_find_id(&req.session_id, c, session, err)) < 0) ||
 		(r = client_call(&reply, c, OP_put_hold, &req, err)) < 0)

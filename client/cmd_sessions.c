@@ -41,7 +41,7 @@ cell_status(struct client *c, const void *item)
 
 	if (s->status != SESSION_STATUS_DISCONNECTED || s->away == 0)
 		return word;
-	duration_format(ago, clock_wall(&hw_clock_system) - s->away);
+	duration_format(ago, client_now(c) - s->away);
 	return strcmp(ago, "now") == 0 ? arena_printf(c->arena, "%s now", word)
 				       : arena_printf(c->arena, "%s %s ago", word, ago);
 }
@@ -73,7 +73,7 @@ static const char *
 cell_length(struct client *c, const void *item)
 {
 	const struct msg_session *s = item;
-	int64_t end = s->end_date != 0 ? s->end_date : clock_wall(&hw_clock_system);
+	int64_t end = s->end_date != 0 ? s->end_date : client_now(c);
 	char text[DURATION_TEXT];
 
 	if (s->start_date == 0)

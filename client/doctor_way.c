@@ -64,7 +64,8 @@ check_login(struct way *w)
 			"%s", hw_err_text(&err));
 		return false;
 	}
-	if (at >= c->home.expires) {
+	int64_t left = c->home.expires - at;
+	if (left <= -CERT_DAY) {
 		doctor_note(w->doctor, DOCTOR_FAIL, "login",
 			"have an administrator run `hawser user invite NAME`, then hawser login URL INVITE; "
 			"or set this machine's clock",
@@ -72,10 +73,10 @@ check_login(struct way *w)
 			output_time(c, c->home.expires));
 		return false;
 	}
-	bool soon = c->home.expires - at < LOGIN_SOON;
-	doctor_note(w->doctor, soon ? DOCTOR_WARN : DOCTOR_OK, "login",
-		"any hawser command renews it while the relay is reached", "%s until %s",
-		c->home.user, output_time(c, c->home.expires));
+	doctor_note(w->doctor, left < LOGIN_SOON ? DOCTOR_WARN : DOCTOR_OK, "login",
+		left <= 0 ? "the relay says whether it is over, by its own clock"
+			  : "any hawser command renews it while the relay is reached",
+		"%s until %s", c->home.user, output_time(c, c->home.expires));
 	return true;
 }
 

@@ -252,7 +252,7 @@ const char *
 output_age(struct client *c, int64_t when)
 {
 	char text[DURATION_TEXT];
-	int64_t age = clock_wall(&hw_clock_system) - when;
+	int64_t age = client_now(c) - when;
 
 	if (when == 0)
 		return NULL;
@@ -264,7 +264,7 @@ const char *
 output_until(struct client *c, int64_t when)
 {
 	char text[DURATION_TEXT];
-	int64_t left = when - clock_wall(&hw_clock_system);
+	int64_t left = when - client_now(c);
 
 	if (when == 0)
 		return NULL;

@@ -101,10 +101,16 @@ credentials_now(const struct credentials *c)
 
 /* When to renew goes by the clock of who issues, where it is known: by one of our own that is
  * ahead, each new certificate would look old at once. */
-static int64_t
-issuer_now(const struct credentials *c)
+int64_t
+credentials_relay_now(const struct credentials *c)
 {
 	return c->relay_wall != 0 ? relay_now(c) : credentials_now(c);
+}
+
+int64_t
+credentials_ahead(const struct credentials *c)
+{
+	return c->relay_wall != 0 ? clock_wall(loop_clock(c->config.loop)) - relay_now(c) : 0;
 }
 
 void
@@ -167,7 +173,7 @@ check_new(const struct credentials *c, struct cert_identity *who, X509 *cert, st
 
 	if ((r = cert_load(&ca, c->config.dir, ENROL_CA, err)) < 0 ||
 		(r = key_load(&key, c->config.dir, ENROL_NODE_KEY, err)) < 0 ||
-		(r = cert_verify(cert, ca, issuer_now(c), true, err)) < 0 ||
+		(r = cert_verify(cert, ca, credentials_relay_now(c), true, err)) < 0 ||
 		(r = cert_identity(who, cert, c->who.fleet, err)) < 0)
 		goto out;
 	if (who->role != ROLE_NODE || strcmp(who->id, c->who.id) != 0 ||
@@ -217,7 +223,7 @@ static void
 on_reply(void *arg, int code, const char *message, const void *body, size_t n)
 {
 	struct credentials *c = credentials_from(arg);
-	bool expired = issuer_now(c) >= c->who.not_after;
+	bool expired = credentials_relay_now(c) >= c->who.not_after;
 	struct hw_err err = HW_ERR_INIT;
 	char until[RFC3339_LEN + 1];
 
@@ -276,7 +282,8 @@ on_look(void *arg)
 
 	loop_timer_start(c->config.loop, &c->look, LOOK_EVERY);
 	keep_time(c);
-	if (issuer_now(c) >= c->who.not_before + (c->who.not_after - c->who.not_before) / 2)
+	if (credentials_relay_now(c) >=
+		c->who.not_before + (c->who.not_after - c->who.not_before) / 2)
 		credentials_renew(c);
 }
 

@@ -38,6 +38,10 @@ const struct cert_identity *credentials_who(const struct credentials *c);
  * run or an earlier one. That of the relay counts up to the end of our certificate only: one that
  * was wrong for a while must not lock its nodes out for good. */
 int64_t credentials_now(const struct credentials *c);
+/* The relay's clock as it told in this run, else credentials_now(): for what the relay dated. */
+int64_t credentials_relay_now(const struct credentials *c);
+/* By how much this machine's clock is ahead of the relay's, as it told last; 0: it told nothing. */
+int64_t credentials_ahead(const struct credentials *c);
 void credentials_peer_time(struct credentials *c, int64_t wall);
 
 /* The link to renew over: the certificate is looked at now, and each hour until the link goes; and

@@ -64,11 +64,24 @@ time_text(char out[RFC3339_LEN + 1], int64_t wall)
 	return out;
 }
 
+/* "3600.0 s behind the relay's"; "" when it is as good as the relay's. */
+static const char *
+clock_text(char *out, size_t n, int64_t ahead)
+{
+	int64_t off = ahead < 0 ? -ahead : ahead;
+
+	out[0] = '\0';
+	if (off >= NODE_CLOCK_OFF)
+		snprintf(out, n, "%.1f s %s the relay's", (double)off / USEC_PER_SEC,
+			ahead < 0 ? "behind" : "ahead of");
+	return out;
+}
+
 void
 status_render(struct buf *out, const struct node_config *c, const struct node_status *s, bool json)
 {
 	char since[RFC3339_LEN + 1], next[RFC3339_LEN + 1], expires[RFC3339_LEN + 1];
-	char relay[RELAY_URL_MAX], pin[80];
+	char relay[RELAY_URL_MAX], pin[80], clock[64];
 	struct relay_url plain = c->relay;
 
 	plain.pin[0] = '\0';
@@ -76,19 +89,20 @@ status_render(struct buf *out, const struct node_config *c, const struct node_st
 		relay[0] = '\0';
 	snprintf(pin, sizeof(pin), "sha256:%s", c->relay.pin);
 	const struct line lines[] = {
-		{"InstanceId",			       "node",      c->id		    },
-		{"Name",				    "name",	 c->name			},
-		{"Relay",				   "relay",	   relay			},
-		{"Proxy",				   "proxy",	   s->proxy ? s->proxy : ""},
-		{"CertificateAuthority",			 "pinned CA", pin			 },
-		{"State",				   "state",	   s->state		   },
-		{"Since",				   "since",	   time_text(since,	    s->since)},
-		{"NextAttempt",					 "next try",					    time_text(next,		    s->next_dial)},
-		{"Error",			    "error",				       s->error ? s->error : ""					   },
+		{"InstanceId",			       "node",       c->id				    },
+		{"Name",				    "name",	 c->name				},
+		{"Relay",				   "relay",	   relay					},
+		{"Proxy",				   "proxy",	   s->proxy ? s->proxy : ""		   },
+		{"CertificateAuthority",			 "pinned CA",  pin					 },
+		{"State",				   "state",	   s->state				   },
+		{"Since",				   "since",	   time_text(since,			    s->since)},
+		{"NextAttempt",					 "next try",					    time_text(next,				    s->next_dial)},
+		{"Error",			    "error",					s->error ? s->error : ""					   },
 		{"WitnessState",		 NULL,s->witness_state ? s->witness_state : ""},
-		{"Witness", "witness",		       s->witness ? s->witness : ""										 },
-		{"CertificateExpires",	       "expires",  time_text(expires,s->expires)},
-		{"AgentVersion",			 "agent",			  HAWSER_VERSION															 },
+		{"Witness", "witness",			       s->witness ? s->witness : ""										  },
+		{"Clock",		  "clock",  clock_text(clock,sizeof(clock), s->ahead)},
+		{"CertificateExpires",			       "expires",			  time_text(expires,												     s->expires)},
+		{"AgentVersion",			 "agent", HAWSER_VERSION},
 	};
 	(json ? render_json : render_text)(out, lines, sizeof(lines) / sizeof(lines[0]), s);
 }

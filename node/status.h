@@ -14,6 +14,9 @@ struct log_ctx;
 struct loop;
 struct node_config;
 
+/* From there on a clock is worth a line. */
+#define NODE_CLOCK_OFF (10 * USEC_PER_SEC)
+
 struct node_status {
 	const char *state; /* connected, connecting, waiting, deregistered, stopped */
 	const char *proxy; /* HOST:PORT on the way to the relay; NULL or "": none */
@@ -22,6 +25,7 @@ struct node_status {
 		*witness; /* what it thinks of the relay's ledger, in a line; NULL or "": nothing */
 	const char *witness_state;	   /* and in a word */
 	int64_t since, next_dial, expires; /* wall; 0 is unknown */
+	int64_t ahead;			   /* of this machine's clock of the relay's */
 	int sessions;
 	struct commands_count commands;
 };

@@ -1,5 +1,6 @@
 #include "node/uplink.h"
 
+#include <inttypes.h>
 #include <limits.h>
 #include <openssl/ssl.h>
 #include <signal.h>
@@ -60,6 +61,7 @@ struct uplink {
 	struct loop_timer goodbye, trim;
 	char proxy[PROXY_SHOWN_MAX];	   /* without its secrets; "": there is none */
 	char witness_text[WATCH_TEXT_MAX]; /* of the last status */
+	bool clock_off;			   /* said */
 	int exit_code;
 };
 
@@ -142,10 +144,20 @@ on_down(void *arg)
 	courier_link_down(uplink_from(arg)->courier);
 }
 
+/* Told when it begins, and when it is over; how far off it is may change in between. */
 static void
 on_peer_time(void *arg, int64_t wall)
 {
-	credentials_peer_time(uplink_from(arg)->credentials, wall);
+	struct uplink *u = uplink_from(arg);
+
+	credentials_peer_time(u->credentials, wall);
+	int64_t ahead = credentials_ahead(u->credentials);
+	bool off = ahead >= NODE_CLOCK_OFF || ahead <= -NODE_CLOCK_OFF;
+	if (off && !u->clock_off)
+		log_warn(u, "clock.off", "ahead_seconds=%" PRId64, ahead / USEC_PER_SEC);
+	else if (!off && u->clock_off)
+		log_info(u, "clock.right", "%s", "");
+	u->clock_off = off;
 }
 
 static void
@@ -219,6 +231,7 @@ fill_status(void *arg, struct node_status *s)
 		.since = a.since,
 		.next_dial = a.state == AGENT_WAITING ? a.next_dial : 0,
 		.expires = credentials_who(u->credentials)->not_after,
+		.ahead = credentials_ahead(u->credentials),
 		.sessions = a.sessions,
 		.commands = commands_count(u->commands),
 	};
@@ -353,6 +366,13 @@ static int64_t
 judging_time(void *arg)
 {
 	return credentials_now(uplink_from(arg)->credentials);
+}
+
+/* What the relay dated is judged by its clock. */
+static int64_t
+relay_time(void *arg)
+{
+	return credentials_relay_now(uplink_from(arg)->credentials);
 }
 
 static int
@@ -493,7 +513,7 @@ make_commands(struct uplink *u, struct hw_err *err)
 		.download_proxy = or_null(u->config.download_proxy),
 		.download_s3_host = or_null(u->config.download_s3_host),
 		.download_max = u->config.download_max,
-		.now = judging_time,
+		.now = relay_time,
 		.may_begin = may_begin,
 		.arg = u,
 	};

@@ -435,7 +435,7 @@ ca_issue_relay(const struct ca *ca, int dir, const char *name, const char *const
 		.role = ROLE_RELAY,
 		.id = name,
 		.names = buf_str(&names),
-		.not_before = now - CERT_BACKDATE,
+		.not_before = now - CERT_DAY,
 		.not_after = now + CERT_RELAY_LIFE};
 	if ((r = issue(&chain, serial, ca, &leaf, err)) < 0 ||
 		(r = append_der(&chain, ca->cert, err)) < 0)

@@ -1,5 +1,6 @@
 #include "proto/trust/cert.h"
 
+#include <inttypes.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -251,18 +252,37 @@ set_rules(X509_STORE_CTX *ctx, int64_t now, bool expired_ok)
 		X509_STORE_CTX_set_verify_cb(ctx, on_verify_expired_ok);
 }
 
+static int64_t
+minutes_apart(int64_t a, int64_t b)
+{
+	return (a < b ? b - a : a - b) / (60 * USEC_PER_SEC);
+}
+
+/* Says by how much: an hour is a clock's fault, a year is not. */
 static int
 refuse(X509_STORE_CTX *ctx, int64_t now, struct hw_err *err)
 {
 	int why = X509_STORE_CTX_get_error(ctx);
-	bool over = why == X509_V_ERR_CERT_HAS_EXPIRED && X509_STORE_CTX_get_error_depth(ctx) == 0;
-	char text[RFC3339_LEN + 1];
+	bool leaf = X509_STORE_CTX_get_error_depth(ctx) == 0;
+	bool over = why == X509_V_ERR_CERT_HAS_EXPIRED && leaf;
+	bool early = why == X509_V_ERR_CERT_NOT_YET_VALID && leaf;
+	struct cert_identity id = {0};
+	char text[RFC3339_LEN + 1], bound[RFC3339_LEN + 1];
 
 	ERR_clear_error();
 	rfc3339_format(text, now);
+	if ((!over && !early) || read_validity(&id, X509_STORE_CTX_get0_cert(ctx), NULL) < 0)
+		return hw_err_set(err, over ? HW_EEXPIRED : HW_ECERT,
+			"the certificate does not verify: %s (at %s)",
+			X509_verify_cert_error_string(why), text);
+	rfc3339_format(bound, early ? id.not_before : id.not_after);
 	return hw_err_set(err, over ? HW_EEXPIRED : HW_ECERT,
-		"the certificate does not verify: %s (at %s)", X509_verify_cert_error_string(why),
-		text);
+		early ? "the certificate does not verify: it is good from %s on, and by the clock "
+			"here it is %s, %" PRId64 " minutes before that: one of the clocks is "
+			"wrong"
+		      : "the certificate does not verify: it has expired at %s, and by the clock "
+			"here it is %s, %" PRId64 " minutes later",
+		bound, text, minutes_apart(now, early ? id.not_before : id.not_after));
 }
 
 int

@@ -47,6 +47,8 @@ struct cert_identity {
 #define CERT_NODE_GRACE (365 * CERT_DAY) /* an expired node may still renew for so long */
 #define CERT_BACKDATE \
 	(INT64_C(300) * 1000000) /* not_before lies so far in the past: clocks differ */
+/* A relay takes a peer's certificate so long before it begins: its own clock went back since. */
+#define CERT_EARLY CERT_DAY
 
 /* --- the authority: what the relay holds ----------------------------------------------------- */
 
@@ -73,7 +75,8 @@ int ca_issue(struct buf *out, char serial[CERT_SERIAL_LEN + 1], const struct ca 
 	struct hw_err *err);
 
 /* The relay's own key and certificate, as files relay.key (made when missing) and relay.crt (the
- * chain: its certificate, then the CA's), from CERT_BACKDATE before now for CERT_RELAY_LIFE. Hosts
+ * chain: its certificate, then the CA's), from a day before now (who dials may have a clock that is
+ * behind) for CERT_RELAY_LIFE. Hosts
  * are DNS names or IP addresses, for the eyes of browsers: our own peers go by the role. */
 int ca_issue_relay(const struct ca *ca, int dir, const char *name, const char *const *hosts,
 	size_t n_hosts, int64_t now, struct hw_err *err);

@@ -196,7 +196,8 @@ out:
  */
 
 /* What makes a certificate ours: signed by this CA, for this role and id, and for our key. A clock
- * that is behind does not hinder it: the relay that issued it this moment has a better one. */
+ * that is behind, or ahead by a day, does not hinder it: the relay issued it this moment, by its
+ * own. */
 static int
 check_cert(struct cert_identity *who, const struct enrol *e, const struct grant *grant, X509 *cert,
 	X509 *ca, struct hw_err *err)
@@ -207,7 +208,7 @@ check_cert(struct cert_identity *who, const struct enrol *e, const struct grant 
 
 	if ((r = cert_fleet(fleet, ca, err)) < 0 || (r = cert_identity(who, cert, fleet, err)) < 0)
 		return r;
-	if (now < who->not_before)
+	if (now < who->not_before || (now >= who->not_after && now - who->not_after < CERT_DAY))
 		now = who->not_before;
 	if ((r = cert_verify(cert, ca, now, false, err)) < 0)
 		return r;

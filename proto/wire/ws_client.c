@@ -1,5 +1,6 @@
 #include "proto/wire/ws_client.h"
 
+#include <inttypes.h>
 #include <libwebsockets.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
@@ -69,6 +70,7 @@ struct ws_dial {
 	enum lws_close_status closing; /* what the peer is told, and why */
 	const char *closing_why;
 	int verify_error, alert; /* of TLS, as they are noticed */
+	int64_t off;		 /* minutes, of a certificate that is not of this time */
 	bool shook_hands;
 	int failure;
 	char *why;
@@ -152,7 +154,13 @@ fail_by_clue(struct ws_dial *d, int status, const char *clue)
 	int code;
 	const char *refusal = d->alert != 0 ? ws_tls_alert_text(&code, d->alert) : NULL;
 
-	if (d->verify_error != 0)
+	if (d->verify_error == X509_V_ERR_CERT_NOT_YET_VALID ||
+		d->verify_error == X509_V_ERR_CERT_HAS_EXPIRED)
+		fail(d, HW_ECERT,
+			"%s:%d is not trusted: its certificate %s (%" PRId64
+			" minutes): is this machine's clock right?",
+			d->host, d->port, ws_tls_verify_text(d->verify_error), d->off);
+	else if (d->verify_error != 0)
 		fail(d, HW_ECERT, "%s:%d is not trusted: its certificate %s", d->host, d->port,
 			ws_tls_verify_text(d->verify_error));
 	else if (refusal != NULL)
@@ -502,8 +510,10 @@ on_error(struct ws_dial *d, struct lws *wsi, const char *clue, size_t n)
 static int
 on_verify(struct ws_dial *d, X509_STORE_CTX *store, bool good)
 {
-	if (d != NULL && !good)
-		d->verify_error = X509_STORE_CTX_get_error(store);
+	if (d == NULL || good)
+		return 0;
+	d->verify_error = X509_STORE_CTX_get_error(store);
+	d->off = ws_tls_off(store);
 	return 0;
 }
 

@@ -1,10 +1,13 @@
 #include "proto/wire/ws_tls.h"
 
+#include <inttypes.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <stdbool.h>
 #include <string.h>
+#include <time.h>
 
 #include "proto/base/clock.h"
 
@@ -107,6 +110,22 @@ ws_tls_set_time(SSL_CTX *ctx, int64_t wall)
 	X509_VERIFY_PARAM_set_time(SSL_CTX_get0_param(ctx), (time_t)(wall / USEC_PER_SEC));
 }
 
+int64_t
+ws_tls_off(X509_STORE_CTX *store)
+{
+	time_t judged = X509_VERIFY_PARAM_get_time(X509_STORE_CTX_get0_param(store));
+	X509 *cert = X509_STORE_CTX_get_current_cert(store);
+	bool early = X509_STORE_CTX_get_error(store) == X509_V_ERR_CERT_NOT_YET_VALID;
+	struct tm tm;
+
+	if (cert == NULL ||
+		ASN1_TIME_to_tm(early ? X509_get0_notBefore(cert) : X509_get0_notAfter(cert),
+			&tm) != 1)
+		return 0;
+	int64_t seconds = (int64_t)timegm(&tm) - judged;
+	return (early ? seconds : -seconds) / 60;
+}
+
 const char *
 ws_tls_verify_text(int verify_error)
 {
@@ -114,7 +133,7 @@ ws_tls_verify_text(int verify_error)
 	case X509_V_ERR_CERT_HAS_EXPIRED:
 		return "has expired";
 	case X509_V_ERR_CERT_NOT_YET_VALID:
-		return "is not valid yet: is this machine's clock right?";
+		return "is not valid yet, by this machine's clock";
 	case X509_V_ERR_INVALID_PURPOSE:
 		return "is not one for relays";
 	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:

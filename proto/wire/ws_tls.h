@@ -8,6 +8,7 @@
 #include "proto/base/err.h"
 
 typedef struct ssl_ctx_st SSL_CTX;
+typedef struct x509_store_ctx_st X509_STORE_CTX;
 
 /* A context that trusts ca_file alone and shows cert_file; PEM files. Only certificates for servers
  * verify; names are not looked at. HW_ECERT names the file and what is wrong with it. */
@@ -23,6 +24,9 @@ void ws_tls_set_time(SSL_CTX *ctx, int64_t wall);
 /* What is wrong with the relay's certificate, of an X509_V_ERR code: goes after "its certificate ".
  */
 const char *ws_tls_verify_text(int verify_error);
+
+/* By how many minutes a certificate that is not of this time misses it. */
+int64_t ws_tls_off(X509_STORE_CTX *store);
 
 /* What a TLS alert of the relay says of our certificate; *code is HW_EEXPIRED or HW_ECERT. NULL for
  * alerts about something else. */

@@ -34,8 +34,16 @@ tls_fini(struct tls *t)
 
 /* --- the handshake ------------------------------------------------------------------------- */
 
-/* OpenSSL's verdict stands, but for one thing: that the peer's own certificate is past its time
- * does not end the handshake. A node may renew such a one, and a user is told in words. */
+/* What tls_identify() judges: a node may renew an expired certificate, a user is told in words, and
+ * one that this relay issued while its clock was ahead is good. */
+static bool
+is_of_time(int error)
+{
+	return error == X509_V_ERR_CERT_HAS_EXPIRED || error == X509_V_ERR_CERT_NOT_YET_VALID;
+}
+
+/* OpenSSL's verdict stands, but for one thing: that the peer's own certificate is not of this time
+ * does not end the handshake. */
 static int
 on_verify(int ok, X509_STORE_CTX *store)
 {
@@ -44,7 +52,7 @@ on_verify(int ok, X509_STORE_CTX *store)
 
 	if (ok)
 		return 1;
-	if (X509_STORE_CTX_get_error(store) == X509_V_ERR_CERT_HAS_EXPIRED &&
+	if (is_of_time(X509_STORE_CTX_get_error(store)) &&
 		X509_STORE_CTX_get_error_depth(store) == 0)
 		return 1;
 	++*t->refused;
@@ -154,13 +162,15 @@ tls_identify(struct cert_identity *ret, bool *expired, SSL *ssl, const struct tl
 	if (cert == NULL)
 		return hw_err_set(err, HW_ECERT,
 			"a link needs a certificate of this fleet: log in, or join, first");
-	if (verdict != X509_V_OK && verdict != X509_V_ERR_CERT_HAS_EXPIRED)
+	if (verdict != X509_V_OK && !is_of_time((int)verdict))
 		return hw_err_set(err, HW_ECERT, "the certificate did not verify: %s",
 			X509_verify_cert_error_string(verdict));
 	if ((r = cert_identity(&who, cert, t->fleet, err)) < 0)
 		return r;
 	if (who.role != ROLE_NODE && who.role != ROLE_USER)
 		return hw_err_set(err, HW_ECERT, "links are for nodes and users");
+	if (now < who.not_before && who.not_before - now <= CERT_EARLY)
+		now = who.not_before;
 	r = cert_verify(cert, t->ca, now, false, err);
 	bool late = r == HW_EEXPIRED && who.role == ROLE_NODE;
 	if (late)

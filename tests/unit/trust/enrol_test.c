@@ -79,7 +79,8 @@ static void
 grant(struct buf *cert, struct buf *ca, const struct msg_bin *csr, int role, const char *id)
 {
 	const struct fleet *by = lie == UNSIGNED ? stranger : f;
-	int64_t to = lie == EXPIRED ? f->now - MINUTE : f->now + HOUR;
+	int64_t from = lie == EXPIRED ? f->now - 2 * CERT_DAY : f->now - HOUR;
+	int64_t to = lie == EXPIRED ? f->now - CERT_DAY - MINUTE : f->now + HOUR;
 	char serial[CERT_SERIAL_LEN + 1];
 	struct msg_bin request = *csr;
 	struct buf forged;
@@ -91,7 +92,7 @@ grant(struct buf *cert, struct buf *ca, const struct msg_bin *csr, int role, con
 	}
 	cr_assert(eq(int,
 		ca_issue(cert, serial, by->ca, request.p, request.n,
-			lie == OTHER_ROLE ? ROLE_RELAY : role, id, f->now - HOUR, to, NULL),
+			lie == OTHER_ROLE ? ROLE_RELAY : role, id, from, to, NULL),
 		0));
 	if (lie == JUNK_CERT)
 		cert->len -= 10;
