@@ -44,14 +44,13 @@ static int
 load_key(struct unsealing *u, const char *path, struct hw_err *err)
 {
 	struct auditor_key *key = &u->keys[u->n_keys];
-	char passphrase[PASSPHRASE_MAX] = "", prompt[512];
+	char passphrase[PASSPHRASE_MAX] = "";
 	int r = auditor_key_load(key, path, err);
 
 	if (r == HW_ENOTFOUND)
 		client_hint(u->client, "hawser audit keygen makes one; --key says where it is");
 	if (r == 0 && key->locked) {
-		snprintf(prompt, sizeof(prompt), "Passphrase of %.400s: ", path);
-		if ((r = passphrase_ask(passphrase, prompt, err)) == 0)
+		if ((r = passphrase_of(passphrase, path, err)) == 0)
 			r = auditor_key_unlock(key, passphrase, err);
 		OPENSSL_cleanse(passphrase, sizeof(passphrase));
 	}

@@ -1,5 +1,6 @@
 /* hawser release keygen, sign, show: what nodes are upgraded with. Needs no relay. */
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -7,6 +8,7 @@
 
 #include "client/client.h"
 #include "client/commands.h"
+#include "client/passphrase.h"
 #include "client/release_store.h"
 #include "proto/base/enc.h"
 #include "proto/base/file.h"
@@ -32,16 +34,15 @@ show_public(struct client *c, const uint8_t key[RELEASE_KEY_LEN], struct hw_err 
 }
 
 static int
-run_keygen(struct client *c, const struct input *in, struct hw_err *err)
+make(struct client *c, const char *path, const char *passphrase, struct hw_err *err)
 {
-	const char *path = input_has(in, "key") ? input_text(in, "key") : default_key;
 	uint8_t public[RELEASE_KEY_LEN];
 	EVP_PKEY *key = NULL;
 	int r;
 
 	if ((r = key_generate_signing(&key, err)) == 0 &&
 		(r = log_key_public(public, key, err)) == 0 &&
-		(r = key_create(key, path, err)) == 0) {
+		(r = key_create(key, path, passphrase, err)) == 0) {
 		client_say(c,
 			"the private key is in %s: keep it off the relay, and a copy of it; who has "
 			"it can replace the agent on every node that trusts it",
@@ -53,18 +54,39 @@ run_keygen(struct client *c, const struct input *in, struct hw_err *err)
 	return r;
 }
 
+static int
+run_keygen(struct client *c, const struct input *in, struct hw_err *err)
+{
+	const char *path = input_has(in, "key") ? input_text(in, "key") : default_key;
+	char passphrase[PASSPHRASE_MAX] = "";
+	int r = 0;
+
+	if (access(path, F_OK) == 0)
+		return hw_err_set(err, HW_EEXISTS,
+			"%s exists already and is not replaced: --key names another file", path);
+	if (isatty(STDIN_FILENO) && !input_has(in, "no-passphrase"))
+		r = passphrase_choose(passphrase, err);
+	if (r == 0)
+		r = make(c, path, passphrase, err);
+	OPENSSL_cleanse(passphrase, sizeof(passphrase));
+	return r;
+}
+
 static const struct option_row keygen_options[] = {
 	{"key",	'k', "FILE", "the private key's file (release.key)"},
-	{0},
+	{"no-passphrase", 0, NULL, "don't ask for one; nor is it without a terminal"},
+	{0	  },
 };
 
 const struct command cmd_release_keygen = {
 	.name = "release keygen",
 	.operands = "",
 	.summary = "Make a key that signs releases of the node's programs.",
-	.about = "  The private half stays in FILE, 0600; the public one, a line on stdout, goes\n"
-		 "  into /etc/hawser/node.release on the nodes. A node without such a line is not\n"
-		 "  upgraded by anybody. Needs no relay.",
+	.about =
+		"  The private half stays in FILE, 0600, locked by a passphrase that is asked for\n"
+		"  at a terminal. The public one, a line on stdout, goes into\n"
+		"  /etc/hawser/node.release on the nodes. A node without such a line is not\n"
+		"  upgraded by anybody. Needs no relay.",
 	.examples = {"hawser release keygen > node.release",
 		     "hawser release keygen --key 2027.key >> node.release"},
 	.options = keygen_options,
@@ -205,6 +227,19 @@ write_release(const struct release *r, const struct input *in, const struct buf 
 }
 
 static int
+ask(void *arg, char *out, size_t room, const char *name, struct hw_err *err)
+{
+	char passphrase[PASSPHRASE_MAX];
+	int r = passphrase_of(passphrase, name, err);
+
+	(void)arg;
+	if (r == 0 && (size_t)snprintf(out, room, "%s", passphrase) >= room)
+		r = hw_err_set(err, HW_EUSAGE, "that passphrase is too long");
+	OPENSSL_cleanse(passphrase, sizeof(passphrase));
+	return r;
+}
+
+static int
 run_sign(struct client *c, const struct input *in, struct hw_err *err)
 {
 	const char *path = input_has(in, "key") ? input_text(in, "key") : default_key;
@@ -216,8 +251,8 @@ run_sign(struct client *c, const struct input *in, struct hw_err *err)
 	if (!input_has(in, "out"))
 		return hw_err_set(err, HW_EUSAGE, "--out says where the release goes");
 	buf_init(&head, RELEASE_HEAD_MAX);
-	if ((e = key_load(&key, AT_FDCWD, path, err)) == 0 && (e = describe(&r, in, err)) == 0 &&
-		(e = release_sign(&head, &r, key, err)) == 0 &&
+	if ((e = key_unlock(&key, AT_FDCWD, path, ask, NULL, err)) == 0 &&
+		(e = describe(&r, in, err)) == 0 && (e = release_sign(&head, &r, key, err)) == 0 &&
 		(e = write_release(&r, in, &head, err)) == 0)
 		client_say(c, "%s is release %s for %s, of %zu files", input_text(in, "out"),
 			r.version, r.architecture, r.n_files);

@@ -54,6 +54,15 @@ passphrase_ask(char out[PASSPHRASE_MAX], const char *prompt, struct hw_err *err)
 }
 
 int
+passphrase_of(char out[PASSPHRASE_MAX], const char *path, struct hw_err *err)
+{
+	char prompt[512];
+
+	snprintf(prompt, sizeof(prompt), "Passphrase of %.400s: ", path);
+	return passphrase_ask(out, prompt, err);
+}
+
+int
 passphrase_choose(char out[PASSPHRASE_MAX], struct hw_err *err)
 {
 	char again[PASSPHRASE_MAX];

@@ -116,10 +116,21 @@ int key_generate(EVP_PKEY **ret, struct hw_err *err);	      /* P-256, for certif
 int key_generate_signing(EVP_PKEY **ret, struct hw_err *err); /* Ed25519, for the ledger */
 void key_free(EVP_PKEY *key);				      /* NULL is fine */
 int key_save(EVP_PKEY *key, int dir, const char *name, struct hw_err *err); /* PEM, 0600 */
-/* HW_EDENIED when others may read the file. */
+/* HW_EDENIED when others may read the file, or when it is locked. */
 int key_load(EVP_PKEY **ret, int dir, const char *name, struct hw_err *err);
-/* Never replaces a file (HW_EEXISTS). */
-int key_create(EVP_PKEY *key, const char *path, struct hw_err *err);
+
+/* Never replaces a file (HW_EEXISTS). With a passphrase, neither NULL nor empty, the key is locked
+ * by it: PKCS#8 with scrypt and AES-256, as other programs have it, too. */
+int key_create(EVP_PKEY *key, const char *path, const char *passphrase, struct hw_err *err);
+
+/* Puts the passphrase of the key in file `name` into `out`, of `room` bytes with its end. */
+typedef int key_ask_fn(void *arg, char *out, size_t room, const char *name, struct hw_err *err);
+
+/* Like key_load, which refuses a locked key; asks when it is one. HW_EDENIED when the passphrase is
+ * another one; what `ask` failed with. */
+int key_unlock(EVP_PKEY **ret, int dir, const char *name, key_ask_fn *ask, void *arg,
+	struct hw_err *err);
+
 int csr_make(struct buf *out, EVP_PKEY *key, struct hw_err *err); /* PKCS#10, DER, no names */
 
 #endif

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import threading
 
+import pexpect
 import pytest
 
 from support.accounts import Accounts
@@ -58,6 +59,30 @@ def test_release_is_signed_and_shown(tmp_path, person):
     assert said["follows"] == "0.1.0"
     assert said["version"] == person.ok("version").split()[1]
     assert person.public == f"key {said['key']}\n"
+
+
+def test_a_release_key_is_locked_by_a_passphrase(tmp_path, person, small):
+    key = str(tmp_path / "locked.key")
+    child = person.spawn("release", "keygen", "--key", key)
+    for _ in range(2):
+        child.expect(": ")
+        child.sendline("a phrase of mine")
+    child.expect(r"\nkey ([0-9A-Za-z+/=]{44})\r\n")
+    public = child.match.group(1)
+    child.expect(pexpect.EOF)
+    script = str(tmp_path / "hawser-node")
+    out = str(tmp_path / "locked.release")
+    said = ("release", "sign", "--key", key, "--arch", "x86_64", "--out", out, script)
+    assert "stdin is none" in person.fails(*said, code=2)
+    for phrase, answer in (("another one", "not the passphrase"), ("a phrase of mine", "is release")):
+        child = person.spawn(*said)
+        child.expect("Passphrase of ")
+        child.sendline(phrase)
+        child.expect(answer)
+        child.expect(pexpect.EOF)
+    assert public in person.ok("release", "show", out)
+    there = subprocess.run(["openssl", "pkey", "-in", key, "-passin", "pass:a phrase of mine", "-noout"], check=False)
+    assert there.returncode == 0
     assert int(said["bytes"]) == os.path.getsize(path)
 
 

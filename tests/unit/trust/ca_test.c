@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proto/base/file.h"
 #include "tests/unit/trust/fleet.h"
 
 static struct fleet *f;
@@ -332,4 +333,72 @@ Test(key, that_others_may_read_or_that_is_none_is_refused)
 	cr_assert(eq(int, key_load(&again, f->dir, "folder", NULL), HW_EVALIDATION));
 	unlinkat(f->dir, "folder", AT_REMOVEDIR);
 	cr_assert(eq(ptr, again, NULL));
+}
+
+/* What is typed when a key is locked. */
+struct typist {
+	const char *types;
+	int asked;
+};
+
+static int
+type(void *arg, char *out, size_t room, const char *name, struct hw_err *err)
+{
+	struct typist *t = arg;
+
+	cr_assert_str_eq(name, "locked.key");
+	t->asked++;
+	if (t->types == NULL)
+		return hw_err_set(err, HW_EUSAGE, "nobody is there");
+	cr_assert(lt(sz, strlen(t->types), room));
+	strcpy(out, t->types);
+	return 0;
+}
+
+Test(key, is_locked_by_a_passphrase)
+{
+	struct typist right = {.types = "a phrase"}, wrong = {.types = "another"};
+	struct typist empty = {.types = ""}, absent = {.types = NULL};
+	struct hw_err err = HW_ERR_INIT;
+	EVP_PKEY *again = NULL;
+	struct buf text;
+
+	cr_assert(eq(int, fchdir(f->dir), 0));
+	cr_assert(eq(int, key_create(f->key, "locked.key", "a phrase", &err), 0), "%s", err.text);
+	cr_assert(eq(uint, mode_of("locked.key"), 0600));
+	buf_init(&text, 16384);
+	cr_assert(eq(int, file_read(&text, f->dir, "locked.key", NULL), 0));
+	cr_assert(eq(int, strncmp(buf_str(&text), "-----BEGIN ENCRYPTED PRIVATE KEY-----", 37), 0));
+	buf_fini(&text);
+
+	cr_assert(eq(int, key_load(&again, f->dir, "locked.key", &err), HW_EDENIED));
+	cr_assert_str_eq(err.text,
+		"the key in locked.key is locked by a passphrase, which nobody is asked for here");
+	cr_assert(eq(int, key_unlock(&again, f->dir, "locked.key", type, &wrong, &err),
+		HW_EDENIED));
+	cr_assert_str_eq(err.text, "that is not the passphrase of locked.key");
+	cr_assert(eq(int, key_unlock(&again, f->dir, "locked.key", type, &empty, NULL),
+		HW_EDENIED));
+	cr_assert(eq(int, key_unlock(&again, f->dir, "locked.key", type, &absent, NULL),
+		HW_EUSAGE));
+	cr_assert(eq(ptr, again, NULL));
+	cr_assert(eq(int, key_unlock(&again, f->dir, "locked.key", type, &right, &err), 0), "%s",
+		err.text);
+	cr_assert(eq(int, EVP_PKEY_eq(f->key, again), 1));
+	cr_assert(eq(int, right.asked, 1));
+	EVP_PKEY_free(again);
+}
+
+Test(key, without_a_passphrase_asks_nobody_and_replaces_nothing)
+{
+	struct typist nobody = {.types = NULL};
+	EVP_PKEY *again = NULL;
+
+	cr_assert(eq(int, fchdir(f->dir), 0));
+	cr_assert(eq(int, key_create(f->key, "open.key", "", NULL), 0));
+	cr_assert(eq(int, key_create(f->key, "open.key", "more", NULL), HW_EEXISTS));
+	cr_assert(eq(int, key_unlock(&again, f->dir, "open.key", type, &nobody, NULL), 0));
+	cr_assert(eq(int, nobody.asked, 0));
+	cr_assert(eq(int, EVP_PKEY_eq(f->key, again), 1));
+	EVP_PKEY_free(again);
 }
