@@ -1,5 +1,7 @@
 #include "audit/ledger.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,8 +96,8 @@ is_last_word(enum entry_kind kind)
 	}
 }
 
-int
-ledger_append(struct ledger *l, enum entry_kind kind, const struct msg_ledger_entry *entry,
+int64_t
+ledger_append_numbered(struct ledger *l, enum entry_kind kind, const struct msg_ledger_entry *entry,
 	jpos *end)
 {
 	struct pending p = {.ledger = l, .entry = *entry};
@@ -107,15 +109,42 @@ ledger_append(struct ledger *l, enum entry_kind kind, const struct msg_ledger_en
 	p.entry.relay = l->relay;
 	p.entry.kind = entry_kind_name(kind);
 	p.entry.salt = (struct msg_bin){salt, sizeof(salt)};
-	return journal_append_ledger(l->journal, ledger_kind_open(kind) ? LEDGER_OPEN : 0,
+	int r = journal_append_ledger(l->journal, ledger_kind_open(kind) ? LEDGER_OPEN : 0,
 		encode_entry, &p, end);
+	return r < 0 ? r : p.entry.sequence;
+}
+
+int
+ledger_append(struct ledger *l, enum entry_kind kind, const struct msg_ledger_entry *entry,
+	jpos *end)
+{
+	int64_t r = ledger_append_numbered(l, kind, entry, end);
+
+	return r < 0 ? (int)r : 0;
+}
+
+int64_t
+ledger_commit_numbered(struct ledger *l, enum entry_kind kind, const struct msg_ledger_entry *entry)
+{
+	jpos end;
+	int64_t number = ledger_append_numbered(l, kind, entry, &end);
+	int r = number < 0 ? 0 : journal_wait(l->journal, end);
+
+	return r < 0 ? r : number;
 }
 
 int
 ledger_commit(struct ledger *l, enum entry_kind kind, const struct msg_ledger_entry *entry)
 {
-	jpos end;
+	int64_t r = ledger_commit_numbered(l, kind, entry);
 
-	int r = ledger_append(l, kind, entry, &end);
-	return r < 0 ? r : journal_wait(l->journal, end);
+	return r < 0 ? (int)r : 0;
+}
+
+const char *
+ledger_pair_in(struct ledger_pair *mem, int64_t number)
+{
+	if (number >= 0)
+		snprintf(mem->text, sizeof(mem->text), " entry=%" PRId64, number);
+	return mem->text;
 }

@@ -30,6 +30,20 @@ int ledger_append(struct ledger *l, enum entry_kind kind, const struct msg_ledge
 /* The same, and returns when it is on disk. Never on the loop's thread. */
 int ledger_commit(struct ledger *l, enum entry_kind kind, const struct msg_ledger_entry *entry);
 
+/* Both, for who tells of it: the number that the entry got, or a negative code. */
+int64_t ledger_append_numbered(struct ledger *l, enum entry_kind kind,
+	const struct msg_ledger_entry *entry, jpos *end);
+int64_t ledger_commit_numbered(struct ledger *l, enum entry_kind kind,
+	const struct msg_ledger_entry *entry);
+
+/* What the format of a log's line ends with for its entry: " entry=1234", or "" when the number is
+ * below 0. It is the caller's until its block ends. */
+#define ledger_pair(number) ledger_pair_in(&(struct ledger_pair){""}, number)
+struct ledger_pair {
+	char text[32];
+};
+const char *ledger_pair_in(struct ledger_pair *mem, int64_t number);
+
 /* Whether entries of that kind lie open in the ledger's files: they hold hashes, numbers and names
  * of sessions, and who verifies without the master key needs them. */
 bool ledger_kind_open(enum entry_kind kind);

@@ -2,7 +2,8 @@
  * hawser-relay: what every node and every person dials.
  *
  *   main.c      the command line
- *   cli/        its commands: init, run, check, admin, backup, restore, reload, drain; what the
+ *   cli/        its commands: init, run, check, admin, backup, restore, reload, drain,
+ *               rotate-keys; what the
  *               process may do (confine.c); the process beside it that runs anchor_command
  *               (anchor.c)
  *   edge/       the port: TLS, HTTP, WebSocket, who is let in; only this knows libwebsockets
@@ -171,8 +172,32 @@ static const char drain_help[] =
 	"  hawser-relay drain --dir /var/lib/hawser-relay --for 30m\n"
 	"  hawser-relay drain --dir /var/lib/hawser-relay --undo\n";
 
+static const char rotate_keys_help[] =
+	"usage: hawser-relay rotate-keys --dir DIR --what tls|master|ledger [OPTIONS]\n"
+	"\n"
+	"Gives the relay another one of its keys, and takes the old one away. Killed at any\n"
+	"moment it goes on when it is called again, or nothing has happened.\n"
+	"\n"
+	"  --what tls     relay.key, with a new certificate. A relay that runs takes it at once:\n"
+	"                 links and sessions do not notice, who connects from then on sees it;\n"
+	"                 one that is stopped takes it when it starts\n"
+	"  --what master  the key that recordings and secrets are encrypted with: all that the old\n"
+	"                 one opens is wrapped anew. The relay must be stopped\n"
+	"  --what ledger  the key that signs the ledger's heads: the old one signs over to the new\n"
+	"                 one. The relay must be stopped\n"
+	"\n"
+	"  --dir DIR            what `init` made\n"
+	"  --master-key FILE    with master: where that key lies, whatever relay.conf says\n"
+	"  --recovery-key FILE  with ledger: makes a recovery key there, where there is none\n"
+	"\n"
+	"examples:\n"
+	"  hawser-relay rotate-keys --dir /var/lib/hawser-relay --what tls\n"
+	"  hawser-relay rotate-keys --dir ./try --what ledger --recovery-key /mnt/stick/recovery.key\n";
+
 static const char rotate_key_help[] =
 	"usage: hawser-relay rotate-key --dir DIR [--master-key FILE]\n"
+	"\n"
+	"The same as rotate-keys --what master.\n"
 	"\n"
 	"Makes another master key and wraps with it all that the old one opens; then the\n"
 	"old one is overwritten. The relay must be stopped: sessions outlive that. Killed at\n"
@@ -187,6 +212,8 @@ static const char rotate_key_help[] =
 	"  hawser-relay rotate-key --dir /var/lib/hawser-relay\n";
 static const char rotate_help[] =
 	"usage: hawser-relay rotate-ledger-key --dir DIR [--recovery-key FILE]\n"
+	"\n"
+	"The same as rotate-keys --what ledger.\n"
 	"\n"
 	"Has the key that signs the ledger's heads sign over to a new one, and removes it.\n"
 	"The relay must be stopped; sessions go on meanwhile.\n"
@@ -236,15 +263,16 @@ static const struct command commands[] = {
 	{"init",		 cli_init,	   "dnlamk", false, init_help	     },
 	{"run",		cli_run,	 "dlmvrF", false, run_help	  },
 	{"check",		  cli_check,	     "dm",	   false, check_help	    },
-	{"admin",		  cli_admin,	     "doug",   true,  admin_help     },
-	{"backup",		   cli_backup,     "dmtpR",	true,  backup_help	 },
-	{"restore",	    cli_restore,	 "DKpV",	 true,  restore_help   },
-	{"reload",		   cli_reload,     "d",	    false, reload_help    },
-	{"drain",		  cli_drain,	     "dTU",    false, drain_help     },
-	{"rotate-key",	       cli_rotate_key, "dm",     false, rotate_key_help},
+	{"admin",		  cli_admin,	     "doug",   true,  admin_help	     },
+	{"backup",		   cli_backup,      "dmtpR",	true,  backup_help	 },
+	{"restore",	    cli_restore,	 "DKpV",	 true,  restore_help	   },
+	{"reload",		   cli_reload,      "d",	    false, reload_help     },
+	{"drain",		  cli_drain,	     "dTU",    false, drain_help	     },
+	{"rotate-keys",	cli_rotate_keys, "dWmk",	 false, rotate_keys_help},
+	{"rotate-key",	       cli_rotate_key,  "dm",     false, rotate_key_help },
 	{"rotate-ledger-key", cli_rotate,	  "dk",	false, rotate_help	  },
-	{"recover",	    cli_recover,	 "dkm",	false, recover_help   },
-	{"erase",		  cli_erase,	     "dewm",   false, erase_help     },
+	{"recover",	    cli_recover,	 "dkm",	false, recover_help	   },
+	{"erase",		  cli_erase,	     "dewm",   false, erase_help      },
 	{"version",	    show_version,	  "",	      false, version_help	 },
 };
 
@@ -259,8 +287,7 @@ static const char usage[] =
 	"  restore   a relay from its backup\n"
 	"  reload    take settings and certificate anew\n"
 	"  drain     begin nothing new\n"
-	"  rotate-key  another master key\n"
-	"  rotate-ledger-key  give the ledger another signing key\n"
+	"  rotate-keys  another key: of TLS, the master key, or the ledger's\n"
 	"  recover   begin anew after the relay was restored from a copy\n"
 	"  erase     erase an entry of the ledger\n"
 	"  version   print the version\n"
@@ -290,6 +317,7 @@ static const struct option flags[] = {
 	{"without-recordings", no_argument,	    NULL, 'R'},
 	{"verify",		   no_argument,	NULL, 'V'},
 	{"for",		required_argument, NULL, 'T'},
+	{"what",		 required_argument, NULL, 'W'},
 	{"undo",		 no_argument,	      NULL, 'U'},
 	{"log-format",	       required_argument, NULL, 'F'},
 	{"allow-root",	       no_argument,	    NULL, 'r'},
@@ -374,6 +402,7 @@ static const struct text_option {
 	{'w', offsetof(struct cli_options, reason)	  },
 	{'F', offsetof(struct cli_options, log_format)     },
 	{'T', offsetof(struct cli_options, time)		},
+	{'W', offsetof(struct cli_options, what)		},
 	{'t', offsetof(struct cli_options, to)	      },
 	{'K', offsetof(struct cli_options, key)	       },
 	{'p', offsetof(struct cli_options, passphrase_file)},

@@ -18,6 +18,7 @@
 #include "proto/trust/cert.h"
 #include "relay/cli/cli.h"
 #include "relay/core/config.h"
+#include "relay/core/own_key.h"
 #include "relay/edge/listener.h"
 
 #define DISK_LEAST   (256 * UINT64_C(1048576))
@@ -231,6 +232,16 @@ check_cert(struct check *c, const char *name)
 		"certificate", "%s is good until %s", name, text);
 }
 
+/* Laid ready by rotate-keys; a relay that runs takes it at once. */
+static void
+check_key(struct check *c)
+{
+	if (own_key_waits(c->dir))
+		report(c, POOR, "key",
+			"another key of the relay lies in " OWN_KEY_NEXT
+			": it is taken with the next hawser-relay reload, or start");
+}
+
 int
 cli_check(const struct cli_options *o)
 {
@@ -254,6 +265,7 @@ cli_check(const struct cli_options *o)
 	check_files(&c);
 	check_recovery(&c);
 	check_cert(&c, "relay.crt");
+	check_key(&c);
 	check_cert(&c, "ca.crt");
 	fd_close(c.dir);
 	return c.failed ? EXIT_FAILED : EXIT_OK;

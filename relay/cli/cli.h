@@ -15,7 +15,7 @@ struct cli_options {
 	const char *output, *user, *group;
 	const char *recovery_key, *entry, *reason;
 	const char *to, *key, *passphrase_file;
-	const char *log_format, *time;
+	const char *log_format, *time, *what;
 	const char *const *operands; /* what is no option, in its order */
 	size_t n_operands;
 	enum log_level log_level;
@@ -31,6 +31,7 @@ int cli_backup(const struct cli_options *o);
 int cli_reload(const struct cli_options *o);
 int cli_drain(const struct cli_options *o);
 int cli_restore(const struct cli_options *o);
+int cli_rotate_keys(const struct cli_options *o);
 int cli_rotate_key(const struct cli_options *o);
 int cli_rotate(const struct cli_options *o);
 int cli_recover(const struct cli_options *o);

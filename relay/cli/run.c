@@ -15,6 +15,7 @@
 #include "relay/cli/cli.h"
 #include "relay/cli/confine.h"
 #include "relay/core/config.h"
+#include "relay/core/own_key.h"
 #include "relay/core/relay.h"
 #include "relay/core/snapshot.h"
 #include "relay/core/tend.h"
@@ -66,14 +67,6 @@ on_hangup(void *arg)
 		return;
 	relay_reopen(run->relay);
 	(void)tend_reload(run->relay, &done, &err); /* its log says how it went */
-}
-
-static int
-take_certificate(void *arg, bool *changed, int64_t *expires, struct hw_err *err)
-{
-	struct run *run = arg;
-
-	return server_reload(run->server, changed, expires, err);
 }
 
 static int
@@ -151,6 +144,27 @@ renew_certificate(struct run *run, int dir, struct hw_err *err)
 		: ca_issue_relay(ca, dir, config->name, NULL, 0, now, err);
 }
 
+/* A key that lies ready comes first: the certificate that there is may not be for the one that is
+ * there, when this was cut off. */
+static int
+take_key(struct run *run, int dir, struct hw_err *err)
+{
+	const struct relay_config *config = relay_config(run->relay);
+	const struct ca *ca = relay_ca(run->relay);
+	int64_t now = clock_wall(relay_clock(run->relay));
+	const char *hosts[RELAY_HOSTS_MAX];
+	char room[256];
+	bool taken;
+
+	size_t n = relay_hosts(hosts, room, config);
+	int r = own_key_take(&taken, dir, ca, config->name, hosts, n, now, err);
+	if (r == HW_EVALIDATION)
+		r = own_key_take(&taken, dir, ca, config->name, NULL, 0, now, err);
+	if (r == 0 && taken)
+		tend_tell_key(run->relay);
+	return r < 0 ? hw_err_prefix(err, "the key in %s", OWN_KEY_NEXT) : 0;
+}
+
 static int
 look_after_certificate(struct run *run, const char *path, struct hw_err *err)
 {
@@ -158,9 +172,24 @@ look_after_certificate(struct run *run, const char *path, struct hw_err *err)
 
 	if (r < 0)
 		return r;
-	r = renew_certificate(run, dir, err);
+	if ((r = take_key(run, dir, err)) == 0)
+		r = renew_certificate(run, dir, err);
 	fd_close(dir);
 	return r;
+}
+
+/* What somebody has put there is taken as it is, without a renewal. */
+static int
+take_certificate(void *arg, bool *changed, int64_t *expires, struct hw_err *err)
+{
+	struct run *run = arg;
+	int dir, r = dir_open(&dir, run->dir, false, err);
+
+	if (r < 0)
+		return r;
+	r = take_key(run, dir, err);
+	fd_close(dir);
+	return r < 0 ? r : server_reload(run->server, changed, expires, err);
 }
 
 /* What a backup that was cut off has left: it would keep deleted recordings on the disk. */

@@ -19,8 +19,8 @@
 /* Links of a node that have not spoken: it needs one, and one or two that it has given up. */
 #define ARRIVING_MAX 4
 
-/* Whoever dials in vain can do so for ever: not each time is an entry. */
-static void
+/* Whoever dials in vain can do so for ever: not each time is an entry. Its number, or below 0. */
+static int64_t
 note_arn(struct relay *r, enum entry_kind kind, const char *arn, const char *source,
 	const char *why)
 {
@@ -36,17 +36,19 @@ note_arn(struct relay *r, enum entry_kind kind, const char *arn, const char *sou
 	uint64_t missed;
 
 	if (!throttle_take(t, clock_mono(r->clock), &missed))
-		return;
+		return -1;
 	if (missed > 0)
 		snprintf(more, sizeof(more), "; %llu more like it are not told",
 			(unsigned long long)missed);
 	fit_text(reason, sizeof(reason) - sizeof(more), why);
 	strcat(reason, more);
-	if (ledger_append(r->ledger, kind, &e, NULL) == 0)
+	int64_t number = ledger_append_numbered(r->ledger, kind, &e, NULL);
+	if (number >= 0)
 		journal_sync(r->journal);
+	return number;
 }
 
-static void
+static int64_t
 note(struct relay *r, enum entry_kind kind, const struct cert_identity *who, const char *source,
 	const char *why)
 {
@@ -56,7 +58,7 @@ note(struct relay *r, enum entry_kind kind, const struct cert_identity *who, con
 		arn_write_node(arn, &r->config, who->id);
 	else
 		arn_write_user(arn, &r->config, who->id);
-	note_arn(r, kind, arn, source, why);
+	return note_arn(r, kind, arn, source, why);
 }
 
 void
@@ -65,9 +67,9 @@ relay_local_refused(struct relay *r, const char *name)
 	char arn[ARN_MAX];
 
 	arn_write_local(arn, &r->config, name);
-	log_warn(r, "local.refused", "user=%s", name);
-	note_arn(r, ENTRY_LINK_REFUSED, arn, LOCAL_SOURCE,
+	int64_t entry = note_arn(r, ENTRY_LINK_REFUSED, arn, LOCAL_SOURCE,
 		"the local door is for root and the relay's own user");
+	log_warn(r, "local.refused", "user=%s%s", log_value(name), ledger_pair(entry));
 }
 
 /* --- certificates that a backup lost ---------------------------------------------------------- */
@@ -135,12 +137,12 @@ admit_node(struct relay *r, const struct cert_identity *who, const char *source,
 		return 0;
 	if (adopt(r, who, &node))
 		return 0;
-	log_error(r, "node.clone", "node=%s serial=%s newest=%s", who->id, who->serial,
-		node.serial);
 	hw_err_set(err, HW_EREVOKED,
 		"node %s showed an outdated certificate: it, or a copy of it, has renewed since",
 		who->id);
-	note(r, ENTRY_ALARM, who, source, hw_err_text(err));
+	int64_t entry = note(r, ENTRY_ALARM, who, source, hw_err_text(err));
+	log_error(r, "node.clone", "node=%s serial=%s newest=%s%s", who->id, who->serial,
+		node.serial, ledger_pair(entry));
 	return HW_EREVOKED;
 }
 

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "audit/ledger.h"
 #include "proto/base/file.h"
 #include "relay/core/fit.h"
 #include "relay/core/workers.h"
@@ -116,14 +117,16 @@ change(struct way *w, bool failing, const char *why)
 		return;
 	w->failing = failing;
 	fit_text(cut, sizeof(cut), why);
-	if (failing) {
+	if (failing)
 		snprintf(what, sizeof(what), "heads are not anchored by the %s: %s", w->name, cut);
-		log_error(a, "anchor.failed", "way=%s why=%s", w->name, log_value(cut));
-	} else {
+	else
 		snprintf(what, sizeof(what), "heads are anchored by the %s again", w->name);
-		log_info(a, "anchor.resumed", "way=%s", w->name);
-	}
-	a->config.on_change(a->config.arg, what);
+	int64_t entry = a->config.on_change(a->config.arg, what);
+	if (failing)
+		log_error(a, "anchor.failed", "way=%s why=%s%s", w->name, log_value(cut),
+			ledger_pair(entry));
+	else
+		log_info(a, "anchor.resumed", "way=%s%s", w->name, ledger_pair(entry));
 }
 
 static void

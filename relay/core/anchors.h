@@ -33,8 +33,9 @@ struct anchors_config {
 	int64_t patience; /* after which an answer of the command's process is missed */
 	const char *origin;
 	bool (*latest)(void *arg, struct log_head *ret);
-	/* A way fails, or works again: a sentence for the ledger. */
-	void (*on_change)(void *arg, const char *what);
+	/* A way fails, or works again: a sentence for the ledger. Returns the number of its entry,
+	 * below 0 when there is none. */
+	int64_t (*on_change)(void *arg, const char *what);
 	void *arg;
 };
 

@@ -441,7 +441,7 @@ broker_flush_soon(struct broker *b)
 	loop_defer(b->loop, &b->flush);
 }
 
-static int
+static int64_t
 note(struct broker *b, enum entry_kind kind, const char *arn, const char *source,
 	const struct msg_ledger_entry *entry, jpos *end)
 {
@@ -449,16 +449,16 @@ note(struct broker *b, enum entry_kind kind, const char *arn, const char *source
 
 	e.principal = arn;
 	e.source = source;
-	int r = ledger_append(b->ledger, kind, &e, end);
-	if (r == 0)
+	int64_t r = ledger_append_numbered(b->ledger, kind, &e, end);
+	if (r >= 0)
 		broker_flush_soon(b);
 	else
 		log_error(b, "ledger.unwritten", "kind=%s code=%s", entry_kind_name(kind),
-			hw_code_name(r));
+			hw_code_name((int)r));
 	return r;
 }
 
-int
+int64_t
 broker_note(struct broker *b, enum entry_kind kind, const struct peer *p,
 	const struct msg_ledger_entry *entry, jpos *end)
 {
@@ -470,7 +470,7 @@ broker_note(struct broker *b, enum entry_kind kind, const struct peer *p,
 	return note(b, kind, arn, p->source, entry, end);
 }
 
-int
+int64_t
 broker_note_user(struct broker *b, enum entry_kind kind, const char *name, const char *source,
 	const struct msg_ledger_entry *entry, jpos *end)
 {
@@ -525,8 +525,8 @@ thaw(struct broker *b)
 	if (journal_write(b->journal) < 0 || !journal_recover(b->journal))
 		return;
 	b->frozen = false;
-	log_info(b, "recording.resumed", "why=%s", log_value(b->frozen_why));
-	ledger_append(b->ledger, ENTRY_ALARM, &e, NULL);
+	int64_t entry = ledger_append_numbered(b->ledger, ENTRY_ALARM, &e, NULL);
+	log_info(b, "recording.resumed", "why=%s%s", log_value(b->frozen_why), ledger_pair(entry));
 	broker_flush_soon(b);
 }
 

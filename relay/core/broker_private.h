@@ -94,11 +94,12 @@ void broker_wait_session(struct broker *b, struct session *s);
 /* Something was appended to the journal: it is written at the end of this turn at the latest. */
 void broker_flush_soon(struct broker *b);
 
-/* An entry that nothing waits for; principal and source are the peer's. `end` may be NULL. */
-int broker_note(struct broker *b, enum entry_kind kind, const struct peer *p,
+/* An entry that nothing waits for; principal and source are the peer's. `end` may be NULL. Its
+ * number, or a negative code. */
+int64_t broker_note(struct broker *b, enum entry_kind kind, const struct peer *p,
 	const struct msg_ledger_entry *entry, jpos *end);
 /* The same of a user at an address, whose link may be gone. */
-int broker_note_user(struct broker *b, enum entry_kind kind, const char *name, const char *source,
-	const struct msg_ledger_entry *entry, jpos *end);
+int64_t broker_note_user(struct broker *b, enum entry_kind kind, const char *name,
+	const char *source, const struct msg_ledger_entry *entry, jpos *end);
 
 #endif

@@ -83,6 +83,7 @@ struct step {
 	struct asker asker;
 	char why[512]; /* what decided */
 	bool begun;    /* the intent is recorded */
+	int64_t entry; /* the number of the last one about it; -1: none */
 };
 
 /* --- the ledger ------------------------------------------------------------------------------- */
@@ -154,8 +155,11 @@ record(struct step *s, enum entry_kind kind, int outcome, const char *reason)
 		e.detail = s->detail;
 	fit_text(resource, sizeof(resource), s->resource);
 	write_reason(why, s, kind, reason);
-	if ((r = ledger_commit(op->env->ledger, kind, &e)) < 0)
-		return op_fail(&s->op, r, "the ledger cannot be written, so nothing is done");
+	int64_t number = ledger_commit_numbered(op->env->ledger, kind, &e);
+	if (number < 0)
+		return op_fail(&s->op, (int)number,
+			"the ledger cannot be written, so nothing is done");
+	s->entry = number;
 	return 0;
 }
 
@@ -715,7 +719,8 @@ run(struct step *s)
 	return 0;
 }
 
-/* By its request's id it is found in the ledger. What is the relay's own fault is always said. */
+/* By its request's id, and the number of its last entry, it is found in the ledger. What is the
+ * relay's own fault is always said. */
 static void
 log_call(const struct step *s)
 {
@@ -725,16 +730,16 @@ log_call(const struct step *s)
 		return;
 	log_event(c->env->log,
 		c->code != 0 && hw_code_http(c->code) == 500 ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG,
-		"request.done", "request=%s operation=%s principal=%s code=%s why=%s",
+		"request.done", "request=%s operation=%s principal=%s code=%s why=%s%s",
 		c->request_id, s->op.row->name, log_value(s->op.arn),
 		c->code != 0 ? hw_code_name(c->code) : "",
-		log_value(c->code != 0 ? c->message : ""));
+		log_value(c->code != 0 ? c->message : ""), ledger_pair(s->entry));
 }
 
 void
 call_execute(struct call *c)
 {
-	struct step s = {.call = c};
+	struct step s = {.call = c, .entry = -1};
 
 	s.op = (struct op){
 		.env = c->env,

@@ -111,13 +111,13 @@ latest(void *arg, struct log_head *ret)
 	return ledger_heads_latest(r->heads, ret);
 }
 
-static void
+static int64_t
 on_anchors(void *arg, const char *what)
 {
 	struct relay *r = arg;
 	struct msg_ledger_entry e = {.reason = what};
 
-	(void)ledger_append(r->ledger, ENTRY_ALARM, &e, NULL);
+	return ledger_append_numbered(r->ledger, ENTRY_ALARM, &e, NULL);
 }
 
 int
@@ -188,13 +188,13 @@ on_signed(void *arg)
 	if (!is_well)
 		snprintf(r->heads_why, sizeof(r->heads_why),
 			"heads of the ledger cannot be signed: %s", why);
-	if (is_well)
-		log_info(r, "heads.resumed", "%s", "");
-	else
-		log_error(r, "heads.failed", "why=%s", log_value(why));
 	struct msg_ledger_entry e = {
 		.reason = is_well ? "heads of the ledger are signed again" : r->heads_why};
-	(void)ledger_append(r->ledger, ENTRY_ALARM, &e, NULL);
+	int64_t entry = ledger_append_numbered(r->ledger, ENTRY_ALARM, &e, NULL);
+	if (is_well)
+		log_info(r, "heads.resumed", "why=%s%s", log_value(e.reason), ledger_pair(entry));
+	else
+		log_error(r, "heads.failed", "why=%s%s", log_value(why), ledger_pair(entry));
 }
 
 static void

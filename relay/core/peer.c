@@ -217,14 +217,14 @@ peer_is_welcome(const struct peer *p)
 		0;
 }
 
-static void
+static int64_t
 note_link(struct peer *p, enum entry_kind kind, const char *reason)
 {
 	char text[512];
 	struct msg_ledger_entry e = {.reason = text};
 
 	fit_text(text, sizeof(text), reason);
-	broker_note(p->broker, kind, p, &e, NULL);
+	return broker_note(p->broker, kind, p, &e, NULL);
 }
 
 static void
@@ -250,10 +250,10 @@ first_shown(const struct peer *p)
 }
 
 static void
-log_link(const struct peer *p, const char *event, int code, const char *why)
+log_link(const struct peer *p, const char *event, int code, const char *why, int64_t entry)
 {
-	log_info(p, event, "code=%s why=%s", code == HW_ECLOSED ? "" : hw_code_name(code),
-		log_value(why));
+	log_info(p, event, "code=%s why=%s%s", code == HW_ECLOSED ? "" : hw_code_name(code),
+		log_value(why), ledger_pair(entry));
 }
 
 static void
@@ -265,9 +265,9 @@ on_up(void *arg, struct link *l, const struct msg_hello *hello)
 		peer_close(p, HW_EREVOKED, "the node or user was removed");
 		return;
 	}
-	log_info(p, "link.up", "source=%s software=%s version=%d", p->source,
-		log_value(hello->software), link_version(l));
-	note_link(p, ENTRY_LINK_UP, hello->software);
+	int64_t entry = note_link(p, ENTRY_LINK_UP, hello->software);
+	log_info(p, "link.up", "source=%s software=%s version=%d%s", p->source,
+		log_value(hello->software), link_version(l), ledger_pair(entry));
 	note_seen(p, first_shown(p));
 	p->up = true;
 	broker_peer_up(p->broker, p);
@@ -281,12 +281,14 @@ on_up(void *arg, struct link *l, const struct msg_hello *hello)
 		dispatcher_node_up(p->broker->env->dispatcher, p->who.id);
 }
 
-/* From here on nobody finds it. */
-static void
+/* From here on nobody finds it. Returns the number of the entry, below 0 when there is none. */
+static int64_t
 detach(struct peer *p, const char *why)
 {
+	int64_t entry = -1;
+
 	if (p->up) {
-		note_link(p, ENTRY_LINK_DOWN, why);
+		entry = note_link(p, ENTRY_LINK_DOWN, why);
 		note_seen(p, NULL);
 	}
 	pacer_fini(&p->pacer);
@@ -295,6 +297,7 @@ detach(struct peer *p, const char *why)
 	if (p->up && p->who.role == ROLE_NODE && !p->cert_expired &&
 		p->broker->env->dispatcher != NULL)
 		dispatcher_node_down(p->broker->env->dispatcher, p->who.id);
+	return entry;
 }
 
 /* Those of channels that the link took along have left already. */
@@ -315,9 +318,8 @@ on_down(void *arg, struct link *l, int code, const char *why)
 	struct peer *p = arg;
 
 	(void)l;
-	log_link(p, "link.down", code, why);
 	lose_sessions(p);
-	detach(p, why);
+	log_link(p, "link.down", code, why, detach(p, why));
 	free_if_done(p);
 }
 
@@ -362,9 +364,8 @@ peer_replace(struct peer *p, const char *why)
 {
 	struct link *l = p->link;
 
-	log_link(p, "link.replaced", HW_ECLOSED, why);
 	lose_sessions(p);
-	detach(p, why);
+	log_link(p, "link.replaced", HW_ECLOSED, why, detach(p, why));
 	link_close(l, HW_ECLOSED, why);
 	free_if_done(p);
 }
@@ -375,9 +376,8 @@ peer_close(struct peer *p, int code, const char *why)
 	struct link *l = p->link;
 
 	hw_assert(l != NULL);
-	log_link(p, "link.closed", code, why);
 	end_sessions(p, code, why);
-	detach(p, why);
+	log_link(p, "link.closed", code, why, detach(p, why));
 	link_close(l, code, why);
 	free_if_done(p);
 }

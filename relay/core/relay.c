@@ -660,12 +660,13 @@ note_restored(struct relay *r)
 	rfc3339_format(when, about.time);
 	snprintf(detail, sizeof(detail), "a backup of %s, when the ledger had %llu entries", when,
 		(unsigned long long)about.entries);
-	log_warn(r, "relay.restored", "time=%s entries=%llu", when,
-		(unsigned long long)about.entries);
-	int rc = ledger_commit(r->ledger, ENTRY_RELAY_RESTORED, &e);
-	if (rc == 0)
-		restore_note_drop(r->dir);
-	return rc;
+	int64_t entry = ledger_commit_numbered(r->ledger, ENTRY_RELAY_RESTORED, &e);
+	log_warn(r, "relay.restored", "time=%s entries=%llu%s", when,
+		(unsigned long long)about.entries, ledger_pair(entry));
+	if (entry < 0)
+		return (int)entry;
+	restore_note_drop(r->dir);
+	return 0;
 }
 
 static int

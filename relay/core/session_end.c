@@ -99,7 +99,7 @@ outcome_of(int end_code)
 }
 
 /* One entry for each session that had a session.start. */
-static bool
+static int64_t
 note_end(struct session *s, jpos *end)
 {
 	char node[ARN_MAX], why[1025];
@@ -114,31 +114,36 @@ note_end(struct session *s, jpos *end)
 	arn_write_node(node, s->broker->config, s->row->node_id);
 	fit_text(why, sizeof(why), s->details);
 	return broker_note_user(s->broker, ENTRY_SESSION_END, s->owner.name, s->owner.source, &e,
-		       end) == 0;
+		end);
 }
 
-/* What everybody else is told: journal, ledger, store. The channels are gone by now. */
-static void
+/* What everybody else is told: journal, ledger, store. The channels are gone by now. Returns the
+ * number of the entry, below 0 when there is none. */
+static int64_t
 settle(struct session *s)
 {
 	jpos end = 0;
 	bool recorded = true;
+	int64_t entry = -1;
 
 	if (s->recorded)
 		recorded = session_record_message(s, JOURNAL_SESSION_END, MSG_ROW(close),
 				   &s->ending, &end) == 0;
-	if (s->started)
-		recorded = note_end(s, &end) && recorded;
+	if (s->started) {
+		entry = note_end(s, &end);
+		recorded = entry >= 0 && recorded;
+	}
 	if (s->row != NULL)
 		save_end(s, recorded, end);
+	return entry;
 }
 
 static void
-log_end(const struct session *s)
+log_end(const struct session *s, int64_t entry)
 {
-	log_info(s, "session.end", "code=%s in=%llu out=%llu why=%s",
+	log_info(s, "session.end", "code=%s in=%llu out=%llu why=%s%s",
 		s->end_code == 0 ? "" : hw_code_name(s->end_code), (unsigned long long)s->bytes_in,
-		(unsigned long long)s->bytes_out, log_value(s->details));
+		(unsigned long long)s->bytes_out, log_value(s->details), ledger_pair(entry));
 }
 
 static void
@@ -214,9 +219,9 @@ session_conclude(struct session *s, int code, const char *why)
 	if (accepted)
 		remember(s);
 	tell_channels(s, accepted);
-	settle(s);
+	int64_t entry = settle(s);
 	broker_unlist_session(b, s);
-	log_end(s);
+	log_end(s, entry);
 	s->reap = (struct loop_task){.fn = reap, .arg = s};
 	loop_defer(b->loop, &s->reap);
 }

@@ -40,7 +40,8 @@ on_node_accept(void *arg, struct channel *ch, const struct msg_accept *a)
 	}
 	session_to(s, SESSION_LIVE);
 	const char *name = a->run_as != NULL ? a->run_as : "";
-	log_info(s, "session.live", "run_as=%s pid=%lld", log_value(name), (long long)a->pid);
+	log_info(s, "session.live", "run_as=%s pid=%lld%s", log_value(name), (long long)a->pid,
+		ledger_pair(s->entry));
 	/* Its word counts where nobody was named; it reaches the store with the session's end. */
 	if (s->row->run_as[0] == '\0')
 		fit_text(s->row->run_as, sizeof(s->row->run_as), name);
@@ -229,7 +230,7 @@ write_redeem(void *arg, struct db *db, struct hw_err *err)
 }
 
 /* The attempt, whatever came of it, is one entry. */
-static int
+static int64_t
 note_attempt(struct session *s, int r, const char *why)
 {
 	const struct relay_config *c = s->broker->config;
@@ -251,7 +252,7 @@ note_attempt(struct session *s, int r, const char *why)
 		fit_text(reason, sizeof(reason), why);
 		e.reason = reason;
 		e.resource = s->denied_on[0] != '\0' ? s->denied_on : NULL;
-		return ledger_commit(s->broker->ledger, ENTRY_DECISION, &e);
+		return ledger_commit_numbered(s->broker->ledger, ENTRY_DECISION, &e);
 	}
 	arn_write_node(node, c, s->row->node_id);
 	e.resource = node;
@@ -262,7 +263,7 @@ note_attempt(struct session *s, int r, const char *why)
 		snprintf(detail, sizeof(detail), "%s %s", s->row->document, shown);
 		e.detail = detail;
 	}
-	return ledger_commit(s->broker->ledger, ENTRY_SESSION_START, &e);
+	return ledger_commit_numbered(s->broker->ledger, ENTRY_SESSION_START, &e);
 }
 
 /* On a worker; the loop does not touch the session but for its end_code, details and to_user
@@ -276,9 +277,9 @@ run_redeem(void *arg)
 	int r = store_write(s->broker->env->store, write_redeem, s, &err);
 	if (r < 0)
 		s->row = NULL; /* what the write had set was rolled back */
-	int noted = note_attempt(s, r, hw_err_text(&err));
-	s->started = r == 0 && noted == 0;
-	if (noted < 0)
+	s->entry = note_attempt(s, r, hw_err_text(&err));
+	s->started = r == 0 && s->entry >= 0;
+	if (s->entry < 0)
 		r = hw_err_set(&err, HW_ERECORD,
 			"the ledger cannot be written, so nothing is done");
 	s->redeemed = err;

@@ -92,6 +92,7 @@ struct session {
 	bool passed_by;	  /* its node has no more of what an earlier process had shown */
 	int64_t restored; /* monotonic, when an earlier process had begun it; 0: it is ours */
 	bool started;	  /* its session.start is in the ledger */
+	int64_t entry;	  /* the number of that, or of what denied it */
 	bool recorded;	  /* and its start in the journal */
 	bool skipping, frozen;
 	int64_t away;	    /* wall clock, since when its user is not there */

@@ -43,13 +43,24 @@ tell(struct relay *r, const struct reload *done)
 	write_names(&text, "restart_for=", c->restart, c->n_restart);
 	buf_printf(&text, "certificate=%s", done->certificate ? "changed" : "same");
 	const char *said = buf_str(&text);
-	log_info(r, "relay.reloaded", "%s", said != NULL ? said : "");
+	int64_t entry = -1;
 	if (said != NULL && (c->n_changed > 0 || done->certificate)) {
 		const struct msg_ledger_entry e = {.detail = said};
-		(void)ledger_append(r->ledger, ENTRY_RELAY_RELOAD, &e, NULL);
+		entry = ledger_append_numbered(r->ledger, ENTRY_RELAY_RELOAD, &e, NULL);
 		journal_sync(r->journal);
 	}
+	log_info(r, "relay.reloaded", "%s%s", said != NULL ? said : "", ledger_pair(entry));
 	buf_fini(&text);
+}
+
+void
+tend_tell_key(struct relay *r)
+{
+	const struct msg_ledger_entry e = {.detail = "key=changed certificate=changed"};
+	int64_t entry = ledger_append_numbered(r->ledger, ENTRY_RELAY_RELOAD, &e, NULL);
+
+	journal_sync(r->journal);
+	log_info(r, "relay.rekeyed", "key=relay.key certificate=relay.crt%s", ledger_pair(entry));
 }
 
 int

@@ -22,6 +22,10 @@ int tend_reload(struct relay *r, struct reload *ret, struct hw_err *err);
 /* The same from a worker, which waits for the loop. */
 int tend_reload_wait(struct relay *r, struct reload *ret, struct hw_err *err);
 
+/* The relay's own key is another one, and relay.crt is for it: into log and ledger. The loop's
+ * thread. */
+void tend_tell_key(struct relay *r);
+
 /* --- draining: any thread -----------------------------------------------------------------------
  */
 

@@ -91,7 +91,7 @@ def test_a_key_is_rotated_and_an_entry_erased(relay, client):
     before = client.json("api", "GetLedgerHead")
     tend(relay, "rotate-ledger-key", code=1)  # it runs
     relay.stop()
-    assert "epoch 2" in tend(relay, "rotate-ledger-key")
+    assert "epoch 2" in tend(relay, "rotate-keys", "--what", "ledger")
     for _ in range(2):  # old segments of the journal go
         relay.start()
         client.ok("ls")

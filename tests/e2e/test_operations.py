@@ -282,6 +282,73 @@ def test_settings_and_certificate_are_taken_while_links_and_sessions_stay(relay,
     assert operate("reload", "--dir", relay.base).returncode == 1  # where no relay is
 
 
+def rotate(relay, *args):
+    return operate("rotate-keys", "--dir", relay.dir, *args)
+
+
+def test_another_key_is_shown_while_links_and_sessions_stay(relay, client, agent):
+    """A relay that runs takes it at once, one that is stopped when it starts; cut off in between it is made whole."""
+    shell = client.spawn("shell", "web-01")
+    shell.sendline("echo here-$((40 + 2))")
+    shell.expect("here-42")
+    key, ready = (os.path.join(relay.dir, name) for name in ("relay.key", "relay.next"))
+
+    def shown():
+        with relay.connect() as tls:
+            return tls.getpeercert(binary_form=True)
+
+    def kept():
+        with open(key, "rb") as f:
+            return f.read()
+    first, old = shown(), kept()
+    done = rotate(relay, "--what", "tls")
+    assert done.returncode == 0 and "another key" in done.stdout, done.stderr
+    second = shown()
+    assert second != first and kept() != old and not os.path.exists(ready)
+    assert client.ok("exec", "web-01", "--", "echo new") == "new\n"  # by the pin of the authority, which stays
+    shell.sendline("echo still-$((40 + 2))")
+    shell.expect("still-42")
+    entry = re.search(r"relay.rekeyed .* entry=(\d+)", relay.log)[1]
+    assert client.json("audit", "show", "#" + entry)["Kind"] == "relay.reload"
+
+    # When the settings are bad the key waits, and nothing changes before they are good.
+    conf = os.path.join(relay.dir, "relay.conf")
+    with open(conf, encoding="utf-8") as f:
+        text = f.read()
+    with open(conf, "a", encoding="utf-8") as f:
+        f.write("max_sessions = many\n")
+    waits = rotate(relay, "--what", "tls")
+    assert waits.returncode == 1 and "max_sessions" in waits.stderr and "reload" in waits.stderr
+    assert shown() == second and os.path.exists(ready)
+    with open(conf, "w", encoding="utf-8") as f:
+        f.write(text)
+    assert "relay.next" in operate("check", "--dir", relay.dir).stdout
+    assert "another one" in operate("reload", "--dir", relay.dir).stdout and not os.path.exists(ready)
+    third = shown()
+    assert third != second
+
+    # Stopped, and cut off where the key is the new one and the certificate is not yet.
+    relay.stop()
+    stopped = rotate(relay, "--what", "tls")
+    assert stopped.returncode == 0 and "when it starts" in stopped.stdout, stopped.stderr
+    shutil.copy(os.path.join(ready, "relay.key"), key)
+    relay.start()
+    agent.wait_online()
+    assert shown() not in (first, second, third) and not os.path.exists(ready)
+    shell.sendline("echo again-$((40 + 2))")
+    shell.expect("again-42")
+    shell.sendline("exit")
+    shell.wait()
+    assert len([e for e in audit.ledger(relay.dir) if "key=changed" in e.get("Detail", "")]) == 3
+
+    for args in ((), ("--what", "ca"), ("--what", "tls", "--master-key", "x"), ("--what", "master", "--recovery-key", "x")):
+        bad = rotate(relay, *args)
+        assert bad.returncode == 2 and "rotate-keys --help" in bad.stderr, args
+    assert rotate(relay, "--what", "master").returncode == 1  # it runs
+    assert rotate(relay, "--what", "ledger").returncode == 1
+    assert operate("rotate-keys", "--dir", relay.base, "--what", "tls").returncode == 1  # where no relay is
+
+
 def test_a_relay_that_drains_begins_nothing_and_ends_nothing(relay, client, agent, ssm):
     shell = client.spawn("shell", "web-01")
     shell.sendline("echo here-$((40 + 2))")
@@ -346,16 +413,25 @@ def test_a_log_of_json_has_nothing_of_a_peers_making(relay, client, agent):
     relay.stop()
     relay.set(log_format="json")
     os.unlink(relay.log_path)
-    relay.start()
+    relay.start("--log-level", "debug")
     agent.wait_online()
     client.run("exec", 'no"such\nnode level=error', "--", "true")
     client.ok("exec", "web-01", "--", "true")
+    assert client.run("api", "StartSession", "Target=mi-0123456789abcdef0").returncode != 0
     relay.stop()
     lines = [json.loads(line) for line in relay.log.splitlines() if not line.startswith("hawser-relay: ")]
     assert {"time", "level", "component", "event"} <= set.intersection(*(set(line) for line in lines))
     assert any(line["event"] == "relay.ready" and line["component"] == "relay" and line["version"] for line in lines)
     assert any(line.get("session", "").startswith("admin-") for line in lines)
     assert all(line["level"] in ("error", "warn", "info", "debug") for line in lines)
+    ledger = {e["Sequence"]: e for e in audit.ledger(relay.dir)}
+    ends = [line for line in lines if line["event"] == "request.done" and "entry" in line]
+    assert any(line["operation"] == "StartSession" and line["code"] == "" for line in ends)
+    assert any(line["operation"] == "StartSession" and line["code"] != "" for line in ends)
+    assert all(ledger[int(line["entry"])]["RequestId"] == line["request"] for line in ends)
+    kinds = {line["event"]: ledger[int(line["entry"])]["Kind"] for line in lines if "entry" in line}
+    del kinds["request.done"]
+    assert {"link.up": "link.up", "session.live": "session.start", "session.end": "session.end"}.items() <= kinds.items()
     refused = operate("run", "--dir", relay.dir, "--log-format", "xml")
     assert refused.returncode == 1 and "--log-format" in refused.stderr
     relay.start()

@@ -17,7 +17,7 @@ CALLS = "pwrite64,write,fsync,fdatasync,link,linkat,rename,renameat,renameat2,un
 
 def rotate(folder, *before):
     env = dict(os.environ, ASAN_OPTIONS="detect_leaks=0")
-    return subprocess.run([*before, program("hawser-relay"), "rotate-key", "--dir", folder], stdin=subprocess.DEVNULL,
+    return subprocess.run([*before, program("hawser-relay"), "rotate-keys", "--what", "master", "--dir", folder], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=4 * PATIENCE, env=env)
 
 

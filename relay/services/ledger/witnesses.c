@@ -62,11 +62,12 @@ note(struct op *op, const struct msg_report_ledger_head_request *req,
 				 : text_or_absent(message),
 		.detail = detail,
 	};
+	int64_t entry = ledger_commit_numbered(op->env->ledger, ENTRY_WITNESS_REPORT, &e);
 	log_event(op->env->log, agrees ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR,
 		agrees ? "ledger.witness_agrees" : "ledger.witness_objects",
-		"node=%s state=%s why=%s", op->who.id, enum_text(&enum_WITNESS_STATE, req->state),
-		log_value(message));
-	if (ledger_commit(op->env->ledger, ENTRY_WITNESS_REPORT, &e) < 0)
+		"node=%s state=%s why=%s%s", op->who.id, enum_text(&enum_WITNESS_STATE, req->state),
+		log_value(message), ledger_pair(entry));
+	if (entry < 0)
 		return op_fail(op, HW_ERECORD, "the ledger cannot be written");
 	witnesses_noted(op->env->witnesses, op->who.id, word);
 	return 0;

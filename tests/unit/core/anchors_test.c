@@ -44,13 +44,14 @@ latest(void *arg, struct log_head *ret)
 	return q->has_head;
 }
 
-static void
+static int64_t
 on_change(void *arg, const char *what)
 {
 	struct quay *q = arg;
 
 	snprintf(q->change, sizeof(q->change), "%s", what);
 	q->changes++;
+	return -1;
 }
 
 static struct quay *
@@ -253,7 +254,8 @@ answer(struct quay *q, int failed, const char *why)
 {
 	struct anchor_said said = {.failed = failed};
 
-	memcpy(said.why, why, strnlen(why, sizeof(said.why))); /* maybe without its NUL, as a liar's */
+	memcpy(said.why, why,
+		strnlen(why, sizeof(said.why))); /* maybe without its NUL, as a liar's */
 	cr_assert(eq(sz, (size_t)send(q->helper, &said, sizeof(said), 0), sizeof(said)));
 	loop_settle(q->loop);
 	loop_advance(q->loop, 2 * USEC_PER_SEC);

@@ -1,0 +1,106 @@
+/* hawser-relay rotate-keys: another one of the relay's keys, whichever is named. */
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/base/clock.h"
+#include "proto/base/file.h"
+#include "relay/cli/admin_call.h"
+#include "relay/cli/cli.h"
+#include "relay/core/own_key.h"
+
+/* --- tls -----------------------------------------------------------------------------------------
+ */
+
+static int
+lay_ready(const char *path, struct hw_err *err)
+{
+	int dir, r = dir_open(&dir, path, false, err);
+
+	if (r < 0)
+		return r;
+	r = own_key_make(dir, err);
+	fd_close(dir);
+	return r;
+}
+
+static int
+has_taken(const struct msg_reload_relay_reply *rep)
+{
+	char when[RFC3339_LEN + 1];
+
+	if (!rep->certificate) {
+		fprintf(stderr,
+			"hawser-relay: the relay has not taken its new key: its log says why "
+			"(relay.unrenewed)\n");
+		return EXIT_FAILED;
+	}
+	rfc3339_format(when, rep->expires);
+	printf("the relay has another key, and shows a certificate for it, until %s\n", when);
+	return EXIT_OK;
+}
+
+/* The key lies ready from here on; the relay takes it now, or when it starts. */
+static int
+rotate_tls(const struct cli_options *o)
+{
+	static const struct msg_empty nothing;
+	struct hw_err err = HW_ERR_INIT;
+	struct admin *admin = NULL;
+	void *rep;
+	bool root;
+
+	process_harden();
+	int r = process_become_owner(o->dir, &root, &err);
+	if (r < 0 || (r = lay_ready(o->dir, &err)) < 0)
+		return cli_fail(&err);
+	if (admin_open(&admin, o->dir, &err) == HW_EUNAVAILABLE) {
+		puts("the relay does not run: it takes its new key when it starts");
+		return EXIT_OK;
+	}
+	if (admin == NULL || admin_ask(&rep, admin, OP_reload_relay, &nothing, &err) < 0) {
+		admin_close(admin);
+		hw_err_prefix(&err, "the new key is not taken before the next reload or start");
+		return cli_fail(&err);
+	}
+	int status = has_taken(rep);
+	admin_close(admin);
+	return status;
+}
+
+/* --- whichever ---------------------------------------------------------------------------------
+ */
+
+static const struct kind {
+	const char *what;
+	int (*call)(const struct cli_options *o);
+	bool master_key, recovery_key; /* the options that it takes */
+} kinds[] = {
+	{"tls",	rotate_tls,	    false, false},
+	{"master", cli_rotate_key, true,	 false},
+	{"ledger", cli_rotate,     false, true },
+};
+
+static int
+bad_usage(const char *what, const char *which)
+{
+	fprintf(stderr, "hawser-relay: %s%s; see hawser-relay rotate-keys --help\n", what, which);
+	return EXIT_USAGE;
+}
+
+int
+cli_rotate_keys(const struct cli_options *o)
+{
+	if (o->what == NULL)
+		return bad_usage("--what is missing: tls, master or ledger", "");
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		const struct kind *k = &kinds[i];
+		if (strcmp(k->what, o->what) != 0)
+			continue;
+		if (o->master_key != NULL && !k->master_key)
+			return bad_usage("--master-key does not go with --what ", k->what);
+		if (o->recovery_key != NULL && !k->recovery_key)
+			return bad_usage("--recovery-key does not go with --what ", k->what);
+		return k->call(o);
+	}
+	return bad_usage("--what is tls, master or ledger, and not ", o->what);
+}
