@@ -59,6 +59,7 @@ def test_release_is_signed_and_shown(tmp_path, person):
     assert said["follows"] == "0.1.0"
     assert said["version"] == person.ok("version").split()[1]
     assert person.public == f"key {said['key']}\n"
+    assert int(said["bytes"]) == os.path.getsize(path)
 
 
 def test_a_release_key_is_locked_by_a_passphrase(tmp_path, person, small):
@@ -83,7 +84,6 @@ def test_a_release_key_is_locked_by_a_passphrase(tmp_path, person, small):
     assert public in person.ok("release", "show", out)
     there = subprocess.run(["openssl", "pkey", "-in", key, "-passin", "pass:a phrase of mine", "-noout"], check=False)
     assert there.returncode == 0
-    assert int(said["bytes"]) == os.path.getsize(path)
 
 
 def test_release_that_exists_is_not_replaced(small, tmp_path, person):
