@@ -1,6 +1,7 @@
 """The Debian packages, installed, upgraded, removed and purged by the real dpkg, on this machine's own root file
 system with a layer over it that is thrown away."""
 
+import glob
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import pytest
 
 from support.relay import BUILD
 
+SOURCES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 RELEASE = os.path.join(os.path.dirname(BUILD), "release")  # which is what packages hold
 pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="dpkg and mounts need root"),
               pytest.mark.skipif(not os.path.exists(os.path.join(RELEASE, "hawser-relay")), reason=f"no build {RELEASE}")]
@@ -155,6 +157,17 @@ def test_the_same_sources_make_the_same_bytes(tmp_path, packages):
     assert [deb.name for deb in again] == [deb.name for deb in packages] and len(again) == 3
     for one, other in zip(packages, again):
         assert one.read_bytes() == other.read_bytes(), one.name
+
+
+def test_who_builds_the_client_alone_has_all_that_its_package_holds(tmp_path):
+    """The tarball for other systems is made of this target, in a build folder where nothing else was built."""
+    graph = subprocess.run(["ninja", "-t", "graph", "client"], cwd=RELEASE, stdout=subprocess.PIPE, text=True, check=True).stdout
+    made = re.findall(r'label="([^"]+)"', graph)
+    subprocess.run(["cmake", "--install", RELEASE, "--component", "hawser", "--prefix", tmp_path], check=True, stdout=subprocess.DEVNULL)
+    there = {os.path.basename(path) for path in made} | {os.path.basename(page) for page in glob.glob(f"{SOURCES}/docs/man/*")}
+    held = [name for _, _, names in os.walk(tmp_path) for name in names]
+    # Pages of section 1 are written together with the first.
+    assert len(held) > 30 and [name for name in held if name not in there and not re.match(r"hawser-.*\.1$", name)] == []
 
 
 def test_no_package_holds_what_is_anothers(packages):
