@@ -165,6 +165,17 @@ source_stanza() {
 	return 1
 }
 
+# A machine that takes no security updates, as one fresh from debootstrap, has them all the same
+# beside the archive that it names, if that mirror carries them.
+security_beside_main() {
+	local apt=$1
+	sed -n '/^URIs:.*\/debian\/*$/,/^$/ { s,^\(URIs:.*/debian\)/*$,\1-security,; s/^Suites:.*/&-security/; p; }' \
+		"$apt/main.sources" | sed '1i Types: deb-src' > "$apt/security.sources"
+	grep -q '^URIs:' "$apt/security.sources" &&
+		apt-get -c "$apt/conf" -o Dir::Etc::SourceList="$apt/security.sources" -qq update \
+			> /dev/null 2>&1
+}
+
 # Downloads the upstream tarball and Debian's patches into $1, through apt's signed index but
 # in an apt directory of our own: the machine's sources and lists stay as they are.
 fetch() {
@@ -172,7 +183,6 @@ fetch() {
 	mkdir -p "$apt"/{lists/partial,cache/archives/partial}
 	source_stanza "" > "$apt/main.sources" ||
 		die "no Debian mirror among this machine's apt sources"
-	source_stanza -security > "$apt/security.sources" || rm "$apt/security.sources"
 	# Hooks of the machine's configuration act on the machine's lists, not on ours.
 	cat > "$apt/conf" <<-CONF
 		#clear APT::Update::Pre-Invoke;
@@ -187,6 +197,8 @@ fetch() {
 		APT::Sandbox::User "root";
 		APT::Get::Only-Source "true";
 	CONF
+	source_stanza -security > "$apt/security.sources" || security_beside_main "$apt" ||
+		rm "$apt/security.sources"
 	cat "$apt"/{security,main}.sources > "$apt/all.sources" 2> "$apt/absent" || :
 	apt-get -c "$apt/conf" -qq update >&2
 
