@@ -111,10 +111,12 @@ auditor_key_unlock(struct auditor_key *key, const char *passphrase, struct hw_er
 		return r;
 	buf_init(&plain, BOX_KEY_LEN);
 	r = secret_open(&plain, &wrap, AAD, key->sealed, AUDITOR_LOCKED_LEN);
-	if (r == 0)
+	if (r == 0) {
+		hw_assert(plain.mem != NULL); /* as long as a key; gcc can't know */
 		memcpy(key->priv, buf_data(&plain), BOX_KEY_LEN);
-	else
+	} else {
 		r = hw_err_set(err, HW_EDENIED, "that is not the key's passphrase");
+	}
 	buf_wipe(&plain);
 	buf_fini(&plain);
 	secret_key_wipe(&wrap);
