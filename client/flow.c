@@ -273,6 +273,15 @@ may_ask_again(const struct flow *w, int code)
 		w->route->spec.kind == FORWARD_SOCKS && w->route->token != NULL;
 }
 
+/* The far end was reset after the near end had said all that it had to say: so do servers that
+ * close a TLS connection without reading the client's goodbye. */
+static bool
+is_late_reset(const struct flow *w, int code)
+{
+	return code == HW_ERESET && w->route->spec.kind != FORWARD_STDIO &&
+		(w->tube != NULL ? tube_read_ended(w->tube) : w->accepted);
+}
+
 static void
 on_close(void *arg, struct channel *ch, int code, const struct msg_close *close)
 {
@@ -283,6 +292,8 @@ on_close(void *arg, struct channel *ch, int code, const struct msg_close *close)
 	w->ch = NULL;
 	if (may_ask_again(w, code))
 		w->delayed = true;
+	else if (is_late_reset(w, code))
+		end_flow(w, true);
 	else if (code != 0)
 		fail_flow(w, code, words ? close->message : hw_code_meaning(code));
 	else if (w->tube != NULL)

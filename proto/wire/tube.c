@@ -382,6 +382,12 @@ tube_free(struct tube *t, bool reset)
 	loop_defer(t->config.loop, &t->work);
 }
 
+bool
+tube_read_ended(const struct tube *t)
+{
+	return t->read_ended;
+}
+
 uint64_t
 tube_bytes_read(const struct tube *t)
 {

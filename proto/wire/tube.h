@@ -53,6 +53,8 @@ void tube_room(struct tube *t);
 /* The channel has ended in order, and is no more: what it brought is written, then it is over. */
 void tube_finish(struct tube *t);
 
+/* Whether what is read has said that nothing more comes from it. */
+bool tube_read_ended(const struct tube *t);
 uint64_t tube_bytes_read(const struct tube *t);
 uint64_t tube_bytes_written(const struct tube *t);
 

@@ -738,6 +738,23 @@ Test(forward_link, an_abort_of_the_far_side_is_one_at_once)
 	far_free(&f);
 }
 
+Test(forward_link, a_reset_after_the_near_end_had_ended_is_nothing_to_tell)
+{
+	struct far f;
+	int fd;
+
+	far_new(&f, false, GRACE);
+	fd = begin(&f);
+	shutdown(fd, SHUT_WR);
+	rig_until(f.rig, first_ended, &f);
+	channel_abort(f.conns[0].ch, HW_ERESET, "reset by 10.0.0.9:5432");
+	f.conns[0].ch = NULL;
+	is_reset(&f, fd);
+	cr_assert_str_eq(f.words, "");
+	cr_assert(eq(int, forwarder_count(f.forwarder).open, 0));
+	far_free(&f);
+}
+
 Test(forward_link, after_the_grace_all_ends_with_the_reason)
 {
 	struct far f;
