@@ -93,14 +93,18 @@ run_fish(struct client *c, const struct input *in, struct hw_err *err)
 	return fputs(fish_script, stdout) < 0;
 }
 
-/* The home may be named by the line that is being typed. */
+/* The home and the proxy may be named by the line that is being typed. */
 static const char *
-home_typed(const struct input *in)
+typed(const struct input *in, const char *option)
 {
+	size_t len = strlen(option);
+
 	for (size_t i = 0; i + 1 < in->n_words; i++) {
-		if (strncmp(in->words[i], "--home=", 7) == 0)
-			return in->words[i] + 7;
-		if (strcmp(in->words[i], "--home") == 0 && i + 2 < in->n_words)
+		if (strncmp(in->words[i], option, len) != 0)
+			continue;
+		if (in->words[i][len] == '=')
+			return in->words[i] + len + 1;
+		if (in->words[i][len] == '\0' && i + 2 < in->n_words)
 			return in->words[i + 1];
 	}
 	return NULL;
@@ -111,7 +115,7 @@ home_typed(const struct input *in)
 static int
 run_words(struct client *c, const struct input *in, struct hw_err *err)
 {
-	const char *typed = home_typed(in);
+	const char *home = typed(in, "--home"), *proxy = typed(in, "--proxy");
 	struct completion found;
 	struct buf names, out;
 	int r = 0;
@@ -120,8 +124,8 @@ run_words(struct client *c, const struct input *in, struct hw_err *err)
 	buf_init(&out, NAMES_MAX);
 	complete_find(&found, in->n_words, (char **)(void *)in->words);
 	if (found.what == COMPLETE_NAMES &&
-		home_find(&c->home, typed != NULL ? typed : c->home_dir, err) == 0)
-		names_read(&names, &c->home, found.names);
+		home_find(&c->home, home != NULL ? home : c->home_dir, err) == 0)
+		names_read(&names, &c->home, proxy != NULL ? proxy : c->proxy, found.names);
 	complete_print(&out, &found, buf_str(&names));
 	if (fwrite(buf_data(&out), 1, out.len, stdout) != out.len)
 		r = 1;

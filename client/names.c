@@ -64,7 +64,7 @@ open_folder(const struct home *h, bool make)
 	return folder;
 }
 
-/* What was refused now is refused in a minute too, and the ledger has it each time. */
+/* What was refused now is refused in ten minutes too, and the ledger has it each time. */
 static void
 leave_alone(int folder, const char *file)
 {
@@ -88,14 +88,18 @@ static void __attribute__((noreturn)) list(char **args, int fd)
 
 /* In a process of its own, which nobody waits for. What it writes counts only once it is whole. */
 static void __attribute__((noreturn))
-fetch(const struct home *h, enum names_kind kind, int folder, int lock)
+fetch(const struct home *h, const char *proxy, enum names_kind kind, int folder, int lock)
 {
-	char made[32], *args[12] = {(char *)"hawser", (char *)"--home", (char *)h->path};
+	char made[32], *args[14] = {(char *)"hawser", (char *)"--home", (char *)h->path};
 	size_t n = 3;
 	int status = 0, null = open("/dev/null", O_RDWR | O_CLOEXEC), fd;
 	pid_t pid;
 
 	setsid();
+	if (proxy != NULL) {
+		args[n++] = (char *)"--proxy";
+		args[n++] = (char *)proxy;
+	}
 	for (size_t i = 0; i < 5 && kinds[kind].words[i] != NULL; i++)
 		args[n++] = (char *)kinds[kind].words[i];
 	args[n++] = (char *)"-o";
@@ -121,7 +125,7 @@ fetch(const struct home *h, enum names_kind kind, int folder, int lock)
 /* One process a kind at a time: who holds the lock has seen to it. Returns a descriptor that reads
  * as ended once it is done; -1 when nothing was begun. */
 static int
-refresh(const struct home *h, enum names_kind kind, int folder)
+refresh(const struct home *h, const char *proxy, enum names_kind kind, int folder)
 {
 	char name[32];
 	int done[2], lock;
@@ -137,7 +141,7 @@ refresh(const struct home *h, enum names_kind kind, int folder)
 		if (fork() != 0) /* the shell that asks is to wait for nobody */
 			_exit(0);
 		fd_close(done[0]);
-		fetch(h, kind, folder, lock);
+		fetch(h, proxy, kind, folder, lock);
 	}
 	fd_close(lock);
 	fd_close(done[1]);
@@ -167,7 +171,7 @@ is_young(time_t made)
 /* Whoever asks for a file that is too old makes it young first: the relay is asked at most once in
  * NAMES_FRESH, also when it refuses. */
 void
-names_read(struct buf *out, const struct home *h, enum names_kind kind)
+names_read(struct buf *out, const struct home *h, const char *proxy, enum names_kind kind)
 {
 	struct hw_err err = HW_ERR_INIT;
 	int folder = open_folder(h, true), done = -1, fd;
@@ -181,7 +185,7 @@ names_read(struct buf *out, const struct home *h, enum names_kind kind)
 		fd = openat(folder, kinds[kind].file, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
 			FILE_MODE);
 		if (fd >= 0 && futimens(fd, NULL) == 0)
-			done = refresh(h, kind, folder);
+			done = refresh(h, proxy, kind, folder);
 		fd_close(fd);
 	}
 	if (first && done >= 0)

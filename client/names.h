@@ -30,8 +30,9 @@ enum names_kind {
 
 /* Appends those of a kind, a line for each, and nothing when there are none or they cannot be had.
  * When they are older than NAMES_FRESH a process of its own gets them anew for the next time; only
- * where there have never been any is it waited for, NAMES_PATIENCE at most. */
-void names_read(struct buf *out, const struct home *h, enum names_kind kind);
+ * where there have never been any is it waited for, NAMES_PATIENCE at most. `proxy` is that of the
+ * line, for who asks the relay; NULL: the environment says. */
+void names_read(struct buf *out, const struct home *h, const char *proxy, enum names_kind kind);
 #define NAMES_FRESH    (30 * USEC_PER_SEC)
 #define NAMES_PATIENCE (2 * USEC_PER_SEC)
 

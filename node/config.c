@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -253,6 +254,35 @@ node_config_explain(int dir, const char *path, struct hw_err *err)
 	return r;
 }
 
+static bool
+is_always_there(const char *key)
+{
+	static const char *const names[] = {
+		"name", "run_as", "command_run_as", "agent_user", "witness", "log_format"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(key, names[i]) == 0)
+			return true;
+	return false;
+}
+
+/* What somebody has set stays set when the machine joins anew. */
+static void
+append_others(struct buf *out, const struct node_config *c)
+{
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		const char *value = (const char *)c + keys[i].offset;
+		if (value[0] != '\0' && !is_always_there(keys[i].name))
+			buf_printf(out, "%s = %s\n", keys[i].name, value);
+	}
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		int64_t n;
+		memcpy(&n, (const char *)c + numbers[i].offset, sizeof(n));
+		if (n != 0)
+			buf_printf(out, "%s = %" PRId64 "\n", numbers[i].name, n);
+	}
+}
+
 int
 node_config_save(int dir, const struct node_config *c, struct hw_err *err)
 {
@@ -284,6 +314,10 @@ node_config_save(int dir, const struct node_config *c, struct hw_err *err)
 		url, c->name, c->run_as, c->command_run_as[0] ? c->command_run_as : "root",
 		c->agent_user, c->witness[0] ? c->witness : "report",
 		c->log_format[0] ? c->log_format : "text", c->proxy[0] ? c->proxy : "none");
+	append_others(&text, c);
+	if (r == 0 && text.failed)
+		r = hw_err_set(err, HW_ELIMIT, NODE_CONF " would be longer than %d bytes",
+			CONF_MAX);
 	if (r == 0)
 		r = file_write(dir, NODE_CONF, buf_data(&text), text.len,
 			strchr(c->proxy, '@') != NULL ? 0640 : 0644, err);

@@ -1,5 +1,6 @@
 #include "relay/core/releases.h"
 
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include <dirent.h>
@@ -321,6 +322,36 @@ write_at(int fd, uint64_t offset, const void *p, size_t n, struct hw_err *err)
 	return fd_write_all(fd, p, n, err);
 }
 
+/* Who sends the same release waits for the turn, so that nothing is written into what was found to
+ * be whole. False: it is no longer there. */
+static bool
+take_turn(int fd)
+{
+	struct stat st;
+	int r;
+
+	while ((r = flock(fd, LOCK_EX)) < 0 && errno == EINTR)
+		;
+	return r == 0 && fstat(fd, &st) == 0 && st.st_nlink > 0;
+}
+
+static int
+append_in_turn(int dir, int fd, const char *id, uint64_t size, uint64_t offset, const void *p,
+	size_t n, uint64_t *have, bool *whole, struct hw_err *err)
+{
+	char part[PART_NAME];
+	int r = look(dir, id, size, false, have, whole, err);
+
+	if (r < 0 || *whole || offset != *have)
+		return r;
+	part_name(part, id);
+	if ((r = write_at(fd, offset, p, n, err)) == 0) {
+		*have = offset + n;
+		*whole = *have == size;
+	}
+	return r == 0 && *whole ? complete(dir, fd, part, id, err) : r;
+}
+
 int
 releases_append(int dir, const char *id, uint64_t size, uint64_t offset, const void *p, size_t n,
 	uint64_t *have, bool *whole, struct hw_err *err)
@@ -337,12 +368,8 @@ releases_append(int dir, const char *id, uint64_t size, uint64_t offset, const v
 	part_name(part, id);
 	if ((fd = openat(dir, part, O_RDWR | O_CLOEXEC | O_NOFOLLOW)) < 0)
 		return hw_err_sys(err, "cannot go on with the release %s", id);
-	if ((r = write_at(fd, offset, p, n, err)) == 0) {
-		*have = offset + n;
-		*whole = *have == size;
-	}
-	if (r == 0 && *whole)
-		r = complete(dir, fd, part, id, err);
+	r = take_turn(fd) ? append_in_turn(dir, fd, id, size, offset, p, n, have, whole, err)
+			  : look(dir, id, size, false, have, whole, err);
 	fd_close(fd);
 	return r;
 }

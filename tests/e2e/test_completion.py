@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import socket
 import time
 
 import pexpect
@@ -108,3 +109,12 @@ def test_a_relay_that_is_gone_is_not_waited_for(client, relay, agent):
     assert time.monotonic() - started < PATIENCE / 2
     assert words(client, "shell", "--re")[1] == ["--reason"]
     relay.start()
+
+
+def test_names_are_had_by_way_of_the_proxy_of_the_line(client, agents):
+    """Nothing listens at the one that is named: without it there are names."""
+    agents("web-01")
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        proxy = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        assert words(client, "shell", "--proxy", proxy, "w") == ("words", [])

@@ -12,6 +12,7 @@
 #include "node/status.h"
 #include "proto/base/arena.h"
 #include "proto/base/clock.h"
+#include "proto/base/file.h"
 #include "proto/schema/schema.h"
 
 #define PIN "3cbd351e5de318e4995bac0514b9ac6221487929fe43681e4f207f1c151231b0"
@@ -129,6 +130,35 @@ Test(config, a_password_is_in_no_error_and_not_for_everybody)
 	cr_assert_eq(node_config_set_proxy(&c, "http://ann:s3cret@p:1", NULL), 0);
 	cr_assert_eq(node_config_save(fd, &c, NULL), 0);
 	cr_assert(fstatat(fd, NODE_CONF, &st, 0) == 0 && (st.st_mode & 0777) == 0640);
+	unlinkat(fd, NODE_CONF, 0);
+	close(fd);
+	rmdir(dir);
+}
+
+Test(config, what_was_set_is_still_set_after_joining_anew)
+{
+	static const char text[] = "relay = https://r.example:8443#sha256:" PIN "\n"
+				   "name = web-01\nrun_as = ann\ncommand_run_as = bob\n"
+				   "reboot_command = reboot -f\nagent_user = eve\n"
+				   "commands_running = 3\ncommands_held = 7\n"
+				   "command_output = 70000\ncommands_spool = 80000\n"
+				   "commands_work = /srv/work\ndownload_max = 90000\n"
+				   "download_ca = /etc/ca\ndownload_proxy = http://p:1\n"
+				   "download_s3_host = s3.example\nwitness = refuse\n"
+				   "log_format = json\nproxy = http://q:2\n";
+	char dir[] = "/tmp/hawser-config-XXXXXX";
+	struct node_config was, is;
+	struct buf kept;
+
+	cr_assert_eq(node_config_parse(&was, text, NULL), 0);
+	cr_assert_not_null(mkdtemp(dir));
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cr_assert_eq(node_config_save(fd, &was, NULL), 0);
+	buf_init(&kept, 1 << 16);
+	cr_assert_eq(file_read(&kept, fd, NODE_CONF, NULL), 0);
+	cr_assert_eq(node_config_parse(&is, buf_str(&kept), NULL), 0);
+	cr_assert_eq(memcmp(&was, &is, sizeof(was)), 0, "%s", buf_str(&kept));
+	buf_fini(&kept);
 	unlinkat(fd, NODE_CONF, 0);
 	close(fd);
 	rmdir(dir);

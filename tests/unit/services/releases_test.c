@@ -2,9 +2,15 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 
+#include <sys/file.h>
+
 #include <fcntl.h>
 #include <openssl/evp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -252,4 +258,75 @@ Test(releases, newest_that_fits_is_given_when_none_is_named)
 		"no release 0.3.0");
 	CHECK_FAILS(d, fetch(d, NULL, NULL, "riscv64", 0, &got), HW_ENOTFOUND, "for riscv64");
 	desk_free(d);
+}
+
+/* --- two who send the same ------------------------------------------------------------------- */
+
+struct second {
+	int dir, result;
+	const struct sample *sample;
+	uint64_t have;
+	bool whole;
+	atomic_bool done;
+};
+
+/* It has looked at what is there, and its last bytes are not the right ones. */
+static void *
+send_wrong_end(void *arg)
+{
+	struct second *w = arg;
+	const struct sample *s = w->sample;
+
+	w->result = releases_append(w->dir, s->id, s->n, s->n - 10, "yyyyyyyyyy", 10, &w->have,
+		&w->whole, NULL);
+	atomic_store(&w->done, true);
+	return NULL;
+}
+
+static bool
+somebody_waits_for_a_lock(void)
+{
+	char line[256];
+	bool waits = false;
+	FILE *f = fopen("/proc/locks", "r");
+
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
+		waits = waits || strstr(line, "->") != NULL;
+	if (f != NULL)
+		fclose(f);
+	return waits;
+}
+
+Test(releases, sent_by_two_at_once_are_taken_in_turn)
+{
+	struct sample s = sample_new("0.2.0", "x86_64");
+	char path[] = "/tmp/hawser-releases-XXXXXX", part[RELEASES_ID_LEN + 8];
+	struct second w = {.sample = &s};
+	uint8_t is[sizeof(s.bytes)];
+	pthread_t thread;
+
+	cr_assert(ne(ptr, mkdtemp(path), NULL));
+	cr_assert(eq(int, releases_open(&w.dir, path, NULL), 0));
+	cr_assert(eq(int, releases_begin(w.dir, s.id, s.n, &w.have, &w.whole, NULL), 0));
+	cr_assert(eq(int,
+		releases_append(w.dir, s.id, s.n, 0, s.bytes, s.n - 10, &w.have, &w.whole, NULL),
+		0));
+	snprintf(part, sizeof(part), "%s.part", s.id);
+	int fd = openat(w.dir, part, O_RDWR | O_CLOEXEC);
+	cr_assert(eq(int, flock(fd, LOCK_EX), 0));
+	cr_assert(eq(int, pthread_create(&thread, NULL, send_wrong_end, &w), 0));
+	while (!atomic_load(&w.done) && !somebody_waits_for_a_lock())
+		sched_yield();
+	cr_assert(eq(sz, (size_t)pwrite(fd, s.bytes + s.n - 10, 10, (off_t)s.n - 10), 10));
+	cr_assert(eq(int, renameat(w.dir, part, w.dir, s.id), 0));
+	close(fd);
+	pthread_join(thread, NULL);
+	cr_assert(eq(int, w.result, 0));
+	cr_assert(w.whole);
+	fd = openat(w.dir, s.id, O_RDONLY | O_CLOEXEC);
+	cr_assert(eq(sz, (size_t)read(fd, is, sizeof(is)), s.n));
+	cr_assert(eq(int, memcmp(is, s.bytes, s.n), 0));
+	close(fd);
+	cr_assert(eq(int, releases_remove(w.dir, s.id, NULL), 0));
+	close(w.dir);
 }
