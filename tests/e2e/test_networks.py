@@ -5,8 +5,10 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import time
 
+import pexpect
 import pytest
 
 from support import machine
@@ -287,3 +289,47 @@ def test_a_relay_that_moved_is_found_by_its_name(world):
     world.names("10.78.1.9")
     wait_until(lambda: "gate-01" in world.gate.run(f"{HAWSER} ls status:online -o name 2> /dev/null || true"), "the node back",
                2 * PATIENCE)
+
+
+COUNT = "i=0; until [ -e /home/enough ]; do i=$((i + 1)); echo $i; sleep 0.05; done; echo end"
+
+
+def test_a_machine_whose_own_address_and_route_change_keeps_its_sessions(world, tmp_path):
+    """A node and a person on it: what is under way goes on by the new way, without a byte lost. Pings notice, as no side is told."""
+    roam = Machine(tmp_path, "roam")
+    try:
+        cable(world.relay, roam, "10.78.3")
+        world.relay.run("ip addr add 10.78.4.1/24 dev roam && ip addr add 10.78.5.1/32 dev lo")
+        roam.run("ip addr add 10.78.4.2/24 dev relay && ip route add 10.78.5.1 via 10.78.3.1 && echo 10.78.5.1 relay.example >> /etc/hosts")
+        roam.run(f"{BUILD}/hawser-node join '{world.url}' {world.activation()} --dir /home/node --name roam-01 --proxy none")
+        roam.start(f"{BUILD}/hawser-node run --dir /home/node --rootless")
+        wait_until(lambda: "link.up" in roam.log, "the node")
+        roam.run(f"{HAWSER} login '{world.url}' {world.invite()}")
+        assert re.search(r"(?m)^from +10\.78\.3\.2$", roam.run(f"{HAWSER} status"))
+        with open(tmp_path / "counted", "wb") as out:
+            counting = subprocess.Popen([*roam.wrap(), "sh", "-c", f"{HAWSER} exec roam-01 -- '{COUNT}'"], env=roam.env,
+                                        stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.DEVNULL)
+        counted = (tmp_path / "counted").read_text
+        shell = pexpect.spawn(roam.wrap()[0], [*roam.wrap()[1:], "sh", "-c", f"{HAWSER} shell roam-01"], env=roam.env, encoding="utf-8",
+                              timeout=3 * PATIENCE)
+        shell.expect(r"session \S+ on roam-01")
+        shell.sendline("n=41; echo here-$((n + 1))")
+        shell.expect("here-42\r\n")
+        wait_until(lambda: "\n5\n" in counted(), "the first lines")
+
+        roam.run("ip route replace 10.78.5.1 via 10.78.4.1 && ip addr del 10.78.3.2/24 dev relay")
+        shell.sendline("echo there-$((n + 2)); exit 5")
+        shell.expect("there-43\r\n")
+        shell.expect(pexpect.EOF)
+        shell.close()
+        assert shell.exitstatus == 5
+        before = len(counted())
+        wait_until(lambda: len(counted()) > before, "what is counted by the new way", 3 * PATIENCE)
+        roam.run("touch /home/enough")
+        assert counting.wait(3 * PATIENCE) == 0
+        lines = counted().split()
+        assert lines[-1] == "end" and lines[:-1] == [str(i + 1) for i in range(len(lines) - 1)]
+        assert re.search(r"(?m)^from +10\.78\.4\.2$", roam.run(f"{HAWSER} status"))
+        assert roam.log.count("link.up") > 1, roam.log
+    finally:
+        roam.remove()
