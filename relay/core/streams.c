@@ -28,7 +28,7 @@ under(char out[PATH_ROOM], const struct streams_options *o, const char *name)
 	return out;
 }
 
-static void
+static int64_t
 on_trouble(void *arg, const char *stream, const char *why)
 {
 	struct streams *s = arg;
@@ -37,7 +37,7 @@ on_trouble(void *arg, const char *stream, const char *why)
 
 	fit_text(cut, sizeof(cut), why);
 	snprintf(reason, sizeof(reason), "entries do not reach the %s stream: %s", stream, cut);
-	ledger_append(s->ledger, ENTRY_ALARM, &e, NULL);
+	return ledger_append_numbered(s->ledger, ENTRY_ALARM, &e, NULL);
 }
 
 static int

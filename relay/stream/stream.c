@@ -226,10 +226,11 @@ go_back(struct stream *s, const struct hw_err *err)
 	if (s->told || clock_mono(s->config.clock) - s->good < TROUBLE_AFTER)
 		return;
 	s->told = true;
-	log_error(s, "stream.trouble", "stream=%s why=%s", s->sink->name,
-		log_value(hw_err_text(err)));
-	if (s->config.on_trouble != NULL)
-		s->config.on_trouble(s->config.arg, s->sink->name, hw_err_text(err));
+	int64_t entry = s->config.on_trouble == NULL
+		? -1
+		: s->config.on_trouble(s->config.arg, s->sink->name, hw_err_text(err));
+	log_error(s, "stream.trouble", "stream=%s why=%s%s", s->sink->name,
+		log_value(hw_err_text(err)), ledger_pair(entry));
 }
 
 int

@@ -42,8 +42,9 @@ struct stream_config {
 	const struct hw_clock *clock;
 	const struct log_ctx *log;
 	bool threaded; /* false: stream_run() does the work (tests) */
-	/* It has not got on for a minute; once, until it does again. From the stream's thread. */
-	void (*on_trouble)(void *arg, const char *stream, const char *why);
+	/* It has not got on for a minute; once, until it does again. From the stream's thread.
+	 * Returns the number of its entry, below 0 when there is none. */
+	int64_t (*on_trouble)(void *arg, const char *stream, const char *why);
 	void *arg;
 };
 

@@ -25,13 +25,14 @@ struct pipe_ {
 	char why[256];
 };
 
-static void
+static int64_t
 on_trouble(void *arg, const char *stream, const char *why)
 {
 	struct pipe_ *p = arg;
 
 	p->troubles++;
 	snprintf(p->why, sizeof(p->why), "%s: %s", stream, why);
+	return -1;
 }
 
 static struct stream_config
