@@ -15,6 +15,7 @@
 
 #include "proto/base/buf.h"
 #include "proto/base/file.h"
+#include "proto/base/service.h"
 #include "proto/wire/codec.h"
 #include "relay/edge/local.h"
 
@@ -35,10 +36,15 @@ struct admin {
 static int
 no_relay(const char *dir, struct hw_err *err)
 {
-	if (errno == ENOENT || errno == ECONNREFUSED)
+	if (errno == ENOENT || errno == ECONNREFUSED) {
+		bool service = service_runs("", "hawser-relay", dir);
+
 		return hw_err_set(err, HW_EUNAVAILABLE,
-			"no relay is running on %s: start it with hawser-relay run --dir %s", dir,
-			dir);
+			"no relay is running on %s: start it with %s%s", dir,
+			service ? "systemctl start hawser-relay, as root"
+				: "hawser-relay run --dir ",
+			service ? "" : dir);
+	}
 	if (errno == EACCES || errno == EPERM)
 		return hw_err_set(err, HW_EDENIED,
 			"only root and the user who runs the relay on %s may do this", dir);

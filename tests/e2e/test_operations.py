@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -14,7 +15,7 @@ import time
 import pytest
 
 from support import audit
-from support.relay import PATIENCE, program, wait_until
+from support.relay import PATIENCE, free_port, program, wait_until
 from test_witness import status
 
 SECRET = "canary-7c1e-typed-and-shown"
@@ -435,3 +436,20 @@ def test_a_log_of_json_has_nothing_of_a_peers_making(relay, client, agent):
     refused = operate("run", "--dir", relay.dir, "--log-format", "xml")
     assert refused.returncode == 1 and "--log-format" in refused.stderr
     relay.start()
+
+
+def test_a_relay_says_when_it_answers_and_when_it_goes(tmp_path):
+    """As systemd asks it to: `systemctl start hawser-relay` ends when the next command finds a relay."""
+    folder, said = tmp_path / "relay", socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    assert operate("init", "--dir", folder, "--listen", f"127.0.0.1:{free_port()}").returncode == 0
+    assert "no relay is running" in operate("admin", "--dir", folder, "users").stderr
+    said.bind(str(tmp_path / "notify"))
+    said.settimeout(PATIENCE)
+    relay = subprocess.Popen([program("hawser-relay"), "run", "--dir", folder, "--allow-root"], stdin=subprocess.DEVNULL,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ, NOTIFY_SOCKET=str(tmp_path / "notify")))
+    try:
+        assert said.recv(100) == b"READY=1\n"
+        assert operate("admin", "--dir", folder, "users").returncode == 0
+    finally:
+        relay.terminate()
+    assert said.recv(100) == b"STOPPING=1\n" and relay.wait(PATIENCE) == 0

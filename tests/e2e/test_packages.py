@@ -124,6 +124,7 @@ def test_a_life_of_the_packages(root, packages, tmp_path):
     assert root.ok("getent passwd hawser-node | cut -d: -f7") == "/usr/sbin/nologin\n"
     assert root.ok("ls /usr/libexec/hawser") == "hawser-node-fetch\nhawser-node-monitor\nhawser-node-upgrade\n"
     assert root.ok("systemctl --root=/ is-enabled hawser-relay hawser-node") == "enabled\nenabled\n"
+    root.ok("grep -qx Type=notify /lib/systemd/system/hawser-relay.service")
     units = root.ok("systemd-analyze verify /lib/systemd/system/hawser-*.service || :")
     assert not [line for line in units.splitlines() if "hawser" in line and "man " not in line], units
     assert root.ok("bash -c '. /usr/share/bash-completion/completions/hawser.bash && complete -p hawser'").strip() == \
