@@ -174,7 +174,7 @@ def commands_of(text):
     for block in re.finditer(r"(?ms)^```[^\n]*\n(.*?)^```$", text):
         joined = re.sub(r"\\\n\s*", "", block.group(1))
         for line in joined.splitlines():
-            m = re.match(r"(?:[$#] )?(?:sudo (?:-u \S+ )?)?(hawser(?:-relay|-node)? [^#]*)", line)
+            m = re.match(r"(?:[$#] )?(?:runuser -u \S+ -- )?(hawser(?:-relay|-node)? [^#]*)", line)
             if m:
                 yield m.group(1).strip()
 
