@@ -1,4 +1,5 @@
 /* hawser replay: a recording on the terminal. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 #include "client/client.h"
 #include "client/commands.h"
 #include "client/duration.h"
+#include "client/meter.h"
 #include "client/player.h"
 #include "client/session_name.h"
 #include "client/tape.h"
@@ -74,17 +76,24 @@ static int
 show_typed(struct tape *tape, struct hw_err *err)
 {
 	struct typed typed;
+	struct meter meter;
 	struct event ev;
 	struct buf out;
+	uint64_t bytes = 0;
 	int r;
 
 	typed_init(&typed);
 	buf_init(&out, 4u << 20);
+	meter_init(&meter, true);
 	while ((r = tape_next(&ev, tape, err)) > 0) {
+		bytes += ev.len;
+		meter_show(&meter, bytes, "up to %" PRId64 " s of the session",
+			ev.time / USEC_PER_SEC);
 		typed_event(&typed, &ev, &out);
 		if ((r = flush_out(&out, err)) < 0)
 			break;
 	}
+	meter_hide(&meter);
 	if (r == 0) {
 		typed_end(&typed, &out);
 		r = flush_out(&out, err);

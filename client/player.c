@@ -1,5 +1,6 @@
 #include "client/player.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 
 #include "audit/export.h"
 #include "client/client.h"
+#include "client/meter.h"
 #include "client/tape.h"
 #include "client/terminal.h"
 #include "proto/base/file.h"
@@ -20,7 +22,9 @@ struct player {
 	struct terminal *terminal;	 /* NULL: no keys */
 	struct loop_fd *keys;
 	struct loop_signal *signals[2];
-	int64_t due; /* of the event before, monotonic */
+	int64_t due;	    /* of the event before, monotonic */
+	struct meter meter; /* where what is shown goes into a file */
+	uint64_t bytes;
 	bool quit, paused;
 	bool woken; /* a key or signal: look at quit and paused again */
 };
@@ -130,6 +134,8 @@ show(struct player *p, const struct event *ev, struct hw_err *err)
 	int r;
 
 	buf_init(&out, OUT_MAX);
+	if (is_err)
+		meter_hide(&p->meter);
 	r = escape_filter_feed(&p->filters[is_err], ev->bytes, ev->len, &out);
 	if (r < 0)
 		r = hw_err_set(err, r, "an event is too large to be shown");
@@ -154,6 +160,9 @@ play(struct player *p, struct tape *tape, struct hw_err *err)
 		player_wait(p, player_clock_step(&p->clock, ev.time));
 		if (!p->quit && (r = show(p, &ev, err)) < 0)
 			return r;
+		p->bytes += ev.len;
+		meter_show(&p->meter, p->bytes, "up to %" PRId64 " s of the session",
+			ev.time / USEC_PER_SEC);
 	}
 	return p->quit ? 0 : r;
 }
@@ -166,12 +175,14 @@ player_play(struct client *c, struct tape *tape, const struct player_config *con
 	bool on_screen = isatty(STDOUT_FILENO);
 	int r = 0;
 
+	meter_init(&p.meter, true);
 	escape_filter_init(&p.filters[0]);
 	escape_filter_init(&p.filters[1]);
 	if (on_screen)
 		r = player_listen(&p, err);
 	if (r == 0)
 		r = play(&p, tape, err);
+	meter_hide(&p.meter);
 	if (on_screen)
 		output_bytes(escape_filter_reset, strlen(escape_filter_reset), NULL);
 	loop_fd_free(p.keys);

@@ -1,10 +1,12 @@
 #include "client/release_store.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <openssl/evp.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "client/meter.h"
 #include "proto/base/enc.h"
 #include "proto/base/file.h"
 
@@ -124,9 +126,16 @@ send_all(struct client *c, const char *id, int fd, int64_t size, struct hw_err *
 	const struct msg_put_agent_release_request req = {.release = id, .size = size};
 	const struct msg_put_agent_release_reply *at;
 	int r = client_call(&at, c, OP_put_agent_release, &req, err);
+	int64_t before = r == 0 ? at->offset : 0;
+	struct meter meter;
 
-	while (r == 0 && !at->complete)
+	meter_init(&meter, false);
+	while (r == 0 && !at->complete) {
+		meter_show(&meter, (uint64_t)(at->offset - before),
+			"%" PRId64 " of %" PRId64 " MB sent", at->offset / 1000000, size / 1000000);
 		r = send_piece(&at, c, id, fd, size, err);
+	}
+	meter_hide(&meter);
 	return r;
 }
 

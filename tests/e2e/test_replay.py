@@ -7,6 +7,8 @@ import subprocess
 import pexpect
 import pytest
 
+from support.relay import PATIENCE, program
+
 
 @pytest.fixture
 def session(client, agent):
@@ -79,3 +81,12 @@ def test_nothing_of_it_is_readable_on_the_disk(client, agent, relay):
         assert found == "", found
 
 
+def test_a_replay_into_a_file_says_how_far_it_is(client, session, tmp_path):
+    """A tenth of the speed makes the pause of it longer than the second after which it shows."""
+    wanted = client.ok("audit", "export", session, "--format", "text")
+    child = pexpect.spawn("sh", ["-c", f"exec '{program('hawser')}' replay {session} --speed 0.1 > '{tmp_path}/shown'"], env=client.env,
+                          encoding="utf-8", timeout=PATIENCE * 2)
+    child.expect(r"up to \d+ s of the session  \d+ B  ")
+    child.expect(pexpect.EOF)
+    shown = (tmp_path / "shown").read_text(errors="replace")
+    assert "first" in shown and "last" in shown and "of the session" not in shown and "last" in wanted
