@@ -31,7 +31,7 @@
 #define FILE_EVERY   USEC_PER_SEC	 /* the ledger's files are synced, when something waits */
 #define MARK_BYTES   (8 * 1024 * 1024)	 /* of a live recording, between two checkpoints */
 #define MARK_EVERY   (60 * USEC_PER_SEC) /* the same in time */
-#define LOOK_EVERY   (5 * USEC_PER_SEC)	 /* for recordings whose time has come */
+#define LOOK_EVERY   USEC_PER_SEC	 /* for recordings whose time has come */
 
 /* --- failure ---------------------------------------------------------------------------------- */
 
@@ -113,6 +113,15 @@ find_id(struct archiver *a, const char *id)
 	return NULL;
 }
 
+/* Recordings that began together have their first checkpoint up to half a time apart, and keep that
+ * distance: else each minute all of them were compressed, written and synced at once, while keys
+ * wait for the same disk. */
+static int64_t
+head_start(const struct builder *b)
+{
+	return (int64_t)(builder_session(b) % (MARK_EVERY / 2));
+}
+
 int
 archiver_add(struct archiver *a, struct builder *b, struct hw_err *err)
 {
@@ -124,7 +133,7 @@ archiver_add(struct archiver *a, struct builder *b, struct hw_err *err)
 	}
 	l->builder = b;
 	/* `marked` is 0: what a crash left without a checkpoint gets one. */
-	l->marked_time = clock_mono(a->config.clock);
+	l->marked_time = clock_mono(a->config.clock) - head_start(b);
 	l->is_late = recording_writer_complete(builder_file(b));
 	a->late += l->is_late;
 	LIST_INSERT_HEAD(bucket(a, builder_session(b)), l, next);

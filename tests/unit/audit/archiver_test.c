@@ -962,6 +962,32 @@ noise(struct side *side, uint64_t session, size_t n)
 	}
 }
 
+/* All at once would be a burst of syncs each minute, and twice the memory. */
+Test(archiver, recordings_that_began_together_have_their_checkpoints_apart)
+{
+	enum { SESSIONS = 60, SECONDS = 61 };
+	struct side *side = open_side(0);
+	int most = 0, before;
+	char id[32];
+
+	for (int i = 0; i < SESSIONS; i++) {
+		snprintf(id, sizeof(id), "alice-%d", i);
+		start(side, 1 + (uint64_t)i * 0x9e3779b97f4a7c15, id);
+		data(side, 1 + (uint64_t)i * 0x9e3779b97f4a7c15, STREAM_OUT, 0, "some");
+	}
+	for (int i = 0; i < SECONDS; i++) {
+		before = side->checkpoints;
+		fake_clock_advance(&s.clock, USEC_PER_SEC);
+		run(side);
+		cr_assert(i >= 29 || side->checkpoints == 0);
+		if (side->checkpoints - before > most)
+			most = side->checkpoints - before;
+	}
+	cr_assert(eq(int, side->checkpoints, SESSIONS));
+	cr_assert(le(int, most, 6));
+	side_close(side);
+}
+
 /* Read again from the journal it has another key: no entry may speak of that. */
 Test(archiver, a_deleted_recording_that_the_journal_has_is_not_spoken_of)
 {
