@@ -214,6 +214,12 @@ db_exec(struct db *db, const char *sql, struct hw_err *err)
 }
 
 int
+db_exec_again(struct db *db, const char *sql, struct hw_err *err)
+{
+	return db_run(db, NULL, err, sql, "");
+}
+
+int
 db_copy(struct db *db, const char *path, struct hw_err *err)
 {
 	sqlite3 *to = NULL;
@@ -238,7 +244,7 @@ db_copy(struct db *db, const char *path, struct hw_err *err)
 int
 db_begin_write(struct db *db, struct hw_err *err)
 {
-	return db_exec(db, "BEGIN IMMEDIATE", err);
+	return db_exec_again(db, "BEGIN IMMEDIATE", err);
 }
 
 bool

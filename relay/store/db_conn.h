@@ -21,8 +21,10 @@ int db_copy(struct db *db, const char *path, struct hw_err *err);
  * for want of the lock. */
 int db_begin_write(struct db *db, struct hw_err *err);
 
-/* One statement without parameters or rows that is not worth caching: transactions, migrations. */
+/* One statement without parameters or rows: one that comes once is parsed for itself, what begins and
+ * ends transactions and their parts is kept prepared. */
 int db_exec(struct db *db, const char *sql, struct hw_err *err);
+int db_exec_again(struct db *db, const char *sql, struct hw_err *err);
 
 /* False after SQLite has rolled back by itself, as it does when the disk is full. */
 bool db_in_transaction(const struct db *db);

@@ -5,8 +5,7 @@
 	"created_by, created"
 
 static int
-check_name(struct db *db, const char *what, const char *name, const char *known,
-	struct hw_err *err)
+check_name(struct db *db, const char *what, const char *name, const char *known, struct hw_err *err)
 {
 	int64_t n = 0;
 	int r = name[0] != '\0' ? db_count(db, &n, err, known, "s", name) : 0;

@@ -120,7 +120,7 @@ run_one(struct store *s, struct write *w, struct hw_err *err)
 	size_t changed = s->changes.n;
 	int r;
 
-	if ((r = db_exec(s->writer, "SAVEPOINT one", err)) < 0)
+	if ((r = db_exec_again(s->writer, "SAVEPOINT one", err)) < 0)
 		return r;
 	s->changes.failed = false;
 	w->result = w->fn(w->arg, s->writer, w->err);
@@ -129,11 +129,11 @@ run_one(struct store *s, struct write *w, struct hw_err *err)
 	if (!db_in_transaction(s->writer))
 		return hw_err_set(err, HW_EIO, "the store: the transaction was rolled back");
 	if (w->result >= 0)
-		return db_exec(s->writer, "RELEASE one", err);
+		return db_exec_again(s->writer, "RELEASE one", err);
 	s->changes.n = changed;
-	if ((r = db_exec(s->writer, "ROLLBACK TO one", err)) < 0)
+	if ((r = db_exec_again(s->writer, "ROLLBACK TO one", err)) < 0)
 		return r;
-	return db_exec(s->writer, "RELEASE one", err);
+	return db_exec_again(s->writer, "RELEASE one", err);
 }
 
 static int
@@ -149,7 +149,7 @@ run_all(struct store *s, struct write_list *batch, struct hw_err *err)
 		if ((r = run_one(s, w, err)) < 0)
 			return r;
 	}
-	r = db_exec(s->writer, "COMMIT", err);
+	r = db_exec_again(s->writer, "COMMIT", err);
 	/* A failed fsync is never tried again: the pages that it dropped would look written. */
 	if (r == HW_EIO)
 		s->broken = true;
@@ -176,7 +176,7 @@ run_batch(struct store *s, struct write_list *batch)
 	}
 	log_error(s, "store.failed", "code=%s why=%s", hw_code_name(r), log_value(err.text));
 	if (db_in_transaction(s->writer))
-		db_exec(s->writer, "ROLLBACK", NULL);
+		db_exec_again(s->writer, "ROLLBACK", NULL);
 	TAILQ_FOREACH(w, batch, link)
 	w->result = hw_err_set(w->err, r, "%s", err.text);
 }
@@ -303,11 +303,11 @@ store_read(struct store *s, store_fn *fn, void *arg, struct hw_err *err)
 {
 	struct db *db = reader_take(s);
 
-	int r = db_exec(db, "BEGIN", err);
+	int r = db_exec_again(db, "BEGIN", err);
 	if (r == 0) {
 		r = fn(arg, db, err);
 		if (db_in_transaction(db))
-			db_exec(db, "ROLLBACK", NULL);
+			db_exec_again(db, "ROLLBACK", NULL);
 	}
 	reader_give(s, db);
 	return r;

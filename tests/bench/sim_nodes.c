@@ -34,7 +34,7 @@
 #include "tests/bench/sim_link.h"
 #include "tests/bench/sim_watch.h"
 
-#define JOINERS	     4
+#define JOINERS	     12			 /* they wait for disks most of the time */
 #define STEADY_AFTER (60 * USEC_PER_SEC) /* as an agent has it: its back-off begins anew */
 #define TICK_NS	     (20 * 1000 * 1000L) /* how late a link may be dialled again */
 
