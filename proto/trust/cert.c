@@ -21,8 +21,6 @@
 
 #define CERT_PEM_MAX 65536
 #define SERIAL_BYTES (CERT_SERIAL_LEN / 2)
-#define SECURITY_BITS \
-	2 /* OpenSSL's level: 112 bits at least in every key and digest of the chain */
 
 /* --- parsing --------------------------------------------------------------------------------- */
 
@@ -237,16 +235,22 @@ on_verify_expired_ok(int ok, X509_STORE_CTX *ctx)
 	return ok;
 }
 
+void
+cert_rules(X509_VERIFY_PARAM *param)
+{
+	X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_X509_STRICT);
+	X509_VERIFY_PARAM_set_depth(param, 0); /* nothing between the leaf and the CA */
+}
+
 /* The purpose is any: which one it must be depends on the role, which cert_identity() knows. */
 static void
 set_rules(X509_STORE_CTX *ctx, int64_t now, bool expired_ok)
 {
 	X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
 
+	cert_rules(param);
 	X509_VERIFY_PARAM_set_time(param, (time_t)(now / USEC_PER_SEC));
-	X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_X509_STRICT);
-	X509_VERIFY_PARAM_set_auth_level(param, SECURITY_BITS);
-	X509_VERIFY_PARAM_set_depth(param, 0); /* nothing between the leaf and the CA */
+	X509_VERIFY_PARAM_set_auth_level(param, CERT_SECURITY_LEVEL);
 	X509_STORE_CTX_set_purpose(ctx, X509_PURPOSE_ANY);
 	if (expired_ok)
 		X509_STORE_CTX_set_verify_cb(ctx, on_verify_expired_ok);

@@ -20,6 +20,7 @@
 
 typedef struct evp_pkey_st EVP_PKEY;
 typedef struct x509_st X509;
+typedef struct X509_VERIFY_PARAM_st X509_VERIFY_PARAM;
 
 struct ca;
 
@@ -98,6 +99,11 @@ bool cert_is_for_host(X509 *cert, const char *host);
  * otherwise. `expired_ok` lets an expired one pass (the caller then limits what its holder may do,
  * and for how long), but never one that is not good yet, nor an expired CA. */
 int cert_verify(X509 *cert, X509 *ca, int64_t now, bool expired_ok, struct hw_err *err);
+
+/* What cert_verify() asks of a chain beside its time and OpenSSL's level of security, for who has
+ * OpenSSL verify it within a handshake. */
+#define CERT_SECURITY_LEVEL 2 /* 112 bits at least in every key and digest */
+void cert_rules(X509_VERIFY_PARAM *param);
 
 /* The fleet that a CA certificate is of. HW_ECERT when its name and its key do not agree. */
 int cert_fleet(char out[CERT_FLEET_LEN + 1], X509 *ca, struct hw_err *err);

@@ -72,15 +72,21 @@ on_hello(SSL *ssl, int *alert, void *arg)
 	return SSL_CLIENT_HELLO_ERROR;
 }
 
+/* The rules are those of cert_verify(), and the fleet's CA is all that is trusted: what the
+ * handshake found good tls_identify() need not verify again. */
 static int
 trust_the_fleet(SSL_CTX *ctx, struct tls *t)
 {
-	X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+	X509_STORE *store = X509_STORE_new();
 
+	if (store == NULL)
+		return 0;
+	SSL_CTX_set_cert_store(ctx, store); /* which has it now */
 	if (X509_STORE_add_cert(store, t->ca) != 1 || SSL_CTX_add_client_CA(ctx, t->ca) != 1)
 		return 0;
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, on_verify);
-	SSL_CTX_set_verify_depth(ctx, 0); /* the CA signs all there are: nothing lies between */
+	cert_rules(SSL_CTX_get0_param(ctx));
+	SSL_CTX_set_security_level(ctx, CERT_SECURITY_LEVEL); /* that of the chain, too */
 	SSL_CTX_set_max_cert_list(ctx, CERT_LIST_MAX);
 	return 1;
 }
@@ -150,6 +156,15 @@ tls_show(struct tls *t, const char *cert, const char *key, struct hw_err *err)
 
 /* --- the peer ------------------------------------------------------------------------------ */
 
+/* The handshake has looked at the signature by this very CA; it did not look at this clock. */
+static bool
+is_proven(X509 *cert, long verdict, const struct cert_identity *who, const struct tls *t,
+	int64_t now)
+{
+	return verdict == X509_V_OK && X509_cmp(cert, t->ca) != 0 && now >= who->not_before &&
+		now < who->not_after;
+}
+
 int
 tls_identify(struct cert_identity *ret, bool *expired, SSL *ssl, const struct tls *t, int64_t now,
 	struct hw_err *err)
@@ -171,7 +186,7 @@ tls_identify(struct cert_identity *ret, bool *expired, SSL *ssl, const struct tl
 		return hw_err_set(err, HW_ECERT, "links are for nodes and users");
 	if (now < who.not_before && who.not_before - now <= CERT_EARLY)
 		now = who.not_before;
-	r = cert_verify(cert, t->ca, now, false, err);
+	r = is_proven(cert, verdict, &who, t, now) ? 0 : cert_verify(cert, t->ca, now, false, err);
 	bool late = r == HW_EEXPIRED && who.role == ROLE_NODE;
 	if (late)
 		r = cert_verify(cert, t->ca, now, true, err);

@@ -120,6 +120,12 @@ def test_certificate_signed_by_a_user(relay, admin, tmp_path):
     refused_in_handshake(relay, forged)
 
 
+@pytest.mark.parametrize("how", [{"digest": "sha1"}, {"says_by_which_key": False}])
+def test_signed_by_our_authority_and_not_by_the_rules(standing, how):
+    """The handshake is where a certificate is verified, and it is as strict as everybody else."""
+    refused_in_handshake(standing, standing.forge("user", "admin", **how))
+
+
 @pytest.mark.parametrize("uri", [
     "hawser://000000000000/user/admin", "hawser://FLEET/user/", "hawser://FLEET/node/admin",
     "hawser://FLEET/root/admin", "https://FLEET/user/admin", "hawser://FLEET/user/a%64min",
