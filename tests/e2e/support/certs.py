@@ -62,7 +62,7 @@ class Authority:
         return re.search(r"Hawser fleet ([0-9a-f]+)", subject).group(1)
 
     def issue(self, base, name, uri, usage="clientAuth", days=1, start_days=0, serial=None,
-              digest="sha256", says_by_which_key=True):
+              says_by_which_key=True):
         """A certificate from start_days to start_days + days from now; both may be negative."""
         work = tempfile.mkdtemp(prefix=name + "-", dir=base)
         path = lambda leaf: os.path.join(work, leaf)
@@ -82,7 +82,7 @@ new_certs_dir = {work}
 certificate = {self.cert}
 private_key = {self.key}
 serial = {path("serial")}
-default_md = {digest}
+default_md = sha256
 policy = any
 x509_extensions = v3
 unique_subject = no
@@ -93,7 +93,7 @@ basicConstraints = critical, CA:FALSE
 keyUsage = critical, digitalSignature
 extendedKeyUsage = {usage}
 subjectAltName = URI:{uri}
-{"authorityKeyIdentifier = keyid" if says_by_which_key else ""}
+authorityKeyIdentifier = {"keyid" if says_by_which_key else "none"}
 subjectKeyIdentifier = hash
 """)
         with open(path("serial"), "w", encoding="ascii") as f:
