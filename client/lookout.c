@@ -132,7 +132,8 @@ tell_write(struct lookout *l, const struct hw_err *err)
 }
 
 /* Where a second look may write, the first has locked. Something that was found is written all the
- * same: another program's head can only be as good. */
+ * same, and so is a recovery, which would be told by each command: another program's head can only
+ * be as good. */
 static void
 keep(struct lookout *l, const struct witness_status *st)
 {
@@ -140,7 +141,7 @@ keep(struct lookout *l, const struct witness_status *st)
 	struct hw_err err = HW_ERR_INIT;
 	int r = 0;
 
-	if (l->lock < 0 && !st->lasts)
+	if (l->lock < 0 && !st->lasts && st->recovered == l->recovered)
 		return;
 	if (st->has_evidence)
 		r = witness_save_evidence(l->witness, l->dir, file, &err);
