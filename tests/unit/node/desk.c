@@ -515,6 +515,16 @@ desk_kill_agent(struct desk *d)
 	d->programs = NULL;
 }
 
+/* As after an agent's first command: what is killed and goes on here, does so in the slot. */
+static void
+make_slot(int dir)
+{
+	static const char zeros[16 * 1024];
+
+	cr_assert_eq(mkdirat(dir, "commands", 0700), 0);
+	cr_assert_eq(file_write(dir, "commands/slot", zeros, sizeof(zeros), 0600, NULL), 0);
+}
+
 struct desk *
 desk_new_with(struct commands_config config, struct rig_options options)
 {
@@ -537,6 +547,7 @@ desk_new_with(struct commands_config config, struct rig_options options)
 	snprintf(d->work, sizeof(d->work), "%s/work", d->rig->dir);
 	cr_assert_eq(mkdir(d->work, 01777), 0);
 	d->config.work = d->work;
+	make_slot(d->dir);
 	desk_new_agent(d);
 	desk_new_link(d);
 	return d;
