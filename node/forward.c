@@ -14,9 +14,11 @@
 #include "proto/base/loop.h"
 #include "proto/schema/schema.h"
 #include "proto/wire/channel.h"
+#include "proto/wire/resolve.h"
 #include "proto/wire/tube.h"
 
 #define CONNECTIONS_MAX 4000
+#define LOOKUPS_MAX	64 /* names at once, also of connections that were given up */
 #define WHY_MAX		400
 
 struct forwards {
@@ -395,7 +397,12 @@ forwards_new(struct loop *loop, const struct log_ctx *log, const char *dir)
 	if (fs == NULL)
 		return NULL;
 	fs->log = *log;
-	fs->ground = (struct reach_ground){.loop = loop, .dir = dir};
+	fs->ground = (struct reach_ground){
+		.loop = loop, .dir = dir, .lookups = resolve_limit_new(LOOKUPS_MAX)};
+	if (fs->ground.lookups == NULL) {
+		free(fs);
+		return NULL;
+	}
 	LIST_INIT(&fs->connections);
 	return fs;
 }
@@ -406,5 +413,6 @@ forwards_free(struct forwards *fs)
 	if (fs == NULL)
 		return;
 	hw_assert(LIST_EMPTY(&fs->connections));
+	resolve_limit_free(fs->ground.lookups);
 	free(fs);
 }

@@ -21,7 +21,6 @@
 #include "proto/schema/schema.h"
 #include "proto/wire/resolve.h"
 
-#define LOOKUPS_MAX    64
 #define CONNECT_WITHIN (10 * USEC_PER_SEC) /* for a lookup, and for each address */
 #define ADDRESSES_MAX  8		   /* that are tried */
 #define WHY_MAX	       400
@@ -307,7 +306,6 @@ on_resolved(void *arg, int code, const char *why, struct addrinfo *found)
 	char text[WHY_MAX];
 
 	r->resolve = NULL;
-	r->ground->lookups--;
 	loop_timer_stop(r->ground->loop, &r->deadline);
 	for (const struct addrinfo *a = found; a != NULL; a = a->ai_next)
 		add_address(r, a->ai_addr);
@@ -328,16 +326,12 @@ look_up(struct reach *r)
 	struct hw_err err = HW_ERR_INIT;
 	int e;
 
-	if (r->ground->lookups >= LOOKUPS_MAX) {
-		fail(r, HW_EFULL, "the node looks up too many names at once: try again");
-		return;
-	}
-	e = resolve_start(&r->resolve, r->ground->loop, r->place.host.text, on_resolved, r, &err);
+	e = resolve_start(&r->resolve, r->ground->loop, r->ground->lookups, r->place.host.text,
+		on_resolved, r, &err);
 	if (e < 0) {
 		fail(r, e, hw_err_text(&err));
 		return;
 	}
-	r->ground->lookups++;
 	loop_timer_start(r->ground->loop, &r->deadline, CONNECT_WITHIN);
 }
 
@@ -476,10 +470,7 @@ reach_free(struct reach *r)
 	if (r == NULL)
 		return;
 	r->over = true;
-	if (r->resolve != NULL) {
-		resolve_cancel(r->resolve);
-		r->ground->lookups--;
-	}
+	resolve_cancel(r->resolve);
 	r->resolve = NULL;
 	stop_trying(r);
 	r->reap = (struct loop_task){.fn = release, .arg = r};

@@ -13,12 +13,13 @@
 
 struct loop;
 struct reach;
+struct resolve_limit;
 
 /* What all attempts of a program share; they lend it. */
 struct reach_ground {
 	struct loop *loop;
 	const char *dir; /* the node's own: no socket in it is reached */
-	int lookups;	 /* under way */
+	struct resolve_limit *lookups;
 };
 
 struct reach_place {

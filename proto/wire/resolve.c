@@ -6,13 +6,20 @@
 #include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define STACK_SIZE (256 * 1024)
 
+struct resolve_limit {
+	atomic_uint refs, running;
+	unsigned max;
+};
+
 struct resolve {
 	struct loop *loop;
+	struct resolve_limit *limit; /* good while the thread is in it */
 	resolve_fn *done;
 	void *arg;
 
@@ -26,6 +33,47 @@ struct resolve {
 	struct addrinfo *found;
 	char host[];
 };
+
+/* --- how many -------------------------------------------------------------------------------- */
+
+struct resolve_limit *
+resolve_limit_new(unsigned max)
+{
+	struct resolve_limit *l = calloc(1, sizeof(*l));
+
+	if (l == NULL)
+		return NULL;
+	l->max = max;
+	atomic_init(&l->refs, 1);
+	return l;
+}
+
+void
+resolve_limit_free(struct resolve_limit *l)
+{
+	if (l != NULL && atomic_fetch_sub(&l->refs, 1) == 1)
+		free(l);
+}
+
+/* By the loop's thread alone, so that no two see the last place. */
+static bool
+enter(struct resolve_limit *l)
+{
+	if (atomic_load(&l->running) >= l->max)
+		return false;
+	atomic_fetch_add(&l->running, 1);
+	atomic_fetch_add(&l->refs, 1);
+	return true;
+}
+
+static void
+leave(struct resolve_limit *l)
+{
+	atomic_fetch_sub(&l->running, 1);
+	resolve_limit_free(l);
+}
+
+/* --- one ------------------------------------------------------------------------------------- */
 
 static void
 unref(struct resolve *r)
@@ -78,6 +126,7 @@ on_thread(void *arg)
 	struct resolve *r = arg;
 
 	look_up(r, 0);
+	leave(r->limit);
 	pthread_mutex_lock(&r->lock);
 	bool wanted = !r->cancelled;
 	if (wanted)
@@ -89,12 +138,17 @@ on_thread(void *arg)
 }
 
 static int
-start_thread(struct resolve *r)
+start_thread(struct resolve *r, struct hw_err *err)
 {
 	pthread_attr_t attr;
 	sigset_t all, before;
 	pthread_t thread;
 
+	if (!enter(r->limit))
+		return hw_err_set(err, HW_EFULL,
+			"%u names are being looked up, and %.128s would be one more: name servers do "
+			"not answer; try again later",
+			r->limit->max, r->host);
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
@@ -103,20 +157,26 @@ start_thread(struct resolve *r)
 	int e = pthread_create(&thread, &attr, on_thread, r);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attr);
-	return e;
+	if (e == 0)
+		return 0;
+	leave(r->limit);
+	errno = e;
+	return hw_err_sys(err, "cannot start a thread to look up %s", r->host);
 }
 
 int
-resolve_start(struct resolve **ret, struct loop *loop, const char *host, resolve_fn *done,
-	void *arg, struct hw_err *err)
+resolve_start(struct resolve **ret, struct loop *loop, struct resolve_limit *limit,
+	const char *host, resolve_fn *done, void *arg, struct hw_err *err)
 {
 	size_t n = strlen(host);
 	struct resolve *r = calloc(1, sizeof(*r) + n + 1);
+	int code = 0;
 
 	if (r == NULL)
 		return hw_err_set(err, HW_ENOMEM, "no memory to look up a name");
 	memcpy(r->host, host, n);
 	r->loop = loop;
+	r->limit = limit;
 	r->done = done;
 	r->arg = arg;
 	r->refs = 2;
@@ -124,8 +184,7 @@ resolve_start(struct resolve **ret, struct loop *loop, const char *host, resolve
 	look_up(r, AI_NUMERICHOST);
 	if (r->result == 0) {
 		loop_post(loop, deliver, r);
-	} else if ((errno = start_thread(r)) != 0) {
-		int code = hw_err_sys(err, "cannot start a thread to look up %s", host);
+	} else if ((code = start_thread(r, err)) < 0) {
 		r->refs = 1;
 		unref(r);
 		return code;

@@ -354,9 +354,9 @@ on_resolved(void *arg, int code, const char *why, struct addrinfo *found)
 /* --- dials ----------------------------------------------------------------------------------- */
 
 int
-tcp_dial_start(struct tcp_dial **ret, struct loop *loop, const char *host, int port,
-	const struct proxy *proxy, int64_t within, const struct tcp_dial_events *events, void *arg,
-	struct hw_err *err)
+tcp_dial_start(struct tcp_dial **ret, struct loop *loop, struct resolve_limit *limit,
+	const char *host, int port, const struct proxy *proxy, int64_t within,
+	const struct tcp_dial_events *events, void *arg, struct hw_err *err)
 {
 	size_t n = strlen(host);
 	struct tcp_dial *d = calloc(1, sizeof(*d) + n + 1);
@@ -375,8 +375,8 @@ tcp_dial_start(struct tcp_dial **ret, struct loop *loop, const char *host, int p
 	buf_init(&d->answer, PROXY_ANSWER_MAX + 2048);
 	d->head_start = (struct loop_timer){.fn = on_head_start, .arg = d};
 	d->deadline = (struct loop_timer){.fn = on_deadline, .arg = d};
-	int r = resolve_start(&d->resolve, loop, is_proxied(d) ? d->proxy.host : host, on_resolved,
-		d, err);
+	int r = resolve_start(&d->resolve, loop, limit, is_proxied(d) ? d->proxy.host : host,
+		on_resolved, d, err);
 	if (r < 0) {
 		tcp_dial_cancel(d);
 		return r;
@@ -451,14 +451,17 @@ tcp_dial_wait(int *fd, const char *host, int port, const struct proxy *proxy, in
 	static const struct tcp_dial_events events = {
 		.on_open = on_wait_open, .on_failed = on_wait_failed};
 	struct wait w = {.fd = -1, .err = err};
+	struct resolve_limit *limit = resolve_limit_new(1);
 	struct tcp_dial *d = NULL;
-	int r = loop_new(&w.loop, err);
+	int r = limit != NULL ? loop_new(&w.loop, err)
+			      : hw_err_set(err, HW_ENOMEM, "no memory to dial");
 
 	if (r == 0)
-		r = tcp_dial_start(&d, w.loop, host, port, proxy, within, &events, &w, err);
+		r = tcp_dial_start(&d, w.loop, limit, host, port, proxy, within, &events, &w, err);
 	if (r == 0)
 		r = loop_run(w.loop, err);
 	tcp_dial_cancel(d);
+	resolve_limit_free(limit);
 	loop_free(w.loop);
 	if (r == 0 && w.code < 0)
 		r = w.code;

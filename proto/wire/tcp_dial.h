@@ -9,6 +9,7 @@
 #include "proto/base/loop.h"
 
 struct proxy;
+struct resolve_limit;
 struct tcp_dial;
 
 struct tcp_dial_events {
@@ -20,11 +21,12 @@ struct tcp_dial_events {
 	void (*on_failed)(void *arg, int code, const char *why);
 };
 
-/* No event before it returns. `within` bounds all of it, in microseconds. `proxy` may be NULL or
+/* No event before it returns. `within` bounds all of it, in microseconds. `limit` is of look-ups,
+ * and stays the caller's. `proxy` may be NULL or
  * without a host; all is copied. */
-int tcp_dial_start(struct tcp_dial **ret, struct loop *loop, const char *host, int port,
-	const struct proxy *proxy, int64_t within, const struct tcp_dial_events *events, void *arg,
-	struct hw_err *err);
+int tcp_dial_start(struct tcp_dial **ret, struct loop *loop, struct resolve_limit *limit,
+	const char *host, int port, const struct proxy *proxy, int64_t within,
+	const struct tcp_dial_events *events, void *arg, struct hw_err *err);
 
 /* After on_open, when what answered turned out to be of no use: goes on with addresses that were
  * not tried. False, and nothing happens, when there are none. */

@@ -13,6 +13,7 @@
 #include "proto/wire/frame.h"
 #include "proto/wire/proxy.h"
 #include "proto/wire/send_soon.h"
+#include "proto/wire/resolve.h"
 #include "proto/wire/tcp_dial.h"
 #include "proto/wire/ws_tls.h"
 
@@ -26,12 +27,15 @@ _Static_assert(LINK_HEADROOM >= LWS_PRE,
 #define PIECE_MAX      (16 * 1024 + 512) /* a TLS record, and a little */
 #define PIECES_MAX     4096		 /* of one message */
 
+#define LOOKUPS_MAX 16 /* also of those that were given up */
+
 struct ws_client {
 	struct loop *loop;
 	const struct log_ctx *log;
 	SSL_CTX *tls;
 	char *cert_file, *key_file;
 	struct proxy proxy;
+	struct resolve_limit *lookups;
 	int64_t (*now)(void *arg);
 	void *arg;
 	struct lws_context *lws;
@@ -634,8 +638,8 @@ ws_dial(struct ws_dial **ret, struct ws_client *c, const char *host, int port,
 	d->task = (struct loop_task){.fn = on_task, .arg = d};
 	buf_init(&d->message, FRAME_MESSAGE_MAX);
 	LIST_INSERT_HEAD(&c->dials, d, entry);
-	r = tcp_dial_start(&d->tcp, c->loop, host, port, &c->proxy, DIAL_WITHIN, &tcp_events, d,
-		err);
+	r = tcp_dial_start(&d->tcp, c->loop, c->lookups, host, port, &c->proxy, DIAL_WITHIN,
+		&tcp_events, d, err);
 	if (r < 0) {
 		dial_free(d);
 		return r;
@@ -715,7 +719,8 @@ ws_client_new(struct ws_client **ret, const struct ws_client_config *config, str
 	if (c == NULL)
 		return hw_err_set(err, HW_ENOMEM, "no memory for the connection");
 	set_up(c, config);
-	if (c->cert_file == NULL || c->key_file == NULL) {
+	c->lookups = resolve_limit_new(LOOKUPS_MAX);
+	if (c->cert_file == NULL || c->key_file == NULL || c->lookups == NULL) {
 		r = hw_err_set(err, HW_ENOMEM, "no memory for the connection");
 		goto out;
 	}
@@ -761,6 +766,7 @@ ws_client_free(struct ws_client *c)
 		lws_sul_cancel(&c->alarm);
 		lws_context_destroy(c->lws);
 	}
+	resolve_limit_free(c->lookups);
 	SSL_CTX_free(c->tls);
 	free(c->cert_file);
 	free(c->key_file);

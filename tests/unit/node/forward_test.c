@@ -5,6 +5,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
+#include <semaphore.h>
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <netdb.h>
@@ -15,10 +17,12 @@
 #include <unistd.h>
 
 #include "node/forward.h"
+#include "node/reach.h"
 #include "proto/base/buf.h"
 #include "proto/base/loop.h"
 #include "proto/schema/schema.h"
 #include "proto/wire/channel.h"
+#include "proto/wire/resolve.h"
 #include "tests/world/pair.h"
 
 /* --- a name server of the test's own ---------------------------------------------------------- */
@@ -43,6 +47,8 @@ int __real_getaddrinfo(const char *host, const char *service, const struct addri
 int __wrap_getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
 	struct addrinfo **ret);
 
+static sem_t slow; /* posted for each answer about slow.example */
+
 /* Addresses are read by the C library, as ever. */
 int
 __wrap_getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
@@ -54,6 +60,10 @@ __wrap_getaddrinfo(const char *host, const char *service, const struct addrinfo 
 	*ret = NULL;
 	if ((hints->ai_flags & AI_NUMERICHOST) != 0)
 		return __real_getaddrinfo(host, service, hints, ret);
+	if (strcmp(host, "slow.example") == 0) {
+		sem_wait(&slow);
+		return EAI_AGAIN;
+	}
 	for (size_t i = 0; i < sizeof(zone) / sizeof(zone[0]); i++) {
 		if (strcmp(zone[i].name, host) != 0)
 			continue;
@@ -381,6 +391,54 @@ Test(forward, the_node_alone_is_not_what_is_behind_it)
 	connect_to(s, "unix:/run/x", BEYOND);
 	cr_assert(eq(int, s->code, HW_EDENIED));
 	stage_free(s);
+}
+
+static void
+on_reached(void *arg, int fd, const char *at, bool local)
+{
+	(void)arg, (void)fd, (void)at, (void)local;
+	cr_assert(false, "slow.example was reached");
+}
+
+static void
+on_not_reached(void *arg, int code, const char *why)
+{
+	(void)why;
+	*(int *)arg = code;
+}
+
+/* The name server's answers are what threads wait for, whether anybody still wants them or not. */
+Test(forward, look_ups_that_were_given_up_count_until_they_end)
+{
+	static const struct reach_events events = {
+		.on_reached = on_reached, .on_failed = on_not_reached};
+	struct reach_place place = {.port = 1, .local = true, .beyond = true};
+	struct reach_ground ground = {.dir = "/tmp", .lookups = resolve_limit_new(3)};
+	int code[4] = {0}, n = 0;
+	struct reach *r;
+
+	cr_assert(eq(int, sem_init(&slow, 0, 0), 0));
+	cr_assert(eq(int, loop_new(&ground.loop, NULL), 0));
+	cr_assert(eq(int, host_parse(&place.host, "slow.example", NULL), 0));
+	for (size_t i = 0; i < 4; i++) {
+		cr_assert(eq(int, reach_start(&r, &ground, &place, &events, &code[i]), 0));
+		reach_free(r);
+		loop_settle(ground.loop);
+		cr_assert(eq(int, code[i], i < 3 ? 0 : HW_EFULL));
+	}
+	for (size_t i = 0; i < 3; i++)
+		sem_post(&slow);
+	do { /* until the threads are done */
+		code[0] = 0;
+		cr_assert(eq(int, reach_start(&r, &ground, &place, &events, &code[0]), 0));
+		reach_free(r);
+		loop_settle(ground.loop);
+		n += code[0] == 0;
+		sched_yield();
+	} while (n == 0);
+	sem_post(&slow);
+	resolve_limit_free(ground.lookups);
+	loop_free(ground.loop);
 }
 
 Test(forward, what_is_not_there_is_said_in_words)
