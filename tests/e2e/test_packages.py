@@ -30,12 +30,15 @@ def cpack(out):
     return sorted(out.glob("*.deb"))
 
 
-def newer(out, debs):
+def newer(out, debs, version="99.0", preinst=None):
     """The same as the next version."""
     for deb in debs:
         subprocess.run(["dpkg-deb", "-R", str(deb), str(out / deb.stem)], check=True)
         control = out / deb.stem / "DEBIAN" / "control"
-        control.write_text(re.sub(r"(?m)^Version: .*", "Version: 99.0", control.read_text()))
+        control.write_text(re.sub(r"(?m)^Version: .*", f"Version: {version}", control.read_text()))
+        if preinst:
+            (control.parent / "preinst").write_text(preinst)
+            (control.parent / "preinst").chmod(0o755)
         subprocess.run(["dpkg-deb", "-b", "-Zgzip", "-z1", str(out / deb.stem), str(out)], check=True,
                        stdout=subprocess.DEVNULL)
     return sorted(out.glob("*.deb"))
@@ -103,12 +106,24 @@ def root(tmp_path):
     made.close()
 
 
-def install(root, debs):
+def bring(root, debs):
     for deb in debs:
         with open(deb, "rb") as f:
             subprocess.run(["nsenter", "-t", str(child_of(root.process.pid)), "-m", "-r", "tee",
                             f"/packages/{deb.name}"], stdin=f, stdout=subprocess.DEVNULL, check=True)
-    return root.ok("dpkg --no-triggers -i " + " ".join(f"/packages/{deb.name}" for deb in debs))
+    return "dpkg --no-triggers -i " + " ".join(f"/packages/{deb.name}" for deb in debs)
+
+
+def install(root, debs):
+    return root.ok(bring(root, debs))
+
+
+def told_systemd(root, script):
+    """What of the units a script of the package starts and stops, on a machine that is run by systemd."""
+    root.ok("rm -f /told; mkdir -p /run/systemd/system; mv /usr/bin/deb-systemd-invoke /deb-systemd-invoke && "
+            "printf '#!/bin/sh\\necho $* >> /told\\n' > /usr/bin/deb-systemd-invoke && chmod 755 /usr/bin/deb-systemd-invoke")
+    status = root.run(script)[0]
+    return status, root.ok("rm -r /run/systemd/system; mv /deb-systemd-invoke /usr/bin/deb-systemd-invoke; cat /told").splitlines()
 
 
 def child_of(pid):
@@ -140,6 +155,20 @@ def test_a_life_of_the_packages(root, packages, tmp_path):
     install(root, newer(tmp_path, packages))
     assert root.ok("dpkg-query -W -f '${Version} ' " + " ".join(PACKAGES)) == "99.0 99.0 99.0 "
     root.ok("test -s /var/lib/hawser-relay/ca.crt && test -s /var/lib/hawser-node/mine")
+    assert root.run("systemctl --root=/ is-enabled hawser-node")[1] == "disabled\n"
+
+    # What is broken off leaves things as they were: nothing is restarted, and what was stopped is started again.
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    agent = newer(broken, [deb for deb in packages if "-node_" in deb.name], "100.0", "#!/bin/sh\nexit 1\n")
+    status, told = told_systemd(root, bring(root, agent))
+    assert status != 0 and told == ["start hawser-node.service"]
+    prerm = "/var/lib/dpkg/info/hawser-node.prerm"
+    root.ok(f"cp {prerm} /prerm && echo exit 1 >> {prerm}")
+    status, told = told_systemd(root, "dpkg --no-triggers -r hawser-node")
+    assert status != 0 and told == ["stop hawser-node.service", "start hawser-node.service"]
+    root.ok(f"cp /prerm {prerm}")
+    assert root.ok("dpkg-query -W -f '${Version} ${db:Status-Status}' hawser-node") == "99.0 installed"
     assert root.run("systemctl --root=/ is-enabled hawser-node")[1] == "disabled\n"
 
     # Removed, they leave their state; purged, nothing but the users, and what is not theirs.
