@@ -8,11 +8,11 @@ static const struct {
 	const char *shown, *doc;
 	const char *others; /* the same of another's session; NULL: there it is not */
 } escape_rows[] = {
-	{'.',	      ESCAPE_END,	  ".",  "end the session",			  "leave; the session goes on"},
-	{'d',	      ESCAPE_DETACH,  "d",  "detach; the session goes on",		 "leave; the session goes on"},
-	{'C',	      ESCAPE_FORWARD, "C",  "add a port forward (not in this version)", NULL			   },
-	{'Z' - '@', ESCAPE_SUSPEND, "^Z", "suspend hawser",			    "suspend hawser"	    },
-	{'?',	      ESCAPE_HELP,	   "?",	"this help",				     "this help"			},
+	{'.',	      ESCAPE_END,	  ".",  "end the session",		  "leave; the session goes on"},
+	{'d',	      ESCAPE_DETACH,  "d",  "detach; the session goes on", "leave; the session goes on"},
+	{'C',	      ESCAPE_FORWARD, "C",  "say how to forward a port",	NULL			    },
+	{'Z' - '@', ESCAPE_SUSPEND, "^Z", "suspend hawser",		    "suspend hawser"	    },
+	{'?',	      ESCAPE_HELP,	   "?",	"this help",		     "this help"			},
 };
 #define ESCAPE_ROWS (sizeof(escape_rows) / sizeof(escape_rows[0]))
 
