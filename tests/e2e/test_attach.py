@@ -14,9 +14,10 @@ import termios
 
 import pytest
 
-from support.fleet import Client
+from support.fleet import Client, Node
 from support.relay import PATIENCE, program, wait_until
 from support.screens import Screen
+from support.standing import agent, agents, client, relay, where  # noqa: F401
 
 PROMPT = "READY>"
 
@@ -35,12 +36,23 @@ def screens():
         screen.close()
 
 
-@pytest.fixture
-def laptop(client, relay, tmp_path):
+@pytest.fixture(autouse=True)
+def none_is_left(client):
+    """Each test begins without a session, whichever ran before it: a client that a test's end cuts leaves its shell."""
+    def look():
+        left = client.ok("sessions", "ls", "--live", "-o", "name").split()
+        for session in left:
+            client.run("sessions", "kill", session)
+        return not left
+    wait_until(look, "the end of what a test left")
+
+
+@pytest.fixture(scope="module")
+def laptop(client, relay, where):
     """The same person, logged in on another machine."""
     invite = client.json("user", "invite", "admin")["Invite"]
-    (tmp_path / "laptop").mkdir()
-    return Client(tmp_path / "laptop", relay, invite)
+    (where / "laptop").mkdir()
+    return Client(where / "laptop", relay, invite)
 
 
 def shell(screen):
@@ -316,7 +328,7 @@ def test_a_file_is_typed_into_it_and_it_goes_on(client, agent, screens):
 
 def test_what_is_over_unknown_or_no_shell_is_said(client, agent):
     assert client.run("shell", "web-01", stdin="exit 3\n").returncode == 3
-    (over,) = sessions(client)
+    over = sessions(client)[0]
     said = client.fails("attach", over["SessionId"], code=255)
     assert f"{over['SessionId']} has ended: exit status 3" in said
     assert f"hawser replay {over['SessionId']}" in said
@@ -336,21 +348,29 @@ def test_what_is_over_unknown_or_no_shell_is_said(client, agent):
 # --- others ---------------------------------------------------------------------------------------
 
 
-def person(client, tmp_path, name, *actions):
-    """Somebody who may do this with any session."""
-    made = client.add_user(tmp_path, name)
-    if actions:
+@pytest.fixture
+def person(client, tmp_path):
+    """Makes somebody who may do this with any session, until the test's end: person("carol", "hawser:WatchSession")."""
+    made = []
+
+    def make(name, *actions):
+        user = client.add_user(tmp_path, name)
+        made.append(name)
         path = tmp_path / f"{name}.json"
         path.write_text(json.dumps({"Version": "2012-10-17", "Statement": [
             {"Effect": "Allow", "Action": list(actions), "Resource": "*"}]}))
         client.ok("policy", "put", f"of-{name}", str(path))
         client.ok("policy", "attach", f"of-{name}", "--user", name)
-    return made
+        return user
+
+    yield make
+    for name in made:
+        client.ok("user", "rm", name)
 
 
-def test_who_may_watches_and_who_may_not_is_told(client, agent, screens, tmp_path):
-    carol = person(client, tmp_path, "carol", "hawser:WatchSession", "ssm:ResumeSession", "ssm:DescribeSessions")
-    dave = person(client, tmp_path, "dave", "ssm:DescribeSessions")
+def test_who_may_watches_and_who_may_not_is_told(client, agent, screens, person):
+    carol = person("carol", "hawser:WatchSession", "ssm:ResumeSession", "ssm:DescribeSessions")
+    dave = person("dave", "ssm:DescribeSessions")
     here = shell(screens(client, "shell", "web-01"))
     session = only(client)["SessionId"]
     here.line("clear; echo secret-$((40+2))")
@@ -379,8 +399,8 @@ def test_who_may_watches_and_who_may_not_is_told(client, agent, screens, tmp_pat
     assert "never" not in said
 
 
-def test_a_watcher_whose_terminal_is_smaller_is_told(client, agent, screens, tmp_path):
-    carol = person(client, tmp_path, "carol", "hawser:WatchSession", "ssm:DescribeSessions")
+def test_a_watcher_whose_terminal_is_smaller_is_told(client, agent, screens, person):
+    carol = person("carol", "hawser:WatchSession", "ssm:DescribeSessions")
     here = shell(screens(client, "shell", "web-01", cols=100, rows=30))
     there = screens(carol, "sessions", "watch", only(client)["SessionId"], cols=60, rows=20)
     there.expect("the session's terminal has 100x30, and yours 60x20: make it larger to see all")
@@ -391,8 +411,8 @@ def test_a_watcher_whose_terminal_is_smaller_is_told(client, agent, screens, tmp
     there.status()
 
 
-def test_a_watcher_sees_the_end(client, agent, screens, tmp_path):
-    carol = person(client, tmp_path, "carol", "hawser:WatchSession", "ssm:DescribeSessions")
+def test_a_watcher_sees_the_end(client, agent, screens, person):
+    carol = person("carol", "hawser:WatchSession", "ssm:DescribeSessions")
     here = shell(screens(client, "shell", "web-01"))
     there = screens(carol, "sessions", "watch", only(client)["SessionId"])
     there.expect("begun")
@@ -401,8 +421,8 @@ def test_a_watcher_sees_the_end(client, agent, screens, tmp_path):
     assert there.status() == 4
 
 
-def test_a_watcher_of_before_the_relay_was_killed_is_told_what_to_do(client, agent, relay, screens, tmp_path):
-    carol = person(client, tmp_path, "carol", "hawser:WatchSession", "ssm:DescribeSessions")
+def test_a_watcher_of_before_the_relay_was_killed_is_told_what_to_do(client, agent, relay, screens, person):
+    carol = person("carol", "hawser:WatchSession", "ssm:DescribeSessions")
     here = shell(screens(client, "shell", "web-01"))
     session = only(client)["SessionId"]
     there = screens(carol, "sessions", "watch", session)
@@ -417,8 +437,8 @@ def test_a_watcher_of_before_the_relay_was_killed_is_told_what_to_do(client, age
     assert here.status() == 0
 
 
-def test_two_type_and_the_recording_says_who(client, agent, screens, tmp_path):
-    carol = person(client, tmp_path, "carol", "hawser:JoinSession", "ssm:DescribeSessions")
+def test_two_type_and_the_recording_says_who(client, agent, screens, person):
+    carol = person("carol", "hawser:JoinSession", "ssm:DescribeSessions")
     here = shell(screens(client, "shell", "web-01"))
     session = only(client)["SessionId"]
     there = screens(carol, "attach", "--join", session)
@@ -442,8 +462,25 @@ def test_two_type_and_the_recording_says_who(client, agent, screens, tmp_path):
 # --- idle -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.relay(idle_seconds=6)
-def test_an_idle_shell_is_detached_and_waits(client, agent, screens):
+@pytest.fixture
+def apart(relays, tmp_path):
+    """Makes a fleet of its own, whose relay is set up like this: its administrator."""
+    agents = []
+
+    def make(**settings):
+        relay = relays(**settings)
+        made = Client(tmp_path / "admin", relay, relay.invite)
+        agents.append(Node(tmp_path, made, "web-01"))
+        agents[-1].start()
+        return made
+
+    yield make
+    for made in agents:
+        made.stop()
+
+
+def test_an_idle_shell_is_detached_and_waits(apart, screens):
+    client = apart(idle_seconds=6)
     here = shell(screens(client, "shell", "web-01"))
     session = only(client)["SessionId"]
     here.expect("hawser: idle: this session is detached in 3 seconds unless something happens")
@@ -456,8 +493,8 @@ def test_an_idle_shell_is_detached_and_waits(client, agent, screens):
     assert there.status() == 3
 
 
-@pytest.mark.relay(max_session_seconds=6)
-def test_an_old_session_is_ended(client, agent, screens):
+def test_an_old_session_is_ended(apart, screens):
+    client = apart(max_session_seconds=6)
     here = shell(screens(client, "shell", "web-01"))
     here.expect("hawser: this session ends in 3 seconds: it may be no older")
     assert here.status() == 255

@@ -377,3 +377,9 @@ def test_who_sends_a_body_or_head_by_the_byte_is_cut_off(relay, signed):
         assert 0.5 < trickle(sock, body) < 30
     assert relay.metrics()["hawser_header_timeouts_total"] >= 3
     assert relay.healthy()
+
+
+def test_lists_of_nothing_have_their_member(client, cli):
+    assert client.json("runs", "ls") == {"Commands": []}
+    assert cli.ok("list-commands") == {"Commands": []}
+    assert cli.ok("list-command-invocations") == {"CommandInvocations": []}

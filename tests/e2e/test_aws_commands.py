@@ -8,6 +8,7 @@ from botocore.exceptions import WaiterError
 
 from support import aws
 from support.relay import wait_until
+from support.standing import agents, cli, client, key, relay, ssm, where  # noqa: F401
 
 SHELL = "AWS-RunShellScript"
 WAIT = {"Delay": 1, "MaxAttempts": 60}
@@ -17,12 +18,20 @@ GREET = {
     "mainSteps": [{"action": "aws:runShellScript", "name": "greet", "inputs": {"runCommand": ["echo hello {{ who }}"]}}]}
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
+def none_is_kept(ssm):
+    """Each test begins without a document of its own, whichever ran before it."""
+    own = [{"Key": "Owner", "Values": ["Self"]}]
+    for left in ssm.list_documents(Filters=own)["DocumentIdentifiers"]:
+        ssm.delete_document(Name=left["Name"])
+
+
+@pytest.fixture(scope="module")
 def fleet(agents):
     return [agents(f"web-0{i}", "--tag", "Role=web", "--tag", f"Number={i}") for i in (1, 2, 3)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ids(fleet, ssm):
     """The nodes' ids, by name."""
     nodes = ssm.describe_instance_information()["InstanceInformationList"]
@@ -228,21 +237,21 @@ def test_a_document_within_a_step_is_asked_for_as_the_command_was_sent(client, r
 
 
 def test_who_may_not_send_does_not(client, relay, tmp_path, ssm, ids):
-    client.ok("user", "add", "ann")
-    document = tmp_path / "ann.json"
+    client.ok("user", "add", "bea")
+    document = tmp_path / "bea.json"
     document.write_text(json.dumps({"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Action": "ssm:SendCommand", "Resource": "arn:aws:ssm:*:*:document/AWS-RunShellScript"},
         {"Effect": "Allow", "Action": "ssm:SendCommand", "Resource": "*",
          "Condition": {"StringEquals": {"ssm:resourceTag/Number": "1"}}},
         {"Effect": "Allow", "Action": ["ssm:List*", "ssm:Get*"], "Resource": "*"}]}))
-    client.ok("policy", "put", "ann", str(document))
-    client.ok("policy", "attach", "ann", "--user", "ann")
-    ann = aws.client(relay, aws.Key(client, "ann"))
-    assert over(ssm, send(ann, "true", InstanceIds=[ids["web-01"]]))["Status"] == "Success"
-    with pytest.raises(ann.exceptions.ClientError) as refused:
-        send(ann, "true", InstanceIds=[ids["web-01"], ids["web-02"]])
+    client.ok("policy", "put", "bea", str(document))
+    client.ok("policy", "attach", "bea", "--user", "bea")
+    bea = aws.client(relay, aws.Key(client, "bea"))
+    assert over(ssm, send(bea, "true", InstanceIds=[ids["web-01"]]))["Status"] == "Success"
+    with pytest.raises(bea.exceptions.ClientError) as refused:
+        send(bea, "true", InstanceIds=[ids["web-01"], ids["web-02"]])
     assert refused.value.response["Error"]["Code"] == "AccessDeniedException"
-    command = send(ann, "true", Targets=[{"Key": "tag:Role", "Values": ["web"]}])
+    command = send(bea, "true", Targets=[{"Key": "tag:Role", "Values": ["web"]}])
     over(ssm, command)
     details = [i["StatusDetails"] for i in ssm.list_command_invocations(CommandId=command)["CommandInvocations"]]
     assert sorted(details) == ["AccessDenied", "AccessDenied", "Success"]
