@@ -97,6 +97,22 @@ def agent(agents):
 
 
 @pytest.fixture
+def apart(tmp_path, relays):
+    """Makes a fleet for one test of a file that has another for the rest: (client, node) of apart(idle_seconds=6)."""
+    made = []
+
+    def make(**settings):
+        relay = relays(**settings)
+        client = Client(tmp_path / "admin", relay, relay.invite)
+        made.append(Node(tmp_path, client, "web-01"))
+        return client, made[-1].start()
+
+    yield make
+    for node in made:
+        node.stop()
+
+
+@pytest.fixture
 def servers():
     made = []
 

@@ -14,7 +14,7 @@ import termios
 
 import pytest
 
-from support.fleet import Client, Node
+from support.fleet import Client
 from support.relay import PATIENCE, program, wait_until
 from support.screens import Screen
 from support.standing import agent, agents, client, relay, where  # noqa: F401
@@ -462,25 +462,8 @@ def test_two_type_and_the_recording_says_who(client, agent, screens, person):
 # --- idle -----------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def apart(relays, tmp_path):
-    """Makes a fleet of its own, whose relay is set up like this: its administrator."""
-    agents = []
-
-    def make(**settings):
-        relay = relays(**settings)
-        made = Client(tmp_path / "admin", relay, relay.invite)
-        agents.append(Node(tmp_path, made, "web-01"))
-        agents[-1].start()
-        return made
-
-    yield make
-    for made in agents:
-        made.stop()
-
-
 def test_an_idle_shell_is_detached_and_waits(apart, screens):
-    client = apart(idle_seconds=6)
+    client, _ = apart(idle_seconds=6)
     here = shell(screens(client, "shell", "web-01"))
     session = only(client)["SessionId"]
     here.expect("hawser: idle: this session is detached in 3 seconds unless something happens")
@@ -494,7 +477,7 @@ def test_an_idle_shell_is_detached_and_waits(apart, screens):
 
 
 def test_an_old_session_is_ended(apart, screens):
-    client = apart(max_session_seconds=6)
+    client, _ = apart(max_session_seconds=6)
     here = shell(screens(client, "shell", "web-01"))
     here.expect("hawser: this session ends in 3 seconds: it may be no older")
     assert here.status() == 255

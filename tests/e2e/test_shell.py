@@ -9,6 +9,7 @@ import subprocess
 import pexpect
 
 from support.relay import wait_until
+from support.standing import agent, agents, client, relay, where  # noqa: F401
 
 PROMPT = "READY> "
 
@@ -177,14 +178,10 @@ def test_a_terminated_session_says_by_whom(client, agent, tmp_path):
     assert child.exitstatus == 255
 
 
-def test_a_node_that_goes_is_waited_for_and_then_told_on_the_terminal(client, agent, relay):
-    relay.stop()
-    relay.set(resume_seconds=3, detached_seconds=3)
-    relay.start()
-    agent.wait_online()
+def test_a_node_that_goes_is_waited_for_and_then_told_on_the_terminal(apart):
+    client, agent = apart(resume_seconds=3, detached_seconds=3)
     child = shell(client, "web-01")
-    for pid in agent.processes():
-        os.kill(pid, signal.SIGKILL)
+    agent.vanish()
     child.expect("hawser: the link to node web-01 was lost, waiting")
     child.expect("\nhawser: .* node")
     child.expect(pexpect.EOF)
