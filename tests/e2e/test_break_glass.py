@@ -13,6 +13,7 @@ import pytest
 from support import audit
 from support.fleet import Client
 from support.relay import PATIENCE, program, wait_until
+from support.standing import relay as standing, where  # noqa: F401
 
 ROOT = "arn:aws:iam::000000000000:local/root"
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
@@ -351,8 +352,8 @@ def test_without_its_place_the_relay_runs_all_the_same(relay):
     b'{"Operation":"ListUsers","Operation":"ListUsers"}', b'{"Operation":""}', b'{"Operation":"NoSuchThing"}',
     b'{"Operation":"ListUsers","Request":{"MaxResults":"x"}}', b'{"Operation":"ListUsers\\u0000"}', b"\x00\xff\xfe\x1b[2J",
     b"[" * 100000, b'{"a":' * 20000, b'{"Operation":"' + b"A" * 100000 + b'"}'], ids=lambda g: f"{len(g)} bytes")
-def test_what_is_no_request_is_answered_and_costs_no_more(relay, line):
-    door = Door(relay)
+def test_what_is_no_request_is_answered_and_costs_no_more(standing, line):
+    door = Door(standing)
     door.send(line + b"\n")
     answer = door.answer()
     assert answer["Status"] in (400, 404) and answer["message"] and answer["__type"], answer
@@ -360,8 +361,8 @@ def test_what_is_no_request_is_answered_and_costs_no_more(relay, line):
     door.close()
 
 
-def test_requests_of_one_connection_are_answered_in_their_order(relay):
-    door = Door(relay)
+def test_requests_of_one_connection_are_answered_in_their_order(standing):
+    door = Door(standing)
     door.send(b"".join(b'{"Operation":"ListUsers"}\nx%d\n{"Operation":"GetUser","Request":{"UserName":"u%d"}}\n' % (i, i)
                        for i in range(100)))
     for i in range(100):
@@ -371,8 +372,8 @@ def test_requests_of_one_connection_are_answered_in_their_order(relay):
     door.close()
 
 
-def test_a_request_may_come_byte_by_byte_and_end_the_input(relay):
-    door = Door(relay)
+def test_a_request_may_come_byte_by_byte_and_end_the_input(standing):
+    door = Door(standing)
     for i in b'{"Operation":"ListUsers"}\n':
         door.send(bytes([i]))
     door.sock.shutdown(socket.SHUT_WR)
@@ -381,8 +382,8 @@ def test_a_request_may_come_byte_by_byte_and_end_the_input(relay):
     door.close()
 
 
-def test_half_a_line_is_none(relay):
-    door = Door(relay)
+def test_half_a_line_is_none(standing):
+    door = Door(standing)
     door.send(b'{"Operation":"ListUsers"}')
     door.sock.shutdown(socket.SHUT_WR)
     assert "newline" in door.answer()["message"]
@@ -390,8 +391,8 @@ def test_half_a_line_is_none(relay):
     door.close()
 
 
-def test_a_line_without_end(relay):
-    door = Door(relay)
+def test_a_line_without_end(standing):
+    door = Door(standing)
     try:
         door.send(b"x" * (1 << 20))
     except (BrokenPipeError, ConnectionResetError):
@@ -399,7 +400,7 @@ def test_a_line_without_end(relay):
     assert door.answer()["__type"] == "LimitExceededException"
     assert door.answer() is None
     door.close()
-    ok(relay, "users")
+    ok(standing, "users")
 
 
 def test_eight_at_once_and_the_others_are_told(relay):
