@@ -83,7 +83,7 @@ const struct command cmd_release_keygen = {
 	.operands = "",
 	.summary = "Make a key that signs releases of the node's programs.",
 	.about =
-		"  The private half stays in FILE, 0600, locked by a passphrase that is asked for\n"
+		"  The private half stays in FILE, 0600, behind a passphrase that is asked for\n"
 		"  at a terminal. The public one, a line on stdout, goes into\n"
 		"  /etc/hawser/node.release on the nodes. A node without such a line is not\n"
 		"  upgraded by anybody. Needs no relay.",
