@@ -283,6 +283,13 @@ append_others(struct buf *out, const struct node_config *c)
 	}
 }
 
+/* A proxy's URL may have one, and then the file is not for everybody. */
+static bool
+has_password(const struct node_config *c)
+{
+	return strchr(c->proxy, '@') != NULL || strchr(c->download_proxy, '@') != NULL;
+}
+
 int
 node_config_save(int dir, const struct node_config *c, struct hw_err *err)
 {
@@ -320,7 +327,7 @@ node_config_save(int dir, const struct node_config *c, struct hw_err *err)
 			CONF_MAX);
 	if (r == 0)
 		r = file_write(dir, NODE_CONF, buf_data(&text), text.len,
-			strchr(c->proxy, '@') != NULL ? 0640 : 0644, err);
+			has_password(c) ? 0640 : 0644, err);
 	buf_wipe(&text);
 	buf_fini(&text);
 	return r;

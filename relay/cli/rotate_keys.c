@@ -23,15 +23,30 @@ lay_ready(const char *path, struct hw_err *err)
 	return r;
 }
 
+static bool
+still_waits(const char *path)
+{
+	int dir;
+
+	if (dir_open(&dir, path, false, NULL) < 0)
+		return false;
+	bool waits = own_key_waits(dir);
+	fd_close(dir);
+	return waits;
+}
+
+/* That its certificate is the same means that somebody else asks for a key, too: either the relay
+ * had ours already, or it lies there until they ask. */
 static int
-has_taken(const struct msg_reload_relay_reply *rep)
+has_taken(const struct cli_options *o, const struct msg_reload_relay_reply *rep)
 {
 	char when[RFC3339_LEN + 1];
 
-	if (!rep->certificate) {
+	if (!rep->certificate && still_waits(o->dir)) {
 		fprintf(stderr,
-			"hawser-relay: the relay has not taken its new key: its log says why "
-			"(relay.unrenewed)\n");
+			"hawser-relay: the new key lies in %s/" OWN_KEY_NEXT
+			", and is not taken yet: hawser-relay reload --dir %s\n",
+			o->dir, o->dir);
 		return EXIT_FAILED;
 	}
 	rfc3339_format(when, rep->expires);
@@ -62,7 +77,7 @@ rotate_tls(const struct cli_options *o)
 		hw_err_prefix(&err, "the new key is not taken before the next reload or start");
 		return cli_fail(&err);
 	}
-	int status = has_taken(rep);
+	int status = has_taken(o, rep);
 	admin_close(admin);
 	return status;
 }

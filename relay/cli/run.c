@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
@@ -110,6 +111,20 @@ is_for_all(X509 *cert, const char *const *hosts, size_t n)
 	return true;
 }
 
+/* They part when one was copied before a key was taken and the other after it, as by a backup. What
+ * is wrong with a key that cannot be read is told by who loads it. */
+static bool
+is_for_key(X509 *cert, int dir)
+{
+	EVP_PKEY *key = NULL;
+	bool is = key_load(&key, dir, "relay.key", NULL) < 0 ||
+		X509_check_private_key(cert, key) == 1;
+
+	ERR_clear_error();
+	key_free(key);
+	return is;
+}
+
 /* The relay's own certificate is renewed by the relay, which has the authority's key: nobody is to
  * remember it once a year, or when the relay is advertised by another name. A name that no
  * certificate can have is not worth standing still for: ours are dialled by their pin. */
@@ -128,10 +143,11 @@ renew_certificate(struct run *run, int dir, struct hw_err *err)
 	if ((r = cert_load(&cert, dir, "relay.crt", err)) < 0)
 		return r;
 	size_t n = relay_hosts(hosts, room, config);
-	bool named = is_for_all(cert, hosts, n);
+	bool named = is_for_all(cert, hosts, n), ours = is_for_key(cert, dir);
 	r = cert_identity(&self, cert, ca_fleet(ca), err);
 	X509_free(cert);
-	if (r < 0 || (named && self.not_after - now > RENEW_BEFORE))
+	bool good = ours && self.not_after - now > RENEW_BEFORE;
+	if (r < 0 || (named && good))
 		return r;
 	r = ca_issue_relay(ca, dir, config->name, hosts, n, now, err);
 	if (r == 0)
@@ -139,9 +155,7 @@ renew_certificate(struct run *run, int dir, struct hw_err *err)
 	if (r != HW_EVALIDATION)
 		return r;
 	log_warn(run, "relay.unnamed", "why=%s", log_value(hw_err_text(err)));
-	return self.not_after - now > RENEW_BEFORE
-		? 0
-		: ca_issue_relay(ca, dir, config->name, NULL, 0, now, err);
+	return good ? 0 : ca_issue_relay(ca, dir, config->name, NULL, 0, now, err);
 }
 
 /* A key that lies ready comes first: the certificate that there is may not be for the one that is

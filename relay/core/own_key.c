@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,8 +25,28 @@ open_next(int *ret, int dir, struct hw_err *err)
 	return 0;
 }
 
-int
-own_key_make(int dir, struct hw_err *err)
+/* Who lays a key ready and who takes one have the directory in turn: else another key may lie there
+ * by the time that the certificate for the first is made, or one is dropped that nobody has taken.
+ * A descriptor of its own, whose end is the lock's. */
+static int
+lock(int *ret, int dir, int how, struct hw_err *err)
+{
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+
+	while (fd >= 0 && (r = flock(fd, how)) < 0 && errno == EINTR)
+		;
+	if (fd < 0 || r < 0) {
+		r = errno == EWOULDBLOCK ? HW_EEXISTS
+					 : hw_err_sys(err, "cannot lock the relay's directory");
+		fd_close(fd);
+		return r;
+	}
+	*ret = fd;
+	return 0;
+}
+
+static int
+lay_ready(int dir, struct hw_err *err)
 {
 	EVP_PKEY *key = NULL;
 	int next = -1, r;
@@ -40,6 +61,18 @@ own_key_make(int dir, struct hw_err *err)
 		r = hw_err_sys(err, "cannot sync the relay's directory");
 	key_free(key);
 	fd_close(next);
+	return r;
+}
+
+int
+own_key_make(int dir, struct hw_err *err)
+{
+	int locked, r = lock(&locked, dir, LOCK_EX, err);
+
+	if (r < 0)
+		return r;
+	r = lay_ready(dir, err);
+	fd_close(locked);
 	return r;
 }
 
@@ -68,22 +101,35 @@ replace(int dir, int next, struct hw_err *err)
 	return r;
 }
 
-int
-own_key_take(bool *taken, int dir, const struct ca *ca, const char *name, const char *const *hosts,
-	size_t n_hosts, int64_t now, struct hw_err *err)
+static int
+take(int dir, const struct ca *ca, const char *name, const char *const *hosts, size_t n_hosts,
+	int64_t now, struct hw_err *err)
 {
 	int next = -1, r;
 
-	*taken = false;
-	if (!own_key_waits(dir))
-		return 0;
 	if ((r = open_next(&next, dir, err)) == 0 &&
 		(r = ca_issue_relay(ca, next, name, hosts, n_hosts, now, err)) == 0)
 		r = replace(dir, next, err);
 	fd_close(next);
+	if (r == 0)
+		folder_drop(dir, OWN_KEY_NEXT);
+	return r;
+}
+
+int
+own_key_take(bool *taken, int dir, const struct ca *ca, const char *name, const char *const *hosts,
+	size_t n_hosts, int64_t now, struct hw_err *err)
+{
+	int locked, r;
+
+	*taken = false;
+	/* The loop waits for nobody: who lays one ready at this moment asks for it then. */
+	if (!own_key_waits(dir) || (r = lock(&locked, dir, LOCK_EX | LOCK_NB, err)) == HW_EEXISTS)
+		return 0;
 	if (r < 0)
 		return r;
-	folder_drop(dir, OWN_KEY_NEXT);
-	*taken = true;
-	return 0;
+	if (own_key_waits(dir) && (r = take(dir, ca, name, hosts, n_hosts, now, err)) == 0)
+		*taken = true;
+	fd_close(locked);
+	return r;
 }

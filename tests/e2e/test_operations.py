@@ -338,6 +338,17 @@ def test_another_key_is_shown_while_links_and_sessions_stay(relay, client, agent
     assert shown() not in (first, second, third) and not os.path.exists(ready)
     shell.sendline("echo again-$((40 + 2))")
     shell.expect("again-42")
+
+    # A copy of the directory that has the key of before and the certificate of after.
+    relay.stop()
+    with open(key, "wb") as f:
+        f.write(old)
+    relay.start()
+    agent.wait_online()
+    with relay.connect() as tls, open(key, "rb") as f:
+        assert tls.getpeercert(binary_form=True) and f.read() == old
+    shell.sendline("echo more-$((40 + 2))")
+    shell.expect("more-42")
     shell.sendline("exit")
     shell.wait()
     assert len([e for e in audit.ledger(relay.dir) if "key=changed" in e.get("Detail", "")]) == 3

@@ -3,8 +3,11 @@
 #include "relay/core/own_key.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -164,5 +167,62 @@ Test(own_key, one_that_is_none_or_that_others_may_read_changes_nothing)
 	unlinkat(b.dir, OWN_KEY_NEXT, 0);
 	unlinkat(b.dir, "relay.key", 0);
 	cr_assert(eq(int, own_key_make(b.dir, NULL), HW_ENOTFOUND), "no relay is there");
+	berth_fini(&b);
+}
+
+/* Somebody is laying one ready, and has the directory. */
+Test(own_key, one_is_not_taken_while_another_is_laid_ready)
+{
+	struct berth b;
+
+	berth_init(&b);
+	cr_assert(eq(int, own_key_make(b.dir, NULL), 0));
+	int other = openat(b.dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cr_assert(eq(int, flock(other, LOCK_EX), 0));
+	cr_assert(not(take(&b)));
+	cr_assert(own_key_waits(b.dir));
+	close(other);
+	cr_assert(take(&b));
+	cr_assert(pair_fits(&b));
+	berth_fini(&b);
+}
+
+struct maker {
+	int dir;
+	atomic_bool done;
+};
+
+static void *
+lay_ready_again_and_again(void *arg)
+{
+	struct maker *m = arg;
+
+	for (int i = 0; i < 20; i++)
+		cr_assert(eq(int, own_key_make(m->dir, NULL), 0));
+	atomic_store(&m->done, true);
+	return NULL;
+}
+
+Test(own_key, two_who_lay_keys_ready_leave_a_pair_that_fits)
+{
+	struct maker makers[2];
+	pthread_t threads[2];
+	struct berth b;
+
+	berth_init(&b);
+	for (size_t i = 0; i < 2; i++) {
+		atomic_init(&makers[i].done, false);
+		makers[i].dir = b.dir;
+		cr_assert(eq(int,
+			pthread_create(&threads[i], NULL, lay_ready_again_and_again, &makers[i]),
+			0));
+	}
+	while (!atomic_load(&makers[0].done) || !atomic_load(&makers[1].done))
+		if (take(&b))
+			cr_assert(pair_fits(&b));
+	for (size_t i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	cr_assert(take(&b) || !own_key_waits(b.dir));
+	cr_assert(pair_fits(&b));
 	berth_fini(&b);
 }

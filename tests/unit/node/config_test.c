@@ -130,6 +130,10 @@ Test(config, a_password_is_in_no_error_and_not_for_everybody)
 	cr_assert_eq(node_config_set_proxy(&c, "http://ann:s3cret@p:1", NULL), 0);
 	cr_assert_eq(node_config_save(fd, &c, NULL), 0);
 	cr_assert(fstatat(fd, NODE_CONF, &st, 0) == 0 && (st.st_mode & 0777) == 0640);
+	cr_assert_eq(node_config_set_proxy(&c, "none", NULL), 0);
+	strcpy(c.download_proxy, "http://ann:s3cret@p:1");
+	cr_assert_eq(node_config_save(fd, &c, NULL), 0);
+	cr_assert(fstatat(fd, NODE_CONF, &st, 0) == 0 && (st.st_mode & 0777) == 0640);
 	unlinkat(fd, NODE_CONF, 0);
 	close(fd);
 	rmdir(dir);
