@@ -244,7 +244,7 @@ say_result(struct buf *out, const struct job *job, const struct verify_result *r
 		buf_printf(out, "   %s",
 			job->options.master != NULL
 				? "contents opened"
-				: "contents sealed, keys unchecked (no master key)");
+				: "contents sealed, keys unchecked (--master-key)");
 	say_witnesses(out, job, r);
 	buf_append_byte(out, '\n');
 	if (job->not_asked[0] != '\0') {
