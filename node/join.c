@@ -127,20 +127,39 @@ refuse_second(int dir, const char *path, struct hw_err *err)
 
 /* For root only what is root's own: it would become so by being written again. */
 static int
-read_settings(struct node_config *ret, int dir)
+read_settings(struct node_config *ret, int dir, struct hw_err *err)
 {
 	char why[128];
 	struct buf old;
 	int r;
 
 	if (geteuid() == 0)
-		return ground_settings(ret, dir, why, sizeof(why), NULL);
+		return ground_settings(ret, dir, why, sizeof(why), err);
 	buf_init(&old, 65536);
-	r = file_read(&old, dir, NODE_CONF, NULL);
+	r = file_read(&old, dir, NODE_CONF, err);
 	if (r == 0)
-		r = buf_str(&old) != NULL ? node_config_parse(ret, buf_str(&old), NULL) : HW_ENOMEM;
+		r = buf_str(&old) != NULL ? node_config_parse(ret, buf_str(&old), err)
+					  : hw_err_set(err, HW_ENOMEM, "out of memory");
 	buf_fini(&old);
 	return r;
+}
+
+/* The settings that somebody made before stay. Those that cannot be read are not replaced: they may
+ * have named lesser users than the ones that we would write. */
+static int
+old_settings(struct node_config *ret, const struct join *j, int dir, struct hw_err *err)
+{
+	int r = read_settings(ret, dir, err);
+
+	if (r == HW_ENOTFOUND) {
+		*ret = (struct node_config){.run_as = "hawser", .agent_user = "hawser-node"};
+		return 0;
+	}
+	return r < 0 ? hw_err_prefix(err,
+			       "the settings that are there cannot be kept: mend %s/" NODE_CONF
+			       ", or remove it, and join again",
+			       j->dir)
+		     : 0;
 }
 
 /* What the command line says, else what somebody has set before, else what the environment says:
@@ -186,12 +205,8 @@ join(struct join *j, int dir, struct enrol_result *who, struct hw_err *err)
 	if (uname(&u) == 0)
 		j->request.computer_name = u.nodename;
 	j->request.tags.v = j->tags;
-	if ((r = refuse_second(dir, j->dir, err)) < 0)
-		return r;
-	/* The settings that somebody made before stay. */
-	if (read_settings(&c, dir) < 0)
-		c = (struct node_config){.run_as = "hawser", .agent_user = "hawser-node"};
-	if ((r = choose_proxy(&proxy, &c, j, err)) < 0 ||
+	if ((r = refuse_second(dir, j->dir, err)) < 0 || (r = old_settings(&c, j, dir, err)) < 0 ||
+		(r = choose_proxy(&proxy, &c, j, err)) < 0 ||
 		(r = enrol_node(who, &j->url, &proxy, dir, &j->request, err)) < 0 ||
 		(r = write_config(j, dir, who->name, &c, err)) < 0)
 		return r;

@@ -58,6 +58,26 @@ def test_a_node_joins_once(client, agent, relay):
     assert again.returncode == 1 and "already" in again.stderr
 
 
+def test_settings_that_cannot_be_read_are_not_replaced(client, relay, tmp_path):
+    """What the line that is wrong was to say is not known: perhaps who commands are not to run as."""
+    where, token = tmp_path / "a", activation(client, "--limit", "2")
+    assert join(relay, where, token).returncode == 0
+    conf = where / "node.conf"
+    good = conf.read_text().replace("command_run_as = root", "command_run_as = nobody") + "commands_running = 3\n"
+    assert "= nobody" in good
+    bad = good + "no such line\n"
+    conf.write_text(bad)
+    for name in ("node.key", "node.crt"):
+        os.unlink(where / name)
+    refused = join(relay, where, token)
+    assert refused.returncode == 1 and str(conf) in refused.stderr and "not KEY = VALUE: no" in refused.stderr
+    assert conf.read_text() == bad and not os.path.exists(where / "node.key")
+    conf.write_text(good)
+    assert join(relay, where, token).returncode == 0
+    said = conf.read_text()
+    assert "command_run_as = nobody\n" in said and "commands_running = 3\n" in said
+
+
 def test_one_agent_a_directory(agent):
     second = subprocess.run(
         [program("hawser-node"), "run", "--dir", agent.dir, "--rootless"],
