@@ -854,9 +854,8 @@ orders_open(struct orders **ret, int dir, struct hw_err *err)
 		orders_close(j);
 		return hw_err_set(err, HW_ENOMEM, "out of memory");
 	}
-	slot_open(&j->slot, j->dir);
-	int r = look_into_slot(j, err);
-	if (r < 0) {
+	int r = slot_open(&j->slot, j->dir, err);
+	if (r < 0 || (r = look_into_slot(j, err)) < 0) {
 		orders_close(j);
 		return r;
 	}

@@ -38,11 +38,11 @@ write_at(int fd, const void *p, size_t n, off_t at)
 }
 
 static bool
-write_zeros(int fd, size_t n)
+write_zeros(int fd, size_t n, off_t at)
 {
 	static const uint8_t zeros[SLOT_SIZE];
 
-	return write_at(fd, zeros, n, 0) == 0;
+	return write_at(fd, zeros, n, at) == 0;
 }
 
 /* A file that nobody finds by its name any more keeps nothing. */
@@ -54,24 +54,39 @@ give_up(struct slot *s)
 	*s = (struct slot){.dir = s->dir, .fd = -1};
 }
 
-void
-slot_open(struct slot *s, int dir)
+/* What is no file of ours, or was cut before anything was in it, is none. */
+static int
+read_head(struct slot *s, struct hw_err *err)
 {
 	struct head h;
 	struct stat st;
 
-	*s = (struct slot){
-		.dir = dir, .fd = openat(dir, SLOT, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)};
-	if (s->fd < 0)
-		return;
-	if (fstat(s->fd, &st) < 0 || !S_ISREG(st.st_mode) ||
-		pread(s->fd, &h, sizeof(h), 0) != sizeof(h)) {
+	ssize_t n = fstat(s->fd, &st) < 0 ? -1 : 0;
+	if (n == 0 && S_ISREG(st.st_mode))
+		n = pread(s->fd, &h, sizeof(h), 0);
+	if (n < 0)
+		return hw_err_sys(err, "cannot read commands/" SLOT);
+	if (n != sizeof(h)) {
 		give_up(s);
-		return;
+		return 0;
 	}
 	if (h.mark == MARK && h.seed != 0)
 		s->seed = h.seed;
 	s->end = s->seed != 0 ? st.st_size : 0;
+	return 0;
+}
+
+int
+slot_open(struct slot *s, int dir, struct hw_err *err)
+{
+	*s = (struct slot){
+		.dir = dir, .fd = openat(dir, SLOT, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)};
+	if (s->fd >= 0)
+		return read_head(s, err);
+	/* Nor is a link or a folder of that name one that we made. */
+	return errno == ENOENT || errno == ELOOP || errno == EISDIR || errno == ENXIO
+		? 0
+		: hw_err_sys(err, "cannot open commands/" SLOT);
 }
 
 void
@@ -87,7 +102,7 @@ slot_make(struct slot *s)
 	if (s->fd >= 0)
 		return;
 	s->fd = openat(s->dir, SLOT, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (s->fd >= 0 && !write_zeros(s->fd, SLOT_SIZE))
+	if (s->fd >= 0 && !write_zeros(s->fd, SLOT_SIZE, 0))
 		give_up(s);
 }
 
@@ -106,13 +121,25 @@ slot_new_seed(void)
 	return random_u64() | 1;
 }
 
+/* Its name once: who made it may have been killed before. */
 static int
-sync_name(struct slot *s)
+sync_all(struct slot *s)
 {
-	if (!s->named && fsync(s->dir) < 0)
+	if (fdatasync(s->fd) < 0 || (!s->named && fsync(s->dir) < 0))
 		return -1;
 	s->named = true;
 	return 0;
+}
+
+/* What lies behind the end and was written for the same log would be read after what is appended
+ * next, if it happens to begin where that ends. */
+static bool
+clear_behind(struct slot *s)
+{
+	size_t left = s->end < SLOT_SIZE ? (size_t)(SLOT_SIZE - s->end) : 0;
+
+	return ftruncate(s->fd, s->end < SLOT_SIZE ? SLOT_SIZE : s->end) == 0 &&
+		write_zeros(s->fd, left, s->end);
 }
 
 int
@@ -128,13 +155,12 @@ slot_begin(struct slot *s, uint64_t seed, const struct buf *records, struct hw_e
 		(r = buf_append(&all, buf_data(records), records->len)) < 0)
 		hw_err_set(err, r, "what begins a command's log is longer than %d bytes",
 			SLOT_SIZE);
-	else if (write_at(s->fd, buf_data(&all), all.len, 0) < 0 || fdatasync(s->fd) < 0 ||
-		sync_name(s) < 0)
+	else if (write_at(s->fd, buf_data(&all), all.len, 0) < 0 || sync_all(s) < 0)
 		r = hw_err_sys(err, "cannot write commands/" SLOT);
 	s->end = (off_t)all.len;
 	buf_fini(&all);
 	if (r < 0)
-		slot_clear(s);
+		give_up(s);
 	return r;
 }
 
@@ -146,8 +172,12 @@ slot_append(struct slot *s, const struct buf *record, bool lasting, struct hw_er
 	if (fstat(s->fd, &st) < 0 || st.st_nlink == 0)
 		return hw_err_set(err, HW_EIO, "commands/" SLOT " was removed");
 	if (write_at(s->fd, buf_data(record), record->len, s->end) < 0 ||
-		(lasting && fdatasync(s->fd) < 0))
-		return hw_err_sys(err, "cannot write commands/" SLOT);
+		(lasting && sync_all(s) < 0)) {
+		int e = errno, r = hw_err_sys(err, "cannot write commands/" SLOT);
+		(void)clear_behind(s);
+		errno = e;
+		return r;
+	}
 	s->end += (off_t)record->len;
 	return 0;
 }
@@ -155,7 +185,7 @@ slot_append(struct slot *s, const struct buf *record, bool lasting, struct hw_er
 int
 slot_sync(struct slot *s, struct hw_err *err)
 {
-	return fdatasync(s->fd) < 0 ? hw_err_sys(err, "cannot sync commands/" SLOT) : 0;
+	return sync_all(s) < 0 ? hw_err_sys(err, "cannot sync commands/" SLOT) : 0;
 }
 
 int
@@ -186,14 +216,19 @@ void
 slot_cut(struct slot *s, size_t whole)
 {
 	s->end = (off_t)(sizeof(struct head) + whole);
+	if (clear_behind(s))
+		(void)fdatasync(s->fd); /* as that would be read if only this were lost */
 }
 
+/* The head goes first, and for good: what lost its later records alone would be gone on with. */
 void
 slot_clear(struct slot *s)
 {
 	size_t used = s->end < SLOT_SIZE ? (size_t)s->end : SLOT_SIZE;
 
-	if ((s->end > SLOT_SIZE && ftruncate(s->fd, SLOT_SIZE) < 0) || !write_zeros(s->fd, used)) {
+	if (!write_zeros(s->fd, sizeof(struct head), 0) || fdatasync(s->fd) < 0 ||
+		(s->end > SLOT_SIZE && ftruncate(s->fd, SLOT_SIZE) < 0) ||
+		!write_zeros(s->fd, used, 0)) {
 		give_up(s);
 		return;
 	}

@@ -31,8 +31,9 @@ struct slot {
 	off_t end;     /* of what was written; behind it nothing counts */
 };
 
-/* Opens what there is, if anything is. The directory stays the caller's. */
-void slot_open(struct slot *s, int dir);
+/* Opens what there is, if anything is; fails when that cannot be known or read. The directory stays
+ * the caller's. */
+int slot_open(struct slot *s, int dir, struct hw_err *err);
 void slot_close(struct slot *s);
 
 /* Makes one where there is none, if there is room for it. */
@@ -44,7 +45,7 @@ bool slot_is_free(const struct slot *s, size_t n);
 /* A seed for the next log. */
 uint64_t slot_new_seed(void);
 
-/* Writes the beginning of a log, so that it lasts. On failure it is free. */
+/* Writes the beginning of a log, so that it lasts. On failure there is no slot any more. */
 int slot_begin(struct slot *s, uint64_t seed, const struct buf *records, struct hw_err *err);
 
 /* Writes more of it. One that failed is not there. */
@@ -54,10 +55,10 @@ int slot_sync(struct slot *s, struct hw_err *err);
 /* Appends what may belong to the log, as far as there is room for it; of an open slot only. */
 int slot_read(struct buf *out, const struct slot *s, struct hw_err *err);
 
-/* Where the log was found to end, in bytes of what slot_read() gave. */
+/* Where the log was found to end, in bytes of what slot_read() gave. What is behind that goes. */
 void slot_cut(struct slot *s, size_t whole);
 
-/* Nothing is left of the log in it; as unlinking, this need not outlive a power cut. */
+/* Nothing is left of the log in it, which does not come back in parts after a power cut. */
 void slot_clear(struct slot *s);
 
 #endif

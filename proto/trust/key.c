@@ -120,7 +120,8 @@ struct question {
 	key_ask_fn *ask; /* NULL: nobody is */
 	void *arg;
 	const char *name;
-	int result; /* HW_EDENIED once it was asked: should the key not open, that is why */
+	bool answered; /* should the key not open then, that is why */
+	int result;    /* of asking */
 	struct hw_err *err;
 };
 
@@ -138,7 +139,7 @@ put_question(char *out, int room, int writing, void *arg)
 		q->result = q->ask(q->arg, out, (size_t)room, q->name, q->err);
 	if (q->result < 0)
 		return -1;
-	q->result = hw_err_set(q->err, HW_EDENIED, "that is not the passphrase of %s", q->name);
+	q->answered = true;
 	return (int)strlen(out);
 }
 
@@ -160,6 +161,8 @@ key_unlock(EVP_PKEY **ret, int dir, const char *name, key_ask_fn *ask, void *arg
 			*ret = key;
 		else if (q.result < 0)
 			r = q.result;
+		else if (q.answered)
+			r = hw_err_set(err, HW_EDENIED, "that is not the passphrase of %s", name);
 		else
 			r = ossl_err(err, HW_ECORRUPT, "%s does not hold a private key", name);
 		BIO_free(mem);

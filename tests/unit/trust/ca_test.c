@@ -382,8 +382,10 @@ Test(key, is_locked_by_a_passphrase)
 	cr_assert(eq(int, key_unlock(&again, f->dir, "locked.key", type, &absent, NULL),
 		HW_EUSAGE));
 	cr_assert(eq(ptr, again, NULL));
+	err = (struct hw_err)HW_ERR_INIT;
 	cr_assert(eq(int, key_unlock(&again, f->dir, "locked.key", type, &right, &err), 0), "%s",
 		err.text);
+	cr_assert(eq(int, err.code, 0));
 	cr_assert(eq(int, EVP_PKEY_eq(f->key, again), 1));
 	cr_assert(eq(int, right.asked, 1));
 	EVP_PKEY_free(again);
