@@ -100,10 +100,12 @@ renewal_ask(struct renewal *r)
 	buf_fini(&csr);
 }
 
+/* By the clock of who issues: by one of our own that is behind it would be too late, and by one
+ * that is ahead each new certificate would look old at once. */
 static bool
 renewal_is_due(const struct renewal *r)
 {
-	return clock_wall(&hw_clock_system) >= renewal_due(r->home);
+	return clock_wall(&hw_clock_system) + conn_ahead(r->conn) >= renewal_due(r->home);
 }
 
 static void
