@@ -21,6 +21,9 @@ read_line(char out[PASSPHRASE_MAX], struct hw_err *err)
 			continue;
 		if (got < 0)
 			return hw_err_sys(err, "cannot read the passphrase");
+		if (got == 0 && n == 0) /* ^D is no word for an empty one */
+			return hw_err_set(err, HW_EUSAGE,
+				"the input ended before a passphrase was typed");
 		if (got == 0 || out[n] == '\n')
 			break;
 		if (++n == PASSPHRASE_MAX)

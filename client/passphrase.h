@@ -9,7 +9,7 @@
 #define PASSPHRASE_MAX 1024
 
 /* Asks on stderr and reads a line from stdin, which must be a terminal: HW_EUSAGE when it is not,
- * or when the line is too long. Whoever asked wipes it. */
+ * when it ends instead, or when the line is too long. Whoever asked wipes it. */
 int passphrase_ask(char out[PASSPHRASE_MAX], const char *prompt, struct hw_err *err);
 /* Of the key in that file. */
 int passphrase_of(char out[PASSPHRASE_MAX], const char *path, struct hw_err *err);

@@ -65,6 +65,12 @@ def test_release_is_signed_and_shown(tmp_path, person):
 def test_a_release_key_is_locked_by_a_passphrase(tmp_path, person, small):
     key = str(tmp_path / "locked.key")
     child = person.spawn("release", "keygen", "--key", key)
+    child.expect(": ")
+    child.sendeof()
+    child.expect("input ended")
+    child.expect(pexpect.EOF)
+    assert not os.path.exists(key)  # least of all one without a passphrase
+    child = person.spawn("release", "keygen", "--key", key)
     for _ in range(2):
         child.expect(": ")
         child.sendline("a phrase of mine")
