@@ -120,23 +120,30 @@ check_owner(int fd, const char *path, struct hw_err *err)
 	return 0;
 }
 
+/* Of what was looked at, whoever may have put another in its place since. */
 static int
-read_text(struct terms *ret, const char *path, struct hw_err *err)
+read_text(struct terms *ret, int fd, const char *path, struct hw_err *err)
 {
-	struct buf text;
-	int r;
+	char text[TERMS_MAX + 2];
+	ssize_t more = 1;
+	size_t n = 0;
+	int r = 0;
 
-	buf_init(&text, TERMS_MAX);
-	if ((r = file_read(&text, AT_FDCWD, path, err)) == 0) {
-		const char *s = buf_str(&text);
-		r = s == NULL ? hw_err_set(err, HW_ENOMEM, "out of memory")
-			: strlen(s) != text.len
-			? hw_err_set(err, HW_EVALIDATION, "there is a NUL in it")
-			: terms_parse(ret, s, err);
-		if (r < 0)
-			hw_err_prefix(err, "%s", path);
+	while (more > 0 && n <= TERMS_MAX) {
+		more = read(fd, text + n, TERMS_MAX + 1 - n);
+		n += more > 0 ? (size_t)more : 0;
 	}
-	buf_fini(&text);
+	text[n] = '\0';
+	if (more < 0)
+		return hw_err_sys(err, "cannot read %s", path);
+	if (n > TERMS_MAX)
+		r = hw_err_set(err, HW_ELIMIT, "it is longer than %d bytes", TERMS_MAX);
+	else if (strlen(text) != n)
+		r = hw_err_set(err, HW_EVALIDATION, "there is a NUL in it");
+	else
+		r = terms_parse(ret, text, err);
+	if (r < 0)
+		hw_err_prefix(err, "%s", path);
 	return r;
 }
 
@@ -153,7 +160,7 @@ terms_load(struct terms *ret, const char *path, struct hw_err *err)
 	if (fd < 0)
 		return hw_err_sys(err, "cannot open %s", path);
 	if ((r = check_owner(fd, path, err)) == 0)
-		r = read_text(ret, path, err);
+		r = read_text(ret, fd, path, err);
 	fd_close(fd);
 	if (r == 0 && ret->n_keys == 0)
 		return hw_err_set(err, HW_ENOTFOUND,

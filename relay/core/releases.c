@@ -49,6 +49,53 @@ part_name(char out[PART_NAME], const char *id)
 	snprintf(out, PART_NAME, "%.64s" PART, id);
 }
 
+/* --- turns ------------------------------------------------------------------------------------ */
+
+static bool
+is_named(int dir, int fd, const char *name)
+{
+	struct stat is, named;
+
+	return fstat(fd, &is) == 0 && fstatat(dir, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+		is.st_ino == named.st_ino && is.st_dev == named.st_dev;
+}
+
+static int
+lock_file(int fd)
+{
+	int r;
+
+	while ((r = flock(fd, LOCK_EX)) < 0 && errno == EINTR)
+		;
+	return r;
+}
+
+/* Who sends or removes the same release waits for the turn, so that nothing is written into what
+ * was found to be whole, and nothing else has its name when that is put in its place. False: the
+ * part is no longer there, or is another. */
+static bool
+take_turn(int dir, int fd, const char *part)
+{
+	return lock_file(fd) == 0 && is_named(dir, fd, part);
+}
+
+/* Takes the turn of whatever has come in part. -1 and ENOENT: nothing has. */
+static int
+hold_part(int dir, const char *part)
+{
+	int fd;
+
+	while ((fd = openat(dir, part, O_RDWR | O_CLOEXEC | O_NOFOLLOW)) >= 0) {
+		int r = lock_file(fd);
+		if (r == 0 && is_named(dir, fd, part))
+			return fd;
+		fd_close(fd);
+		if (r < 0)
+			return -1;
+	}
+	return -1;
+}
+
 /* --- what is there ---------------------------------------------------------------------------- */
 
 /* The size of a file, or -1. */
@@ -201,11 +248,18 @@ releases_remove(int dir, const char *id, struct hw_err *err)
 	if (r < 0)
 		return r;
 	part_name(part, id);
-	bool had_part = unlinkat(dir, part, 0) == 0;
+	int fd = hold_part(dir, part);
+	if (fd < 0 && errno != ENOENT)
+		return hw_err_sys(err, "cannot remove the release %s", id);
+	bool had_part = fd >= 0 && unlinkat(dir, part, 0) == 0;
 	if (unlinkat(dir, id, 0) == 0 || (errno == ENOENT && had_part))
-		return fsync(dir) == 0 ? 0 : hw_err_sys(err, "cannot remove the release %s", id);
-	return errno == ENOENT ? hw_err_set(err, HW_ENOTFOUND, "the relay has no release %.64s", id)
-			       : hw_err_sys(err, "cannot remove the release %s", id);
+		r = fsync(dir) == 0 ? 0 : hw_err_sys(err, "cannot remove the release %s", id);
+	else if (errno == ENOENT)
+		r = hw_err_set(err, HW_ENOTFOUND, "the relay has no release %.64s", id);
+	else
+		r = hw_err_sys(err, "cannot remove the release %s", id);
+	fd_close(fd);
+	return r;
 }
 
 /* --- what comes ------------------------------------------------------------------------------- */
@@ -322,19 +376,6 @@ write_at(int fd, uint64_t offset, const void *p, size_t n, struct hw_err *err)
 	return fd_write_all(fd, p, n, err);
 }
 
-/* Who sends the same release waits for the turn, so that nothing is written into what was found to
- * be whole. False: it is no longer there. */
-static bool
-take_turn(int fd)
-{
-	struct stat st;
-	int r;
-
-	while ((r = flock(fd, LOCK_EX)) < 0 && errno == EINTR)
-		;
-	return r == 0 && fstat(fd, &st) == 0 && st.st_nlink > 0;
-}
-
 static int
 append_in_turn(int dir, int fd, const char *id, uint64_t size, uint64_t offset, const void *p,
 	size_t n, uint64_t *have, bool *whole, struct hw_err *err)
@@ -368,8 +409,9 @@ releases_append(int dir, const char *id, uint64_t size, uint64_t offset, const v
 	part_name(part, id);
 	if ((fd = openat(dir, part, O_RDWR | O_CLOEXEC | O_NOFOLLOW)) < 0)
 		return hw_err_sys(err, "cannot go on with the release %s", id);
-	r = take_turn(fd) ? append_in_turn(dir, fd, id, size, offset, p, n, have, whole, err)
-			  : look(dir, id, size, false, have, whole, err);
+	r = take_turn(dir, fd, part)
+		? append_in_turn(dir, fd, id, size, offset, p, n, have, whole, err)
+		: look(dir, id, size, false, have, whole, err);
 	fd_close(fd);
 	return r;
 }

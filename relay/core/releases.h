@@ -2,7 +2,7 @@
  * Releases of the node's programs that the relay keeps: files in DIR/releases, each named by its
  * SHA-256, and with ".part" behind it until all of it has come and was found to be a release. Whose
  * signature it has is no matter of the relay's: nodes judge that. For workers; each call stands by
- * itself, and what two of them do at once to the same file is noticed when its hash is checked.
+ * itself, and those that write or remove the same release take turns.
  */
 #ifndef HAWSER_CORE_RELEASES_H
 #define HAWSER_CORE_RELEASES_H

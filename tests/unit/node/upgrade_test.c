@@ -265,6 +265,42 @@ allow(bool machine, bool asked, const char *running, struct release r)
 
 #define RELEASE(...) ((struct release){__VA_ARGS__})
 
+#define TERMS_BYTES 16384
+
+static int
+load(const char *path, const void *text, size_t n, mode_t mode, struct hw_err *err)
+{
+	struct terms t;
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	cr_assert(eq(int, fd_write_all(fd, text, n, NULL), 0));
+	cr_assert(eq(int, fchmod(fd, mode), 0));
+	close(fd);
+	*err = (struct hw_err)HW_ERR_INIT;
+	return terms_load(&t, path, err);
+}
+
+Test(terms, are_read_from_a_file_that_is_their_owners_alone)
+{
+	char path[] = "/tmp/hawser-terms-XXXXXX", text[TERMS_BYTES + 1];
+	struct hw_err err;
+
+	close(mkstemp(path));
+	memset(text, '#', sizeof(text));
+	memcpy(text, "key AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", 49);
+	cr_assert(eq(int, load(path, text, TERMS_BYTES, 0600, &err), 0));
+	cr_assert(eq(int, load(path, text, TERMS_BYTES, 0620, &err), HW_EDENIED));
+	cr_assert(ne(ptr, strstr(hw_err_text(&err), "others may write"), NULL));
+	cr_assert(eq(int, load(path, text, TERMS_BYTES + 1, 0600, &err), HW_ELIMIT));
+	cr_assert(ne(ptr, strstr(hw_err_text(&err), "longer than 16384 bytes"), NULL));
+	text[100] = '\0';
+	cr_assert(eq(int, load(path, text, 200, 0600, &err), HW_EVALIDATION));
+	cr_assert(ne(ptr, strstr(hw_err_text(&err), "a NUL"), NULL));
+	cr_assert(eq(int, load(path, "", 0, 0600, &err), HW_ENOTFOUND));
+	unlink(path);
+	cr_assert(lt(int, terms_load(&(struct terms){.n_keys = 0}, path, &err), 0));
+}
+
 Test(terms, let_pass_what_is_newer_and_of_a_trusted_key)
 {
 	cr_assert(eq(int, allow(false, false, "0.1.0", RELEASE(.version = "0.2.0")), 0));

@@ -330,3 +330,39 @@ Test(releases, sent_by_two_at_once_are_taken_in_turn)
 	cr_assert(eq(int, releases_remove(w.dir, s.id, NULL), 0));
 	close(w.dir);
 }
+
+static void *
+remove_it(void *arg)
+{
+	struct second *w = arg;
+
+	w->result = releases_remove(w->dir, w->sample->id, NULL);
+	atomic_store(&w->done, true);
+	return NULL;
+}
+
+/* Else the name of what is about to be put in its place could be another's by then. */
+Test(releases, are_not_removed_while_their_last_bytes_are_looked_at)
+{
+	struct sample s = sample_new("0.2.0", "x86_64");
+	char path[] = "/tmp/hawser-releases-XXXXXX", part[RELEASES_ID_LEN + 8];
+	struct second w = {.sample = &s};
+	pthread_t thread;
+
+	cr_assert(ne(ptr, mkdtemp(path), NULL));
+	cr_assert(eq(int, releases_open(&w.dir, path, NULL), 0));
+	cr_assert(eq(int, releases_begin(w.dir, s.id, s.n, &w.have, &w.whole, NULL), 0));
+	snprintf(part, sizeof(part), "%s.part", s.id);
+	int fd = openat(w.dir, part, O_RDWR | O_CLOEXEC);
+	cr_assert(eq(int, flock(fd, LOCK_EX), 0));
+	cr_assert(eq(int, pthread_create(&thread, NULL, remove_it, &w), 0));
+	while (!atomic_load(&w.done) && !somebody_waits_for_a_lock())
+		sched_yield();
+	cr_assert(eq(int, renameat(w.dir, part, w.dir, s.id), 0));
+	close(fd);
+	pthread_join(thread, NULL);
+	cr_assert(eq(int, w.result, 0));
+	cr_assert(lt(int, faccessat(w.dir, part, F_OK, 0), 0));
+	cr_assert(lt(int, faccessat(w.dir, s.id, F_OK, 0), 0));
+	close(w.dir);
+}
