@@ -106,18 +106,32 @@ user_list(struct query *q, struct db *db, const char *after, struct hw_err *err)
 	return r;
 }
 
+/* A certificate of when the relay's clock was ahead begins later than now, and counts already; one
+ * that begins later than AHEAD_MAX from now does not. */
+#define AHEAD_MAX (24 * 3600 * USEC_PER_SEC)
+
+static int64_t
+last_known(const struct user_row *row, int64_t now)
+{
+	int64_t last = row->last_login > row->last_used ? row->last_login : row->last_used;
+
+	if (last <= now)
+		return now;
+	return last - now < AHEAD_MAX ? last : now + AHEAD_MAX;
+}
+
 int
 user_delete(struct db *db, const char *name, int64_t now, struct hw_err *err)
 {
-	int64_t n = 0;
+	struct user_row row;
 	int r;
 
-	if ((r = db_run(db, &n, err, "DELETE FROM user_account WHERE name = $1", "s", name)) < 0)
+	if ((r = user_get(db, name, &row, err)) < 0 ||
+		(r = db_run(db, NULL, err, "DELETE FROM user_account WHERE name = $1", "s", name)) <
+			0)
 		return r;
-	if (n == 0)
-		return no_such_user(name, err);
 	return db_run(db, NULL, err, "UPDATE user_name SET removed = $2 WHERE name = $1", "si",
-		name, now);
+		name, last_known(&row, now));
 }
 
 int

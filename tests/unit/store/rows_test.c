@@ -220,6 +220,26 @@ ROWS_TEST(users, who_has_a_name_anew_has_none_of_the_old_certificates)
 	cr_assert(old.valid_from == NOON + USEC_PER_SEC);
 }
 
+/* By a clock that was ahead, and was set right before it was removed. */
+ROWS_TEST(users, who_has_a_name_anew_has_none_of_the_old_certificates_that_are_early)
+{
+	struct user_row old = user("alice", NOON), new = user("alice", NOON + USEC_PER_SEC);
+	const int64_t hour = 3600 * USEC_PER_SEC;
+
+	(void)s;
+	cr_assert(eq(int, user_insert(db, &old, err), 0));
+	cr_assert(eq(int, user_set_login(db, "alice", NOON + hour, err), 0));
+	cr_assert(eq(int, user_delete(db, "alice", NOON, err), 0));
+	cr_assert(eq(int, user_insert(db, &new, err), 0));
+	cr_assert(new.valid_from == NOON + hour + USEC_PER_SEC);
+	/* By years: the name is not lost. */
+	cr_assert(eq(int, user_set_used(db, "alice", NOON + 20000 * hour, err), 0));
+	cr_assert(eq(int, user_delete(db, "alice", NOON + USEC_PER_SEC, err), 0));
+	new = user("alice", NOON + USEC_PER_SEC);
+	cr_assert(eq(int, user_insert(db, &new, err), 0));
+	cr_assert(new.valid_from <= NOON + 24 * hour + 2 * USEC_PER_SEC);
+}
+
 ROWS_TEST(users, an_unknown_one_is_not_found)
 {
 	struct user_row row;
