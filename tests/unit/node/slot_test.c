@@ -23,6 +23,7 @@
 #define SLOT_FILE  "commands/" SLOT
 #define SECTOR	   512
 #define SECTORS	   (SLOT_SIZE / SECTOR)
+#define NAME_ROOM  24
 #define IMAGES_MAX 16
 #define CUTS	   40 /* at random, of each stretch between two syncs */
 
@@ -77,9 +78,9 @@ take_image(struct disk *d)
 /* --- what a cut leaves ------------------------------------------------------------------------ */
 
 static struct msg_invocation_step
-step(char name[8], char log, size_t i)
+step(char name[NAME_ROOM], char log, size_t i)
 {
-	snprintf(name, 8, "%c%02zu", log, i);
+	snprintf(name, NAME_ROOM, "%c%02zu", log, i);
 	return (struct msg_invocation_step){.name = name,
 		.action = "aws:runShellScript",
 		.status = INVOCATION_STATUS_IN_PROGRESS,
@@ -89,7 +90,7 @@ step(char name[8], char log, size_t i)
 static bool
 find(struct orders_entry *e, struct arena *a, struct orders *j, char log)
 {
-	char name[8];
+	char name[NAME_ROOM];
 
 	if (orders_read(e, a, j, log == 'a' ? FIRST : SECOND, NULL) < 0)
 		return false;
@@ -108,7 +109,7 @@ go_on(struct orders **j, int dir, char log, size_t n)
 	const char *id = log == 'a' ? FIRST : SECOND;
 	struct arena *a = arena_new(32 << 20);
 	struct orders_entry e;
-	char name[8];
+	char name[NAME_ROOM];
 
 	struct msg_invocation_step s = step(name, log, n);
 	cr_assert_eq(orders_step(*j, id, n, &s, true, NULL), 0);
@@ -129,7 +130,7 @@ start_from(struct disk *d, const uint8_t image[SLOT_SIZE])
 
 	d->taping = false;
 	d->cuts++;
-	int fd = openat(d->spoilt, SLOT_FILE, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int fd = openat(d->spoilt, SLOT_FILE, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	cr_assert_eq(fd_write_all(fd, image, SLOT_SIZE, NULL), 0);
 	close(fd);
 	cr_assert_eq(orders_open(&j, d->spoilt, NULL), 0);
@@ -249,7 +250,7 @@ begin(struct disk *d, char log, size_t n)
 static int
 note(struct disk *d, char log, size_t i, bool lasting)
 {
-	char name[8];
+	char name[NAME_ROOM];
 	struct msg_invocation_step s = step(name, log, i);
 
 	return orders_step(d->journal, log == 'a' ? FIRST : SECOND, i, &s, lasting, NULL);
