@@ -109,9 +109,31 @@ find_readers(struct backup *b, struct hw_err *err)
 /* --- what goes in ------------------------------------------------------------------------------
  */
 
+/* What could not be restored is told of now, and not on the day when the machine is gone. */
+static int
+check_name(const struct backup *b, const char *name, struct hw_err *err)
+{
+	char shown[PACK_NAME_MAX + 1];
+	size_t n = 0;
+
+	if (pack_name_valid(name))
+		return 0;
+	for (; name[n] != '\0' && n < PACK_NAME_MAX; n++)
+		shown[n] = name[n] >= ' ' && name[n] <= '~' ? name[n] : '?';
+	shown[n] = '\0';
+	return hw_err_set(err, HW_EVALIDATION,
+		"%s holds \"%s\", and a backup takes no name with blanks or other than ASCII "
+		"characters: rename it, or move it away",
+		b->options->dir, shown);
+}
+
 static int
 add_item(struct backup *b, int from, const char *name, uint64_t size, struct hw_err *err)
 {
+	int r = check_name(b, name, err);
+
+	if (r < 0)
+		return r;
 	if (b->n == b->room) {
 		size_t room = b->room > 0 ? 2 * b->room : 256;
 		struct item *items = realloc(b->items, room * sizeof(*items));
@@ -222,15 +244,19 @@ add_snapshot(struct backup *b, struct hw_err *err)
 	return r;
 }
 
-/* It belongs to the backup all the same. */
+/* It belongs to the backup all the same, as it does in a folder of its own. */
 static int
 add_master_key(struct backup *b, struct hw_err *err)
 {
-	const char *path = key_elsewhere(b);
+	const char *path = key_elsewhere(b), *own = b->config.master_key;
 	struct stat st;
 
-	if (path == NULL)
+	if (path == NULL && strchr(own, '/') == NULL)
 		return 0;
+	if (path == NULL)
+		return fstatat(b->dir, own, &st, 0) < 0
+			? hw_err_sys(err, "cannot look at the master key %s", own)
+			: add_item(b, b->dir, own, (uint64_t)st.st_size, err);
 	if (stat(path, &st) < 0)
 		return hw_err_sys(err, "cannot look at the master key %s", path);
 	return add_item(b, -1, "master.key", (uint64_t)st.st_size, err);

@@ -28,6 +28,10 @@
 #define PACK_NAME_MAX 320
 #define PACK_LIST_MAX (256 << 20)
 
+/* A path below the directory, of names that a shell and a terminal can take. Others are refused
+ * when they are read: whoever writes asks first. */
+bool pack_name_valid(const char *name);
+
 /* --- writing ---------------------------------------------------------------------------------- */
 
 struct pack_out;

@@ -233,9 +233,8 @@ pack_in_unlock_with(struct pack_in *p, const char *passphrase, struct hw_err *er
 
 /* --- files ------------------------------------------------------------------------------------ */
 
-/* A path below the directory, of names that a shell and a terminal can take. */
-static bool
-is_name(const char *name)
+bool
+pack_name_valid(const char *name)
 {
 	for (const char *at = name;; at++) {
 		size_t n = strcspn(at, "/");
@@ -264,11 +263,22 @@ take_name(struct pack_in *p, struct hw_err *err)
 	if ((r = take(p, p->name, n, err)) < 0 || (r = take(p, size, sizeof(size), err)) < 0)
 		return r;
 	p->name[n] = '\0';
-	if (strlen(p->name) != n || !is_name(p->name))
+	if (strlen(p->name) != n || !pack_name_valid(p->name))
 		return broken(err, "a file has a name that no file of a relay has");
 	p->size = get_le64(size);
 	p->open = true;
 	return 1;
+}
+
+/* The last piece may have nothing in it: those before were full to the brim. */
+static int
+take_end(struct pack_in *p, struct hw_err *err)
+{
+	int r = 0;
+
+	while (r == 0 && !p->last && p->at == p->n)
+		r = next_piece(p, err);
+	return r < 0 || p->at == p->n ? r : broken(err, "its list is not the end of it");
 }
 
 /* The list says the same as what came, or somebody has put the file together. */
@@ -288,10 +298,10 @@ take_list(struct pack_in *p, struct hw_err *err)
 		return hw_err_set(err, HW_ENOMEM, "no memory for the backup's list");
 	r = take(p, text, n, err);
 	size_t head = n - p->seen.len;
-	if (r == 0 &&
-		((p->seen.len > 0 && memcmp(text + head, buf_data(&p->seen), p->seen.len) != 0) ||
-			!p->last || p->at != p->n))
+	if (r == 0 && p->seen.len > 0 && memcmp(text + head, buf_data(&p->seen), p->seen.len) != 0)
 		r = broken(err, "its list is not of what it holds");
+	if (r == 0)
+		r = take_end(p, err);
 	if (r < 0) {
 		free(text);
 		return r;

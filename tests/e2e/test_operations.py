@@ -217,6 +217,26 @@ def test_what_is_no_good_backup_leaves_the_directory_alone(relay, words, tmp_pat
     # Nowhere to write: nothing is left.
     nowhere = operate("backup", "--dir", relay.dir, "--passphrase-file", words, str(tmp_path / "no" / "such"))
     assert nowhere.returncode == 1 and not os.path.exists(os.path.join(relay.dir, "backup.tmp"))
+    # What could not be restored is not taken.
+    os.unlink(file)
+    strange = os.path.join(relay.dir, "relay conf\x1b[2J")
+    with open(strange, "w", encoding="ascii"):
+        pass
+    refused = operate("backup", "--dir", relay.dir, "--passphrase-file", words, file)
+    assert refused.returncode == 1 and 'holds "relay conf?[2J"' in refused.stderr and "rename it" in refused.stderr
+    assert not os.path.exists(file)
+    os.unlink(strange)
+    # A master key in a folder of its own is.
+    relay.stop()
+    os.mkdir(os.path.join(relay.dir, "keys"), 0o700)
+    os.rename(os.path.join(relay.dir, "master.key"), os.path.join(relay.dir, "keys", "master.key"))
+    with open(os.path.join(relay.dir, "relay.conf"), encoding="utf-8") as f:
+        conf = [line for line in f if not line.startswith("master_key")]
+    with open(os.path.join(relay.dir, "relay.conf"), "w", encoding="utf-8") as f:
+        f.writelines([*conf, "master_key = keys/master.key\n"])
+    assert operate("backup", "--dir", relay.dir, "--passphrase-file", words, file).returncode == 0
+    back = operate("restore", "--dir", to, "--passphrase-file", words, file)
+    assert back.returncode == 0 and os.path.exists(os.path.join(to, "keys", "master.key")), back.stderr
 
 
 def started(relay):

@@ -107,6 +107,34 @@ Test(pack, what_went_in_comes_out)
 	bench_fini(&b);
 }
 
+/* One of these sizes ends all of it with a full piece, behind which an empty one is the last. */
+Test(pack, what_ends_with_a_full_piece_comes_out, .timeout = 60)
+{
+	static const uint8_t empty[4] = {SECRET_TAG_LEN, 0, 0, 0x80};
+	struct box_readers to = {.n = 1};
+	bool found = false;
+	struct bench b;
+
+	bench_init(&b);
+	memcpy(to.keys[0], b.key.pub, BOX_KEY_LEN);
+	for (uint64_t size = 65536 - 160; size < 65536 - 120; size++) {
+		struct pack_out *out;
+		uint8_t *all;
+		int fd = memory("full", "", 0);
+		cr_assert(eq(int, pack_out_open(&out, fd, &to, NULL, &b.err), 0));
+		cr_assert(eq(int, pack_out_file(out, "a", b.from, size, NULL, NULL, &b.err), 0));
+		cr_assert(eq(int, pack_out_end(out, "format 1\n", &b.err), 0));
+		pack_out_close(out);
+		cr_assert(eq(int, read_all(&b, fd, -1), 0), "%s", hw_err_text(&b.err));
+		size_t n = contents(&all, fd);
+		found = found || memcmp(all + n - SECRET_TAG_LEN - 4, empty, 4) == 0;
+		free(all);
+		fd_close(fd);
+	}
+	cr_assert(found);
+	bench_fini(&b);
+}
+
 /* Each length is tried near every border that there is, and any bit of the head and some of the
  * rest. */
 Test(pack, whatever_is_cut_or_changed_is_found, .timeout = 60)
@@ -178,6 +206,7 @@ Test(pack, names_that_lead_elsewhere_are_refused)
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		struct pack_out *out;
 		int fd = memory("bad", "", 0);
+		cr_assert(not(pack_name_valid(names[i])));
 		cr_assert(eq(int, pack_out_open(&out, fd, &to, NULL, &b.err), 0));
 		cr_assert(eq(int, pack_out_file(out, names[i], b.from, 5, NULL, NULL, &b.err), 0));
 		cr_assert(eq(int, pack_out_end(out, "format 1\n", &b.err), 0));
