@@ -407,7 +407,10 @@ releases_append(int dir, const char *id, uint64_t size, uint64_t offset, const v
 		return hw_err_set(err, HW_EVALIDATION,
 			"these bytes go beyond the %" PRIu64 " that the release was to have", size);
 	part_name(part, id);
-	if ((fd = openat(dir, part, O_RDWR | O_CLOEXEC | O_NOFOLLOW)) < 0)
+	fd = openat(dir, part, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 && errno == ENOENT) /* somebody else's bytes have made it whole since */
+		return look(dir, id, size, false, have, whole, err);
+	if (fd < 0)
 		return hw_err_sys(err, "cannot go on with the release %s", id);
 	r = take_turn(dir, fd, part)
 		? append_in_turn(dir, fd, id, size, offset, p, n, have, whole, err)
