@@ -59,6 +59,14 @@ say_about(const struct restore *done, const char *what)
 		done->about.version, done->about.entries);
 }
 
+/* It is a backup's word, which is shown for a shell to be given. */
+static bool
+is_plain(const char *path)
+{
+	return strspn(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-") ==
+		strlen(path);
+}
+
 /* The nodes have seen more of the ledger than there is now: without a word of the recovery key each
  * of them calls it a rollback, and is right. */
 static void
@@ -68,7 +76,11 @@ say_next(const struct cli_options *o, const struct restore *done)
 	int step = 1;
 
 	fprintf(stderr, "hawser-relay: what happened after that is lost. Now:\n");
-	if (done->master_key[0] != '\0')
+	if (!is_plain(done->master_key))
+		fprintf(stderr,
+			"  %d. the master key, %s/master.key, belongs where relay.conf says\n",
+			step++, o->dir);
+	else if (done->master_key[0] != '\0')
 		fprintf(stderr,
 			"  %d. the master key belongs at %s, as relay.conf says:\n"
 			"       mv %s/master.key %s\n",

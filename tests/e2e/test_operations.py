@@ -237,6 +237,16 @@ def test_what_is_no_good_backup_leaves_the_directory_alone(relay, words, tmp_pat
     assert operate("backup", "--dir", relay.dir, "--passphrase-file", words, file).returncode == 0
     back = operate("restore", "--dir", to, "--passphrase-file", words, file)
     assert back.returncode == 0 and os.path.exists(os.path.join(to, "keys", "master.key")), back.stderr
+    # What a backup says goes to no shell.
+    shutil.rmtree(to)
+    key = str(tmp_path / "a; touch \x1b[2J")
+    os.rename(os.path.join(relay.dir, "keys", "master.key"), key)
+    with open(os.path.join(relay.dir, "relay.conf"), "w", encoding="utf-8") as f:
+        f.writelines([*conf, f"master_key = {key}\n"])
+    assert operate("backup", "--dir", relay.dir, "--passphrase-file", words, file).returncode == 0
+    back = operate("restore", "--dir", to, "--passphrase-file", words, file)
+    assert back.returncode == 0 and "belongs where relay.conf says" in back.stderr, back.stderr
+    assert "touch" not in back.stderr and "\x1b" not in back.stderr
 
 
 def started(relay):
