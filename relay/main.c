@@ -333,10 +333,17 @@ show_version(const struct cli_options *o)
 	return EXIT_OK;
 }
 
+/* What is told of may be a file of somebody else's making, as a backup's relay.conf is. */
 int
 cli_fail(const struct hw_err *err)
 {
-	fprintf(stderr, "hawser-relay: %s\n", hw_err_text(err));
+	char shown[sizeof(err->text)];
+
+	snprintf(shown, sizeof(shown), "%s", hw_err_text(err));
+	for (char *p = shown; *p != '\0'; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
+	fprintf(stderr, "hawser-relay: %s\n", shown);
 	return EXIT_FAILED;
 }
 

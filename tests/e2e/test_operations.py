@@ -247,6 +247,10 @@ def test_what_is_no_good_backup_leaves_the_directory_alone(relay, words, tmp_pat
     back = operate("restore", "--dir", to, "--passphrase-file", words, file)
     assert back.returncode == 0 and "belongs where relay.conf says" in back.stderr, back.stderr
     assert "touch" not in back.stderr and "\x1b" not in back.stderr
+    with open(os.path.join(to, "relay.conf"), "a", encoding="utf-8") as f:
+        f.write("x\x1b[2J = 1\n")
+    refused = operate("backup", "--dir", to, "--passphrase-file", words, file)
+    assert refused.returncode == 1 and 'no setting is named "x?[2J"' in refused.stderr
 
 
 def started(relay):
