@@ -431,8 +431,17 @@ courier_link_up(struct courier *c, struct link *l)
 	c->link = l;
 }
 
+/* A link that the agent closed itself, as for a new certificate, has dropped what was asked on it
+ * without a word. */
 void
 courier_link_down(struct courier *c)
 {
+	struct visit *v, *next;
+
 	c->link = NULL;
+	for (v = LIST_FIRST(&c->visits); v != NULL; v = next) {
+		next = LIST_NEXT(v, link);
+		if (v->ask.kind == COURIER_FETCH)
+			answer(v, HW_EUNAVAILABLE, "the agent's link to the relay was closed");
+	}
 }
