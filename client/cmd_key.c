@@ -61,9 +61,8 @@ const struct command cmd_key_create = {
 	.name = "key create",
 	.operands = "[USER]",
 	.summary = "Make an access key, of yours or of a user's: an id and a secret.",
-	.about = "  It is for programs that sign their requests (AWS Signature V4), and may do\n"
-		 "  what its user may. This relay does not take such requests yet. The secret\n"
-		 "  is shown once.",
+	.about = "  It is for programs that sign their requests (AWS Signature V4), as the AWS\n"
+		 "  CLI does, and may do what its user may. The secret is shown once.",
 	.examples = {"hawser key create deploy", "hawser key create -o json"},
 	.max = 1,
 	.shows = true,
