@@ -17,9 +17,8 @@
 #include <stdint.h>
 
 #define SLOT "slot"
-#define SLOT_SIZE                                                                       \
-	(16 * 1024) /* what is kept of the file; a log that outgrows it makes it larger \
-		     */
+/* What is kept of the file. A log that outgrows it makes it larger. */
+#define SLOT_SIZE (16 * 1024)
 
 struct buf;
 struct hw_err;

@@ -77,8 +77,8 @@ int ca_issue(struct buf *out, char serial[CERT_SERIAL_LEN + 1], const struct ca 
 
 /* The relay's own key and certificate, as files relay.key (made when missing) and relay.crt (the
  * chain: its certificate, then the CA's), from a day before now (who dials may have a clock that is
- * behind) for CERT_RELAY_LIFE. Hosts
- * are DNS names or IP addresses, for the eyes of browsers: our own peers go by the role. */
+ * behind) for CERT_RELAY_LIFE. Hosts are DNS names or IP addresses, for the eyes of browsers: our
+ * own peers go by the role. */
 int ca_issue_relay(const struct ca *ca, int dir, const char *name, const char *const *hosts,
 	size_t n_hosts, int64_t now, struct hw_err *err);
 

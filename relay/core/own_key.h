@@ -21,9 +21,10 @@ struct ca;
 int own_key_make(int dir, struct hw_err *err);
 bool own_key_waits(int dir);
 
-/* Takes the one that lies there, unless another is laid ready at this moment, with a certificate by the authority for these hosts (as
- * ca_issue_relay() has it); *taken is whether there was one. Whatever fails, what relay.key and
- * relay.crt were is still right for a process that has loaded them. */
+/* Takes the one that lies there, unless another is laid ready at this moment, with a certificate by
+ * the authority for these hosts (as ca_issue_relay() has it); *taken is whether there was one.
+ * Whatever fails, what relay.key and relay.crt were is still right for a process that has loaded
+ * them. */
 int own_key_take(bool *taken, int dir, const struct ca *ca, const char *name,
 	const char *const *hosts, size_t n_hosts, int64_t now, struct hw_err *err);
 
