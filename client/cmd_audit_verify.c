@@ -259,27 +259,6 @@ say_result(struct buf *out, const struct job *job, const struct verify_result *r
 
 /* --- the same for programs -------------------------------------------------------------------- */
 
-static int64_t
-number(uint64_t v)
-{
-	return v == VERIFY_NONE ? 0 : (int64_t)v;
-}
-
-static size_t
-list_places(struct msg_verify_place *to, const struct verify_finding *from, size_t n)
-{
-	size_t shown = n < VERIFY_FINDINGS_MAX ? n : VERIFY_FINDINGS_MAX;
-
-	for (size_t i = 0; i < shown; i++)
-		to[i] = (struct msg_verify_place){.file = from[i].file,
-			.what = from[i].what,
-			.from = number(from[i].from),
-			.to = number(from[i].to),
-			.entry = number(from[i].entry),
-			.entry_to = number(from[i].entry_to)};
-	return shown;
-}
-
 static struct msg_ledger_view *
 view_of(struct msg_ledger_view *ret, const struct job *job)
 {
@@ -331,9 +310,9 @@ show_message(const struct job *job, const struct verify_result *r, struct hw_err
 		m.head = head;
 	}
 	m.findings.v = findings;
-	m.findings.n = list_places(findings, r->findings, r->n_findings);
+	m.findings.n = verify_list(findings, r->findings, r->n_findings);
 	m.doubts.v = doubts;
-	m.doubts.n = list_places(doubts, r->doubts, r->n_doubts);
+	m.doubts.n = verify_list(doubts, r->doubts, r->n_doubts);
 	return output_one(job->client, MSG_ROW(verification), &m, verdicts[r->verdict], err);
 }
 

@@ -154,24 +154,20 @@ say_nodes(struct client *c, const struct msg_ledger_view *v)
 }
 
 static void
-append_objections(struct buf *out, struct client *c, const struct verify_result *found)
+append_objections(struct buf *out, struct client *c, const struct msg_client_view *v)
 {
-	size_t kept =
-		found->n_findings < VERIFY_FINDINGS_MAX ? found->n_findings : VERIFY_FINDINGS_MAX;
-
-	for (size_t i = 0; i < kept && i < OBJECTIONS; i++)
+	for (size_t i = 0; i < v->findings.n && i < OBJECTIONS; i++)
 		line(out, "OBJECTS",
-			arena_printf(c->arena, "%s: %s", found->findings[i].file,
-				found->findings[i].what));
-	if (found->n_findings > OBJECTIONS)
+			arena_printf(c->arena, "%s: %s", v->findings.v[i].file,
+				v->findings.v[i].what));
+	if (v->n_findings > OBJECTIONS)
 		line(out, "OBJECTS",
-			arena_printf(c->arena, "and %zu more: hawser audit verify",
-				found->n_findings - OBJECTIONS));
+			arena_printf(c->arena, "and %" PRId64 " more: hawser audit verify",
+				v->n_findings - OBJECTIONS));
 }
 
 static void
-append_view(struct buf *out, struct client *c, const struct msg_client_view *v,
-	const struct verify_result *found)
+append_view(struct buf *out, struct client *c, const struct msg_client_view *v)
 {
 	line(out, "link", say_round_trip(c, v->round_trip));
 	line(out, "clock", say_clock(c, v->ahead));
@@ -179,36 +175,66 @@ append_view(struct buf *out, struct client *c, const struct msg_client_view *v,
 		return;
 	line(out, "ledger", say_ledger(c, v->ledger));
 	line(out, "witnesses", say_nodes(c, v->ledger));
-	append_objections(out, c, found);
+	append_objections(out, c, v);
+}
+
+struct look {
+	struct msg_client_view view;
+	struct msg_ledger_view ledger;
+	struct verify_result found;
+	struct msg_verify_place places[VERIFY_FINDINGS_MAX];
+};
+
+/* Asking the nodes may connect anew, and then the lookout that a text is lent by is gone. */
+static bool
+keep_text(const char **text, struct client *c)
+{
+	if (*text == NULL)
+		return true;
+	*text = arena_strdup(c->arena, *text);
+	return *text != NULL;
 }
 
 /* Best effort: who may not see the nodes, or has lost the link meanwhile, is still told the rest.
  */
-static void
-look_around(struct msg_client_view *ret, struct msg_ledger_view *ledger,
-	struct verify_result *found, struct client *c)
+static bool
+look_at_ledger(struct look *l, struct client *c)
 {
 	struct online_result nodes = {.nodes = 0};
 
-	*ret = (struct msg_client_view){
-		.home = c->home.path, .ahead = conn_ahead(c->conn) / USEC_PER_MSEC};
-	(void)conn_round_trip(&ret->round_trip, c->conn, NULL);
-	if (c->lookout != NULL) {
-		(void)lookout_wait(c->lookout);
-		lookout_describe(ledger, c->lookout);
-		(void)verify_nodes(&nodes, found, c, NULL);
-		c->hint[0] = '\0';
-		ledger->witnesses = (int64_t)nodes.nodes;
-		ledger->agree = (int64_t)nodes.agree;
-		ledger->silent = (int64_t)nodes.silent;
-		ret->ledger = ledger;
-	}
+	(void)lookout_wait(c->lookout);
+	lookout_describe(&l->ledger, c->lookout);
+	if (!keep_text(&l->ledger.message, c) || !keep_text(&l->ledger.evidence, c))
+		return false;
+	(void)verify_nodes(&nodes, &l->found, c, NULL);
+	c->hint[0] = '\0';
+	l->ledger.witnesses = (int64_t)nodes.nodes;
+	l->ledger.agree = (int64_t)nodes.agree;
+	l->ledger.silent = (int64_t)nodes.silent;
+	l->view.ledger = &l->ledger;
+	l->view.findings.v = l->places;
+	l->view.findings.n = verify_list(l->places, l->found.findings, l->found.n_findings);
+	l->view.n_findings = (int64_t)l->found.n_findings;
+	return true;
+}
+
+/* Lives in the client's arena; NULL: no memory. */
+static struct msg_client_view *
+look_around(struct client *c)
+{
+	struct look *l = arena_alloc(c->arena, sizeof(*l));
+
+	if (l == NULL)
+		return NULL;
+	l->view.home = c->home.path;
+	l->view.ahead = conn_ahead(c->conn) / USEC_PER_MSEC;
+	(void)conn_round_trip(&l->view.round_trip, c->conn, NULL);
+	return c->lookout == NULL || look_at_ledger(l, c) ? &l->view : NULL;
 }
 
 /* For people; the other formats show the reply as it is. */
 static int
-show_status(struct client *c, const struct msg_get_caller_identity_reply *me,
-	const struct verify_result *found, struct hw_err *err)
+show_status(struct client *c, const struct msg_get_caller_identity_reply *me, struct hw_err *err)
 {
 	struct buf out;
 	int r;
@@ -218,7 +244,7 @@ show_status(struct client *c, const struct msg_get_caller_identity_reply *me,
 		line(&out, "ALARM", me->alarm);
 	append_caller(&out, c, me);
 	append_fleet(&out, c, me);
-	append_view(&out, c, me->client, found);
+	append_view(&out, c, me->client);
 	r = output_bytes(buf_data(&out), out.len, err);
 	buf_fini(&out);
 	return r;
@@ -229,20 +255,16 @@ run_status(struct client *c, const struct input *in, struct hw_err *err)
 {
 	static const struct msg_empty nothing;
 	struct msg_get_caller_identity_reply *me;
-	struct msg_ledger_view ledger = {.state = 0};
-	struct msg_client_view view;
 	int r;
 
 	(void)in;
-	struct verify_result *found = arena_alloc(c->arena, sizeof(*found));
-	if (found == NULL)
-		return hw_err_set(err, HW_ENOMEM, "no memory for what nodes say");
 	if ((r = client_call(&me, c, OP_get_caller_identity, &nothing, err)) < 0)
 		return r;
-	look_around(&view, &ledger, found, c);
-	me->client = &view; /* whatever the relay put there */
+	me->client = look_around(c); /* whatever the relay put there */
+	if (me->client == NULL)
+		return hw_err_set(err, HW_ENOMEM, "no memory for what was seen of the ledger");
 	if (c->format <= OUTPUT_WIDE)
-		return show_status(c, me, found, err);
+		return show_status(c, me, err);
 	return output_one(c, MSG_ROW(get_caller_identity_reply), me, me->user_name, err);
 }
 

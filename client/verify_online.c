@@ -47,6 +47,27 @@ verify_add_doubt(struct verify_result *found, const char *file, const char *fmt,
 	va_end(ap);
 }
 
+static int64_t
+number(uint64_t v)
+{
+	return v == VERIFY_NONE ? 0 : (int64_t)v;
+}
+
+size_t
+verify_list(struct msg_verify_place *to, const struct verify_finding *from, size_t n)
+{
+	size_t shown = n < VERIFY_FINDINGS_MAX ? n : VERIFY_FINDINGS_MAX;
+
+	for (size_t i = 0; i < shown; i++)
+		to[i] = (struct msg_verify_place){.file = from[i].file,
+			.what = from[i].what,
+			.from = number(from[i].from),
+			.to = number(from[i].to),
+			.entry = number(from[i].entry),
+			.entry_to = number(from[i].entry_to)};
+	return shown;
+}
+
 static void
 take_answer(struct verify_result *found, const struct ledger_question *q, const char *file)
 {

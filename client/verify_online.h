@@ -6,6 +6,7 @@
 #include "client/kept.h"
 
 struct client;
+struct msg_verify_place;
 
 struct online_result {
 	char origin[LOG_ORIGIN_MAX];
@@ -32,5 +33,9 @@ void verify_add_finding(struct verify_result *found, const char *file, const cha
 	HW_PRINTF(3, 4);
 void verify_add_doubt(struct verify_result *found, const char *file, const char *fmt, ...)
 	HW_PRINTF(3, 4);
+
+/* Those of n that are kept, VERIFY_FINDINGS_MAX at most, as they are shown; texts are lent. Returns
+ * how many they are. */
+size_t verify_list(struct msg_verify_place *to, const struct verify_finding *from, size_t n);
 
 #endif

@@ -64,6 +64,11 @@ def test_a_relay_over_an_older_copy_is_reported_refused_and_healed_by_its_recove
     assert stat.S_IMODE(evidence.st_mode) == 0o600
     wait_until(lambda: said(client).get("State") in ("Rollback", "Rewritten"), "the node's word")
     assert "does not prove" in said(client)["Message"] or "has signed" in said(client)["Message"]
+    seen = client.json("status")["Client"]
+    (objection,) = seen["Findings"]
+    assert seen["FindingsInAll"] == seen["Ledger"]["Witnesses"] == 1 and seen["Ledger"]["WitnessesAgree"] == 0
+    assert objection["File"].startswith("web-01 (mi-") and objection["What"].startswith("holds "), objection
+    assert f"OBJECTS   {objection['File']}: {objection['What']}\n" in client.ok("status")
     assert "witness.report" in client.ok("audit", "ls", "--kind", "witness.report")
     refused = client.run("exec", "web-01", "--", "echo here")
     assert refused.returncode != 0 and "the ledger" in refused.stderr, refused

@@ -19,7 +19,7 @@
 #include "proto/trust/cert.h"
 #include "proto/trust/secret.h"
 #include "proto/wire/codec.h"
-#include "tests/unit/client/rig.h"
+#include "tests/unit/client/stage.h"
 
 #define FLEET  "0123456789ab"
 #define ORIGIN "hawser/" FLEET "/relay"
@@ -145,6 +145,18 @@ answer_witnesses(struct link *l, uint64_t id)
 	link_respond(l, id, 0, NULL, MSG_ROW(list_witnesses_reply), &rep);
 }
 
+static void
+answer_identity(struct link *l, uint64_t id)
+{
+	struct msg_get_caller_identity_reply rep = {.arn = "arn:aws:iam::000000000000:user/alice",
+		.user_name = "alice",
+		.fleet = FLEET,
+		.relay = "main",
+		.relay_version = "1"};
+
+	link_respond(l, id, 0, NULL, MSG_ROW(get_caller_identity_reply), &rep);
+}
+
 /* No proof that it gives is one, unless a test has one. */
 static void
 on_request(struct rig *r, struct link *l, uint64_t id, const char *op, const void *body, size_t n)
@@ -160,6 +172,8 @@ on_request(struct rig *r, struct link *l, uint64_t id, const char *op, const voi
 		answer_head(l, id, req);
 	else if (strcmp(op, "ListWitnesses") == 0)
 		answer_witnesses(l, id);
+	else if (strcmp(op, "GetCallerIdentity") == 0)
+		answer_identity(l, id);
 	else if (++relay.proofs > 0)
 		link_respond(l, id, 0, NULL, MSG_ROW(get_consistency_proof_reply), &proof);
 }
@@ -468,4 +482,113 @@ Test(lookout, verify_finds_a_head_that_nobody_signed)
 	memcpy(strstr(relay.heads[0], "\n10\n"), "\n11\n", 4);
 	verify();
 	expect(1, 0, "the relay", "is not signed as its epochs say");
+}
+
+/* --- status ----------------------------------------------------------------------------------- */
+
+/* What `line` shows, which the caller frees. */
+static char *
+show(const char *line)
+{
+	struct stage s = {.rig = rig, .client = client};
+
+	s.client.lookout = look_out(true);
+	stage_run(&s, line, NULL);
+	cr_assert(eq(int, s.status, 0), "%s: %s", line, s.err.text);
+	lookout_finish(s.client.lookout);
+	s.client.lookout = NULL;
+	client = s.client;
+	free(s.asked);
+	free(s.said);
+	return s.out;
+}
+
+static void
+shows_objections(size_t nodes, size_t pages)
+{
+	shows_two();
+	relay.nodes = nodes;
+	relay.pages = pages;
+	relay.pages_given = 0;
+	relay.node_state = WITNESS_STATE_ROLLBACK;
+	relay.message = "it went back";
+}
+
+static size_t
+times(const char *all, const char *part)
+{
+	size_t n = 0;
+
+	for (; (all = strstr(all, part)) != NULL; all += strlen(part))
+		n++;
+	return n;
+}
+
+Test(lookout, status_lists_who_objects_in_every_format)
+{
+	static const char file[] = "web-01 (mi-00000000000000001)";
+	static const char what[] = "holds 1 entries, signed 2023-11-14T22:13:20.000Z: it went back";
+	char part[200];
+	char *text, *json, *yaml;
+
+	shows_objections(5, 1);
+	text = show("status");
+	json = show("status -o json");
+	yaml = show("status -o yaml");
+	snprintf(part, sizeof(part), "OBJECTS   %s: %s\n", file, what);
+	cr_assert(eq(sz, times(text, part), 4));
+	stage_has(text, "OBJECTS   and 1 more: hawser audit verify\n");
+	snprintf(part, sizeof(part), "\"File\": \"%s\",\n        \"What\": \"%s\"\n", file, what);
+	cr_assert(eq(sz, times(json, part), 5), "%s", json);
+	stage_has(json, "\"FindingsInAll\": 5\n");
+	cr_assert(eq(sz, times(yaml, what), 5), "%s", yaml);
+	stage_has(yaml, "  FindingsInAll: 5\n");
+	free(text);
+	free(json);
+	free(yaml);
+}
+
+Test(lookout, status_lists_as_many_that_object_as_there_is_room_for)
+{
+	char *json;
+
+	shows_objections(16, 2);
+	json = show("status -o json");
+	cr_assert(eq(sz, times(json, "it went back"), VERIFY_FINDINGS_MAX), "%s", json);
+	stage_has(json, "\"FindingsInAll\": 32\n");
+	free(json);
+}
+
+Test(lookout, status_has_no_findings_where_nobody_objects)
+{
+	char *text, *json;
+
+	shows_two();
+	text = show("status");
+	json = show("status -o json");
+	stage_has(text, "witnesses 1 of 1 agree\n");
+	stage_lacks(text, "OBJECTS");
+	stage_has(json, "\"WitnessesAgree\": 1,\n");
+	stage_lacks(json, "Findings");
+	free(text);
+	free(json);
+}
+
+/* Asking the nodes connects anew then, with which what was seen is another's. */
+Test(lookout, status_tells_what_it_saw_of_a_relay_that_hangs_up)
+{
+	char *json;
+
+	shows(10, "a", NOW);
+	cr_assert(eq(int, look().state, WITNESS_STATE_AGREES));
+	forget_heads();
+	shows(5, "b", NOW + USEC_PER_SEC);
+	cr_assert(eq(int, look().state, WITNESS_STATE_ROLLBACK));
+	forget_heads();
+	relay.hangs_up = true;
+	json = show("status -o json");
+	stage_has(json, "\"State\": \"Rollback\"");
+	stage_has(json, "\"Message\": \"the ledger went back");
+	stage_has(json, "\"Evidence\": \"");
+	free(json);
 }
