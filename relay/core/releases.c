@@ -265,8 +265,36 @@ releases_remove(int dir, const char *id, struct hw_err *err)
 /* --- what comes ------------------------------------------------------------------------------- */
 
 static int
-make_part(int dir, const char *part, struct hw_err *err)
+check_id_and_size(const char *id, uint64_t size, struct hw_err *err)
 {
+	int r = check_id(id, err);
+
+	if (r == 0 && (size > RELEASE_BYTES_MAX || size <= RELEASE_FIXED_LEN))
+		r = hw_err_set(err, HW_EVALIDATION, "a release has up to %" PRIu64 " bytes",
+			RELEASE_BYTES_MAX);
+	return r;
+}
+
+/* False: nothing of it is there. The part is looked for first, because it turns into the whole, and
+ * never back. */
+static bool
+look(int dir, const char *id, uint64_t *have, bool *whole)
+{
+	char part[PART_NAME];
+	int64_t some, all;
+
+	part_name(part, id);
+	some = size_of(dir, part);
+	all = size_of(dir, id);
+	*whole = all >= 0;
+	*have = (uint64_t)(all >= 0 ? all : some >= 0 ? some : 0);
+	return all >= 0 || some >= 0;
+}
+
+static int
+make_part(int dir, const char *id, struct hw_err *err)
+{
+	char part[PART_NAME];
 	int n = count(dir, err);
 
 	if (n < 0)
@@ -276,6 +304,7 @@ make_part(int dir, const char *part, struct hw_err *err)
 			"the relay keeps %d releases, whole or in part, and no more: hawser release "
 			"ls, hawser release rm",
 			RELEASES_MAX);
+	part_name(part, id);
 	int fd = openat(dir, part, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return hw_err_sys(err, "cannot make a release's file");
@@ -283,39 +312,48 @@ make_part(int dir, const char *part, struct hw_err *err)
 	return 0;
 }
 
-/* HW_ENOTFOUND: nobody has begun it, and it is not to begin now. */
-static int
-look(int dir, const char *id, uint64_t size, bool begin, uint64_t *have, bool *whole,
-	struct hw_err *err)
+/* Beside the whole it is of no use, and nobody would remove it. */
+static void
+drop_part(int dir, const char *id)
 {
 	char part[PART_NAME];
-	int64_t n;
-	int r;
 
-	if ((r = check_id(id, err)) < 0)
-		return r;
-	if (size > RELEASE_BYTES_MAX || size <= RELEASE_FIXED_LEN)
-		return hw_err_set(err, HW_EVALIDATION, "a release has up to %" PRIu64 " bytes",
-			RELEASE_BYTES_MAX);
 	part_name(part, id);
-	*whole = (n = size_of(dir, id)) >= 0;
-	if (!*whole && (n = size_of(dir, part)) < 0) {
-		n = 0;
-		r = begin ? make_part(dir, part, err)
-			  : hw_err_set(err, HW_ENOTFOUND,
-				    "nobody has begun to give the relay the release %.64s: "
-				    "PutAgentRelease",
-				    id);
-	}
-	*have = (uint64_t)n;
-	return r;
+	int fd = hold_part(dir, part);
+	if (fd >= 0 && size_of(dir, id) >= 0)
+		unlinkat(dir, part, 0);
+	fd_close(fd);
 }
 
 int
 releases_begin(int dir, const char *id, uint64_t size, uint64_t *have, bool *whole,
 	struct hw_err *err)
 {
-	return look(dir, id, size, true, have, whole, err);
+	int r = check_id_and_size(id, size, err);
+
+	if (r < 0)
+		return r;
+	if (!look(dir, id, have, whole)) {
+		if ((r = make_part(dir, id, err)) < 0)
+			return r;
+		look(dir, id, have, whole); /* another may have sent all of it meanwhile */
+	}
+	if (*whole)
+		drop_part(dir, id);
+	return 0;
+}
+
+/* HW_ENOTFOUND: nobody has begun it. */
+static int
+look_begun(int dir, const char *id, uint64_t size, uint64_t *have, bool *whole, struct hw_err *err)
+{
+	int r = check_id_and_size(id, size, err);
+
+	if (r == 0 && !look(dir, id, have, whole))
+		r = hw_err_set(err, HW_ENOTFOUND,
+			"nobody has begun to give the relay the release %.64s: PutAgentRelease",
+			id);
+	return r;
 }
 
 static int
@@ -381,7 +419,7 @@ append_in_turn(int dir, int fd, const char *id, uint64_t size, uint64_t offset, 
 	size_t n, uint64_t *have, bool *whole, struct hw_err *err)
 {
 	char part[PART_NAME];
-	int r = look(dir, id, size, false, have, whole, err);
+	int r = look_begun(dir, id, size, have, whole, err);
 
 	if (r < 0 || *whole || offset != *have)
 		return r;
@@ -398,7 +436,7 @@ releases_append(int dir, const char *id, uint64_t size, uint64_t offset, const v
 	uint64_t *have, bool *whole, struct hw_err *err)
 {
 	char part[PART_NAME];
-	int r = look(dir, id, size, false, have, whole, err), fd;
+	int r = look_begun(dir, id, size, have, whole, err), fd;
 
 	if (r < 0 || *whole || offset != *have)
 		return r;
@@ -409,12 +447,12 @@ releases_append(int dir, const char *id, uint64_t size, uint64_t offset, const v
 	part_name(part, id);
 	fd = openat(dir, part, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 && errno == ENOENT) /* somebody else's bytes have made it whole since */
-		return look(dir, id, size, false, have, whole, err);
+		return look_begun(dir, id, size, have, whole, err);
 	if (fd < 0)
 		return hw_err_sys(err, "cannot go on with the release %s", id);
 	r = take_turn(dir, fd, part)
 		? append_in_turn(dir, fd, id, size, offset, p, n, have, whole, err)
-		: look(dir, id, size, false, have, whole, err);
+		: look_begun(dir, id, size, have, whole, err);
 	fd_close(fd);
 	return r;
 }

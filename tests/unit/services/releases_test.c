@@ -3,11 +3,13 @@
 #include <criterion/new/assert.h>
 
 #include <sys/file.h>
+#include <sys/stat.h>
 
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -365,4 +367,209 @@ Test(releases, are_not_removed_while_their_last_bytes_are_looked_at)
 	cr_assert(lt(int, faccessat(w.dir, part, F_OK, 0), 0));
 	cr_assert(lt(int, faccessat(w.dir, s.id, F_OK, 0), 0));
 	close(w.dir);
+}
+
+/* --- another who is faster, at each moment ---------------------------------------------------- */
+
+int __real_fstatat(int dir, const char *name, struct stat *st, int flags);
+int __wrap_fstatat(int dir, const char *name, struct stat *st, int flags);
+int __real_openat(int dir, const char *name, int flags, ...);
+int __wrap_openat(int dir, const char *name, int flags, ...);
+int __real_flock(int fd, int how);
+int __wrap_flock(int fd, int how);
+
+/* Sends all that is missing, before the call of that number. */
+static struct {
+	const struct sample *sample;
+	int dir, moment; /* -1: it is over */
+} faster = {.moment = -1};
+
+static void
+send_the_rest(void)
+{
+	const struct sample *s = faster.sample;
+	char part[RELEASES_ID_LEN + 8];
+
+	snprintf(part, sizeof(part), "%s.part", s->id);
+	int fd = openat(faster.dir, part, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	cr_assert(eq(sz, (size_t)pwrite(fd, s->bytes, s->n, 0), s->n));
+	close(fd);
+	cr_assert(eq(int, renameat(faster.dir, part, faster.dir, s->id), 0));
+}
+
+static void
+pass_moment(void)
+{
+	if (faster.moment >= 0 && faster.moment-- == 0)
+		send_the_rest();
+}
+
+int
+__wrap_fstatat(int dir, const char *name, struct stat *st, int flags)
+{
+	pass_moment();
+	return __real_fstatat(dir, name, st, flags);
+}
+
+int
+__wrap_openat(int dir, const char *name, int flags, ...)
+{
+	va_list ap;
+
+	va_start(ap, flags);
+	mode_t mode = (flags & O_CREAT) != 0 ? va_arg(ap, mode_t) : 0;
+	va_end(ap);
+	pass_moment();
+	return __real_openat(dir, name, flags, mode);
+}
+
+/* This is the last moment: who has the lock cannot be overtaken. */
+int
+__wrap_flock(int fd, int how)
+{
+	if (faster.moment > 0)
+		faster.moment = 0;
+	pass_moment();
+	return __real_flock(fd, how);
+}
+
+struct shelf {
+	char path[64];
+	int dir;
+	uint64_t have;
+	bool whole;
+};
+
+/* Empty, or with what there is of the sample before its last bytes. */
+static struct shelf
+shelf_with(const struct sample *s, size_t n)
+{
+	struct shelf f = {.path = "/tmp/hawser-releases-XXXXXX"};
+
+	cr_assert(ne(ptr, mkdtemp(f.path), NULL));
+	cr_assert(eq(int, releases_open(&f.dir, f.path, NULL), 0));
+	if (n == 0)
+		return f;
+	cr_assert(eq(int, releases_begin(f.dir, s->id, s->n, &f.have, &f.whole, NULL), 0));
+	cr_assert(eq(int,
+		releases_append(f.dir, s->id, s->n, 0, s->bytes, n, &f.have, &f.whole, NULL), 0));
+	return f;
+}
+
+static void
+shelf_remove(struct shelf *f, const struct sample *s)
+{
+	char releases[80];
+
+	cr_assert(eq(int, releases_remove(f->dir, s->id, NULL), 0));
+	close(f->dir);
+	snprintf(releases, sizeof(releases), "%s/releases", f->path);
+	cr_assert(eq(int, rmdir(releases), 0), "something is left in it");
+	cr_assert(eq(int, rmdir(f->path), 0));
+}
+
+/* The whole is there, as it was sent, and nothing else. */
+static void
+holds_only_the_whole(const struct shelf *f, const struct sample *s, int moment)
+{
+	char part[RELEASES_ID_LEN + 8];
+	uint8_t is[sizeof(s->bytes)];
+
+	snprintf(part, sizeof(part), "%s.part", s->id);
+	cr_assert(lt(int, faccessat(f->dir, part, F_OK, 0), 0), "at moment %d", moment);
+	int fd = openat(f->dir, s->id, O_RDONLY | O_CLOEXEC);
+	cr_assert(eq(sz, (size_t)read(fd, is, sizeof(is)), s->n));
+	cr_assert(eq(int, memcmp(is, s->bytes, s->n), 0), "at moment %d", moment);
+	close(fd);
+}
+
+static void
+let_another_be_faster(const struct shelf *f, const struct sample *s, int moment)
+{
+	faster.sample = s;
+	faster.dir = f->dir;
+	faster.moment = moment;
+}
+
+/* False: the call was over before the moment came. */
+static bool
+another_was_faster(void)
+{
+	bool was = faster.moment < 0;
+
+	faster.moment = -1;
+	return was;
+}
+
+static bool
+begin_at(int moment, const struct sample *s, size_t n)
+{
+	struct shelf f = shelf_with(s, n);
+	struct hw_err err = HW_ERR_INIT;
+
+	let_another_be_faster(&f, s, moment);
+	int r = releases_begin(f.dir, s->id, s->n, &f.have, &f.whole, &err);
+	bool was = another_was_faster();
+	cr_assert(eq(int, r, 0), "at moment %d: %s", moment, err.text);
+	if (was)
+		holds_only_the_whole(&f, s, moment);
+	shelf_remove(&f, s);
+	return was;
+}
+
+Test(releases, begun_while_another_sends_all_of_them_leave_no_part)
+{
+	struct sample s = sample_new("0.2.0", "x86_64");
+	int moment = 0;
+
+	while (begin_at(moment, &s, 0))
+		moment++;
+	cr_assert(ge(int, moment, 4)); /* two looks, counting, making the file */
+	moment = 0;
+	while (begin_at(moment, &s, s.n - 10))
+		moment++;
+	cr_assert(ge(int, moment, 2));
+}
+
+static bool
+append_at(int moment, const struct sample *s)
+{
+	struct shelf f = shelf_with(s, s->n - 10);
+	struct hw_err err = HW_ERR_INIT;
+
+	let_another_be_faster(&f, s, moment);
+	int r = releases_append(f.dir, s->id, s->n, s->n - 10, "yyyyyyyyyy", 10, &f.have, &f.whole,
+		&err);
+	bool was = another_was_faster();
+	cr_assert(eq(int, r, 0), "at moment %d: %s", moment, err.text);
+	cr_assert(f.whole, "at moment %d", moment);
+	holds_only_the_whole(&f, s, moment);
+	shelf_remove(&f, s);
+	return was;
+}
+
+/* Nobody who has the lock is overtaken, so that the moments after that are none. */
+Test(releases, are_whole_to_who_sends_the_last_bytes_too_late)
+{
+	struct sample s = sample_new("0.2.0", "x86_64");
+
+	for (int moment = 0; moment < 8; moment++)
+		cr_assert(append_at(moment, &s), "at moment %d", moment);
+}
+
+/* What a relay that was killed there leaves. */
+Test(releases, that_are_whole_lose_a_part_beside_them_when_they_are_begun_again)
+{
+	struct sample s = sample_new("0.2.0", "x86_64");
+	struct shelf f = shelf_with(&s, s.n);
+	char part[RELEASES_ID_LEN + 8];
+
+	cr_assert(f.whole);
+	snprintf(part, sizeof(part), "%s.part", s.id);
+	close(openat(f.dir, part, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	cr_assert(eq(int, releases_begin(f.dir, s.id, s.n, &f.have, &f.whole, NULL), 0));
+	cr_assert(f.whole);
+	cr_assert(eq(u64, f.have, s.n));
+	holds_only_the_whole(&f, &s, 0);
+	shelf_remove(&f, &s);
 }
