@@ -17,6 +17,7 @@
  *       invocation.c         one: its steps, one after the other
  *       flow.c               what the end of a step means; pure
  *       orders.c, graves.c   what is on disk of them; the ids of those that are over
+ *       logs.c, slot.c       where that lies: over the last one's, or in a file of its own
  *       spool.c, report.c    what they wrote; what of it goes to the relay next
  *     plugins/             what a step can do
  *     forward.c            a connection of a forward: a channel and a socket

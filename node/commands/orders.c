@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "node/commands/graves.h"
+#include "node/commands/logs.h"
 #include "node/commands/slot.h"
 #include "node/commands/spool.h"
 #include "proto/base/arena.h"
@@ -19,10 +20,7 @@
 #include "proto/base/file.h"
 #include "proto/wire/codec.h"
 
-#define JOURNAL	   "commands"
-#define LOG_SUFFIX ".log"
-#define NAME_MAX_  64
-#define BODY_MAX   (256 * 1024) /* of a record */
+#define BODY_MAX (256 * 1024) /* of a record */
 
 #define SPARE	  "spare"
 #define SPARE_MAX (1024 * 1024)
@@ -36,28 +34,12 @@ struct head {
 };
 _Static_assert(sizeof(struct head) == 16, "fixed layout");
 
-/* The log that was written last, for most nodes have one command at a time. */
-struct recent {
-	char id[ID_UUID_LEN + 1]; /* empty: none is open */
-	int fd;
-	off_t size;	 /* when it was last looked at */
-	struct buf text; /* all of it, until there is more of it; else empty */
-};
-
 struct orders {
 	int dir;
 	int spare; /* a file that takes room away, to give it back; -1: it was given */
 	struct graves *graves;
-	struct recent recent;
-	struct slot slot;
-	struct recent in_slot; /* what the slot has; its descriptor is the slot's own */
+	struct logs *logs;
 };
-
-static void
-log_name(char out[NAME_MAX_], const char *id)
-{
-	snprintf(out, NAME_MAX_, "%.36s" LOG_SUFFIX, id);
-}
 
 /* FNV-1a: tells a record that was cut or never written, which is all that is asked of it; with the
  * seed of a slot also one of another log. A file of its own has seed 0. */
@@ -103,73 +85,6 @@ spare_give(struct orders *j)
 	return true;
 }
 
-/* --- the log that was written last ------------------------------------------------------------ */
-
-static void
-forget(struct recent *l)
-{
-	buf_fini(&l->text);
-	*l = (struct recent){.fd = -1};
-	buf_init(&l->text, ORDERS_LOG_MAX);
-}
-
-static void
-recent_close(struct recent *l)
-{
-	fd_close(l->fd);
-	forget(l);
-}
-
-static bool
-is_recent(const struct orders *j, const char *id)
-{
-	return j->recent.id[0] != '\0' && strcmp(j->recent.id, id) == 0;
-}
-
-/* Takes the descriptor. */
-static void
-recent_set(struct orders *j, const char *id, int fd)
-{
-	recent_close(&j->recent);
-	snprintf(j->recent.id, sizeof(j->recent.id), "%s", id);
-	j->recent.fd = fd;
-}
-
-/* Whether it is still what lies under that name, as far as its own file can tell. */
-static bool
-recent_is_there(struct recent *l)
-{
-	struct stat st;
-
-	if (fstat(l->fd, &st) < 0 || st.st_nlink == 0)
-		return false;
-	l->size = st.st_size;
-	return true;
-}
-
-static bool
-is_in_slot(const struct orders *j, const char *id)
-{
-	return j->in_slot.id[0] != '\0' && strcmp(j->in_slot.id, id) == 0;
-}
-
-/* Has the file of its own open for more of it. */
-static int
-recent_open(struct orders *j, const char *id, struct hw_err *err)
-{
-	char name[NAME_MAX_];
-
-	if (is_recent(j, id) && recent_is_there(&j->recent))
-		return 0;
-	log_name(name, id);
-	int fd = openat(j->dir, name, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return hw_err_sys(err, "cannot open " JOURNAL "/%s", name);
-	recent_set(j, id, fd);
-	return recent_is_there(&j->recent) ? 0
-					   : hw_err_sys(err, "cannot look at " JOURNAL "/%s", name);
-}
-
 /* --- writing ---------------------------------------------------------------------------------- */
 
 static int
@@ -182,59 +97,28 @@ put_record(struct buf *out, enum record kind, const void *body, size_t n, uint64
 	return r < 0 ? r : buf_append(out, body, n);
 }
 
-/* A record whose writing failed half way would hide all that follows. */
-static int
-write_to_file(struct recent *l, const struct buf *record, bool lasting, struct hw_err *err)
-{
-	int r;
-
-	if ((r = fd_write_all(l->fd, buf_data(record), record->len, err)) == 0 && lasting &&
-		fdatasync(l->fd) < 0)
-		r = hw_err_sys(err, "cannot sync " JOURNAL "/%s" LOG_SUFFIX, l->id);
-	if (r < 0)
-		(void)!ftruncate(l->fd, l->size);
-	return r;
-}
-
-/* To the log that is open, or in the slot. */
-static int
-write_record(struct orders *j, const char *id, const struct buf *record, size_t most, bool lasting,
-	struct hw_err *err)
-{
-	bool in_slot = is_in_slot(j, id);
-	struct recent *l = in_slot ? &j->in_slot : &j->recent;
-	off_t size = in_slot ? j->slot.end : l->size;
-
-	if ((uint64_t)size + record->len > most)
-		return hw_err_set(err, HW_ELIMIT,
-			"what was written down of the command is longer than %zu bytes", most);
-	buf_reset(&l->text);
-	return in_slot ? slot_append(&j->slot, record, lasting, err)
-		       : write_to_file(l, record, lasting, err);
-}
-
 static int
 append(struct orders *j, const char *id, enum record kind, const void *body, size_t n, bool lasting,
 	struct hw_err *err)
 {
-	uint64_t seed = is_in_slot(j, id) ? j->slot.seed : 0;
 	struct buf record;
+	uint64_t seed;
 	int r;
 
-	if (seed == 0 && (r = recent_open(j, id, err)) < 0)
+	if ((r = logs_ready(&seed, j->logs, id, err)) < 0)
 		return r;
 	buf_init(&record, BODY_MAX + sizeof(struct head));
 	if ((r = put_record(&record, kind, body, n, seed)) < 0) {
-		hw_err_set(err, r, "a record of " JOURNAL "/%s" LOG_SUFFIX " is too large", id);
+		hw_err_set(err, r, "a record of " LOGS_DIR "/%s" LOGS_SUFFIX " is too large", id);
 	} else {
 		size_t most = kind == ENTER || kind == BEGIN ? ORDERS_LOG_MAX - ORDERS_ENDS_MAX
 							     : ORDERS_LOG_MAX;
 		errno = 0;
-		r = write_record(j, id, &record, most, lasting, err);
+		r = logs_append(j->logs, id, &record, most, lasting, err);
 		if (r < 0 && (errno == ENOSPC || errno == EDQUOT) && spare_give(j)) {
 			if (err != NULL)
 				*err = (struct hw_err)HW_ERR_INIT;
-			r = write_record(j, id, &record, most, lasting, err);
+			r = logs_append(j->logs, id, &record, most, lasting, err);
 		}
 	}
 	buf_fini(&record);
@@ -256,64 +140,12 @@ append_message(struct orders *j, const char *id, enum record kind, const void *p
 	return r;
 }
 
-/* Takes the records. */
-static int
-write_new(struct orders *j, const char *id, struct buf *records, struct hw_err *err)
-{
-	const int flags = O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-	char name[NAME_MAX_];
-	int r;
-
-	log_name(name, id);
-	int fd = openat(j->dir, name, flags, 0600);
-	if (fd < 0)
-		return errno == EEXIST ? hw_err_set(err, HW_EEXISTS, "there is a %s", name)
-				       : hw_err_sys(err, "cannot make " JOURNAL "/%s", name);
-	if ((r = fd_write_all(fd, buf_data(records), records->len, err)) == 0 &&
-		(fdatasync(fd) < 0 || fsync(j->dir) < 0))
-		r = hw_err_sys(err, "cannot sync " JOURNAL "/%s", name);
-	if (r < 0) {
-		unlinkat(j->dir, name, 0);
-		close(fd);
-		return r;
-	}
-	recent_set(j, id, fd);
-	j->recent.text = *records;
-	buf_init(records, 0);
-	return 0;
-}
-
 static int
 put_beginning(struct buf *records, const struct buf *order, bool start, uint64_t seed)
 {
 	int r = put_record(records, ORDER, buf_data(order), order->len, seed);
 
 	return r == 0 && start ? put_record(records, START, NULL, 0, seed) : r;
-}
-
-static bool
-has_file(const struct orders *j, const char *id)
-{
-	char name[NAME_MAX_];
-
-	log_name(name, id);
-	return faccessat(j->dir, name, F_OK, 0) == 0;
-}
-
-/* Takes the records. */
-static int
-write_to_slot(struct orders *j, const char *id, uint64_t seed, struct buf *records,
-	struct hw_err *err)
-{
-	int r = slot_begin(&j->slot, seed, records, err);
-
-	if (r < 0)
-		return r;
-	snprintf(j->in_slot.id, sizeof(j->in_slot.id), "%s", id);
-	buf_fini(&j->in_slot.text);
-	j->in_slot.text = *records;
-	buf_init(records, 0);
-	return 0;
 }
 
 int
@@ -326,17 +158,16 @@ orders_begin(struct orders *j, const struct msg_invocation_order *order, bool st
 
 	if (!id_is_uuid(order->command_id))
 		return hw_err_set(err, HW_EVALIDATION, "CommandId: it is no id of a command");
-	if (is_in_slot(j, order->command_id))
-		return hw_err_set(err, HW_EEXISTS, "it is in " JOURNAL "/" SLOT);
+	if (logs_in_slot(j->logs, order->command_id))
+		return hw_err_set(err, HW_EEXISTS, "it is in " LOGS_DIR "/" SLOT);
 	buf_init(&body, BODY_MAX);
 	buf_init(&records, BODY_MAX + 2 * sizeof(struct head));
 	r = msg_encode(&body, MSG_ROW(invocation_order), order, err);
-	if (r == 0 && slot_is_free(&j->slot, body.len + 2 * sizeof(struct head)) &&
-		!has_file(j, order->command_id))
-		seed = slot_new_seed();
+	if (r == 0)
+		seed = logs_new_seed(j->logs, order->command_id,
+			body.len + 2 * sizeof(struct head));
 	if (r == 0 && (r = put_beginning(&records, &body, start, seed)) == 0)
-		r = seed != 0 ? write_to_slot(j, order->command_id, seed, &records, err)
-			      : write_new(j, order->command_id, &records, err);
+		r = logs_begin(j->logs, order->command_id, seed, &records, err);
 	buf_fini(&body);
 	buf_fini(&records);
 	return r;
@@ -404,14 +235,7 @@ orders_end(struct orders *j, const char *id, const struct msg_update_invocation_
 int
 orders_sync(struct orders *j, const char *id, struct hw_err *err)
 {
-	int r;
-
-	if (is_in_slot(j, id))
-		return slot_sync(&j->slot, err);
-	r = recent_open(j, id, err);
-	if (r == 0 && fdatasync(j->recent.fd) < 0)
-		r = hw_err_sys(err, "cannot sync " JOURNAL "/%s" LOG_SUFFIX, id);
-	return r;
+	return logs_sync(j->logs, id, err);
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -588,24 +412,19 @@ static int
 read_log(struct orders_entry *ret, size_t *whole, size_t *size, struct arena *a, struct orders *j,
 	const char *id, struct hw_err *err)
 {
-	bool in_slot = is_in_slot(j, id);
-	const struct buf *text = in_slot ? &j->in_slot.text : &j->recent.text;
-	bool known = (in_slot || is_recent(j, id)) && text->len > 0;
 	struct orders_entry e = {.order = NULL};
-	char name[NAME_MAX_];
+	const struct buf *text;
 	struct buf read;
-	int r = 0;
+	uint64_t seed;
+	int r;
 
-	log_name(name, id);
 	buf_init(&read, ORDERS_LOG_MAX);
-	if (!known)
-		r = in_slot ? slot_read(&read, &j->slot, err) : file_read(&read, j->dir, name, err);
-	if (r == 0) {
-		text = known ? text : &read;
-		*whole = take_records(&e, a, buf_data(text), text->len, in_slot ? j->slot.seed : 0);
+	if ((r = logs_read(&text, &seed, &read, j->logs, id, err)) == 0) {
+		*whole = take_records(&e, a, buf_data(text), text->len, seed);
 		*size = text->len;
 		if (e.order == NULL || strcmp(e.order->command_id, id) != 0)
-			r = hw_err_set(err, HW_ECORRUPT, JOURNAL "/%s has no order in it", name);
+			r = hw_err_set(err, HW_ECORRUPT,
+				LOGS_DIR "/%.36s" LOGS_SUFFIX " has no order in it", id);
 		else
 			*ret = e;
 	}
@@ -711,32 +530,26 @@ each_name(struct orders *j, void (*fn)(const struct visit *v, const char *name, 
 static void
 visit_if_log(const struct visit *v, const char *name, const char *id)
 {
-	if (strcmp(name + ID_UUID_LEN, LOG_SUFFIX) == 0)
+	if (strcmp(name + ID_UUID_LEN, LOGS_SUFFIX) == 0)
 		visit_log(v, name, id);
 }
 
 static void
-visit_slot(const struct visit *v)
+visit_slot(const struct visit *v, const char *id)
 {
 	struct arena *a = arena_new(4 * ORDERS_LOG_MAX);
 	struct orders_entry e;
 	size_t whole, size;
 
-	if (a != NULL &&
-		read_log(&e, &whole, &size, a, v->journal, v->journal->in_slot.id, NULL) == 0)
-		v->fn(v->arg, v->journal->in_slot.id, &e);
+	if (a != NULL && read_log(&e, &whole, &size, a, v->journal, id, NULL) == 0)
+		v->fn(v->arg, id, &e);
 	arena_free(a);
 }
 
 static void
 remove_orphan(const struct visit *v, const char *name, const char *id)
 {
-	char log[NAME_MAX_];
-	struct stat st;
-
-	log_name(log, id);
-	if (!is_in_slot(v->journal, id) &&
-		fstatat(v->journal->dir, log, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+	if (logs_lack(v->journal->logs, id))
 		unlinkat(v->journal->dir, name, 0);
 }
 
@@ -747,32 +560,24 @@ orders_each(struct orders *j, void (*fn)(void *arg, const char *id, const struct
 	struct visit v = {.journal = j, .fn = fn, .arg = arg};
 
 	each_name(j, visit_if_log, &v);
-	if (j->in_slot.id[0] != '\0')
-		visit_slot(&v);
+	if (logs_slot_id(j->logs)[0] != '\0')
+		visit_slot(&v, logs_slot_id(j->logs));
 	each_name(j, remove_orphan, &v);
 }
 
 void
 orders_remove(struct orders *j, const char *id, size_t n_steps)
 {
-	char name[NAME_MAX_];
+	char name[64];
 
-	if (is_in_slot(j, id)) {
-		slot_clear(&j->slot);
-		forget(&j->in_slot);
-	} else {
-		if (is_recent(j, id))
-			recent_close(&j->recent);
-		log_name(name, id);
-		unlinkat(j->dir, name, 0);
-	}
+	logs_remove(j->logs, id);
 	for (size_t i = 0; i < n_steps; i++)
 		for (int s = 0; s < 2; s++) {
 			spool_name(name, id, i, s);
 			unlinkat(j->dir, name, 0);
 		}
 	spare_take(j);
-	slot_make(&j->slot);
+	logs_make_slot(j->logs);
 }
 
 /* --- ids that are over -------------------------------------------------------------------------
@@ -799,16 +604,19 @@ orders_forget(struct orders *j, int64_t now)
 /* --- life --------------------------------------------------------------------------------------
  */
 
-static void
-take_slot(struct orders *j, struct arena *a, const struct buf *text)
+static int
+take_slot(struct orders *j, const struct buf *text, uint64_t seed, struct hw_err *err)
 {
 	struct orders_entry e = {.order = NULL};
+	struct arena *a = arena_new(4 * ORDERS_LOG_MAX);
 
-	slot_cut(&j->slot, take_records(&e, a, buf_data(text), text->len, j->slot.seed));
-	if (e.order != NULL && id_is_uuid(e.order->command_id) && !has_file(j, e.order->command_id))
-		snprintf(j->in_slot.id, sizeof(j->in_slot.id), "%s", e.order->command_id);
-	else
-		slot_clear(&j->slot);
+	if (a == NULL)
+		return hw_err_set(err, HW_ENOMEM, "out of memory");
+	size_t whole = take_records(&e, a, buf_data(text), text->len, seed);
+	bool known = e.order != NULL && id_is_uuid(e.order->command_id);
+	logs_settle_slot(j->logs, whole, known ? e.order->command_id : NULL);
+	arena_free(a);
+	return 0;
 }
 
 /* Whose log lies in the slot; one of which not even the order can be read never began. What cannot
@@ -816,19 +624,14 @@ take_slot(struct orders *j, struct arena *a, const struct buf *text)
 static int
 look_into_slot(struct orders *j, struct hw_err *err)
 {
-	struct arena *a;
 	struct buf text;
+	uint64_t seed;
+	int r;
 
-	if (j->slot.seed == 0)
-		return 0;
-	if ((a = arena_new(4 * ORDERS_LOG_MAX)) == NULL)
-		return hw_err_set(err, HW_ENOMEM, "out of memory");
 	buf_init(&text, ORDERS_LOG_MAX);
-	int r = slot_read(&text, &j->slot, err);
-	if (r == 0)
-		take_slot(j, a, &text);
+	if ((r = logs_read_slot(&text, &seed, j->logs, err)) == 0 && seed != 0)
+		r = take_slot(j, &text, seed, err);
 	buf_fini(&text);
-	arena_free(a);
 	return r;
 }
 
@@ -839,14 +642,12 @@ orders_open(struct orders **ret, int dir, struct hw_err *err)
 
 	if (j == NULL)
 		return hw_err_set(err, HW_ENOMEM, "out of memory");
-	j->dir = j->spare = j->recent.fd = j->in_slot.fd = j->slot.fd = -1;
-	buf_init(&j->recent.text, ORDERS_LOG_MAX);
-	buf_init(&j->in_slot.text, ORDERS_LOG_MAX);
-	bool made = mkdirat(dir, JOURNAL, 0700) == 0;
+	j->dir = j->spare = -1;
+	bool made = mkdirat(dir, LOGS_DIR, 0700) == 0;
 	if (made || errno == EEXIST)
-		j->dir = openat(dir, JOURNAL, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		j->dir = openat(dir, LOGS_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (j->dir < 0 || (made && fsync(dir) < 0)) {
-		int r = hw_err_sys(err, "cannot open the directory " JOURNAL);
+		int r = hw_err_sys(err, "cannot open the directory " LOGS_DIR);
 		orders_close(j);
 		return r;
 	}
@@ -854,7 +655,7 @@ orders_open(struct orders **ret, int dir, struct hw_err *err)
 		orders_close(j);
 		return hw_err_set(err, HW_ENOMEM, "out of memory");
 	}
-	int r = slot_open(&j->slot, j->dir, err);
+	int r = logs_open(&j->logs, j->dir, err);
 	if (r < 0 || (r = look_into_slot(j, err)) < 0) {
 		orders_close(j);
 		return r;
@@ -870,9 +671,7 @@ orders_close(struct orders *j)
 	if (j == NULL)
 		return;
 	fd_close(j->spare);
-	recent_close(&j->recent);
-	forget(&j->in_slot);
-	slot_close(&j->slot);
+	logs_close(j->logs);
 	graves_close(j->graves);
 	fd_close(j->dir);
 	free(j);
