@@ -6,6 +6,8 @@
 #include "proto/base/list.h"
 #include "proto/wire/link_private.h"
 
+#define UNTOLD_MAX 1024 /* bytes consumed of a stream that is recorded, at a sweep */
+
 /* --- life ------------------------------------------------------------------------------------ */
 
 struct channel *
@@ -402,6 +404,30 @@ channel_credit(struct channel *ch, int stream, uint64_t consumed, uint64_t limit
 	if (limit > in->limit) {
 		in->limit = limit;
 		owe_credit(ch, in);
+	}
+}
+
+/* The peer has all of it in memory until it knows. A quarter window is hours of a shell in which
+ * somebody types; so it is told of a piece, and in a pause of all. */
+static void
+sweep_credit(struct channel *ch, struct inflow *in)
+{
+	uint64_t untold = in->consumed - in->told;
+
+	if (untold >= UNTOLD_MAX || (untold > 0 && in->consumed == in->swept))
+		owe_credit(ch, in);
+	in->swept = in->consumed;
+}
+
+void
+channel_sweep_credit(struct link *l)
+{
+	for (size_t i = 0; i < l->channels.count; i++) {
+		struct channel *ch = l->channels.slots[i].value;
+		if (!ch->recorded || ch->state != CHANNEL_OPEN)
+			continue;
+		for (int stream = 0; stream < STREAMS; stream++)
+			sweep_credit(ch, &ch->in[stream]);
 	}
 }
 

@@ -99,9 +99,10 @@ size_t channel_queued(const struct channel *ch,
 /* n more bytes are done with; `echo` goes along for input streams. The limit follows: consumed +
  * window, which grows (window.h) where nothing is recorded, told when it has grown by a quarter
  * window. What was consumed is told at once of input that is recorded, and otherwise along with the
- * limit, or when all up to the stream's end is; of what nobody records that waits for the END of the
- * other direction. CREDIT frames are merged and sent at the end of the
- * turn. */
+ * limit, or when all up to the stream's end is; of what nobody records that waits for the END of
+ * the other direction. Of what is recorded, and kept by its sender, link_sweep() tells it too: once
+ * it is 1 KiB, or no more was consumed since the last sweep. CREDIT frames are merged and sent at
+ * the end of the turn. */
 void channel_consume(struct channel *ch, int stream, size_t n, int echo);
 
 /* Exact credit, for a relay that passes it through: sent as it is at the end of the turn. A value

@@ -759,5 +759,6 @@ link_sweep_with(struct link *l, const char *head, uint64_t number)
 		l->told = now(l);
 	}
 	writer_sweep(&l->writer);
+	channel_sweep_credit(l);
 	channel_look_for_room(l);
 }

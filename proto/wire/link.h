@@ -140,8 +140,8 @@ void *link_arg(const struct link *l);
 void link_set_arg(struct link *l, void *arg);
 
 /* Pinging is one sweep over all links of a program, not a timer each: call it every second or so
- * for each link. It sends the ping that is due; the link of a dead peer goes down at the end of the
- * turn. */
+ * for each link. It sends the ping that is due, and tells what was consumed (channel_consume());
+ * the link of a dead peer goes down at the end of the turn. */
 void link_sweep(struct link *l);
 /* The same; no more often than pings are due, one carries the head of that number, if the last of
  * this link was another, that of HELLO included. */

@@ -131,9 +131,10 @@ enum channel_state {
 /* A stream that we receive. */
 struct inflow {
 	uint64_t received, consumed, limit;
-	uint64_t told; /* the consumed that the peer knows */
-	int echo;      /* of the bytes from there to consumed */
-	int run_echo;  /* of the last ones that were consumed, those from run_from on */
+	uint64_t told;	/* the consumed that the peer knows */
+	uint64_t swept; /* and the consumed that the last sweep saw */
+	int echo;	/* of the bytes from there to consumed */
+	int run_echo;	/* of the last ones that were consumed, those from run_from on */
 	uint64_t run_from;
 	struct window window; /* where it may grow */
 	bool ended;
@@ -192,6 +193,8 @@ void channel_bytes_went(struct link *l, const struct outflow *flow);
 /* Calls on_drained where room has come back, after queues of other streams had taken it. */
 void channel_look_for_room(struct link *l);
 void channel_send_credit(struct link *l);
+/* What was consumed of streams that the peer keeps, and nothing told yet. Part of link_sweep(). */
+void channel_sweep_credit(struct link *l);
 void channel_free_buried(struct link *l);
 void channel_send_ends(struct channel *ch);
 /* Calls on_drained where it is due. */

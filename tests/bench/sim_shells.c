@@ -6,9 +6,10 @@
  *
  * Node i is DIR/i, as `sim_nodes join` left it; everybody who types is the user of HOME. Each types
  * K keys a second, a time that is drawn apart; the node's program sends each key back, with the
- * credit for it, as an agent does. Of PERCENT of the shells the echo is off. Says "live N SECONDS"
- * when all shells are open, "typing" when what is typed counts from now on, and at the end, as
- * JSON, how long keys took; then it waits for the end of its stdin.
+ * credit for it, as an agent does, and the person acknowledges each KiB, as a client does. Of
+ * PERCENT of the shells the echo is off. Says "live N SECONDS" when all shells are open, "typing"
+ * when what is typed counts from now on, and at the end, as JSON, how long keys took; then it waits
+ * for the end of its stdin.
  *
  * A key's time begins when it was due, not when this program got round to it.
  */
@@ -37,6 +38,7 @@
 #define UNDER_WAY  64	   /* keys of a shell that have not come back */
 #define PING_TICKS 500	   /* milliseconds in which each link is looked at once */
 #define WINDOW	   65536
+#define UNTOLD_MAX 1024 /* bytes that came back, as a client has it that looks each second */
 #define SEED	   UINT64_C(0x2545f4914f6cdd1d)
 
 struct shell {
@@ -47,6 +49,7 @@ struct shell {
 	uint32_t channel;     /* of the node's link */
 	uint64_t echoed;      /* bytes that the node sent back */
 	uint64_t typed, back; /* bytes that the person typed, and has again */
+	uint64_t told;	      /* and has acknowledged */
 	int64_t due;	      /* the next key */
 	int64_t at[UNDER_WAY];
 	struct shell *next; /* in its slot */
@@ -222,6 +225,26 @@ open_session(struct shell *sh, const struct frame *f)
 }
 
 static void
+acknowledge(struct shell *sh)
+{
+	const struct frame credit = {.kind = FRAME_CREDIT,
+		.channel = 1,
+		.stream = STREAM_OUT,
+		.offset = sh->back,
+		.limit = sh->back + WINDOW};
+	struct buf bytes;
+
+	if (sh->back - sh->told < UNTOLD_MAX)
+		return;
+	buf_init(&bytes, 64);
+	if (frame_encode(&bytes, &credit) < 0)
+		sim_die("a credit does not encode", NULL);
+	sim_say_encoded(&sh->person, &bytes);
+	buf_fini(&bytes);
+	sh->told = sh->back;
+}
+
+static void
 take_echo(struct shells *s, struct shell *sh, const struct frame *f)
 {
 	int64_t t = now();
@@ -235,6 +258,7 @@ take_echo(struct shells *s, struct shell *sh, const struct frame *f)
 		if (at >= s->counts_from)
 			keep(s->took, &s->n_took, s->room, t - at);
 	}
+	acknowledge(sh);
 }
 
 static void

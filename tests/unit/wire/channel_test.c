@@ -581,6 +581,59 @@ Test(channel, credit_for_output_goes_by_quarters_of_the_window)
 	duo_free(d);
 }
 
+static void
+show(struct duo *d, size_t n)
+{
+	cr_assert(eq(sz, channel_write(d->node.ch, STREAM_OUT, bytes, n), n));
+	duo_run(d);
+	channel_consume(d->relay.ch, STREAM_OUT, n, ECHO_UNKNOWN);
+	duo_run(d);
+}
+
+Test(channel, recorded_output_is_acknowledged_by_the_kilobyte_though_its_limit_stays)
+{
+	struct duo *d = duo_new();
+
+	duo_up(d);
+	duo_open(d, CHANNEL_TYPE_PTY, 65536);
+	show(d, 1000);
+	duo_seconds(d, 1);
+	same(d->relay.sent, "");
+	show(d, 24);
+	same(d->relay.sent, "");
+	duo_seconds(d, 1);
+	same(d->relay.sent, "[CREDIT:1.1=1024<65536/0]");
+	duo_free(d);
+}
+
+Test(channel, recorded_output_is_acknowledged_once_in_a_pause)
+{
+	struct duo *d = duo_new();
+
+	duo_up(d);
+	duo_open(d, CHANNEL_TYPE_PTY, 65536);
+	for (int i = 0; i < 3; i++) {
+		show(d, 1);
+		duo_seconds(d, 1);
+	}
+	same(d->relay.sent, "");
+	duo_seconds(d, 3);
+	same(d->relay.sent, "[CREDIT:1.1=3<65536/0]");
+	duo_free(d);
+}
+
+Test(channel, what_nobody_records_and_keeps_is_not_acknowledged_by_the_sweep)
+{
+	struct duo *d = duo_new();
+
+	duo_up(d);
+	duo_open(d, CHANNEL_TYPE_CONNECTION, 65536);
+	show(d, 2000);
+	duo_seconds(d, 3);
+	same(d->relay.sent, "");
+	duo_free(d);
+}
+
 Test(channel, input_is_acknowledged_at_once)
 {
 	struct duo *d = duo_new();

@@ -1,6 +1,7 @@
 /* Channels that outlive their link: parking, RESUME, and what a peer may not do with them. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "proto/wire/link_private.h"
@@ -168,6 +169,23 @@ Test(resume, what_is_consumed_is_not_kept)
 	cr_assert(duo_keeps_nothing(&d->node, STREAM_OUT));
 	duo_say(&d->node, STREAM_OUT, 10);
 	has(d->relay.seen, "data:1.1@700+10");
+	duo_free(d);
+}
+
+Test(resume, little_is_kept_of_a_shell_however_long_it_lasts)
+{
+	struct duo *d = duo_kept(CHANNEL_TYPE_PTY, 256 << 10);
+
+	d->relay.consume = true;
+	for (int second = 0; second < 3600; second++) {
+		duo_say(&d->node, STREAM_OUT, 5);
+		duo_seconds(d, 1);
+		uint64_t kept = channel_sent(d->node.ch, STREAM_OUT) -
+			channel_acked(d->node.ch, STREAM_OUT);
+		cr_assert(kept <= 1024 + 5, "%" PRIu64 " bytes after %d s", kept, second);
+	}
+	duo_seconds(d, 2);
+	cr_assert(duo_keeps_nothing(&d->node, STREAM_OUT));
 	duo_free(d);
 }
 
