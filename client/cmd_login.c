@@ -139,7 +139,10 @@ run_login(struct client *c, const struct input *in, struct hw_err *err)
 		client_hint(c, "ask an administrator for a new one: hawser user invite NAME");
 	if (r == HW_EUNAVAILABLE || r == HW_ETIMEOUT || r == HW_ENOTFOUND)
 		client_hint(c, "see whether the relay runs, and whether a firewall is between");
-	if (r < 0 || (r = save_login(c, &url, &result, err)) < 0)
+	if (r < 0)
+		return r;
+	memcpy(url.pin, result.pin, sizeof(url.pin));
+	if ((r = save_login(c, &url, &result, err)) < 0)
 		return r;
 	names_forget(&c->home);
 	if (before.user[0] != '\0' && strcmp(before.user, c->home.user) != 0)

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 
 #include "client/client.h"
+#include "proto/base/file.h"
 #include "proto/trust/build_time.h"
+#include "proto/trust/cert.h"
 #include "proto/trust/https.h"
 #include "proto/wire/proxy.h"
 #include "proto/wire/ws_client.h"
@@ -13,6 +15,7 @@ struct dialer {
 	struct ws_client *ws;
 	struct ws_dial *dial; /* under way */
 	struct relay_url url;
+	struct home *home;
 	struct conn *conn;
 	bool dialled; /* before */
 };
@@ -51,8 +54,26 @@ judging_time(void *arg)
 	return build_time_or_later(&hw_clock_system);
 }
 
+/* Kept with the URL that names it, which stays right for a login when the old one is over. What
+ * cannot be kept now comes again with the next command. */
+static void
+on_successor(void *arg, X509 *root)
+{
+	struct dialer *d = arg;
+	int dir = -1;
+
+	if (home_open(&dir, d->home, false, NULL) == 0 &&
+		cert_keep(dir, HOME_CA, root, NULL) == 0) {
+		cert_pin(d->url.pin, root);
+		if (relay_url_format(d->home->relay, sizeof(d->home->relay), &d->url) == 0)
+			(void)home_save(d->home, NULL);
+		ws_client_reload(d->ws, NULL);
+	}
+	fd_close(dir);
+}
+
 int
-dialer_new(struct dialer **ret, const struct client *c, struct hw_err *err)
+dialer_new(struct dialer **ret, struct client *c, struct hw_err *err)
 {
 	char ca[PATH_MAX], cert[PATH_MAX], key[PATH_MAX];
 	struct proxy proxy;
@@ -63,12 +84,14 @@ dialer_new(struct dialer **ret, const struct client *c, struct hw_err *err)
 		.key_file = key,
 		.proxy = &proxy,
 		.now = judging_time,
-		.arg = NULL};
+		.on_successor = on_successor};
 	struct dialer *d = calloc(1, sizeof(*d));
 	int r;
 
 	if (d == NULL)
 		return hw_err_set(err, HW_ENOMEM, "out of memory");
+	config.arg = d;
+	d->home = &c->home;
 	home_file(ca, &c->home, HOME_CA);
 	home_file(cert, &c->home, HOME_CERT);
 	home_file(key, &c->home, HOME_KEY);

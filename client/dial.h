@@ -7,8 +7,9 @@
 struct client;
 struct dialer;
 
-/* With the client's loop, home, and proxy if there is one. */
-int dialer_new(struct dialer **ret, const struct client *c, struct hw_err *err);
+/* With the client's loop, home, and proxy if there is one. The home's CA, and the URL that names
+ * it, are replaced when the relay has a later one for which the old one has vouched. */
+int dialer_new(struct dialer **ret, struct client *c, struct hw_err *err);
 void dialer_free(struct dialer *d); /* NULL is fine; ends the connection */
 
 /* A conn_config.dial whose arg is the dialer. */

@@ -9,7 +9,7 @@
 #include "client/conn.h"
 #include "client/home.h"
 #include "proto/base/file.h"
-#include "proto/trust/cert.h"
+#include "proto/trust/succession.h"
 #include "proto/wire/codec.h"
 
 #define RENEW_FINISH  (2 * USEC_PER_SEC)
@@ -22,6 +22,7 @@ struct renewal {
 	struct home *home;
 	struct loop_timer timer;
 	bool asked, idle; /* idle: no answer is awaited */
+	bool by_before;	  /* the certificate is not by the authority that we know */
 };
 
 static int64_t
@@ -100,12 +101,29 @@ renewal_ask(struct renewal *r)
 	buf_fini(&csr);
 }
 
+/* By the authority before this one: good only until that is retired. */
+static bool
+is_by_before(const struct home *home)
+{
+	X509 *ca = NULL, *cert = NULL;
+	int dir = -1;
+	bool is = home_open(&dir, home, false, NULL) == 0 &&
+		cert_load(&ca, dir, HOME_CA, NULL) == 0 &&
+		cert_load(&cert, dir, HOME_CERT, NULL) == 0 && !succession_signed(cert, ca);
+
+	X509_free(ca);
+	X509_free(cert);
+	fd_close(dir);
+	return is;
+}
+
 /* By the clock of who issues: by one of our own that is behind it would be too late, and by one
  * that is ahead each new certificate would look old at once. */
 static bool
 renewal_is_due(const struct renewal *r)
 {
-	return clock_wall(&hw_clock_system) + conn_ahead(r->conn) >= renewal_due(r->home);
+	return r->by_before ||
+		clock_wall(&hw_clock_system) + conn_ahead(r->conn) >= renewal_due(r->home);
 }
 
 static void
@@ -113,6 +131,7 @@ on_timer(void *arg)
 {
 	struct renewal *r = arg;
 
+	r->by_before = is_by_before(r->home);
 	if (r->idle && renewal_is_due(r))
 		renewal_ask(r);
 	if (r->idle)
@@ -126,7 +145,8 @@ renewal_new(struct conn *c, struct home *home)
 
 	if (r == NULL)
 		return NULL;
-	*r = (struct renewal){.conn = c, .home = home, .idle = true};
+	*r = (struct renewal){
+		.conn = c, .home = home, .idle = true, .by_before = is_by_before(home)};
 	r->timer = (struct loop_timer){.fn = on_timer, .arg = r};
 	loop_timer_start(conn_loop(c), &r->timer, renewal_is_due(r) ? RENEW_AT_ONCE : RENEW_AGAIN);
 	return r;

@@ -12,6 +12,7 @@
 #include "proto/base/file.h"
 #include "proto/base/loop.h"
 #include "proto/trust/build_time.h"
+#include "proto/trust/succession.h"
 #include "proto/wire/codec.h"
 #include "proto/wire/enrol.h"
 #include "proto/wire/link.h"
@@ -27,6 +28,8 @@ struct credentials {
 	struct cert_identity who;
 	struct link *link; /* NULL while there is none */
 	bool asked;
+	char pin[CERT_PIN_LEN + 1]; /* of the authority */
+	bool by_before;		    /* our certificate is not by the authority that we know */
 	struct loop_timer look;
 	int64_t relay_wall, relay_mono; /* its clock, and ours when it told */
 	int64_t kept;			/* its clock as the file has it; 0: not there */
@@ -58,6 +61,21 @@ credentials_drop(int dir)
 {
 	unlinkat(dir, ENROL_NODE_KEY, 0);
 	unlinkat(dir, ENROL_NODE_CERT, 0);
+}
+
+/* What is not by it is by the one before: it is to be renewed, while that still counts. */
+static void
+look_at_authority(struct credentials *c)
+{
+	X509 *ca = NULL, *cert = NULL;
+
+	if (cert_load(&ca, c->config.dir, ENROL_CA, NULL) == 0 &&
+		cert_load(&cert, c->config.dir, ENROL_NODE_CERT, NULL) == 0) {
+		cert_pin(c->pin, ca);
+		c->by_before = !succession_signed(cert, ca);
+	}
+	X509_free(ca);
+	X509_free(cert);
 }
 
 static struct credentials *
@@ -205,6 +223,7 @@ take_reply(struct credentials *c, const void *body, size_t n, struct hw_err *err
 			 reply->certificate.n, err)) < 0)
 		goto out;
 	c->who = who;
+	c->by_before = false;
 out:
 	X509_free(cert);
 	arena_free(a);
@@ -282,8 +301,9 @@ on_look(void *arg)
 
 	loop_timer_start(c->config.loop, &c->look, LOOK_EVERY);
 	keep_time(c);
-	if (credentials_relay_now(c) >=
-		c->who.not_before + (c->who.not_after - c->who.not_before) / 2)
+	if (c->by_before ||
+		credentials_relay_now(c) >=
+			c->who.not_before + (c->who.not_after - c->who.not_before) / 2)
 		credentials_renew(c);
 }
 
@@ -300,6 +320,20 @@ credentials_link_down(struct credentials *c)
 	c->link = NULL;
 	c->asked = false;
 	loop_timer_stop(c->config.loop, &c->look);
+}
+
+int
+credentials_succeed(struct credentials *c, X509 *root, struct hw_err *err)
+{
+	int r = cert_keep(c->config.dir, ENROL_CA, root, err);
+
+	if (r < 0)
+		return r;
+	look_at_authority(c);
+	log_info(c, "authority.changed", "pin=sha256:%s", c->pin);
+	if (c->link != NULL)
+		on_look(c);
+	return 0;
 }
 
 /* --- life ----------------------------------------------------------------------------------- */
@@ -320,6 +354,7 @@ credentials_new(struct credentials **ret, const struct credentials_config *confi
 		free(c);
 		return r;
 	}
+	look_at_authority(c);
 	begin_time(c);
 	*ret = c;
 	return 0;
@@ -338,4 +373,10 @@ const struct cert_identity *
 credentials_who(const struct credentials *c)
 {
 	return &c->who;
+}
+
+const char *
+credentials_pin(const struct credentials *c)
+{
+	return c->pin;
 }

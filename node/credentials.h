@@ -33,6 +33,7 @@ int credentials_new(struct credentials **ret, const struct credentials_config *c
 void credentials_free(struct credentials *c);
 
 const struct cert_identity *credentials_who(const struct credentials *c);
+const char *credentials_pin(const struct credentials *c); /* hex, of the authority that we know */
 
 /* The latest of the system's clock, the build's date, and the relay's clock as last told, in this
  * run or an earlier one. That of the relay counts up to the end of our certificate only: one that
@@ -50,5 +51,10 @@ void credentials_link_up(struct credentials *c, struct link *l);
 void credentials_link_down(struct credentials *c);
 /* Renews now, whether it is time or not. */
 void credentials_renew(struct credentials *c);
+
+/* The fleet's authority is another one by now, for which the one in ca.crt has vouched
+ * (trust/succession.h): kept in its place, and our certificate renewed, which is by the one before.
+ */
+int credentials_succeed(struct credentials *c, X509 *root, struct hw_err *err);
 
 #endif

@@ -207,8 +207,10 @@ join(struct join *j, int dir, struct enrol_result *who, struct hw_err *err)
 	j->request.tags.v = j->tags;
 	if ((r = refuse_second(dir, j->dir, err)) < 0 || (r = old_settings(&c, j, dir, err)) < 0 ||
 		(r = choose_proxy(&proxy, &c, j, err)) < 0 ||
-		(r = enrol_node(who, &j->url, &proxy, dir, &j->request, err)) < 0 ||
-		(r = write_config(j, dir, who->name, &c, err)) < 0)
+		(r = enrol_node(who, &j->url, &proxy, dir, &j->request, err)) < 0)
+		return r;
+	memcpy(j->url.pin, who->pin, sizeof(who->pin));
+	if ((r = write_config(j, dir, who->name, &c, err)) < 0)
 		return r;
 	unlinkat(dir, NODE_DEREGISTERED, 0);
 	unlinkat(dir, NODE_RELAY_TIME, 0); /* of another fleet */

@@ -87,7 +87,7 @@ status_render(struct buf *out, const struct node_config *c, const struct node_st
 	plain.pin[0] = '\0';
 	if (relay_url_format(relay, sizeof(relay), &plain) < 0)
 		relay[0] = '\0';
-	snprintf(pin, sizeof(pin), "sha256:%s", c->relay.pin);
+	snprintf(pin, sizeof(pin), "sha256:%s", s->pin != NULL ? s->pin : c->relay.pin);
 	const struct line lines[] = {
 		{"InstanceId",			       "node",       c->id				    },
 		{"Name",				    "name",	 c->name				},

@@ -19,6 +19,7 @@ struct node_config;
 
 struct node_status {
 	const char *state; /* connected, connecting, waiting, deregistered, stopped */
+	const char *pin;   /* of the CA, in hex; NULL: the URL's */
 	const char *proxy; /* HOST:PORT on the way to the relay; NULL or "": none */
 	const char *error; /* why it is not connected; may be empty */
 	const char

@@ -188,6 +188,17 @@ on_renewed(void *arg, bool expired)
 		agent_redial(u->agent, "the certificate was renewed");
 }
 
+static void
+on_successor(void *arg, X509 *root)
+{
+	struct uplink *u = uplink_from(arg);
+	struct hw_err err = HW_ERR_INIT;
+
+	if (credentials_succeed(u->credentials, root, &err) < 0 ||
+		ws_client_reload(u->ws, &err) < 0)
+		log_why(u, "authority.not_taken", &err);
+}
+
 /* The key is worth nothing any more. The process stays, so that nothing starts it again to dial,
  * and so that its status says why. */
 static void
@@ -230,6 +241,7 @@ fill_status(void *arg, struct node_status *s)
 		.proxy = u->proxy,
 		.since = a.since,
 		.next_dial = a.state == AGENT_WAITING ? a.next_dial : 0,
+		.pin = credentials_pin(u->credentials),
 		.expires = credentials_who(u->credentials)->not_after,
 		.ahead = credentials_ahead(u->credentials),
 		.sessions = a.sessions,
@@ -386,6 +398,7 @@ make_ws(struct uplink *u, const char *dir, struct hw_err *err)
 		.cert_file = u->cert,
 		.key_file = u->key,
 		.now = judging_time,
+		.on_successor = on_successor,
 		.arg = u};
 
 	int r;

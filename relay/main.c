@@ -173,7 +173,7 @@ static const char drain_help[] =
 	"  hawser-relay drain --dir /var/lib/hawser-relay --undo\n";
 
 static const char rotate_keys_help[] =
-	"usage: hawser-relay rotate-keys --dir DIR --what tls|master|ledger [OPTIONS]\n"
+	"usage: hawser-relay rotate-keys --dir DIR --what tls|master|ledger|ca [OPTIONS]\n"
 	"\n"
 	"Gives the relay another one of its keys, and takes the old one away. Killed at any\n"
 	"moment it goes on when it is called again, or nothing has happened.\n"
@@ -185,13 +185,21 @@ static const char rotate_keys_help[] =
 	"                 one opens is wrapped anew. The relay must be stopped\n"
 	"  --what ledger  the key that signs the ledger's heads: the old one signs over to the new\n"
 	"                 one. The relay must be stopped\n"
+	"  --what ca      the authority that issues certificates: the old one vouches for the new\n"
+	"                 one, by which nodes and users renew theirs, each with its next\n"
+	"                 connection. Both count until `--what ca --retire`. The relay must be\n"
+	"                 stopped for either\n"
 	"\n"
 	"  --dir DIR            what `init` made\n"
+	"  --retire             with ca: certificates by the old one are refused from now on;\n"
+	"                       says which nodes have one still, and then does nothing\n"
+	"  --force              with --retire: all the same; these nodes have to join again\n"
 	"  --master-key FILE    with master: where that key lies, whatever relay.conf says\n"
 	"  --recovery-key FILE  with ledger: makes a recovery key there, where there is none\n"
 	"\n"
 	"examples:\n"
 	"  hawser-relay rotate-keys --dir /var/lib/hawser-relay --what tls\n"
+	"  hawser-relay rotate-keys --dir /var/lib/hawser-relay --what ca --retire\n"
 	"  hawser-relay rotate-keys --dir ./try --what ledger --recovery-key /mnt/stick/recovery.key\n";
 
 static const char rotate_key_help[] =
@@ -268,7 +276,7 @@ static const struct command commands[] = {
 	{"restore",	    cli_restore,	 "DKpV",	 true,  restore_help	   },
 	{"reload",		   cli_reload,      "d",	    false, reload_help     },
 	{"drain",		  cli_drain,	     "dTU",    false, drain_help	     },
-	{"rotate-keys",	cli_rotate_keys, "dWmk",	 false, rotate_keys_help},
+	{"rotate-keys",	cli_rotate_keys, "dWmkxf", false, rotate_keys_help},
 	{"rotate-key",	       cli_rotate_key,  "dm",     false, rotate_key_help },
 	{"rotate-ledger-key", cli_rotate,	  "dk",	false, rotate_help	  },
 	{"recover",	    cli_recover,	 "dkm",	false, recover_help	   },
@@ -287,7 +295,7 @@ static const char usage[] =
 	"  restore   a relay from its backup\n"
 	"  reload    take settings and certificate anew\n"
 	"  drain     begin nothing new\n"
-	"  rotate-keys  another key: of TLS, the master key, or the ledger's\n"
+	"  rotate-keys  another key: of TLS, the master key, the ledger's, or the authority's\n"
 	"  recover   begin anew after the relay was restored from a copy\n"
 	"  erase     erase an entry of the ledger\n"
 	"  version   print the version\n"
@@ -319,6 +327,8 @@ static const struct option flags[] = {
 	{"for",		required_argument, NULL, 'T'},
 	{"what",		 required_argument, NULL, 'W'},
 	{"undo",		 no_argument,	      NULL, 'U'},
+	{"retire",		   no_argument,	NULL, 'x'},
+	{"force",		  no_argument,       NULL, 'f'},
 	{"log-format",	       required_argument, NULL, 'F'},
 	{"allow-root",	       no_argument,	    NULL, 'r'},
 	{"help",		 no_argument,	      NULL, 'h'},
@@ -420,6 +430,8 @@ static const struct text_option switches[] = {
 	{'R', offsetof(struct cli_options, without_recordings)},
 	{'V', offsetof(struct cli_options, verify)		  },
 	{'U', offsetof(struct cli_options, undo)		},
+	{'x', offsetof(struct cli_options, retire)		  },
+	{'f', offsetof(struct cli_options, force)		 },
 };
 
 static bool

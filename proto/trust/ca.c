@@ -3,6 +3,7 @@
 #include <openssl/asn1.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
@@ -14,23 +15,29 @@
 
 #include "proto/base/clock.h"
 #include "proto/base/enc.h"
+#include "proto/base/file.h"
 #include "proto/base/id.h"
 #include "proto/trust/identity.h"
 #include "proto/trust/ossl.h"
+#include "proto/trust/succession.h"
 
-#define CA_CERT	     "ca.crt"
-#define CA_KEY	     "ca.key"
-#define RELAY_CERT   "relay.crt"
-#define RELAY_KEY    "relay.key"
-#define CA_LIFE	     (20 * 365 * CERT_DAY)
-#define SERIAL_BYTES (CERT_SERIAL_LEN / 2)
-#define CHAIN_MAX    (2 * CERT_DER_MAX)
+#define CA_CERT	      "ca.crt"
+#define CA_KEY	      "ca.key"
+#define CA_VOUCHED    "ca.vouched.crt" /* ours, by the one before */
+#define RELAY_CERT    "relay.crt"
+#define RELAY_KEY     "relay.key"
+#define CA_LIFE	      (20 * 365 * CERT_DAY)
+#define SERIAL_BYTES  (CERT_SERIAL_LEN / 2)
+#define CHAIN_MAX     (4 * CERT_DER_MAX)
+#define CHAIN_PEM_MAX 65536
 
 /* Immutable once opened, so that threads share it. */
 struct ca {
 	X509 *cert;
 	EVP_PKEY *key;
+	X509 *vouched, *before, *retired; /* NULL: there is none */
 	char fleet[CERT_FLEET_LEN + 1];
+	unsigned number;
 };
 
 /* --- building certificates -------------------------------------------------------------------- */
@@ -88,27 +95,48 @@ add_extensions(X509 *cert, X509 *issuer, const struct extension *ext, size_t n)
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
+/* What an authority's certificate is made of. Its own, or one by which another vouches for it. */
+struct root {
+	EVP_PKEY *key, *signer;
+	X509 *issuer; /* NULL: itself */
+	const char *fleet;
+	const char *names; /* NULL: none */
+};
+
 static bool
-fill_root(X509 *cert, EVP_PKEY *key, int64_t now)
+fill_root(X509 *cert, const struct root *root, int64_t now)
 {
-	static const struct extension extensions[] = {
+	const struct extension extensions[] = {
 		{NID_subject_key_identifier,   "hash"			   },
 		{NID_authority_key_identifier, "keyid:always"		     },
 		{NID_basic_constraints,	"critical,CA:TRUE,pathlen:0"  },
 		{NID_key_usage,		"critical,keyCertSign,cRLSign"},
+		{NID_subject_alt_name,	       root->names			  },
 	};
-	char serial[CERT_SERIAL_LEN + 1], fleet[CERT_FLEET_LEN + 1], name[64];
+	char serial[CERT_SERIAL_LEN + 1], name[64];
 
-	if (identity_fleet(fleet, key, NULL) < 0)
-		return false;
-	snprintf(name, sizeof(name), IDENTITY_CA_NAME, fleet);
+	snprintf(name, sizeof(name), IDENTITY_CA_NAME, root->fleet);
 	return X509_set_version(cert, X509_VERSION_3) > 0 && set_serial(serial, cert) &&
 		set_times(cert, now - CERT_DAY, now + CA_LIFE) &&
 		set_common_name(X509_get_subject_name(cert), name) &&
 		X509_set_issuer_name(cert, X509_get_subject_name(cert)) > 0 &&
-		X509_set_pubkey(cert, key) > 0 &&
-		add_extensions(cert, cert, extensions, COUNT(extensions)) &&
-		X509_sign(cert, key, EVP_sha256()) > 0;
+		X509_set_pubkey(cert, root->key) > 0 &&
+		add_extensions(cert, root->issuer != NULL ? root->issuer : cert, extensions,
+			COUNT(extensions) - (root->names == NULL ? 1 : 0)) &&
+		X509_sign(cert, root->signer, EVP_sha256()) > 0;
+}
+
+static int
+make_root(X509 **ret, const struct root *root, int64_t now, struct hw_err *err)
+{
+	X509 *cert = X509_new();
+
+	if (cert == NULL || !fill_root(cert, root, now)) {
+		X509_free(cert);
+		return ossl_err(err, HW_EINTERNAL, "cannot make the CA certificate");
+	}
+	*ret = cert;
+	return 0;
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
@@ -119,6 +147,9 @@ ca_free(struct ca *ca)
 	if (ca == NULL)
 		return;
 	X509_free(ca->cert);
+	X509_free(ca->vouched);
+	X509_free(ca->before);
+	X509_free(ca->retired);
 	EVP_PKEY_free(ca->key); /* wipes it */
 	free(ca);
 }
@@ -126,11 +157,57 @@ ca_free(struct ca *ca)
 static int
 check_root(struct ca *ca, struct hw_err *err)
 {
+	struct succession own;
+	int r;
+
 	if (X509_check_ca(ca->cert) != 1 || X509_self_signed(ca->cert, 1) != 1)
 		return ossl_err(err, HW_ECERT, "%s is not a certificate authority", CA_CERT);
 	if (X509_check_private_key(ca->cert, ca->key) != 1)
 		return ossl_err(err, HW_ECERT, "%s is not the key of %s", CA_KEY, CA_CERT);
-	return cert_fleet(ca->fleet, ca->cert, err);
+	if ((r = succession_read(&own, ca->cert, err)) < 0)
+		return r;
+	memcpy(ca->fleet, own.fleet, sizeof(own.fleet));
+	ca->number = own.number;
+	return 0;
+}
+
+static int
+load_if_there(X509 **ret, int dir, const char *name, struct hw_err *err)
+{
+	if (faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	return cert_load(ret, dir, name, err);
+}
+
+/* One of the fleet's that came before this one. */
+static int
+check_before(const struct ca *ca, X509 *before, const char *name, struct hw_err *err)
+{
+	struct succession s;
+
+	if (before == NULL)
+		return 0;
+	if (succession_read(&s, before, NULL) < 0 || strcmp(s.fleet, ca->fleet) != 0 ||
+		s.number >= ca->number)
+		return hw_err_set(err, HW_ECERT, "%s is no earlier authority of the fleet %s", name,
+			ca->fleet);
+	return 0;
+}
+
+static int
+load_before(struct ca *ca, int dir, struct hw_err *err)
+{
+	int r;
+
+	if ((r = load_if_there(&ca->vouched, dir, CA_VOUCHED, err)) < 0 ||
+		(r = load_if_there(&ca->before, dir, CA_BEFORE, err)) < 0 ||
+		(r = load_if_there(&ca->retired, dir, CA_RETIRED, err)) < 0 ||
+		(r = check_before(ca, ca->before, CA_BEFORE, err)) < 0)
+		return r;
+	if (ca->vouched != NULL &&
+		EVP_PKEY_eq(X509_get0_pubkey(ca->vouched), X509_get0_pubkey(ca->cert)) != 1)
+		return ossl_err(err, HW_ECERT, "%s does not vouch for %s", CA_VOUCHED, CA_CERT);
+	return check_before(ca, ca->retired, CA_RETIRED, err);
 }
 
 int
@@ -142,7 +219,8 @@ ca_open(struct ca **ret, int dir, struct hw_err *err)
 	if (ca == NULL)
 		return hw_err_set(err, HW_ENOMEM, "no memory for the certificate authority");
 	if ((r = cert_load(&ca->cert, dir, CA_CERT, err)) < 0 ||
-		(r = key_load(&ca->key, dir, CA_KEY, err)) < 0 || (r = check_root(ca, err)) < 0) {
+		(r = key_load(&ca->key, dir, CA_KEY, err)) < 0 || (r = check_root(ca, err)) < 0 ||
+		(r = load_before(ca, dir, err)) < 0) {
 		ca_free(ca);
 		return r;
 	}
@@ -153,40 +231,127 @@ ca_open(struct ca **ret, int dir, struct hw_err *err)
 static int
 save_root(X509 *cert, EVP_PKEY *key, int dir, struct hw_err *err)
 {
-	uint8_t *der = NULL;
-	int n, r;
+	int r;
 
-	if ((n = i2d_X509(cert, &der)) < 0)
-		return ossl_err(err, HW_EINTERNAL, "cannot encode the CA certificate");
 	if ((r = key_save(key, dir, CA_KEY, err)) == 0)
-		r = cert_save(dir, CA_CERT, der, (size_t)n, err);
+		r = cert_keep(dir, CA_CERT, cert, err);
 	if (r < 0) {
 		unlinkat(dir, CA_CERT, 0);
 		unlinkat(dir, CA_KEY, 0);
 	}
-	OPENSSL_free(der);
 	return r;
 }
 
 int
 ca_create(struct ca **ret, int dir, int64_t now, struct hw_err *err)
 {
+	char fleet[CERT_FLEET_LEN + 1];
 	EVP_PKEY *key = NULL;
+	X509 *cert = NULL;
 	int r;
 
 	if (faccessat(dir, CA_CERT, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
 		faccessat(dir, CA_KEY, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return hw_err_set(err, HW_EEXISTS, "there is a certificate authority here already");
-	if ((r = key_generate(&key, err)) < 0)
-		return r;
-	X509 *cert = X509_new();
-	if (cert == NULL || !fill_root(cert, key, now))
-		r = ossl_err(err, HW_EINTERNAL, "cannot make the CA certificate");
-	else
-		r = save_root(cert, key, dir, err);
+	if ((r = key_generate(&key, err)) == 0 && (r = identity_fleet(fleet, key, err)) == 0) {
+		const struct root root = {.key = key, .signer = key, .fleet = fleet};
+		if ((r = make_root(&cert, &root, now, err)) == 0)
+			r = save_root(cert, key, dir, err);
+	}
 	X509_free(cert);
 	EVP_PKEY_free(key);
 	return r < 0 ? r : ca_open(ret, dir, err);
+}
+
+/* --- another one ------------------------------------------------------------------------------ */
+
+static void
+successor_names(char *out, size_t room, const struct ca *ca, const uint8_t ledger[MERKLE_LEN])
+{
+	char hash[2 * MERKLE_LEN + 1];
+
+	hex_encode(hash, ledger, MERKLE_LEN);
+	snprintf(out, room, "URI:" IDENTITY_CA_URI "%u,URI:" IDENTITY_CA_URI "%s", ca->fleet,
+		"authority", ca->number + 1, ca->fleet, "ledger", hash);
+}
+
+static int
+save_successor(int to, const struct ca *ca, EVP_PKEY *key, const char *names, int64_t now,
+	struct hw_err *err)
+{
+	const struct root own = {.key = key, .signer = key, .fleet = ca->fleet, .names = names};
+	const struct root vouched = {
+		.key = key, .signer = ca->key, .issuer = ca->cert, .fleet = ca->fleet};
+	X509 *root = NULL, *by_us = NULL;
+	int r;
+
+	if ((r = make_root(&root, &own, now, err)) == 0 &&
+		(r = make_root(&by_us, &vouched, now, err)) == 0 &&
+		(r = cert_keep(to, CA_BEFORE, ca->cert, err)) == 0 &&
+		(r = cert_keep(to, CA_VOUCHED, by_us, err)) == 0)
+		r = save_root(root, key, to, err);
+	X509_free(root);
+	X509_free(by_us);
+	return r;
+}
+
+int
+ca_succeed(const struct ca *ca, int to, const uint8_t ledger[MERKLE_LEN], int64_t now,
+	struct hw_err *err)
+{
+	char names[2 * IDENTITY_URI_MAX];
+	EVP_PKEY *key = NULL;
+	int r;
+
+	if (ca->number == SUCCESSION_MAX)
+		return hw_err_set(err, HW_ELIMIT, "a fleet cannot have more than %d authorities",
+			SUCCESSION_MAX);
+	if ((r = key_generate(&key, err)) < 0)
+		return r;
+	successor_names(names, sizeof(names), ca, ledger);
+	r = save_successor(to, ca, key, names, now, err);
+	EVP_PKEY_free(key);
+	return r;
+}
+
+unsigned
+ca_number(const struct ca *ca)
+{
+	return ca->number;
+}
+
+X509 *
+ca_before(const struct ca *ca)
+{
+	return ca->before;
+}
+
+X509 *
+ca_retired(const struct ca *ca)
+{
+	return ca->retired;
+}
+
+int
+ca_take(int dir, int from, struct hw_err *err)
+{
+	static const char *const certs[] = {CA_BEFORE, CA_VOUCHED, CA_CERT};
+	EVP_PKEY *key = NULL;
+	X509 *cert;
+	int r;
+
+	for (size_t i = 0; i < COUNT(certs); i++) {
+		if ((r = cert_load(&cert, from, certs[i], err)) < 0)
+			return r;
+		r = cert_keep(dir, certs[i], cert, err);
+		X509_free(cert);
+		if (r < 0)
+			return r;
+	}
+	if ((r = key_load(&key, from, CA_KEY, err)) == 0)
+		r = key_save(key, dir, CA_KEY, err);
+	EVP_PKEY_free(key);
+	return r;
 }
 
 const char *
@@ -438,7 +603,9 @@ ca_issue_relay(const struct ca *ca, int dir, const char *name, const char *const
 		.not_before = now - CERT_DAY,
 		.not_after = now + CERT_RELAY_LIFE};
 	if ((r = issue(&chain, serial, ca, &leaf, err)) < 0 ||
-		(r = append_der(&chain, ca->cert, err)) < 0)
+		(ca->vouched != NULL && (r = append_der(&chain, ca->vouched, err)) < 0) ||
+		(r = append_der(&chain, ca->cert, err)) < 0 ||
+		(ca->before != NULL && (r = append_der(&chain, ca->before, err)) < 0))
 		goto out;
 	r = cert_save(dir, RELAY_CERT, buf_data(&chain), chain.len, err);
 out:
@@ -446,4 +613,53 @@ out:
 	buf_fini(&names);
 	buf_fini(&chain);
 	return r;
+}
+
+/* NULL ends it, as it ends the file. */
+static X509 *
+next_shown(BIO *in)
+{
+	X509 *cert = PEM_read_bio_X509(in, NULL, NULL, NULL);
+
+	ERR_clear_error();
+	return cert;
+}
+
+static bool
+shows_in_turn(const struct ca *ca, BIO *in)
+{
+	X509 *const wanted[] = {ca->vouched, ca->cert, ca->before};
+	X509 *shown = next_shown(in);
+	bool good = shown != NULL;
+
+	X509_free(shown);
+	for (size_t i = 0; good && i < COUNT(wanted); i++) {
+		if (wanted[i] == NULL)
+			continue;
+		shown = next_shown(in);
+		good = shown != NULL && X509_cmp(shown, wanted[i]) == 0;
+		X509_free(shown);
+	}
+	shown = next_shown(in);
+	good = good && shown == NULL;
+	X509_free(shown);
+	return good;
+}
+
+bool
+ca_shows(const struct ca *ca, X509 *cert, int dir)
+{
+	struct buf pem;
+	BIO *in = NULL;
+
+	if (ca->number == 1)
+		return succession_signed(cert, ca->cert);
+	buf_init(&pem, CHAIN_PEM_MAX);
+	bool good = succession_signed(cert, ca->cert) &&
+		file_read(&pem, dir, RELAY_CERT, NULL) == 0 &&
+		(in = BIO_new_mem_buf(buf_data(&pem), (int)pem.len)) != NULL &&
+		shows_in_turn(ca, in);
+	BIO_free(in);
+	buf_fini(&pem);
+	return good;
 }

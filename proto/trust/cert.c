@@ -18,6 +18,7 @@
 #include "proto/trust/identity.h"
 #include "proto/trust/ossl.h"
 #include "proto/trust/secret.h"
+#include "proto/trust/succession.h"
 
 #define CERT_PEM_MAX 65536
 #define SERIAL_BYTES (CERT_SERIAL_LEN / 2)
@@ -197,19 +198,12 @@ out:
 int
 cert_fleet(char out[CERT_FLEET_LEN + 1], X509 *ca, struct hw_err *err)
 {
-	char fleet[CERT_FLEET_LEN + 1], want[64], name[64];
-	int r;
+	struct succession s;
+	int r = succession_read(&s, ca, err);
 
-	if ((r = identity_fleet(fleet, X509_get0_pubkey(ca), err)) < 0)
-		return r;
-	snprintf(want, sizeof(want), IDENTITY_CA_NAME, fleet);
-	int n = X509_NAME_get_text_by_NID(X509_get_subject_name(ca), NID_commonName, name,
-		sizeof(name));
-	ERR_clear_error();
-	if (n != (int)strlen(want) || memcmp(name, want, (size_t)n) != 0)
-		return hw_err_set(err, HW_ECERT, "the CA certificate is not of a Hawser fleet");
-	memcpy(out, fleet, sizeof(fleet));
-	return 0;
+	if (r == 0)
+		memcpy(out, s.fleet, sizeof(s.fleet));
+	return r;
 }
 
 void
@@ -345,6 +339,19 @@ cert_save(int dir, const char *name, const void *der, size_t n, struct hw_err *e
 		r = file_write(dir, name, pem, (size_t)len, 0644, err);
 	}
 	BIO_free(mem);
+	return r;
+}
+
+int
+cert_keep(int dir, const char *name, X509 *cert, struct hw_err *err)
+{
+	uint8_t *der = NULL;
+	int n = i2d_X509(cert, &der), r;
+
+	if (n < 0)
+		return ossl_err(err, HW_EINTERNAL, "cannot encode a certificate for %s", name);
+	r = cert_save(dir, name, der, (size_t)n, err);
+	OPENSSL_free(der);
 	return r;
 }
 

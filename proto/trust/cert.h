@@ -24,8 +24,8 @@ typedef struct X509_VERIFY_PARAM_st X509_VERIFY_PARAM;
 
 struct ca;
 
-/* A fleet's id: the first hex digits of the SHA-256 of its CA's public key (the DER of its
- * SubjectPublicKeyInfo). The CA certificate's common name repeats it: "Hawser fleet <id>". */
+/* A fleet's id: the first hex digits of the SHA-256 of its first CA's public key (the DER of its
+ * SubjectPublicKeyInfo). The common name of each CA certificate repeats it: "Hawser fleet <id>". */
 #define CERT_FLEET_LEN	12
 #define CERT_PIN_LEN	64 /* hex digits of the SHA-256 of a certificate's DER */
 #define CERT_ID_MAX	128
@@ -68,6 +68,23 @@ void ca_pin(char out[CERT_PIN_LEN + 1], const struct ca *ca);
 int ca_sign(uint8_t *out, size_t *len, const struct ca *ca, const void *text, size_t n,
 	struct hw_err *err);
 
+/* The fleet's next authority (succession.h), in the folder `to`: ca.key, ca.crt, ca.vouched.crt
+ * (its key, signed over to by this one) and ca.before.crt (this one). `ledger` is the hash of the
+ * ledger's first statement. Nobody has it before ca_take(). */
+int ca_succeed(const struct ca *ca, int to, const uint8_t ledger[32], int64_t now,
+	struct hw_err *err);
+/* Puts what ca_succeed() left in `from` in place of what `dir` has. Cut off, or failed, it is to be
+ * done again before anybody opens it. */
+int ca_take(int dir, int from, struct hw_err *err);
+
+unsigned ca_number(const struct ca *ca); /* from 1 */
+/* The authority whose certificates count as this one's do: ca.before.crt; lent, NULL: none. */
+X509 *ca_before(const struct ca *ca);
+/* The one whose certificates are refused by name: ca.retired.crt; likewise. */
+X509 *ca_retired(const struct ca *ca);
+#define CA_BEFORE  "ca.before.crt"
+#define CA_RETIRED "ca.retired.crt"
+
 /* Checks the PKCS#10 request (its signature, a P-256 or Ed25519 key) and issues a certificate for
  * role and id: nothing of the request's names is used. The DER is appended to out; `serial` is set.
  * Thread-safe. HW_EVALIDATION: the request, or an id that its role does not have. */
@@ -76,11 +93,16 @@ int ca_issue(struct buf *out, char serial[CERT_SERIAL_LEN + 1], const struct ca 
 	struct hw_err *err);
 
 /* The relay's own key and certificate, as files relay.key (made when missing) and relay.crt (the
- * chain: its certificate, then the CA's), from a day before now (who dials may have a clock that is
- * behind) for CERT_RELAY_LIFE. Hosts are DNS names or IP addresses, for the eyes of browsers: our
- * own peers go by the role. */
+ * chain: its certificate, then the CA's, and what lets those know it who trust the one before),
+ * from a day before now (who dials may have a clock that is behind) for CERT_RELAY_LIFE. Hosts are
+ * DNS names or IP addresses, for the eyes of browsers: our own peers go by the role. */
 int ca_issue_relay(const struct ca *ca, int dir, const char *name, const char *const *hosts,
 	size_t n_hosts, int64_t now, struct hw_err *err);
+
+/* Whether that certificate, the first in relay.crt, is by this authority, and those that follow it
+ * there are what ca_issue_relay() has follow: else it is of before the authority changed. Of a
+ * fleet's first authority only the former counts. */
+bool ca_shows(const struct ca *ca, X509 *cert, int dir);
 
 /* --- certificates: what everybody checks ------------------------------------------------------ */
 
@@ -105,12 +127,15 @@ int cert_verify(X509 *cert, X509 *ca, int64_t now, bool expired_ok, struct hw_er
 #define CERT_SECURITY_LEVEL 2 /* 112 bits at least in every key and digest */
 void cert_rules(X509_VERIFY_PARAM *param);
 
-/* The fleet that a CA certificate is of. HW_ECERT when its name and its key do not agree. */
+/* The fleet that a CA certificate is of, its first or a later one (succession.h). HW_ECERT when it
+ * is of none. */
 int cert_fleet(char out[CERT_FLEET_LEN + 1], X509 *ca, struct hw_err *err);
 void cert_pin(char out[CERT_PIN_LEN + 1], X509 *cert);
 
 /* Writes DER certificates, one after another, as a PEM file (0644), atomically. */
 int cert_save(int dir, const char *name, const void *der, size_t n, struct hw_err *err);
+
+int cert_keep(int dir, const char *name, X509 *cert, struct hw_err *err); /* that one alone */
 
 /* The first certificate of a PEM file. */
 int cert_load(X509 **ret, int dir, const char *name, struct hw_err *err);

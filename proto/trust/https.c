@@ -16,12 +16,14 @@
 #include "proto/trust/cert.h"
 #include "proto/trust/http_answer.h"
 #include "proto/trust/ossl.h"
+#include "proto/trust/succession.h"
 
 #define READ_CHUNK 16384
 
 /* One request's connection. */
 struct post {
 	const struct relay_url *url;
+	char *known_by;	  /* the pin of its CA */
 	int64_t wall;	  /* certificates are judged as of this time */
 	int64_t deadline; /* of the monotonic clock */
 	int fd;
@@ -100,6 +102,10 @@ check_chain(X509 *leaf, STACK_OF(X509) * chain, const struct post *post, struct 
 	X509 *ca = find_pinned(chain, post->url->pin, seen);
 	if (ca == NULL)
 		return wrong_pin(post->url->pin, seen, err);
+	X509 *next = succession_next(ca, chain, post->wall);
+	if (next != NULL)
+		ca = next;
+	cert_pin(post->known_by, ca);
 	if ((r = cert_verify(leaf, ca, post->wall, false, err)) < 0 ||
 		(r = cert_fleet(fleet, ca, err)) < 0 ||
 		(r = cert_identity(&id, leaf, fleet, err)) < 0)
@@ -288,9 +294,11 @@ post_run(struct post *post, struct http_answer *answer, const char *path, const 
 
 int
 https_post(struct buf *out, int *status, int fd, const struct relay_url *url, const char *path,
-	const char *body, size_t n, int64_t wall, int timeout_ms, struct hw_err *err)
+	const char *body, size_t n, int64_t wall, int timeout_ms, char known_by[PIN_LEN + 1],
+	struct hw_err *err)
 {
-	struct post post = {.url = url, .wall = wall, .fd = fd, .doubt = HW_ERR_INIT};
+	struct post post = {
+		.url = url, .known_by = known_by, .wall = wall, .fd = fd, .doubt = HW_ERR_INIT};
 	size_t before = out->len;
 
 	hw_assert(path[0] == '/' && strpbrk(path, " \r\n") == NULL);

@@ -27,11 +27,13 @@ int relay_url_format(char *out, size_t room, const struct relay_url *url);
 /* POSTs `body` as application/json over `fd`, which is connected to the server and non-blocking and
  * stays the caller's, and gives the answer's status and body, which is appended and bounded by
  * out's cap (HW_ELIMIT). The server must present a CA with url->pin's hash, and its own certificate
- * must be a relay's of that CA: HW_EPIN, HW_ECERT or HW_EEXPIRED otherwise, and nothing was sent.
+ * must be a relay's of that CA, or of the one for which that has vouched (succession.h): `known_by`
+ * is that one's pin. HW_EPIN, HW_ECERT or HW_EEXPIRED otherwise, and nothing was sent.
  * HW_EUNAVAILABLE, HW_ETIMEOUT, HW_EPROTO with the sentence; after these the server may have acted
  * on the request. Blocks; the program ignores SIGPIPE. `wall` is the time as of which the relay's
  * certificate is judged. */
 int https_post(struct buf *out, int *status, int fd, const struct relay_url *url, const char *path,
-	const char *body, size_t n, int64_t wall, int timeout_ms, struct hw_err *err);
+	const char *body, size_t n, int64_t wall, int timeout_ms, char known_by[PIN_LEN + 1],
+	struct hw_err *err);
 
 #endif

@@ -10,6 +10,7 @@
 #define IDENTITY_URI_MAX 512
 
 #define IDENTITY_CA_NAME "Hawser fleet %s"
+#define IDENTITY_CA_URI	 "hawser://%s/%s/" /* FLEET, and what of it: succession.h */
 
 /* The id of the fleet whose CA has this key. */
 int identity_fleet(char out[CERT_FLEET_LEN + 1], EVP_PKEY *ca_key, struct hw_err *err);

@@ -12,6 +12,7 @@
 #include "proto/trust/cert.h"
 #include "proto/trust/ossl.h"
 #include "proto/trust/secret.h"
+#include "proto/trust/succession.h"
 
 #define TITLE "hawser ledger epoch v1"
 
@@ -276,8 +277,19 @@ why_not(const struct log_epochs *list, const struct log_epoch *e)
 static const char *
 why_not_first(const struct log_epochs *list, const struct log_epoch *e, X509 *ca)
 {
+	struct succession of;
+	uint8_t hash[MERKLE_LEN];
+
 	if (e->epoch != 1 || e->has_previous || e->by != LOG_BY_AUTHORITY)
 		return "is not a ledger's first";
+	if (succession_read(&of, ca, NULL) < 0)
+		return "is held against a certificate that is no fleet's authority";
+	if (of.number > 1) {
+		log_epoch_hash(hash, e, list->origin);
+		return memcmp(hash, of.ledger, MERKLE_LEN) == 0
+			? NULL
+			: "is not the one that the fleet's authority names";
+	}
 	return is_signed(e, list->origin, X509_get0_pubkey(ca), EVP_sha256())
 		? NULL
 		: "is not signed by the fleet's authority";

@@ -1,8 +1,9 @@
 /*
  * Epochs of a relay's ledger: which key signs its heads from which size on. A ledger's epochs are a
  * list of statements, each of which names the one before by its hash and has one signature: the
- * first by the fleet's authority, a rotation by the key that retires, a recovery by the recovery
- * key that is kept off the relay. A statement is text:
+ * first by the fleet's first authority, a rotation by the key that retires, a recovery by the
+ * recovery key that is kept off the relay. A later authority names the first statement by its hash
+ * (succession.h). A statement is text:
  *
  *   hawser ledger epoch v1
  *   origin hawser/0123456789ab/relay
@@ -62,8 +63,8 @@ struct log_epochs {
 };
 
 /* Reads all statements of a ledger and checks each against the one before, and the first against
- * the authority's certificate. HW_ECORRUPT names the first that does not hold. On success n >= 1;
- * log_epochs_fini(). */
+ * the certificate of the fleet's first authority, or of any later one. HW_ECORRUPT names the first
+ * that does not hold. On success n >= 1; log_epochs_fini(). */
 int log_epochs_read(struct log_epochs *ret, const void *text, size_t n, X509 *ca,
 	struct hw_err *err);
 void log_epochs_fini(struct log_epochs *e);

@@ -54,7 +54,8 @@ struct enrol {
 	int dir;
 	EVP_PKEY *key;
 	bool key_is_new;
-	struct arena *arena; /* of the reply */
+	char pin[PIN_LEN + 1]; /* of the relay's CA by now */
+	struct arena *arena;   /* of the reply */
 	struct buf csr;
 };
 
@@ -176,7 +177,7 @@ ask(void **reply, struct enrol *e, const void *req, struct hw_err *err)
 	if ((r = tcp_dial_wait(&fd, e->url->host, e->url->port, e->proxy, DIAL_WITHIN, err)) < 0 ||
 		(r = https_post(&answer, &status, fd, e->url, e->kind->path,
 			 (const char *)buf_data(&body), body.len,
-			 build_time_or_later(&hw_clock_system), TIMEOUT_MS, err)) < 0)
+			 build_time_or_later(&hw_clock_system), TIMEOUT_MS, e->pin, err)) < 0)
 		goto out;
 	if (status != 200)
 		r = on_refusal(e, status, &answer, err);
@@ -237,10 +238,10 @@ check_grant(struct cert_identity *who, const struct enrol *e, const struct grant
 		(r = cert_parse(&cert, grant->certificate.p, grant->certificate.n, err)) < 0)
 		goto out;
 	cert_pin(pin, ca);
-	r = strcmp(pin, e->url->pin) == 0
+	r = strcmp(pin, e->pin) == 0
 		? check_cert(who, e, grant, cert, ca, err)
 		: hw_err_set(err, HW_EPIN,
-			  "the relay answered with another CA than the URL says: sha256:%s", pin);
+			  "the relay answered with another CA than it is known by: sha256:%s", pin);
 out:
 	X509_free(cert);
 	X509_free(ca);
@@ -324,6 +325,7 @@ accept_grant(struct enrol_result *ret, struct enrol *e, const struct grant *gran
 	if ((r = check_grant(&made.who, e, grant, err)) < 0 || (r = keep(e, grant, err)) < 0)
 		return r;
 	snprintf(made.name, sizeof(made.name), "%s", name);
+	memcpy(made.pin, e->pin, sizeof(made.pin));
 	*ret = made;
 	return 0;
 }

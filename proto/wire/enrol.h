@@ -26,6 +26,8 @@ struct msg_register_managed_instance_request;
 struct enrol_result {
 	struct cert_identity who; /* its not_after is when it expires */
 	char name[257];		  /* the node's name; the user's is who.id */
+	char pin[CERT_PIN_LEN +
+		1]; /* of the fleet's CA: the URL's, or a later one's (succession.h) */
 };
 
 /* Joins the fleet with an activation; req->csr is filled in here. The relay's refusal comes as its

@@ -33,10 +33,13 @@ struct ws_client {
 	struct loop *loop;
 	const struct log_ctx *log;
 	SSL_CTX *tls;
-	char *cert_file, *key_file;
+	char *ca_file, *cert_file, *key_file;
+	X509 *successor; /* to be told of */
+	struct loop_task tell;
 	struct proxy proxy;
 	struct resolve_limit *lookups;
 	int64_t (*now)(void *arg);
+	void (*on_successor)(void *arg, X509 *root);
 	void *arg;
 	struct lws_context *lws;
 	struct lws_vhost *vhost;
@@ -76,6 +79,7 @@ struct ws_dial {
 	int verify_error, alert; /* of TLS, as they are noticed */
 	int64_t off;		 /* minutes, of a certificate that is not of this time */
 	bool shook_hands;
+	bool by_another; /* our certificate is by another authority than the relay's */
 	int failure;
 	char *why;
 	struct loop_timer timer;
@@ -170,6 +174,11 @@ fail_by_clue(struct ws_dial *d, int status, const char *clue)
 	else if (refusal != NULL)
 		fail(d, code, "%s:%d refused this machine's certificate: %s", d->host, d->port,
 			refusal);
+	else if (status == 403 && d->by_another)
+		fail(d, HW_ECERT,
+			"%s:%d refused this machine's certificate: it is by an earlier authority of this "
+			"fleet, which was retired since",
+			d->host, d->port);
 	else if (status == 401 || status == 403)
 		fail(d, HW_EDENIED, "%s:%d refused the link (HTTP %d)", d->host, d->port, status);
 	else if (status == 429 || status >= 500)
@@ -208,10 +217,16 @@ name_of(const struct ws_dial *d)
 	return strchr(d->host, ':') != NULL ? "relay" : d->host;
 }
 
+static int64_t
+judging_time(const struct ws_client *c)
+{
+	return c->now != NULL ? c->now(c->arg) : clock_wall(loop_clock(c->loop));
+}
+
 static void
 judge_time(struct ws_client *c)
 {
-	ws_tls_set_time(c->tls, c->now != NULL ? c->now(c->arg) : clock_wall(loop_clock(c->loop)));
+	ws_tls_set_time(c->tls, judging_time(c));
 }
 
 /* The socket is connected: libwebsockets looks at no address. */
@@ -247,6 +262,7 @@ on_open(void *arg, int fd)
 	struct ws_client *c = d->client;
 
 	d->verify_error = d->alert = d->failure = 0;
+	d->by_another = false;
 	d->shook_hands = false;
 	d->state = DIAL_CONNECTING;
 	d->fd = fd;
@@ -575,6 +591,31 @@ dial_of_fd(struct ws_client *c, int fd)
 	return NULL;
 }
 
+static void
+tell_successor(void *arg)
+{
+	struct ws_client *c = arg;
+	X509 *root = c->successor;
+
+	c->successor = NULL;
+	if (c->on_successor != NULL)
+		c->on_successor(c->arg, root);
+	X509_free(root);
+}
+
+/* Told when the turn is over: within a handshake nothing of it can be replaced. */
+static void
+note_successor(struct ws_client *c, const SSL *ssl)
+{
+	X509 *root = ws_tls_successor(ssl, judging_time(c));
+
+	if (root == NULL || c->successor != NULL)
+		return;
+	X509_up_ref(root);
+	c->successor = root;
+	loop_defer(c->loop, &c->tell);
+}
+
 /* The relay judges our certificate only when our side of the handshake is done: its verdict is an
  * alert, if it gets through before the connection is reset. */
 static void
@@ -588,8 +629,11 @@ on_tls_info(const SSL *ssl, int where, int ret)
 	d = dial_of_fd(SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl)), SSL_get_fd(ssl));
 	if (d != NULL && alert)
 		d->alert = ret & 0xff;
-	else if (d != NULL)
+	else if (d != NULL) {
 		d->shook_hands = true;
+		d->by_another = ws_tls_is_by_another(ssl);
+		note_successor(d->client, ssl);
+	}
 }
 
 static void
@@ -697,7 +741,10 @@ set_up(struct ws_client *c, const struct ws_client_config *config)
 	c->loop = config->loop;
 	c->log = config->log;
 	c->now = config->now;
+	c->on_successor = config->on_successor;
 	c->arg = config->arg;
+	c->tell = (struct loop_task){.fn = tell_successor, .arg = c};
+	c->ca_file = strdup(config->ca_file);
 	c->cert_file = strdup(config->cert_file);
 	c->key_file = strdup(config->key_file);
 	c->protocols[0] = (struct lws_protocols){.name = PROTO_SUBPROTOCOL,
@@ -720,13 +767,14 @@ ws_client_new(struct ws_client **ret, const struct ws_client_config *config, str
 		return hw_err_set(err, HW_ENOMEM, "no memory for the connection");
 	set_up(c, config);
 	c->lookups = resolve_limit_new(LOOKUPS_MAX);
-	if (c->cert_file == NULL || c->key_file == NULL || c->lookups == NULL) {
+	if (c->ca_file == NULL || c->cert_file == NULL || c->key_file == NULL ||
+		c->lookups == NULL) {
 		r = hw_err_set(err, HW_ENOMEM, "no memory for the connection");
 		goto out;
 	}
 	if (config->proxy != NULL)
 		c->proxy = *config->proxy;
-	if ((r = ws_tls_new(&c->tls, config->ca_file, c->cert_file, c->key_file, err)) < 0)
+	if ((r = ws_tls_new(&c->tls, c->ca_file, c->cert_file, c->key_file, err)) < 0)
 		goto out;
 	SSL_CTX_set_app_data(c->tls, c);
 	SSL_CTX_set_info_callback(c->tls, on_tls_info);
@@ -768,6 +816,9 @@ ws_client_free(struct ws_client *c)
 	}
 	resolve_limit_free(c->lookups);
 	SSL_CTX_free(c->tls);
+	loop_undefer(c->loop, &c->tell);
+	X509_free(c->successor);
+	free(c->ca_file);
 	free(c->cert_file);
 	free(c->key_file);
 	explicit_bzero(&c->proxy, sizeof(c->proxy));
@@ -788,5 +839,5 @@ ws_client_open(const struct ws_client *c)
 int
 ws_client_reload(struct ws_client *c, struct hw_err *err)
 {
-	return ws_tls_reload(c->tls, c->cert_file, c->key_file, err);
+	return ws_tls_reload(c->tls, c->ca_file, c->cert_file, c->key_file, err);
 }

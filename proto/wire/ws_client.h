@@ -8,6 +8,8 @@
 
 #include "proto/wire/link.h"
 
+typedef struct x509_st X509;
+
 struct proxy;
 struct ws_client; /* one a program: the libwebsockets context */
 struct ws_dial;	  /* one connection attempt, and the connection that it becomes */
@@ -21,6 +23,11 @@ struct ws_client_config {
 	/* When it is (microseconds since 1970), for judging the relay's certificate; asked at each
 	 * attempt. NULL: the loop's clock. */
 	int64_t (*now)(void *arg);
+	/* The relay's CA is another one by now, for which the one in ca_file has vouched
+	 * (trust/succession.h): to be kept there, and ws_client_reload() called. From the loop, at
+	 * each connection until then, also one that comes to nothing. The certificate is lent for
+	 * the call. NULL: nobody wants to know. */
+	void (*on_successor)(void *arg, X509 *root);
 	void *arg;
 };
 
@@ -32,7 +39,7 @@ void ws_client_free(struct ws_client *c);
 /* Connections that are up, or still saying their last words after link_close(). */
 size_t ws_client_open(const struct ws_client *c);
 
-/* Re-reads certificate and key for the dials that follow. */
+/* Re-reads CA, certificate and key for the dials that follow. */
 int ws_client_reload(struct ws_client *c, struct hw_err *err);
 
 struct ws_dial_events {

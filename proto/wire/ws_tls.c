@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "proto/base/clock.h"
+#include "proto/trust/succession.h"
 
 /* AES-128 first: half again as fast as the others, and as good. */
 #define CIPHERS "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
@@ -42,15 +43,14 @@ no_password(char *out, int room, int writing, void *arg)
 	return -1;
 }
 
-int
-ws_tls_reload(SSL_CTX *ctx, const char *cert_file, const char *key_file, struct hw_err *err)
+static int
+load_own(SSL_CTX *ctx, const char *cert_file, const char *key_file, struct hw_err *err)
 {
 	BIO *cert_in = NULL, *key_in = NULL;
 	X509 *cert = NULL;
 	EVP_PKEY *key = NULL;
 	int r = 0;
 
-	ERR_clear_error();
 	if ((cert_in = BIO_new_file(cert_file, "rbe")) == NULL ||
 		(cert = PEM_read_bio_X509(cert_in, NULL, NULL, NULL)) == NULL)
 		r = bad_file(err, "the certificate", cert_file);
@@ -67,6 +67,24 @@ ws_tls_reload(SSL_CTX *ctx, const char *cert_file, const char *key_file, struct 
 	return r;
 }
 
+int
+ws_tls_reload(SSL_CTX *ctx, const char *ca_file, const char *cert_file, const char *key_file,
+	struct hw_err *err)
+{
+	X509_STORE *store = X509_STORE_new();
+	int r;
+
+	ERR_clear_error();
+	if (store == NULL || X509_STORE_load_file(store, ca_file) != 1)
+		r = bad_file(err, "the CA", ca_file);
+	else if ((r = load_own(ctx, cert_file, key_file, err)) == 0) {
+		SSL_CTX_set_cert_store(ctx, store); /* which has it now */
+		return 0;
+	}
+	X509_STORE_free(store);
+	return r;
+}
+
 static int
 set_rules(SSL_CTX *ctx)
 {
@@ -75,6 +93,9 @@ set_rules(SSL_CTX *ctx)
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+	/* Between the relay's and the CA that we know stands at most the certificate by which that
+	 * one vouches for the next. */
+	X509_VERIFY_PARAM_set_depth(param, 1);
 	return SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1 &&
 		SSL_CTX_set_ciphersuites(ctx, CIPHERS) == 1 &&
 		X509_VERIFY_PARAM_set_purpose(param, X509_PURPOSE_SSL_SERVER) == 1;
@@ -91,11 +112,7 @@ ws_tls_new(SSL_CTX **ret, const char *ca_file, const char *cert_file, const char
 		SSL_CTX_free(ctx);
 		return hw_err_set(err, HW_EINTERNAL, "cannot set up TLS");
 	}
-	ERR_clear_error();
-	if (SSL_CTX_load_verify_file(ctx, ca_file) != 1)
-		r = bad_file(err, "the CA", ca_file);
-	else
-		r = ws_tls_reload(ctx, cert_file, key_file, err);
+	r = ws_tls_reload(ctx, ca_file, cert_file, key_file, err);
 	if (r < 0) {
 		SSL_CTX_free(ctx);
 		return r;
@@ -124,6 +141,30 @@ ws_tls_off(X509_STORE_CTX *store)
 		return 0;
 	int64_t seconds = (int64_t)timegm(&tm) - judged;
 	return (early ? seconds : -seconds) / 60;
+}
+
+bool
+ws_tls_is_by_another(const SSL *ssl)
+{
+	STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
+	X509 *own = SSL_get_certificate(ssl);
+
+	if (own == NULL || chain == NULL || sk_X509_num(chain) < 2)
+		return false;
+	const ASN1_OCTET_STRING *ours = X509_get0_authority_key_id(own);
+	const ASN1_OCTET_STRING *theirs = X509_get0_subject_key_id(sk_X509_value(chain, 1));
+	return ours != NULL && theirs != NULL && ASN1_OCTET_STRING_cmp(ours, theirs) != 0;
+}
+
+X509 *
+ws_tls_successor(const SSL *ssl, int64_t wall)
+{
+	STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
+	int n = chain != NULL ? sk_X509_num(chain) : 0;
+
+	if (n < 3) /* by the very CA that we know */
+		return NULL;
+	return succession_next(sk_X509_value(chain, n - 1), SSL_get_peer_cert_chain(ssl), wall);
 }
 
 const char *

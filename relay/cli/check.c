@@ -16,6 +16,7 @@
 #include "proto/base/file.h"
 #include "proto/trust/build_time.h"
 #include "proto/trust/cert.h"
+#include "proto/trust/succession.h"
 #include "relay/cli/cli.h"
 #include "relay/core/config.h"
 #include "relay/core/own_key.h"
@@ -242,6 +243,26 @@ check_key(struct check *c)
 			": it is taken with the next hawser-relay reload, or start");
 }
 
+/* A second authority whose certificates count is one more that could be stolen. */
+static void
+check_authority(struct check *c)
+{
+	struct succession s;
+	X509 *before = NULL;
+
+	if (faccessat(c->dir, CA_BEFORE, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return;
+	if (cert_load(&before, c->dir, CA_BEFORE, NULL) == 0 &&
+		succession_read(&s, before, NULL) == 0)
+		report(c, POOR, "authority",
+			"certificates by authority %u still count beside those by the next: when all "
+			"nodes have renewed theirs, retire it with rotate-keys --what ca --retire",
+			s.number);
+	else
+		report(c, BAD, "authority", "%s is no authority's certificate", CA_BEFORE);
+	X509_free(before);
+}
+
 int
 cli_check(const struct cli_options *o)
 {
@@ -267,6 +288,7 @@ cli_check(const struct cli_options *o)
 	check_cert(&c, "relay.crt");
 	check_key(&c);
 	check_cert(&c, "ca.crt");
+	check_authority(&c);
 	fd_close(c.dir);
 	return c.failed ? EXIT_FAILED : EXIT_OK;
 }

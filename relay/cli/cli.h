@@ -19,7 +19,7 @@ struct cli_options {
 	const char *const *operands; /* what is no option, in its order */
 	size_t n_operands;
 	enum log_level log_level;
-	bool allow_root, without_recordings, verify, undo;
+	bool allow_root, without_recordings, verify, undo, retire, force;
 };
 
 /* Each returns the program's exit status, and has said why on stderr when it is not 0. */
@@ -51,6 +51,9 @@ void process_harden(void);
 /* As root: becomes the user who owns DIR, when that is not root either. *still_root says that it
  * is. */
 int process_become_owner(const char *dir, bool *still_root, struct hw_err *err);
+
+/* Who asked, by name: before it becomes anybody else. */
+void process_user(char out[65]);
 
 /* A connection to the service manager, -1 where there is none; and telling it: "READY=1". */
 int process_notify_open(void);

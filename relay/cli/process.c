@@ -8,6 +8,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -82,4 +83,15 @@ process_notify(int fd, const char *state)
 {
 	if (fd >= 0)
 		(void)!send(fd, state, strlen(state), MSG_NOSIGNAL);
+}
+
+void
+process_user(char out[65])
+{
+	const struct passwd *pw = getpwuid(getuid());
+
+	if (pw != NULL)
+		snprintf(out, 65, "%.64s", pw->pw_name);
+	else
+		snprintf(out, 65, "user %u", (unsigned)getuid());
 }

@@ -143,7 +143,8 @@ renew_certificate(struct run *run, int dir, struct hw_err *err)
 	if ((r = cert_load(&cert, dir, "relay.crt", err)) < 0)
 		return r;
 	size_t n = relay_hosts(hosts, room, config);
-	bool named = is_for_all(cert, hosts, n), ours = is_for_key(cert, dir);
+	bool named = is_for_all(cert, hosts, n);
+	bool ours = is_for_key(cert, dir) && ca_shows(ca, cert, dir);
 	r = cert_identity(&self, cert, ca_fleet(ca), err);
 	X509_free(cert);
 	bool good = ours && self.not_after - now > RENEW_BEFORE;

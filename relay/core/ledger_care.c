@@ -19,20 +19,10 @@
 #include "proto/base/clock.h"
 #include "proto/base/file.h"
 #include "proto/trust/cert.h"
-#include "relay/core/config.h"
+#include "relay/core/held.h"
 
 #define ARENA_MAX  (8 * JOURNAL_RECORD_MAX)
 #define SYNC_EVERY 65536
-
-/* A stopped relay's directory, held. */
-struct held {
-	int dir, lock;
-	char ledger[1100], journal[1100];
-	struct relay_config config;
-	struct ca *ca;
-	struct log_epochs epochs;
-	struct secret_key master;
-};
 
 static int
 load_master(struct held *h, const struct ledger_care *c, struct hw_err *err)
@@ -44,37 +34,6 @@ load_master(struct held *h, const struct ledger_care *c, struct hw_err *err)
 		return secret_key_load(&h->master, name, err);
 	snprintf(path, sizeof(path), "%s/%s", c->dir, name);
 	return secret_key_load(&h->master, path, err);
-}
-
-static int
-hold(struct held *h, const struct ledger_care *c, struct hw_err *err)
-{
-	int r;
-
-	*h = (struct held){.dir = -1, .lock = -1};
-	snprintf(h->ledger, sizeof(h->ledger), "%s/ledger", c->dir);
-	snprintf(h->journal, sizeof(h->journal), "%s/journal", c->dir);
-	if ((r = dir_open(&h->dir, c->dir, false, err)) < 0)
-		return r;
-	if ((r = file_lock(&h->lock, h->dir, "lock", err)) < 0) {
-		if (r == HW_EEXISTS)
-			hw_err_set(err, r, "the relay is running on %s: stop it first", c->dir);
-		return r;
-	}
-	if ((r = relay_config_load(&h->config, h->dir, err)) < 0 ||
-		(r = ca_open(&h->ca, h->dir, err)) < 0)
-		return r;
-	return ledger_epochs_load(&h->epochs, h->ledger, ca_cert(h->ca), err);
-}
-
-static void
-let_go(struct held *h)
-{
-	log_epochs_fini(&h->epochs);
-	ca_free(h->ca);
-	secret_key_wipe(&h->master);
-	fd_close(h->lock);
-	fd_close(h->dir);
 }
 
 /* --- another key ------------------------------------------------------------------------------ */
@@ -158,10 +117,10 @@ ledger_care_rotate(uint32_t *epoch, const struct ledger_care *c, const char *rec
 {
 	struct held h;
 
-	int r = hold(&h, c, err);
+	int r = held_open(&h, c->dir, err);
 	if (r == 0 && (r = rotate(&h, recovery_key, err)) == 0)
 		*epoch = log_epochs_last(&h.epochs)->epoch + 1;
-	let_go(&h);
+	held_close(&h);
 	return r;
 }
 
@@ -268,13 +227,13 @@ ledger_care_recover(uint32_t *epoch, uint64_t *size, const struct ledger_care *c
 	EVP_PKEY *recovery = NULL;
 	struct held h;
 
-	int r = hold(&h, c, err);
+	int r = held_open(&h, c->dir, err);
 	if (r == 0 && (r = load_master(&h, c, err)) == 0 &&
 		(r = ledger_recovery_load(&recovery, recovery_key, err)) == 0 &&
 		(r = recover(size, &h, recovery, err)) == 0)
 		*epoch = log_epochs_last(&h.epochs)->epoch + 1;
 	key_free(recovery);
-	let_go(&h);
+	held_close(&h);
 	return r;
 }
 
@@ -440,13 +399,13 @@ ledger_care_erase(const struct ledger_care *c, uint64_t entry, const char *who, 
 {
 	struct held h;
 
-	int r = hold(&h, c, err);
+	int r = held_open(&h, c->dir, err);
 	if (r == 0 && (r = load_master(&h, c, err)) == 0 &&
 		(r = check_entry(&h, entry, err)) == 0 &&
 		(r = check_journal(&h, entry, err)) == 0 &&
 		(r = note_erasing(&h, entry, who, reason, err)) == 0 &&
 		(r = search_index_discard(h.dir, err)) == 0)
 		r = ledger_files_erase(h.ledger, entry, &h.master, err);
-	let_go(&h);
+	held_close(&h);
 	return r;
 }

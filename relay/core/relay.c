@@ -22,6 +22,7 @@
 #include "relay/core/dispatcher.h"
 #include "relay/core/fit.h"
 #include "relay/core/guard.h"
+#include "relay/core/new_ca.h"
 #include "relay/core/outputs.h"
 #include "relay/core/principals.h"
 #include "relay/core/readers.h"
@@ -345,6 +346,8 @@ open_keys(struct relay *r, const struct relay_options *o, struct hw_err *err)
 	if ((rc = rekey_check(path, o->dir, err)) < 0 ||
 		(rc = secret_key_load(&r->master, path, err)) < 0)
 		return rc;
+	if ((rc = new_ca_settle(r->dir, err)) < 0)
+		return rc;
 	return ca_open(&r->ca, r->dir, err);
 }
 
@@ -374,7 +377,8 @@ open_audit(struct relay *r, const struct relay_options *o, struct hw_err *err)
 	r->ledger = ledger_new(r->journal, r->config.name, r->clock);
 	if (r->ledger == NULL)
 		return hw_err_set(err, HW_ENOMEM, "no memory for the ledger");
-	if ((rc = heads_open(r, o, err)) < 0)
+	if ((rc = heads_open(r, o, err)) < 0 ||
+		(rc = new_ca_tell(r->dir, r->ledger, r->journal, err)) < 0)
 		return rc;
 	struct archiver_config ac = {
 		.journal_dir = journal,

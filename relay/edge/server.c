@@ -303,7 +303,7 @@ open_all(struct server *s, const struct server_options *o, struct hw_err *err)
 	if ((r = network_list_parse(s->balancers, &s->n_balancers, PROXY_PROTOCOL_MAX,
 		     config->proxy_protocol_from, err)) < 0)
 		return r;
-	tls_init(&s->tls, s->loop, ca_cert(ca), ca_fleet(ca), 2 * (unsigned)config->max_handshakes,
+	tls_init(&s->tls, s->loop, ca, 2 * (unsigned)config->max_handshakes,
 		&s->stats->refused_certificate);
 	r = admission_new(&s->admission, (size_t)config->max_unauthenticated, random_u64(), err);
 	if (r < 0 || (r = open_context(s, err)) < 0 || (r = open_vhosts(s, o->dir, err)) < 0)

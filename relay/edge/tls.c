@@ -16,13 +16,18 @@ on_turn_end(void *arg)
 }
 
 void
-tls_init(struct tls *t, struct loop *loop, X509 *ca, const char *fleet, unsigned hellos_max,
+tls_init(struct tls *t, struct loop *loop, const struct ca *ca, unsigned hellos_max,
 	uint64_t *refused)
 {
-	*t = (struct tls){.ca = ca, .loop = loop, .hellos_max = hellos_max, .refused = refused};
+	*t = (struct tls){.ca = ca_cert(ca),
+		.before = ca_before(ca),
+		.retired = ca_retired(ca),
+		.loop = loop,
+		.hellos_max = hellos_max,
+		.refused = refused};
 	t->turn_end = (struct loop_task){.fn = on_turn_end, .arg = t};
-	hw_assert(strlen(fleet) < sizeof(t->fleet));
-	strcpy(t->fleet, fleet);
+	hw_assert(strlen(ca_fleet(ca)) < sizeof(t->fleet));
+	strcpy(t->fleet, ca_fleet(ca));
 }
 
 void
@@ -72,8 +77,15 @@ on_hello(SSL *ssl, int *alert, void *arg)
 	return SSL_CLIENT_HELLO_ERROR;
 }
 
-/* The rules are those of cert_verify(), and the fleet's CA is all that is trusted: what the
- * handshake found good tls_identify() need not verify again. */
+static bool
+add_root(X509_STORE *store, X509 *root)
+{
+	return root == NULL || X509_STORE_add_cert(store, root) == 1;
+}
+
+/* The rules are those of cert_verify(), and the fleet's authorities are all that is trusted: what
+ * the handshake found good tls_identify() need not verify again. It lets those of a retired one
+ * through, too, to say whose they are. */
 static int
 trust_the_fleet(SSL_CTX *ctx, struct tls *t)
 {
@@ -82,7 +94,8 @@ trust_the_fleet(SSL_CTX *ctx, struct tls *t)
 	if (store == NULL)
 		return 0;
 	SSL_CTX_set_cert_store(ctx, store); /* which has it now */
-	if (X509_STORE_add_cert(store, t->ca) != 1 || SSL_CTX_add_client_CA(ctx, t->ca) != 1)
+	if (!add_root(store, t->ca) || !add_root(store, t->before) ||
+		!add_root(store, t->retired) || SSL_CTX_add_client_CA(ctx, t->ca) != 1)
 		return 0;
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, on_verify);
 	cert_rules(SSL_CTX_get0_param(ctx));
@@ -156,13 +169,43 @@ tls_show(struct tls *t, const char *cert, const char *key, struct hw_err *err)
 
 /* --- the peer ------------------------------------------------------------------------------ */
 
+/* The authority that the handshake found it to be by; NULL when it found none. */
+static X509 *
+issuer_of(SSL *ssl)
+{
+	STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
+	int n = chain != NULL ? sk_X509_num(chain) : 0;
+
+	return n > 1 ? sk_X509_value(chain, n - 1) : NULL;
+}
+
+/* The one of ours that it is by; the one in use, for who shows one of nobody's. */
+static X509 *
+authority_of(SSL *ssl, const struct tls *t)
+{
+	X509 *issuer = issuer_of(ssl);
+
+	if (issuer != NULL && t->retired != NULL && X509_cmp(issuer, t->retired) == 0)
+		return t->retired;
+	return issuer != NULL && t->before != NULL && X509_cmp(issuer, t->before) == 0 ? t->before
+										       : t->ca;
+}
+
 /* The handshake has looked at the signature by this very CA; it did not look at this clock. */
 static bool
-is_proven(X509 *cert, long verdict, const struct cert_identity *who, const struct tls *t,
-	int64_t now)
+is_proven(X509 *cert, long verdict, const struct cert_identity *who, X509 *ca, int64_t now)
 {
-	return verdict == X509_V_OK && X509_cmp(cert, t->ca) != 0 && now >= who->not_before &&
+	return verdict == X509_V_OK && X509_cmp(cert, ca) != 0 && now >= who->not_before &&
 		now < who->not_after;
+}
+
+static int
+is_retired(const struct cert_identity *who, struct hw_err *err)
+{
+	return hw_err_set(err, HW_ECERT,
+		"the certificate of %s %s is by an authority that this fleet has retired: %s",
+		enum_text(&enum_ROLE, who->role), who->id,
+		who->role == ROLE_NODE ? "it has to join again" : "log in with a new invite");
 }
 
 int
@@ -170,7 +213,7 @@ tls_identify(struct cert_identity *ret, bool *expired, SSL *ssl, const struct tl
 	struct hw_err *err)
 {
 	struct cert_identity who;
-	X509 *cert = SSL_get0_peer_certificate(ssl);
+	X509 *cert = SSL_get0_peer_certificate(ssl), *ca = authority_of(ssl, t);
 	long verdict = SSL_get_verify_result(ssl);
 	int r;
 
@@ -184,12 +227,14 @@ tls_identify(struct cert_identity *ret, bool *expired, SSL *ssl, const struct tl
 		return r;
 	if (who.role != ROLE_NODE && who.role != ROLE_USER)
 		return hw_err_set(err, HW_ECERT, "links are for nodes and users");
+	if (ca == t->retired)
+		return is_retired(&who, err);
 	if (now < who.not_before && who.not_before - now <= CERT_EARLY)
 		now = who.not_before;
-	r = is_proven(cert, verdict, &who, t, now) ? 0 : cert_verify(cert, t->ca, now, false, err);
+	r = is_proven(cert, verdict, &who, ca, now) ? 0 : cert_verify(cert, ca, now, false, err);
 	bool late = r == HW_EEXPIRED && who.role == ROLE_NODE;
 	if (late)
-		r = cert_verify(cert, t->ca, now, true, err);
+		r = cert_verify(cert, ca, now, true, err);
 	if (r < 0)
 		return r;
 	if (late && now - who.not_after > CERT_NODE_GRACE)

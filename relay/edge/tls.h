@@ -13,7 +13,9 @@ typedef struct ssl_ctx_st SSL_CTX;
 typedef struct ssl_st SSL;
 
 struct tls {
-	X509 *ca;     /* lent */
+	/* Lent. Certificates of the one before count, too; those of a retired one are refused by
+	 * name. NULL: there is none. */
+	X509 *ca, *before, *retired;
 	SSL_CTX *ctx; /* libwebsockets', once it is set up */
 	char fleet[CERT_FLEET_LEN + 1];
 	struct loop *loop;
@@ -24,7 +26,8 @@ struct tls {
 	struct loop_task turn_end;
 };
 
-void tls_init(struct tls *t, struct loop *loop, X509 *ca, const char *fleet, unsigned hellos_max,
+/* The authority outlives it. */
+void tls_init(struct tls *t, struct loop *loop, const struct ca *ca, unsigned hellos_max,
 	uint64_t *refused);
 void tls_fini(struct tls *t);
 

@@ -346,8 +346,14 @@ static const char *const version_11[] = {
 	NULL,
 };
 
+/* Which authority has issued its newest certificate. */
+static const char *const version_12[] = {
+	"ALTER TABLE node ADD COLUMN authority INTEGER NOT NULL DEFAULT 1",
+	NULL,
+};
+
 static const char *const *const versions[] = {version_1, version_2, version_3, version_4, version_5,
-	version_6, version_7, version_8, version_9, version_10, version_11};
+	version_6, version_7, version_8, version_9, version_10, version_11, version_12};
 
 int
 migrations_newest(void)

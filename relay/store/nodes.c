@@ -8,7 +8,7 @@
 #define COLUMNS                                                                       \
 	"id, name, serial, serial_before, activation_id, iam_role, registered, seen," \
 	" agent_version, computer_name, ip_address, ip_addresses, platform_name,"     \
-	" platform_version, kernel, architecture, lost_since"
+	" platform_version, kernel, architecture, lost_since, authority"
 
 #define SQL_MAX (1024 * 1024)
 
@@ -28,11 +28,13 @@ node_insert(struct db *db, const struct node_row *row, struct hw_err *err)
 		return r;
 	return db_run(db, NULL, err,
 		"INSERT INTO node (" COLUMNS ") VALUES"
-		" ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
-		"ssssssiissssssssi", row->id, row->name, row->serial, row->serial_before,
+		" ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
+		" $18)",
+		"ssssssiissssssssii", row->id, row->name, row->serial, row->serial_before,
 		row->activation_id, row->iam_role, row->registered, row->seen, row->agent_version,
 		row->computer_name, row->ip_address, row->ip_addresses, row->platform_name,
-		row->platform_version, row->kernel, row->architecture, row->lost_since);
+		row->platform_version, row->kernel, row->architecture, row->lost_since,
+		row->authority);
 }
 
 static void
@@ -55,6 +57,7 @@ node_read(struct node_row *ret, struct query *q)
 	query_copy(q, 14, ret->kernel, sizeof(ret->kernel));
 	query_copy(q, 15, ret->architecture, sizeof(ret->architecture));
 	ret->lost_since = query_int(q, 16);
+	ret->authority = query_int(q, 17);
 }
 
 int
@@ -125,13 +128,14 @@ node_set_seen(struct db *db, const char *id, int64_t when, struct hw_err *err)
 
 int
 node_set_serial(struct db *db, const char *id, const char *asker, const char *serial,
-	struct hw_err *err)
+	int64_t authority, struct hw_err *err)
 {
 	int64_t n = 0;
 
 	int r = db_run(db, &n, err,
-		"UPDATE node SET serial_before = $2, serial = $3, lost_since = 0 WHERE id = $1",
-		"sss", id, asker, serial);
+		"UPDATE node SET serial_before = $2, serial = $3, authority = $4, lost_since = 0"
+		" WHERE id = $1",
+		"sssi", id, asker, serial, authority);
 	return one(r, n, id, err);
 }
 

@@ -27,6 +27,7 @@ struct node_row {
 	/* It may have been given certificates since then that a backup does not know; 0: all are.
 	 */
 	int64_t lost_since;
+	int64_t authority; /* which one has issued the newest certificate; from 1 */
 };
 
 /* HW_EEXISTS when the id was ever used. */
@@ -43,7 +44,7 @@ int node_set_seen(struct db *db, const char *id, int64_t when, struct hw_err *er
 /* The serial of the certificate that asked for the new one becomes the one before: should the
  * answer be lost, it is all that the node has. HW_ENODE. */
 int node_set_serial(struct db *db, const char *id, const char *asker, const char *serial,
-	struct hw_err *err);
+	int64_t authority, struct hw_err *err);
 /* Of a node whose newest serials a restored relay does not know: this is one of them, and from now
  * on the newest. *changed: false when one was taken before. */
 int node_adopt_serial(struct db *db, bool *changed, const char *id, const char *serial,

@@ -387,7 +387,7 @@ def test_another_key_is_shown_while_links_and_sessions_stay(relay, client, agent
     shell.wait()
     assert len([e for e in audit.ledger(relay.dir) if "key=changed" in e.get("Detail", "")]) == 3
 
-    for args in ((), ("--what", "ca"), ("--what", "tls", "--master-key", "x"), ("--what", "master", "--recovery-key", "x")):
+    for args in ((), ("--what", "all"), ("--what", "tls", "--retire"), ("--what", "ca", "--force"), ("--what", "tls", "--master-key", "x"), ("--what", "master", "--recovery-key", "x")):
         bad = rotate(relay, *args)
         assert bad.returncode == 2 and "rotate-keys --help" in bad.stderr, args
     assert rotate(relay, "--what", "master").returncode == 1  # it runs

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "proto/base/id.h"
-#include "proto/trust/cert.h"
+#include "proto/trust/succession.h"
 
 #define FLEET "0123456789ab"
 
@@ -32,6 +32,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		hw_assert(id.role == ROLE_NODE ? id_is_node(id.id) : id_is_user(id.id));
 	}
 	cert_fleet(fleet, cert, &err);
+	STACK_OF(X509) *shown = sk_X509_new_null();
+	sk_X509_push(shown, cert);
+	hw_assert(succession_next(cert, shown, 0) == NULL);
+	sk_X509_free(shown);
 	/* nothing but a certificate that an authority signed is good, and there is none here */
 	hw_assert(cert_verify(cert, cert, 0, true, &err) < 0);
 	hw_assert(ERR_peek_error() == 0);

@@ -51,7 +51,7 @@ BELOW = {
 # Single files that may include more: the error codes are a table of the schema.
 ALSO = [
     (re.compile(r"proto/base/err\.[ch]$"), re.compile(r"proto/schema/\w+\.def$")),
-    (re.compile(r"proto/wire/enrol\.[ch]$"), re.compile(r"proto/trust/")),
+    (re.compile(r"proto/wire/(?:enrol|ws_tls)\.[ch]$"), re.compile(r"proto/trust/")),
 ]
 
 # Headers of libraries that only some files may see: (header, the files that may).

@@ -133,7 +133,8 @@ renew_node(void *arg, struct db *db, struct hw_err *err)
 	if (r == 0 && strcmp(asker, node.serial) != 0 && strcmp(asker, node.serial_before) != 0)
 		return hw_err_set(err, HW_EREVOKED, "%s has renewed its certificate elsewhere", id);
 	if (r < 0 || (r = issue_node(&w->issued, w->op, &w->req->csr, id)) < 0 ||
-		(r = node_set_serial(db, id, asker, w->issued.serial, err)) < 0)
+		(r = node_set_serial(db, id, asker, w->issued.serial, ca_number(w->op->env->ca),
+			 err)) < 0)
 		return r;
 	store_changed(db, STORE_NODE, id);
 	return 0;

@@ -92,6 +92,7 @@ write_node(void *arg, struct db *db, struct hw_err *err)
 		return r;
 	choose_name(node, w->req, &activation);
 	memcpy(node->serial, w->issued.serial, sizeof(node->serial));
+	node->authority = ca_number(op->env->ca);
 	memcpy(node->activation_id, activation.id, sizeof(node->activation_id));
 	memcpy(node->iam_role, activation.iam_role, sizeof(node->iam_role));
 	snprintf(node->computer_name, sizeof(node->computer_name), "%s",

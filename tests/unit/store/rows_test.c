@@ -61,8 +61,8 @@ ROWS_TEST(nodes, a_new_serial_is_kept_with_the_one_that_asked_for_it)
 
 	(void)s;
 	cr_assert(eq(int, node_insert(db, &row, err), 0));
-	cr_assert(eq(int, node_set_serial(db, row.id, "aa", "bb", err), 0));
-	cr_assert(eq(int, node_set_serial(db, row.id, "aa", "cc", err), 0));
+	cr_assert(eq(int, node_set_serial(db, row.id, "aa", "bb", 1, err), 0));
+	cr_assert(eq(int, node_set_serial(db, row.id, "aa", "cc", 1, err), 0));
 	cr_assert(eq(int, node_get(db, row.id, &row, err), 0));
 	cr_assert_str_eq(row.serial, "cc");
 	cr_assert_str_eq(row.serial_before, "aa");
@@ -74,7 +74,7 @@ ROWS_TEST(nodes, a_new_serial_is_kept_with_the_one_that_asked_for_it)
 	cr_assert(eq(int, node_get(db, row.id, &row, err), 0));
 	cr_assert_str_eq(row.serial_before, "");
 	cr_assert_str_eq(row.serial, "cc");
-	cr_assert(eq(int, node_set_serial(db, "mi-x", "cc", "dd", err), HW_ENODE));
+	cr_assert(eq(int, node_set_serial(db, "mi-x", "cc", "dd", 1, err), HW_ENODE));
 }
 
 ROWS_TEST(nodes, after_a_restore_one_unknown_serial_is_adopted)
@@ -98,7 +98,7 @@ ROWS_TEST(nodes, after_a_restore_one_unknown_serial_is_adopted)
 	cr_assert_str_eq(row.serial_before, "");
 	cr_assert(row.lost_since == 0);
 	cr_assert(eq(int, node_set_all_lost(db, NOON, err), 0));
-	cr_assert(eq(int, node_set_serial(db, row.id, "bb", "dd", err), 0));
+	cr_assert(eq(int, node_set_serial(db, row.id, "bb", "dd", 1, err), 0));
 	cr_assert(eq(int, node_get(db, row.id, &row, err), 0));
 	cr_assert(row.lost_since == 0); /* what comes now is known */
 }

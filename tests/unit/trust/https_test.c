@@ -43,6 +43,8 @@ teardown(void)
 
 TestSuite(https_post, .init = setup, .fini = teardown, .timeout = 30);
 
+static char known_by[PIN_LEN + 1];
+
 /* To the server of the test. */
 static int
 connected(void)
@@ -59,7 +61,7 @@ post_within(int timeout_ms)
 {
 	int fd = connected();
 	int r = https_post(&out, &status, fd, &url, "/register", "{\"a\":1}", 7, f->now + clock_off,
-		timeout_ms, &err);
+		timeout_ms, known_by, &err);
 
 	close(fd);
 
@@ -104,7 +106,8 @@ Test(https_post, appends_the_answer_and_gives_any_status)
 	server = SERVER(f, &url, .answer = "HTTP/1.1 400 Bad\r\n\r\n{}");
 	buf_append_str(&out, "x");
 	int fd = connected();
-	cr_assert(eq(int, https_post(&out, &status, fd, &url, "/", "", 0, f->now, 10000, &err), 0));
+	cr_assert(eq(int,
+		https_post(&out, &status, fd, &url, "/", "", 0, f->now, 10000, known_by, &err), 0));
 	close(fd);
 	cr_assert(eq(int, status, 400));
 	cr_assert(eq(str, (char *)buf_str(&out), (char *)"x{}"));
@@ -119,7 +122,7 @@ Test(https_post, takes_a_long_request)
 	int fd = connected();
 	cr_assert(eq(int,
 			  https_post(&out, &status, fd, &url, "/", body, sizeof(body), f->now,
-				  10000, &err),
+				  10000, known_by, &err),
 			  0),
 		"%s", err.text);
 	close(fd);

@@ -1,7 +1,10 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <openssl/x509.h>
 
@@ -160,6 +163,68 @@ read_list(struct log_epochs *ret, const struct list *l)
 	struct hw_err err = HW_ERR_INIT;
 
 	return log_epochs_read(ret, buf_data(&l->text), l->text.len, ca_cert(l->ca), &err);
+}
+
+/* The list, held against the fleet's second authority, which names that hash. */
+static int
+read_by_successor(struct log_epochs *ret, const struct list *l, const uint8_t hash[MERKLE_LEN])
+{
+	struct hw_err err = HW_ERR_INIT;
+	X509 *second = NULL;
+	int to;
+
+	cr_assert(eq(int, mkdirat(l->fleet->dir, "next", 0700), 0));
+	to = openat(l->fleet->dir, "next", O_RDONLY | O_DIRECTORY);
+	cr_assert(eq(int, ca_succeed(l->ca, to, hash, l->fleet->now, &err), 0), "%s", err.text);
+	cr_assert(eq(int, cert_load(&second, to, "ca.crt", &err), 0), "%s", err.text);
+	close(to);
+	folder_drop(l->fleet->dir, "next");
+	int r = log_epochs_read(ret, buf_data(&l->text), l->text.len, second, &err);
+	X509_free(second);
+	return r;
+}
+
+Test(log_epoch, a_later_authority_knows_the_first_statement_by_its_hash)
+{
+	uint8_t hash[MERKLE_LEN];
+	struct log_epochs epochs;
+	struct list l;
+
+	list_init(&l);
+	log_epoch_hash(hash, &l.last, ORIGIN);
+	add(&l, next_epoch(&l, 40, LOG_BY_LEDGER), l.first.key);
+	cr_assert(eq(int, read_by_successor(&epochs, &l, hash), 0));
+	cr_assert(eq(sz, epochs.n, 2));
+	log_epochs_fini(&epochs);
+	hash[0] ^= 1;
+	cr_assert(eq(int, read_by_successor(&epochs, &l, hash), HW_ECORRUPT));
+	list_fini(&l);
+}
+
+Test(log_epoch, who_has_the_first_authoritys_key_cannot_begin_another_ledger_under_a_later_one)
+{
+	struct log_epochs epochs;
+	uint8_t hash[MERKLE_LEN];
+	struct list l, forged;
+
+	list_init(&l);
+	log_epoch_hash(hash, &l.last, ORIGIN);
+	list_init(&forged);
+	struct log_epoch e = forged.last;
+	e.time++;
+	forged.text.len = 0;
+	cr_assert(eq(int, log_epoch_sign(&e, ORIGIN, NULL, l.ca, NULL), 0));
+	log_epoch_format(&forged.text, &e, ORIGIN);
+	struct ca *theirs = forged.ca;
+	forged.ca = l.ca;
+	cr_assert(eq(int, read_list(&epochs, &forged), 0)); /* the first one's signature is good */
+	log_epochs_fini(&epochs);
+	l.text.len = 0;
+	buf_append(&l.text, buf_data(&forged.text), forged.text.len);
+	cr_assert(eq(int, read_by_successor(&epochs, &l, hash), HW_ECORRUPT));
+	forged.ca = theirs;
+	list_fini(&forged);
+	list_fini(&l);
 }
 
 Test(log_epoch, a_key_signs_over_to_the_next_and_is_retired)

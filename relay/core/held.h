@@ -1,0 +1,25 @@
+/* The directory of a relay that is stopped, held by its lock: for what is done to keys and ledger
+ * meanwhile. */
+#ifndef HAWSER_CORE_HELD_H
+#define HAWSER_CORE_HELD_H
+
+#include "proto/trust/cert.h"
+#include "proto/trust/log_epoch.h"
+#include "proto/trust/secret.h"
+#include "relay/core/config.h"
+
+struct held {
+	int dir, lock;
+	char ledger[1100], journal[1100]; /* paths */
+	struct relay_config config;
+	struct ca *ca;
+	struct log_epochs epochs;
+	struct secret_key master; /* for whom it concerns to load */
+};
+
+/* HW_EEXISTS while the relay runs. A new authority that was cut off is put in place first
+ * (new_ca.h). held_close() in any case. */
+int held_open(struct held *h, const char *dir, struct hw_err *err);
+void held_close(struct held *h);
+
+#endif
