@@ -19,7 +19,7 @@
 #include "relay/store/store.h"
 
 #define NEXT	   "ca.next"
-#define MAKING	   "ca.making" /* what is not all there yet */
+#define MAKING	   "ca.making" /* what is not all there yet, or no more */
 #define UNTOLD	   "ca.untold"
 #define UNTOLD_MAX 65536
 
@@ -137,8 +137,10 @@ new_ca_settle(int dir, struct hw_err *err)
 	struct buf untold;
 	int next, r;
 
-	if (faccessat(dir, NEXT, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+	if (faccessat(dir, NEXT, F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
+		folder_drop(dir, MAKING); /* with a key in it, perhaps */
 		return 0;
+	}
 	if ((r = open_folder(&next, dir, NEXT, err)) < 0)
 		return r;
 	buf_init(&untold, UNTOLD_MAX);
@@ -148,7 +150,11 @@ new_ca_settle(int dir, struct hw_err *err)
 	fd_close(next);
 	if (r < 0)
 		return hw_err_prefix(err, "the authority in %s", NEXT);
-	folder_drop(dir, NEXT);
+	/* Its name goes first: half of it would be one that can't be put in place. */
+	folder_drop(dir, MAKING);
+	if (renameat(dir, NEXT, dir, MAKING) < 0)
+		return hw_err_sys(err, "cannot remove %s", NEXT);
+	folder_drop(dir, MAKING);
 	return 0;
 }
 

@@ -211,6 +211,13 @@ def test_one_that_was_cut_off_is_made_whole(relay, client, agent, cut):
             f.write(fresh[name] if cut == "within" and name == "ca.crt" else data)
     relay.start()
     assert not os.path.exists(ready) and read(relay.dir, "ca.crt") == fresh["ca.crt"]
+    # Cut off when all was in place, and only a part of what had lain ready was removed.
+    relay.stop()
+    left = os.path.join(relay.dir, "ca.making")
+    os.mkdir(left, 0o700)
+    shutil.copy(os.path.join(relay.dir, "ca.key"), left)
+    relay.start()
+    assert not os.path.exists(left) and not os.path.exists(os.path.join(relay.dir, "ca.untold"))
     agent.wait_online()
     wait_until(lambda: renewed(agent.dir, "node.crt", fresh["ca.crt"]), "the node's renewal")
     assert client.ok("exec", "web-01", "--", "echo well") == "well\n"
