@@ -54,7 +54,7 @@ judging_time(void *arg)
 	return build_time_or_later(&hw_clock_system);
 }
 
-/* Kept with the URL that names it, which stays right for a login when the old one is over. What
+/* Kept after the URL that names it, which stays right for a login when the old one is over. What
  * cannot be kept now comes again with the next command. */
 static void
 on_successor(void *arg, X509 *root)
@@ -62,13 +62,11 @@ on_successor(void *arg, X509 *root)
 	struct dialer *d = arg;
 	int dir = -1;
 
-	if (home_open(&dir, d->home, false, NULL) == 0 &&
-		cert_keep(dir, HOME_CA, root, NULL) == 0) {
-		cert_pin(d->url.pin, root);
-		if (relay_url_format(d->home->relay, sizeof(d->home->relay), &d->url) == 0)
-			(void)home_save(d->home, NULL);
+	cert_pin(d->url.pin, root);
+	if (relay_url_format(d->home->relay, sizeof(d->home->relay), &d->url) == 0 &&
+		home_save(d->home, NULL) == 0 && home_open(&dir, d->home, false, NULL) == 0 &&
+		cert_keep(dir, HOME_CA, root, NULL) == 0)
 		ws_client_reload(d->ws, NULL);
-	}
 	fd_close(dir);
 }
 

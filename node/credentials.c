@@ -242,7 +242,7 @@ static void
 on_reply(void *arg, int code, const char *message, const void *body, size_t n)
 {
 	struct credentials *c = credentials_from(arg);
-	bool expired = credentials_relay_now(c) >= c->who.not_after;
+	bool of_no_use = c->by_before || credentials_relay_now(c) >= c->who.not_after;
 	struct hw_err err = HW_ERR_INIT;
 	char until[RFC3339_LEN + 1];
 
@@ -258,7 +258,7 @@ on_reply(void *arg, int code, const char *message, const void *body, size_t n)
 	}
 	rfc3339_format(until, c->who.not_after);
 	log_info(c, "certificate.renewed", "until=%s", until);
-	c->config.on_renewed(c->config.arg, expired);
+	c->config.on_renewed(c->config.arg, of_no_use);
 }
 
 static int

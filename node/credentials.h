@@ -22,9 +22,10 @@ struct credentials_config {
 	struct loop *loop;
 	const struct log_ctx *log;
 	int dir; /* stays the caller's */
-	/* There is a new certificate; `expired` says that the one of this link was not good any
-	 * more: then the link admits nothing but renewals. */
-	void (*on_renewed)(void *arg, bool expired);
+	/* There is a new certificate; `of_no_use` says that the one of this link is not good any
+	 * more: it has expired, and the link admits nothing but renewals, or it is by the authority
+	 * before, and the relay is to see that we have another. */
+	void (*on_renewed)(void *arg, bool of_no_use);
 	void *arg;
 };
 

@@ -174,17 +174,17 @@ facts(void *arg, struct arena *a, struct msg_update_instance_information_request
 	facts_collect(a, f);
 }
 
-/* The link goes on with the certificate that it was made with; only one that admits nothing but
- * renewals is made anew. */
+/* The link goes on with the certificate that it was made with; only one that is of no use is made
+ * anew. */
 static void
-on_renewed(void *arg, bool expired)
+on_renewed(void *arg, bool of_no_use)
 {
 	struct uplink *u = uplink_from(arg);
 	struct hw_err err = HW_ERR_INIT;
 
 	if (ws_client_reload(u->ws, &err) < 0)
 		log_why(u, "certificate.not_reloaded", &err);
-	else if (expired)
+	else if (of_no_use)
 		agent_redial(u->agent, "the certificate was renewed");
 }
 

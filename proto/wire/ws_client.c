@@ -176,9 +176,9 @@ fail_by_clue(struct ws_dial *d, int status, const char *clue)
 			refusal);
 	else if (status == 403 && d->by_another)
 		fail(d, HW_ECERT,
-			"%s:%d refused this machine's certificate: it is by an earlier authority of this "
-			"fleet, which was retired since",
-			d->host, d->port);
+			"%s:%d refused the link (HTTP %d): this machine's certificate is by an earlier "
+			"authority of this fleet, which may have been retired since",
+			d->host, d->port, status);
 	else if (status == 401 || status == 403)
 		fail(d, HW_EDENIED, "%s:%d refused the link (HTTP %d)", d->host, d->port, status);
 	else if (status == 429 || status >= 500)

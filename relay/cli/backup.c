@@ -23,6 +23,7 @@
 #include "relay/cli/backup.h"
 #include "relay/cli/cli.h"
 #include "relay/core/config.h"
+#include "relay/core/new_ca.h"
 #include "relay/core/pack.h"
 #include "relay/core/snapshot.h"
 #include "relay/store/store.h"
@@ -314,10 +315,11 @@ static int
 take_moment(struct backup *b, struct hw_err *err)
 {
 	int r = file_lock(&b->own, b->dir, "lock", err);
+	bool taken;
 
 	if (r == HW_EEXISTS)
 		r = ask_relay(b, err);
-	else if (r == 0)
+	else if (r == 0 && (r = new_ca_settle(&taken, b->dir, err)) == 0)
 		r = take_stopped(b, err);
 	if (r < 0)
 		return r;

@@ -98,8 +98,10 @@ begin_ca(const struct cli_options *o, const char *who)
 	printf("authority %u issues all certificates from now on; those by authority %u still count\n"
 	       "the relay's URL is %s\n",
 		made.number, made.before, made.url);
+	fflush(stdout);
 	fprintf(stderr,
-		"hawser-relay: start the relay again: nodes and users renew with their next connection\n"
+		"hawser-relay: start the relay again: nodes and users renew with their next connection; "
+		"where a ca.crt was handed out, replace it\n"
 		"hawser-relay: make a backup then, and keep none from before: a relay restored from one "
 		"is strange to nodes that know authority %u\n"
 		"hawser-relay: when all have renewed, stop it and say rotate-keys --what ca --retire\n",
@@ -137,14 +139,17 @@ retire_ca(const struct cli_options *o, const char *who)
 	}
 	printf("authority %u is retired: only certificates by authority %u count\n", done.before,
 		done.number);
+	fflush(stdout);
 	if (done.behind > 0)
 		fprintf(stderr,
 			"hawser-relay: %" PRIu64 " nodes have to join again, with the URL %s\n",
 			done.behind, done.url);
 	fprintf(stderr,
 		"hawser-relay: start the relay again; who has not used hawser since authority %u began "
-		"needs a new invite\n",
-		done.number);
+		"needs a new invite\n"
+		"hawser-relay: make a backup then, and keep none from before: restored, it would let "
+		"authority %u count again\n",
+		done.number, done.before);
 	return EXIT_OK;
 }
 

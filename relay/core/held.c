@@ -22,7 +22,7 @@ held_open(struct held *h, const char *dir, struct hw_err *err)
 		return r;
 	}
 	if ((r = relay_config_load(&h->config, h->dir, err)) < 0 ||
-		(r = new_ca_settle(h->dir, err)) < 0 || (r = ca_open(&h->ca, h->dir, err)) < 0)
+		(r = new_ca_settle(&h->took_ca, h->dir, err)) < 0 || (r = ca_open(&h->ca, h->dir, err)) < 0)
 		return r;
 	return ledger_epochs_load(&h->epochs, h->ledger, ca_cert(h->ca), err);
 }

@@ -13,6 +13,7 @@ struct held {
 	char ledger[1100], journal[1100]; /* paths */
 	struct relay_config config;
 	struct ca *ca;
+	bool took_ca; /* put in place just now */
 	struct log_epochs epochs;
 	struct secret_key master; /* for whom it concerns to load */
 };

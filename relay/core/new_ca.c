@@ -1,5 +1,7 @@
 #include "relay/core/new_ca.h"
 
+#include <openssl/x509.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -9,10 +11,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "audit/journal.h"
 #include "audit/ledger.h"
 #include "proto/base/clock.h"
 #include "proto/base/file.h"
+#include "proto/trust/succession.h"
 #include "relay/core/held.h"
 #include "relay/core/relay_private.h"
 #include "relay/store/nodes.h"
@@ -71,7 +73,20 @@ note_line(int dir, const char *what, unsigned number, const char *who, struct hw
 	return r;
 }
 
-/* What was noted, and then cut off, was not done. */
+/* What was noted, and then cut off, was not done: the authority still counts. */
+static bool
+still_counts(int dir, const char *number)
+{
+	struct succession s;
+	X509 *before = NULL;
+	char text[16] = "";
+
+	if (cert_load(&before, dir, CA_BEFORE, NULL) == 0 && succession_read(&s, before, NULL) == 0)
+		snprintf(text, sizeof(text), "%u", s.number);
+	X509_free(before);
+	return strcmp(text, number) == 0;
+}
+
 static int
 tell_line(int dir, struct ledger *ledger, char *line)
 {
@@ -82,18 +97,18 @@ tell_line(int dir, struct ledger *ledger, char *line)
 		return 0;
 	*number++ = *who++ = '\0';
 	bool retired = strcmp(line, "retired") == 0;
-	if (retired && faccessat(dir, CA_BEFORE, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+	if (retired && still_counts(dir, number))
 		return 0;
 	snprintf(detail, sizeof(detail), "authority %.8s", number);
 	snprintf(principal, sizeof(principal), "local/%.128s", who);
 	const struct msg_ledger_entry e = {
 		.principal = principal, .source = "local", .detail = detail};
-	return ledger_append(ledger, retired ? ENTRY_AUTHORITY_RETIRED : ENTRY_AUTHORITY_CHANGED,
-		&e, NULL);
+	return ledger_commit(ledger, retired ? ENTRY_AUTHORITY_RETIRED : ENTRY_AUTHORITY_CHANGED,
+		&e);
 }
 
 int
-new_ca_tell(int dir, struct ledger *ledger, struct journal *journal, struct hw_err *err)
+new_ca_tell(int dir, struct ledger *ledger, struct hw_err *err)
 {
 	char *text, *rest, *line;
 	struct buf all;
@@ -113,7 +128,6 @@ new_ca_tell(int dir, struct ledger *ledger, struct journal *journal, struct hw_e
 	free(text);
 	if (r < 0)
 		return r;
-	journal_sync(journal);
 	unlinkat(dir, UNTOLD, 0);
 	return 0;
 }
@@ -132,11 +146,12 @@ open_folder(int *ret, int dir, const char *name, struct hw_err *err)
 }
 
 int
-new_ca_settle(int dir, struct hw_err *err)
+new_ca_settle(bool *taken, int dir, struct hw_err *err)
 {
 	struct buf untold;
 	int next, r;
 
+	*taken = false;
 	if (faccessat(dir, NEXT, F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
 		folder_drop(dir, MAKING); /* with a key in it, perhaps */
 		return 0;
@@ -149,12 +164,14 @@ new_ca_settle(int dir, struct hw_err *err)
 	buf_fini(&untold);
 	fd_close(next);
 	if (r < 0)
-		return hw_err_prefix(err, "the authority in %s", NEXT);
+		return hw_err_prefix(err, "the next authority waits in %s, and is not in place yet",
+			NEXT);
 	/* Its name goes first: half of it would be one that can't be put in place. */
 	folder_drop(dir, MAKING);
-	if (renameat(dir, NEXT, dir, MAKING) < 0)
+	if (renameat(dir, NEXT, dir, MAKING) < 0 || fsync(dir) < 0)
 		return hw_err_sys(err, "cannot remove %s", NEXT);
 	folder_drop(dir, MAKING);
+	*taken = true;
 	return 0;
 }
 
@@ -184,10 +201,11 @@ lay_ready(const struct held *h, const char *who, struct hw_err *err)
 }
 
 static int
-make(struct new_ca *ret, struct held *h, const char *who, struct hw_err *err)
+change(struct held *h, const char *who, struct hw_err *err)
 {
 	unsigned number = ca_number(h->ca);
 	struct ca *fresh;
+	bool taken;
 	int r;
 
 	if (ca_before(h->ca) != NULL)
@@ -195,14 +213,25 @@ make(struct new_ca *ret, struct held *h, const char *who, struct hw_err *err)
 			"certificates by authority %u still count beside those by authority %u: retire it "
 			"first, with rotate-keys --what ca --retire",
 			number - 1, number);
-	if ((r = lay_ready(h, who, err)) < 0 || (r = new_ca_settle(h->dir, err)) < 0 ||
+	if ((r = lay_ready(h, who, err)) < 0 || (r = new_ca_settle(&taken, h->dir, err)) < 0 ||
 		(r = ca_open(&fresh, h->dir, err)) < 0)
 		return r;
 	ca_free(h->ca);
 	h->ca = fresh;
-	ret->number = ca_number(fresh);
-	ret->before = number;
-	return relay_url_write(ret->url, &h->config, fresh, err);
+	return 0;
+}
+
+/* One that was cut off before is what is asked for. */
+static int
+make(struct new_ca *ret, struct held *h, const char *who, struct hw_err *err)
+{
+	int r = h->took_ca ? 0 : change(h, who, err);
+
+	if (r < 0)
+		return r;
+	ret->number = ca_number(h->ca);
+	ret->before = ret->number - 1;
+	return relay_url_write(ret->url, &h->config, h->ca, err);
 }
 
 int
@@ -230,7 +259,8 @@ look_for_nodes(void *arg, struct db *db, struct hw_err *err)
 	int r = node_list(&q, db, NULL, 0, "", err);
 	while (r == 0 && (r = node_next(&q, &node, err)) > 0) {
 		r = 0;
-		if (node.authority >= ret->number)
+		/* Until it has shown the newest, it may not have it. */
+		if (node.authority >= ret->number && node.serial_before[0] == '\0')
 			continue;
 		if (ret->behind < NEW_CA_NAMES)
 			snprintf(ret->names[ret->behind], sizeof(ret->names[0]), "%s",
@@ -276,7 +306,7 @@ retire(struct new_ca *ret, struct held *h, const char *dir, const char *who, boo
 		return r;
 	if (ret->behind > 0 && !leave_nodes)
 		return hw_err_set(err, HW_ECONFLICT,
-			"%" PRIu64 " node%s not renewed under authority %u", ret->behind,
+			"%" PRIu64 " node%s not shown a certificate by authority %u", ret->behind,
 			ret->behind == 1 ? " has" : "s have", ret->number);
 	if ((r = note_line(h->dir, "retired", ret->before, who, err)) == 0 &&
 		(renameat(h->dir, CA_BEFORE, h->dir, CA_RETIRED) < 0 || fsync(h->dir) < 0))

@@ -13,7 +13,6 @@
 
 #include "proto/base/err.h"
 
-struct journal;
 struct ledger;
 
 #define NEW_CA_NAMES 8
@@ -21,13 +20,13 @@ struct ledger;
 struct new_ca {
 	unsigned number, before; /* of the two authorities */
 	char url[512];		 /* of the relay by now */
-	/* Nodes whose newest certificate is by the one before, and the names of the first. */
+	/* Nodes that have not shown a certificate by the newer one, and the names of the first. */
 	uint64_t behind;
 	char names[NEW_CA_NAMES][257];
 };
 
-/* Makes another authority, and has it in use. `who` asked for it. HW_EEXISTS: the relay runs, or
- * the one before is not retired yet. */
+/* Makes another authority, or goes on with one that was cut off, and has it in use. `who` asked for
+ * it. HW_EEXISTS: the relay runs, or the one before is not retired yet. */
 int new_ca_make(struct new_ca *ret, const char *dir, const char *who, struct hw_err *err);
 
 /* Certificates by the one before are refused from now on. HW_ENOTFOUND: there is none.
@@ -35,10 +34,11 @@ int new_ca_make(struct new_ca *ret, const char *dir, const char *who, struct hw_
 int new_ca_retire(struct new_ca *ret, const char *dir, const char *who, bool leave_nodes,
 	struct hw_err *err);
 
-/* Puts one in place that lies ready. Before anybody opens the authority, under the lock. */
-int new_ca_settle(int dir, struct hw_err *err);
+/* Puts one in place that lies ready; *taken is whether there was one. Before anybody opens the
+ * authority, under the lock. */
+int new_ca_settle(bool *taken, int dir, struct hw_err *err);
 
-/* Tells the ledger what was done while the relay stood still. */
-int new_ca_tell(int dir, struct ledger *ledger, struct journal *journal, struct hw_err *err);
+/* Tells the ledger what was done while the relay stood still; on disk when it returns 0. */
+int new_ca_tell(int dir, struct ledger *ledger, struct hw_err *err);
 
 #endif

@@ -329,6 +329,8 @@ open_keys(struct relay *r, const struct relay_options *o, struct hw_err *err)
 	char path[2048];
 	int rc;
 
+	bool taken;
+
 	if ((rc = dir_open(&r->dir, o->dir, false, err)) < 0 ||
 		(rc = file_lock(&r->lock, r->dir, "lock", err)) < 0) {
 		if (rc == HW_EEXISTS)
@@ -346,7 +348,7 @@ open_keys(struct relay *r, const struct relay_options *o, struct hw_err *err)
 	if ((rc = rekey_check(path, o->dir, err)) < 0 ||
 		(rc = secret_key_load(&r->master, path, err)) < 0)
 		return rc;
-	if ((rc = new_ca_settle(r->dir, err)) < 0)
+	if ((rc = new_ca_settle(&taken, r->dir, err)) < 0)
 		return rc;
 	return ca_open(&r->ca, r->dir, err);
 }
@@ -377,8 +379,7 @@ open_audit(struct relay *r, const struct relay_options *o, struct hw_err *err)
 	r->ledger = ledger_new(r->journal, r->config.name, r->clock);
 	if (r->ledger == NULL)
 		return hw_err_set(err, HW_ENOMEM, "no memory for the ledger");
-	if ((rc = heads_open(r, o, err)) < 0 ||
-		(rc = new_ca_tell(r->dir, r->ledger, r->journal, err)) < 0)
+	if ((rc = heads_open(r, o, err)) < 0 || (rc = new_ca_tell(r->dir, r->ledger, err)) < 0)
 		return rc;
 	struct archiver_config ac = {
 		.journal_dir = journal,

@@ -348,7 +348,7 @@ static const char *const version_11[] = {
 
 /* Which authority has issued its newest certificate. */
 static const char *const version_12[] = {
-	"ALTER TABLE node ADD COLUMN authority INTEGER NOT NULL DEFAULT 1",
+	"ALTER TABLE node ADD COLUMN authority BIGINT NOT NULL DEFAULT 1",
 	NULL,
 };
 
