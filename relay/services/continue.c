@@ -70,6 +70,7 @@ continue_token(const char **ret, struct op *op, const struct going_on *g)
 	struct page_key key = {.number = g->number};
 
 	snprintf(key.text, sizeof(key.text), "%s %" PRId64 " %s", g->digest, g->audited, g->place);
-	op->shown++; /* no item was looked at in vain, as page_token() takes it */
+	if (op->row->resource == RESOURCE_LISTED)
+		op->shown++; /* no item was looked at in vain, as page_token() takes it */
 	return page_token(ret, op, &key);
 }

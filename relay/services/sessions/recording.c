@@ -9,7 +9,7 @@
 #include "relay/core/config.h"
 #include "relay/core/op.h"
 #include "relay/core/uploads.h"
-#include "relay/services/page.h"
+#include "relay/services/continue.h"
 #include "relay/services/sessions/cursors.h"
 #include "relay/store/holds.h"
 #include "relay/store/recording_uploads.h"
@@ -184,20 +184,31 @@ find_session(void *arg, struct db *db, struct hw_err *err)
 	return session_get(db, w->arena, w->id, &w->row, err);
 }
 
+/* What one call is about; both operations' replies are filled from it. */
+struct reading {
+	const char *id, *reason;
+	enum entry_kind kind;
+	bool sealed;
+	struct msg_recording_meta *meta;
+	struct msg_bin events;
+	bool complete;
+	const char *next_token;
+};
+
 static int
-record_reading(struct op *op, const char *id, enum entry_kind kind, const char *reason)
+record_reading(struct op *op, const struct reading *w)
 {
 	const struct msg_ledger_entry e = {
 		.principal = op->arn,
 		.action = op->row->action,
-		.resource = arn_session(op, id),
+		.resource = arn_session(op, w->id),
 		.request_id = op->request_id,
-		.session_id = id,
+		.session_id = w->id,
 		.source = op->source,
-		.reason = reason,
+		.reason = w->reason,
 	};
 
-	if (ledger_commit(op->env->ledger, kind, &e) < 0)
+	if (ledger_commit(op->env->ledger, w->kind, &e) < 0)
 		return op_fail(op, HW_ERECORD, "the ledger cannot be written, so nothing is read");
 	return 0;
 }
@@ -223,17 +234,6 @@ copy_meta(struct msg_recording_meta **ret, struct op *op, const struct recording
 	return r;
 }
 
-/* What one call is about; both operations' replies are filled from it. */
-struct reading {
-	const char *id, *token, *reason;
-	enum entry_kind kind;
-	bool sealed;
-	struct msg_recording_meta *meta;
-	struct msg_bin events;
-	bool complete;
-	const char *next_token;
-};
-
 /* Who reads is written down before anything is read. */
 static int
 open_first(struct cursor **ret, struct op *op, struct reading *w, size_t *head)
@@ -242,8 +242,7 @@ open_first(struct cursor **ret, struct op *op, struct reading *w, size_t *head)
 	int r;
 
 	if ((r = store_read(op->env->store, find_session, &known, &op->err)) < 0 ||
-		(r = record_reading(op, w->id, w->kind, w->reason)) < 0 ||
-		(r = open_recording(ret, op, w->id)) < 0)
+		(r = record_reading(op, w)) < 0 || (r = open_recording(ret, op, w->id)) < 0)
 		return r;
 	r = copy_meta(&w->meta, op, (*ret)->recording, head);
 	if (r < 0)
@@ -251,7 +250,7 @@ open_first(struct cursor **ret, struct op *op, struct reading *w, size_t *head)
 	return r;
 }
 
-/* --- the place in a token --------------------------------------------------------------------- */
+/* --- going on --------------------------------------------------------------------------------- */
 
 static int
 skip(struct cursor *c, uint64_t to, struct op *op)
@@ -268,34 +267,24 @@ skip(struct cursor *c, uint64_t to, struct op *op)
 	return 0;
 }
 
+/* Who comes back to a page long after its entry reads anew. */
 static int
-open_next(struct cursor **ret, struct op *op, const char *id, const char *token)
+open_next(struct cursor **ret, struct op *op, const struct reading *w, const char *token,
+	const struct going_on *g)
 {
-	struct page_key key;
 	int r;
 
-	if ((r = page_read(&key, op, token)) < 0)
+	if (!op->goes_on && (r = record_reading(op, w)) < 0)
 		return r;
-	if (strcmp(key.text, id) != 0)
-		return op_fail(op, HW_ENEXTTOKEN, "NextToken is of another session's recording");
 	*ret = cursor_take(op->env->cursors, token, op->arn);
 	if (*ret != NULL)
 		return 0;
-	if ((r = open_recording(ret, op, id)) < 0)
+	if ((r = open_recording(ret, op, w->id)) < 0)
 		return r;
-	r = skip(*ret, (uint64_t)key.number, op);
+	r = skip(*ret, (uint64_t)g->number, op);
 	if (r < 0)
 		cursor_free(*ret);
 	return r;
-}
-
-static int
-make_token(const char **ret, struct op *op, const struct cursor *c, const char *id)
-{
-	struct page_key key = {.number = (int64_t)c->sent};
-
-	snprintf(key.text, sizeof(key.text), "%s", id);
-	return page_token(ret, op, &key);
 }
 
 /* --- a page ----------------------------------------------------------------------------------- */
@@ -313,7 +302,7 @@ take_events(struct reading *w, struct op *op, const struct buf *page)
 
 /* The cursor is kept for the next page, or closed. */
 static int
-make_page(struct reading *w, struct op *op, struct cursor *c, size_t head)
+make_page(struct reading *w, struct op *op, struct cursor *c, size_t head, struct going_on *g)
 {
 	struct buf page;
 	int r;
@@ -322,8 +311,9 @@ make_page(struct reading *w, struct op *op, struct cursor *c, size_t head)
 	int more = fill_page(&page, c, op, w->sealed);
 	r = more < 0 ? more : take_events(w, op, &page);
 	buf_fini(&page);
+	g->number = (int64_t)c->sent;
 	if (r == 0 && more > 0)
-		r = make_token(&w->next_token, op, c, w->id);
+		r = continue_token(&w->next_token, op, g);
 	else if (r == 0)
 		w->complete = recording_complete(c->recording);
 	if (r == 0 && more > 0)
@@ -333,27 +323,29 @@ make_page(struct reading *w, struct op *op, struct cursor *c, size_t head)
 	return r;
 }
 
+/* `plain` is the request without the token. */
 static int
-read_on(struct reading *w, struct op *op)
+read_on(struct reading *w, struct op *op, const void *plain, const char *token)
 {
 	struct cursor *c = NULL;
+	struct going_on g;
 	size_t head = 0;
-	int r;
+	int r = continue_read(&g, op, plain, token);
 
-	if (w->token == NULL || w->token[0] == '\0')
-		r = open_first(&c, op, w, &head);
-	else
-		r = open_next(&c, op, w->id, w->token);
-	return r < 0 ? r : make_page(w, op, c, head);
+	if (r == 0)
+		r = g.begun ? open_next(&c, op, w, token, &g) : open_first(&c, op, w, &head);
+	return r < 0 ? r : make_page(w, op, c, head, &g);
 }
 
 int
 op_get_recording(struct op *op, const struct msg_get_recording_request *req,
 	struct msg_get_recording_reply *rep)
 {
-	struct reading w = {
-		.id = req->session_id, .token = req->next_token, .kind = ENTRY_RECORDING_READ};
-	int r = read_on(&w, op);
+	struct msg_get_recording_request plain = *req;
+	struct reading w = {.id = req->session_id, .kind = ENTRY_RECORDING_READ};
+
+	plain.next_token = NULL;
+	int r = read_on(&w, op, &plain, req->next_token);
 
 	*rep = (struct msg_get_recording_reply){.meta = w.meta,
 		.events = w.events,
@@ -366,12 +358,14 @@ int
 op_get_sealed_input(struct op *op, const struct msg_get_sealed_input_request *req,
 	struct msg_get_sealed_input_reply *rep)
 {
+	struct msg_get_sealed_input_request plain = *req;
 	struct reading w = {.id = req->session_id,
-		.token = req->next_token,
 		.reason = req->reason,
 		.kind = ENTRY_SEALED_READ,
 		.sealed = true};
-	int r = read_on(&w, op);
+
+	plain.next_token = NULL;
+	int r = read_on(&w, op, &plain, req->next_token);
 
 	*rep = (struct msg_get_sealed_input_reply){.relay = op->env->config->name,
 		.meta = w.meta,

@@ -817,6 +817,36 @@ Test(sealed, a_long_recording_is_looked_through_in_several_calls)
 	desk_free(d);
 }
 
+/* A token is good for as long as its master key, and what it is for grows while the session lives.
+ */
+Test(sealed, who_comes_back_to_a_page_after_an_hour_is_an_entry_again)
+{
+	struct desk *d = desk_new(false);
+	struct msg_get_sealed_input_request req = {
+		.session_id = make_sealed(d, 12, 4000), .reason = "case 4711"};
+	struct msg_get_sealed_input_reply rep;
+	char token[512];
+
+	CHECK_OK(d, CALL(d, get_sealed_input, &req, &rep));
+	snprintf(token, sizeof(token), "%s", rep.next_token);
+	req.next_token = token;
+	fake_clock_advance(&d->clock, 3599 * USEC_PER_SEC);
+	CHECK_OK(d, CALL(d, get_sealed_input, &req, &rep));
+	cr_assert(eq(int, fake_ledger_entries, 1));
+	fake_clock_advance(&d->clock, 2 * USEC_PER_SEC);
+	CHECK_OK(d, CALL(d, get_sealed_input, &req, &rep));
+	cr_assert(eq(int, fake_ledger_entries, 2));
+	cr_assert(eq(int, (int)fake_ledger_kind, ENTRY_SEALED_READ));
+	fake_ledger_result = HW_ERECORD;
+	CHECK_FAILS(d, CALL(d, get_sealed_input, &req, &rep), HW_ERECORD, "ledger");
+	cr_assert(eq(sz, rep.events.n, 0));
+	/* and is not what the entry says, with another reason */
+	fake_ledger_result = 0;
+	req.reason = "none";
+	CHECK_FAILS(d, CALL(d, get_sealed_input, &req, &rep), HW_ENEXTTOKEN, "NextToken");
+	desk_free(d);
+}
+
 Test(sealed, a_token_of_the_recording_is_none_of_it)
 {
 	struct desk *d = desk_new(false);
