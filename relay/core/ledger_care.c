@@ -60,21 +60,21 @@ begin_epoch(struct held *h, struct log_epoch *next, EVP_PKEY *signer, struct hw_
 	return r;
 }
 
-/* Where the last head stands: the rest is the new key's to sign. */
+/* Where the last head stands: the rest is the new key's to sign. Of an epoch that has signed
+ * nothing yet, as after a recovery, that is where it begins. */
 static int
 from_last_head(struct log_epoch *next, struct held *h, struct hw_err *err)
 {
+	const struct log_epoch *epoch = log_epochs_last(&h->epochs);
 	struct head_file *heads;
 	int r = head_file_open(&heads, h->ledger, NULL, err);
 
 	if (r < 0)
 		return r;
 	const struct log_head *last = head_file_last(heads);
-	merkle_empty(next->root);
-	if (last != NULL) {
-		next->size = last->size;
-		memcpy(next->root, last->root, MERKLE_LEN);
-	}
+	bool is_ahead = last != NULL && last->size > epoch->size;
+	next->size = is_ahead ? last->size : epoch->size;
+	memcpy(next->root, is_ahead ? last->root : epoch->root, MERKLE_LEN);
 	head_file_close(heads);
 	return 0;
 }

@@ -122,6 +122,26 @@ recover(struct story *s)
 	go_on(s);
 }
 
+/* A crash leaves entries that no head is over; then the ledger is recovered, and its key replaced,
+ * before any head is signed. */
+static void
+recover_and_rotate(struct story *s)
+{
+	const struct ledger_care care = {.dir = s->w->dir};
+	struct hw_err err = HW_ERR_INIT;
+	uint32_t epoch;
+	uint64_t size;
+	char key[128];
+
+	snprintf(key, sizeof(key), "%s/recovery.key", s->w->dir);
+	world_stop(s->w);
+	world_on_dir(s->w, "truncate -s 168 $d/ledger/heads"); /* one of them */
+	cr_assert(eq(int, ledger_care_recover(&epoch, &size, &care, key, &err), 0), "%s", err.text);
+	cr_assert(eq(int, ledger_care_rotate(&epoch, &care, NULL, &err), 0), "%s", err.text);
+	cr_assert(eq(u32, epoch, 3));
+	go_on(s);
+}
+
 /* Something that the copy does not have. */
 static void
 make_history(struct story *s)
@@ -334,6 +354,19 @@ Test(witness_fleet, a_restored_relay_is_reported_by_an_agent_that_was_restarted_
 	make_history(&s);
 	expect(n, WITNESS_STATE_AGREES);
 	cr_assert(eq(int, count_witnesses(&s).agree, 1));
+	story_end(&s);
+}
+
+Test(witness_fleet, a_ledger_that_is_recovered_and_given_another_key_at_once_goes_on, .timeout = 60)
+{
+	struct story s = story_new(1);
+
+	all_on(&s);
+	make_history(&s);
+	recover_and_rotate(&s);
+	expect(s.nodes[0], WITNESS_STATE_AGREES);
+	make_history(&s);
+	expect(s.nodes[0], WITNESS_STATE_AGREES);
 	story_end(&s);
 }
 
