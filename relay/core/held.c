@@ -7,11 +7,21 @@
 #include "relay/core/new_ca.h"
 
 int
+held_from_backups(int *lock, int dir, const char *path, struct hw_err *err)
+{
+	int r = file_lock(lock, dir, "backup.lock", err);
+
+	return r != HW_EEXISTS
+		? r
+		: hw_err_set(err, r, "a backup of %s is being made: wait until it has ended", path);
+}
+
+int
 held_open(struct held *h, const char *dir, struct hw_err *err)
 {
 	int r;
 
-	*h = (struct held){.dir = -1, .lock = -1};
+	*h = (struct held){.dir = -1, .lock = -1, .backup = -1};
 	snprintf(h->ledger, sizeof(h->ledger), "%s/ledger", dir);
 	snprintf(h->journal, sizeof(h->journal), "%s/journal", dir);
 	if ((r = dir_open(&h->dir, dir, false, err)) < 0)
@@ -21,8 +31,10 @@ held_open(struct held *h, const char *dir, struct hw_err *err)
 			hw_err_set(err, r, "the relay is running on %s: stop it first", dir);
 		return r;
 	}
-	if ((r = relay_config_load(&h->config, h->dir, err)) < 0 ||
-		(r = new_ca_settle(&h->took_ca, h->dir, err)) < 0 || (r = ca_open(&h->ca, h->dir, err)) < 0)
+	if ((r = held_from_backups(&h->backup, h->dir, dir, err)) < 0 ||
+		(r = relay_config_load(&h->config, h->dir, err)) < 0 ||
+		(r = new_ca_settle(&h->took_ca, h->dir, err)) < 0 ||
+		(r = ca_open(&h->ca, h->dir, err)) < 0)
 		return r;
 	return ledger_epochs_load(&h->epochs, h->ledger, ca_cert(h->ca), err);
 }
@@ -33,6 +45,7 @@ held_close(struct held *h)
 	log_epochs_fini(&h->epochs);
 	ca_free(h->ca);
 	secret_key_wipe(&h->master);
+	fd_close(h->backup);
 	fd_close(h->lock);
 	fd_close(h->dir);
 }

@@ -1,5 +1,6 @@
-/* The directory of a relay that is stopped, held by its lock: for what is done to keys and ledger
- * meanwhile. */
+/* The directory of a relay that is stopped, held by its locks: for what is done to keys and ledger
+ * meanwhile. A backup that was begun while the relay ran reads on, and keys and files of two
+ * moments make none that can be restored. */
 #ifndef HAWSER_CORE_HELD_H
 #define HAWSER_CORE_HELD_H
 
@@ -9,7 +10,7 @@
 #include "relay/core/config.h"
 
 struct held {
-	int dir, lock;
+	int dir, lock, backup;
 	char ledger[1100], journal[1100]; /* paths */
 	struct relay_config config;
 	struct ca *ca;
@@ -18,9 +19,11 @@ struct held {
 	struct secret_key master; /* for whom it concerns to load */
 };
 
-/* HW_EEXISTS while the relay runs. A new authority that was cut off is put in place first
- * (new_ca.h). held_close() in any case. */
+/* HW_EEXISTS while the relay runs, or a backup is made. A new authority that was cut off is put in
+ * place first (new_ca.h). held_close() in any case. */
 int held_open(struct held *h, const char *dir, struct hw_err *err);
 void held_close(struct held *h);
+/* The second of the locks alone. */
+int held_from_backups(int *lock, int dir, const char *path, struct hw_err *err);
 
 #endif

@@ -17,7 +17,9 @@
 #include "proto/base/log.h"
 #include "proto/trust/secret.h"
 #include "relay/core/config.h"
+#include "relay/core/held.h"
 #include "relay/core/outputs.h"
+#include "relay/core/snapshot.h"
 #include "relay/store/sealed.h"
 #include "relay/store/store.h"
 
@@ -29,7 +31,7 @@ struct rekey {
 	const struct rekey_options *options;
 	struct relay_config config;
 	struct secret_key old, fresh;
-	int dir, lock;
+	int dir, lock, backup;
 	char path[PATH_ROOM], next[PATH_ROOM + 8], before[PATH_ROOM + 8];
 	bool has_next; /* the old key is still in its place */
 
@@ -349,6 +351,9 @@ begin(struct rekey *k, struct hw_err *err)
 				o->dir);
 		return r;
 	}
+	if ((r = held_from_backups(&k->backup, k->dir, o->dir, err)) < 0)
+		return r;
+	snapshot_drop(o->dir); /* what one that was cut off has left opens with the old key */
 	const char *key = o->master_key != NULL ? o->master_key : k->config.master_key;
 	if (o->master_key != NULL || key[0] == '/')
 		snprintf(k->path, sizeof(k->path), "%s", key);
@@ -384,10 +389,11 @@ rekey_run(const struct rekey_options *o, struct hw_err *err)
 	if (k == NULL)
 		return hw_err_set(err, HW_ENOMEM, "no memory for another master key");
 	k->options = o;
-	k->dir = k->lock = -1;
+	k->dir = k->lock = k->backup = -1;
 	int r = run(k, err);
 	secret_key_wipe(&k->old);
 	secret_key_wipe(&k->fresh);
+	fd_close(k->backup);
 	fd_close(k->lock);
 	fd_close(k->dir);
 	free(k);

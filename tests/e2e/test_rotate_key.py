@@ -1,5 +1,6 @@
 """Another master key for a relay: nothing is lost, nothing opens with the old one, and no kill leaves it between the two."""
 
+import fcntl
 import glob
 import os
 import re
@@ -148,6 +149,25 @@ def test_a_relay_that_runs_is_left_alone(client, relay):
     before = key_of(relay.dir)
     out = rotate(relay.dir)
     assert out.returncode == 1 and "a relay is running" in out.stdout and key_of(relay.dir) == before
+
+
+def test_a_backup_is_waited_for_and_what_one_left_goes(relay):
+    """It would have keys of before, and files of after."""
+    relay.stop()
+    before = key_of(relay.dir)
+    os.makedirs(os.path.join(relay.dir, "backup.tmp", "recordings"))
+    left = os.path.join(relay.dir, "backup.tmp", "relay.db")
+    shutil.copy(os.path.join(relay.dir, "relay.db"), left)
+    with open(os.path.join(relay.dir, "backup.lock"), "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for args in (["rotate-keys", "--what", "master"], ["rotate-keys", "--what", "ledger"], ["rotate-keys", "--what", "ca"],
+                     ["erase", "--entry", "1", "--reason", "a test"]):
+            done = subprocess.run([program("hawser-relay"), args[0], "--dir", relay.dir, *args[1:]], stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE, check=False)
+            assert done.returncode == 1 and "a backup of" in done.stdout, (args, done.stdout)
+    assert key_of(relay.dir) == before and os.path.exists(left)
+    out = rotate(relay.dir)
+    assert out.returncode == 0 and not os.path.exists(os.path.dirname(left)), out.stdout
 
 
 def damage(path):
