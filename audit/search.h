@@ -88,7 +88,8 @@ typedef int search_fn(void *arg, const struct search_found *found);
 #define SEARCH_READ_MAX 5000
 
 /* Goes on from *at: oldest first, the next entry to look at; newest first, the one after it. 1:
- * there may be more, and *at says where; 0: there is none. */
+ * there may be more, and *at says where; 0: there is none. HW_EUNAVAILABLE: the index was begun
+ * anew meanwhile. */
 int search_walk(struct search *s, const struct search_query *q, uint64_t *at, struct arena *a,
 	search_fn *fn, void *arg, struct hw_err *err);
 /* Where a walk begins. */

@@ -47,6 +47,7 @@ struct search_index {
 	size_t n, room;
 	off_t end;
 	uint64_t begin; /* the first entry of all */
+	uint64_t resets;
 	struct search_record tail[SEARCH_BLOCK];
 	size_t tail_n;
 	struct buf tail_bytes;
@@ -94,6 +95,14 @@ find_block(const struct search_index *x, uint64_t sequence)
 			return &x->blocks[mid];
 	}
 	return NULL;
+}
+
+static bool
+is_in_tail(const struct search_index *x, uint64_t sequence)
+{
+	uint64_t first = tail_first(x);
+
+	return sequence >= first && sequence < first + x->tail_n;
 }
 
 static struct search_span
@@ -355,9 +364,19 @@ search_index_reset(struct search_index *x, uint64_t next, struct hw_err *err)
 	x->n = x->tail_n = 0;
 	x->end = 0;
 	x->begin = next;
+	x->resets++;
 	buf_reset(&x->tail_bytes);
 	pthread_rwlock_unlock(&x->lock);
 	return r;
+}
+
+uint64_t
+search_index_resets(struct search_index *x)
+{
+	pthread_rwlock_rdlock(&x->lock);
+	uint64_t n = x->resets;
+	pthread_rwlock_unlock(&x->lock);
+	return n;
 }
 
 /* --- appending -------------------------------------------------------------------------------- */
@@ -409,12 +428,11 @@ search_index_span(struct search_index *x, uint64_t sequence, struct search_span 
 {
 	pthread_rwlock_rdlock(&x->lock);
 	const struct block *b = find_block(x, sequence);
-	uint64_t first = tail_first(x);
-	bool in_tail = b == NULL && sequence >= first && sequence < first + x->tail_n;
+	bool in_tail = b == NULL && is_in_tail(x, sequence);
 	if (b != NULL)
 		*ret = b->span;
 	else if (in_tail)
-		*ret = span_of(first, x->tail, x->tail_n);
+		*ret = span_of(tail_first(x), x->tail, x->tail_n);
 	pthread_rwlock_unlock(&x->lock);
 	return b != NULL || in_tail;
 }
@@ -473,11 +491,14 @@ search_index_read(struct search_index *x, uint64_t sequence, struct search_page 
 	ret->n = 0;
 	pthread_rwlock_rdlock(&x->lock);
 	const struct block *b = find_block(x, sequence);
+	bool in_tail = b == NULL && is_in_tail(x, sequence);
 	if (b != NULL)
 		copy = *b;
-	else
+	else if (in_tail)
 		r = copy_tail(x, ret);
 	pthread_rwlock_unlock(&x->lock);
+	if (b == NULL && !in_tail)
+		return hw_err_set(err, HW_EUNAVAILABLE, SEARCH_ANEW);
 	if (b == NULL)
 		return r == 0 ? 0 : hw_err_set(err, r, "no memory for a part of the index");
 	r = read_records(x, &copy, ret);

@@ -42,6 +42,8 @@ struct search_record {
 
 struct search_index;
 
+#define SEARCH_ANEW "the ledger's index begins anew; ask again"
+
 /* `name` in `dir`, made when missing; one that is none of ours, or does not verify, is begun anew.
  */
 int search_index_open(struct search_index **ret, int dir, const char *name,
@@ -53,6 +55,8 @@ void search_index_close(struct search_index *x); /* NULL is fine */
 int search_index_discard(int relay_dir, struct hw_err *err);
 /* Forgets everything; the next entry is `next`. */
 int search_index_reset(struct search_index *x, uint64_t next, struct hw_err *err);
+/* How often it has: what was found before and what is found after are not of one index. */
+uint64_t search_index_resets(struct search_index *x);
 
 /* The first entry that it has, and the one whose turn it is. */
 uint64_t search_index_first(struct search_index *x);
@@ -80,7 +84,8 @@ struct search_page {
 };
 void search_page_init(struct search_page *p);
 void search_page_fini(struct search_page *p);
-/* The block with that entry, which there must be. HW_ECORRUPT. */
+/* The block with that entry. HW_ECORRUPT; HW_EUNAVAILABLE: there is none any more, since it was
+ * reset. */
 int search_index_read(struct search_index *x, uint64_t sequence, struct search_page *ret,
 	struct hw_err *err);
 /* The bytes of an entry of the page, good until the next search_index_read(). HW_ECORRUPT. */

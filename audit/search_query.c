@@ -221,8 +221,18 @@ struct walk {
 	search_fn *fn;
 	void *arg;
 	struct search_page page;
+	uint64_t resets; /* of the index, when it began */
 	size_t looked, read;
 };
+
+/* Another who walks may have found damage, and then the index is made anew under this one. */
+static int
+check_same(struct walk *w, struct hw_err *err)
+{
+	return search_index_resets(search_index_of(w->s)) == w->resets
+		? 0
+		: hw_err_set(err, HW_EUNAVAILABLE, SEARCH_ANEW);
+}
 
 /* What the index has of an erased entry is that there was one. */
 static int
@@ -250,7 +260,7 @@ read_entry(struct search_found *ret, struct walk *w, uint64_t sequence, struct h
 	int r = search_index_bytes(search_index_of(w->s), &w->page, sequence, &p, &n, err);
 	if (r == HW_ECORRUPT)
 		search_distrust(w->s);
-	if (r < 0)
+	if (r < 0 || (r = check_same(w, err)) < 0)
 		return r;
 	if ((r = decode(&e, w, sequence, p, n, err)) < 0)
 		return r;
@@ -300,7 +310,7 @@ walk_block(struct walk *w, const struct search_span *s, uint64_t *at, struct hw_
 
 	if (r == HW_ECORRUPT)
 		search_distrust(w->s);
-	if (r < 0)
+	if (r < 0 || (r = check_same(w, err)) < 0)
 		return r;
 	/* The tail may have grown since it was measured. */
 	while (up ? *at < w->page.first + w->page.n : *at > w->page.first) {
@@ -325,7 +335,7 @@ walk_all(struct walk *w, uint64_t *at, struct hw_err *err)
 		if (!q->oldest_first && *at == 0)
 			return 0;
 		if (!search_index_span(search_index_of(w->s), q->oldest_first ? *at : *at - 1, &s))
-			return 0;
+			return check_same(w, err);
 		if (w->looked >= SEARCH_LOOK_MAX)
 			return 1;
 		if (may_hold(q, &s))
@@ -350,6 +360,7 @@ search_walk(struct search *s, const struct search_query *q, uint64_t *at, struct
 {
 	struct walk w = {.s = s, .arena = a, .fn = fn, .arg = arg};
 
+	w.resets = search_index_resets(search_index_of(s));
 	int r = ask(&w.asked, q, err);
 	if (r < 0)
 		return r;

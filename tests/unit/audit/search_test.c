@@ -284,6 +284,42 @@ Test(search, a_block_that_was_changed_is_an_error_and_not_an_answer)
 	shelf_close(&s);
 }
 
+/* As when another who walks has found damage. */
+static int
+take_and_reset(void *arg, const struct search_found *f)
+{
+	struct shelf *s = arg;
+
+	(void)f;
+	cr_assert(eq(int, search_index_reset(search_index_of(s->search), 0, NULL), 0));
+	return SEARCH_PASS;
+}
+
+Test(search, a_walk_over_an_index_that_begins_anew_is_no_answer)
+{
+	static struct search_page page;
+	struct shelf s;
+
+	shelf_open(&s);
+	add_many(&s, 600);
+	for (int up = 0; up < 2; up++) {
+		const struct search_query q = {.oldest_first = up == 1};
+		struct hw_err err = HW_ERR_INIT;
+		cr_assert(eq(sz, find(&s, &q, 50), 600));
+		uint64_t at = search_begin(s.search, &q);
+		cr_assert(eq(int, search_walk(s.search, &q, &at, s.arena, take_and_reset, &s, &err),
+			HW_EUNAVAILABLE));
+		cr_assert_str_eq(err.text, "the ledger's index begins anew; ask again");
+		search_page_init(&page);
+		cr_assert(eq(int, search_index_read(search_index_of(s.search), 599, &page, &err),
+			HW_EUNAVAILABLE));
+		search_page_fini(&page);
+		search_distrust(s.search); /* what it lost is read from the ledger again */
+	}
+	cr_assert(eq(sz, find(&s, &(struct search_query){.oldest_first = true}, 50), 600));
+	shelf_close(&s);
+}
+
 static rlim_t
 limit_files(rlim_t most)
 {
