@@ -219,8 +219,9 @@ say_erased(struct verify *v, uint64_t entry)
 {
 	const struct verify_finding where = verify_at(VERIFY_NONE, VERIFY_NONE, entry, entry + 1);
 
-	/* The one that says so may be in the journal alone, unsigned or sealed. */
-	if (v->unsigned_entries ||
+	/* The one that says so may be in the journal alone, unsigned or sealed; and one that nobody
+	 * has signed anybody may have put there. */
+	if (v->unsigned_entries || v->unsigned_names ||
 		(v->options->master == NULL && v->filed_end < v->result->head.size))
 		verify_doubt(v, where, "ledger",
 			"is erased, and no entry that can be read says that it was");

@@ -68,6 +68,7 @@ struct verify_options {
 	const struct verify_kept *kept; /* and more of them: anchors, witnesses */
 	size_t n_kept;
 	bool is_running; /* a relay writes to it: what is not signed yet is no wonder */
+	int64_t now;	 /* on this machine; 0: not known. A relay that runs has a head of now */
 	/* Threads that work on it, with the caller's; 0 is 1. The source is then read by several
 	 * at once. What is found, and in which order, does not depend on it. */
 	unsigned threads;

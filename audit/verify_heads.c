@@ -6,6 +6,7 @@
 #include "audit/bytes.h"
 #include "audit/crc32c.h"
 #include "audit/verify_private.h"
+#include "proto/trust/witness.h"
 
 #define EPOCHS	   "ledger/epochs"
 #define HEADS	   "ledger/heads"
@@ -87,12 +88,24 @@ read_epochs(struct verify *v, struct hw_err *err)
 	return r == HW_ECORRUPT || r == 0 ? 0 : r;
 }
 
+/* A recovery went on with less: what the statement is about is not there any more. */
+static bool
+is_given_up(const struct log_epochs *list, const struct log_epoch *e)
+{
+	for (size_t i = e->epoch; i < list->n; i++)
+		if (list->all[i].size < e->size)
+			return true;
+	return false;
+}
+
 static int
 mark_epochs(struct verify *v, struct hw_err *err)
 {
 	int r = 0;
 
 	for (size_t i = 0; i < v->epochs.n && r == 0; i++) {
+		if (is_given_up(&v->epochs, &v->epochs.all[i]))
+			continue;
 		struct verify_mark m = {.size = v->epochs.all[i].size,
 			.epoch = v->epochs.all[i].epoch,
 			.file = EPOCHS,
@@ -286,6 +299,52 @@ read_heads(struct verify *v, struct hw_err *err)
 	return r;
 }
 
+/* --- whether they are the newest -------------------------------------------------------------- */
+
+/* A key signs over where its last head stands: a statement that speaks of more is of a ledger that
+ * was longer. A recovery takes what there is, signed or not. */
+static void
+check_statements(struct verify *v)
+{
+	const struct log_head *head = &v->result->head;
+	uint64_t most = head->size;
+
+	for (size_t i = head->epoch; i < v->epochs.n; i++) {
+		const struct log_epoch *e = &v->epochs.all[i];
+		if (e->by == LOG_BY_RECOVERY) {
+			verify_doubt(v, verify_at(VERIFY_NONE, VERIFY_NONE, e->size, VERIFY_NONE),
+				HEADS,
+				"there is no head of epoch %" PRIu32 ", which a recovery began",
+				e->epoch);
+			return;
+		}
+		most = e->size > most ? e->size : most;
+	}
+	if (most > head->size)
+		verify_find(v, verify_at(VERIFY_NONE, VERIFY_NONE, head->size, most), HEADS,
+			"the ledger was cut, or replaced by an older copy: a statement in " EPOCHS
+			" speaks of %" PRIu64 " entries",
+			most);
+}
+
+/* That a relay runs is what a lock in the directory says, which is anybody's. */
+static void
+check_freshness(struct verify *v)
+{
+	const struct verify_options *o = v->options;
+	const struct verify_finding where =
+		verify_at(VERIFY_NONE, VERIFY_NONE, VERIFY_NONE, VERIFY_NONE);
+	int64_t age = o->now - v->result->head.time;
+
+	if (v->result->heads == 0)
+		verify_doubt(v, where, HEADS, "no head is signed yet");
+	else if (o->is_running && o->now != 0 && age > WITNESS_STALE_AFTER)
+		verify_doubt(v, where, HEADS,
+			"a relay is said to run on this directory, and has signed nothing for %" PRId64
+			" minutes",
+			age / (60 * USEC_PER_SEC));
+}
+
 /* --- heads that were kept elsewhere ------------------------------------------------------------
  */
 
@@ -378,5 +437,7 @@ verify_heads(struct verify *v, struct hw_err *err)
 		return r;
 	if ((r = mark_epochs(v, err)) < 0 || (r = read_heads(v, err)) < 0)
 		return r;
+	check_statements(v);
+	check_freshness(v);
 	return take_all_kept(v, err);
 }

@@ -486,6 +486,10 @@ verify_take_said(struct verify *v, const struct verify_said *said, uint64_t sequ
 	if (said->fault[0] != '\0')
 		verify_find(v, verify_at(at, VERIFY_NONE, sequence, sequence + 1), file, "%s",
 			said->fault);
+	if (said->names && sequence >= v->result->head.size) {
+		v->unsigned_names = true;
+		return 0;
+	}
 	if (said->names)
 		return add_number(&v->named, &v->n_named, &v->named_room, said->named, err);
 	if (!said->has_fact)

@@ -54,6 +54,7 @@ struct verify {
 	uint64_t filed_end, n_leaves;
 	uint64_t files_end;    /* the files go on to here, with what no head speaks of */
 	bool unsigned_entries; /* the journal has entries that no head speaks of */
+	bool unsigned_names;   /* one that no head speaks of says that another was erased */
 	bool sealed_records;   /* it has records, and nothing to open them with */
 	struct arena *arena;
 	struct verify_crew *crew;

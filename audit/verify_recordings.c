@@ -445,6 +445,28 @@ may_be_deleted(const struct verify *v)
 	return v->options->master == NULL && v->filed_end < v->result->head.size;
 }
 
+/* Whether the entry of a deletion is signed, as it is before the file goes. */
+static bool
+is_signed_away(const struct verify *v, const struct verify_fact *deletions, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (deletions[i].entry < v->result->head.size)
+			return true;
+	return false;
+}
+
+/* There is no file, and no entry that accounts for that. `last` is what is known of it. */
+static int
+say_missing(struct tapes *t, const struct verify_fact *last, bool final, bool is_doubt,
+	const char *what)
+{
+	char missing[128];
+
+	snprintf(missing, sizeof(missing), "%s.%s", last->id, final ? "rec" : "part");
+	return add_word(t, is_doubt, verify_at(0, last->size, last->entry, last->entry + 1),
+		missing, what);
+}
+
 /* The entry of a deletion is there before the file goes: what is there still must hold. Not so a
  * file that a start makes again of what the journal still has, until it comes to that entry. */
 static int
@@ -453,7 +475,6 @@ check_known(struct tapes *t, struct verify_fact *facts, size_t all)
 	size_t n = part_deletions(facts, all);
 	bool final = n > 0 && facts[n - 1].is_final;
 	const char *name = find_name(t, facts->id, ".rec");
-	char missing[128];
 
 	bool is_live = name == NULL;
 
@@ -463,13 +484,13 @@ check_known(struct tapes *t, struct verify_fact *facts, size_t all)
 	t->v->result->sessions++;
 	if (name != NULL)
 		return add_file(t, facts, n, name, is_live && (n < all || may_be_deleted(t->v)));
-	if (n < all)
+	if (is_signed_away(t->v, facts + n, all - n))
 		return 0;
-	const struct verify_fact *last = &facts[n - 1];
+	if (n < all)
+		return say_missing(t, &facts[all - 1], true, true,
+			"is missing, and the entry that says why is not signed");
 	bool is_doubt = verify_may_miss(t->v);
-	snprintf(missing, sizeof(missing), "%s.%s", last->id, final ? "rec" : "part");
-	return add_word(t, is_doubt, verify_at(0, last->size, last->entry, last->entry + 1),
-		missing,
+	return say_missing(t, &facts[n - 1], final, is_doubt,
 		is_doubt ? "is missing, and an entry that was not read may say why" : "is missing");
 }
 

@@ -128,6 +128,7 @@ prepare_files(struct job *job, const struct input *in, struct hw_err *err)
 	if (master != NULL)
 		job->options.master = &job->master;
 	job->options.is_running = is_running(job->dir);
+	job->options.now = clock_wall(&hw_clock_system);
 	job->options.threads = (unsigned)get_nprocs();
 	return 0;
 }

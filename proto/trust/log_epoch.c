@@ -355,6 +355,16 @@ log_epochs_find(const struct log_epochs *e, uint32_t number)
 	return number >= 1 && number <= e->n ? &e->all[number - 1] : NULL;
 }
 
+/* The first epoch after that of the head which began with less; NULL: there is none. */
+static const struct log_epoch *
+first_below(const struct log_epochs *e, const struct log_head *head)
+{
+	for (size_t i = head->epoch; i < e->n; i++)
+		if (e->all[i].size < head->size)
+			return &e->all[i];
+	return NULL;
+}
+
 bool
 log_epochs_gave_up(const struct log_epochs *e, const struct log_head *head)
 {
@@ -362,17 +372,14 @@ log_epochs_gave_up(const struct log_epochs *e, const struct log_head *head)
 
 	if (of == NULL || !log_head_signed(head, e->origin, of->key))
 		return false;
-	for (size_t i = head->epoch; i < e->n; i++)
-		if (e->all[i].size < head->size)
-			return e->all[i].by == LOG_BY_RECOVERY;
-	return false;
+	const struct log_epoch *below = first_below(e, head);
+	return below != NULL && below->by == LOG_BY_RECOVERY;
 }
 
 int
 log_epochs_allow(const struct log_epochs *e, const struct log_head *head, struct hw_err *err)
 {
 	const struct log_epoch *of = log_epochs_find(e, head->epoch);
-	const struct log_epoch *next = log_epochs_find(e, head->epoch + 1);
 
 	if (of == NULL)
 		return hw_err_set(err, HW_ECORRUPT, "the ledger has no epoch %" PRIu32,
@@ -381,7 +388,7 @@ log_epochs_allow(const struct log_epochs *e, const struct log_head *head, struct
 		return hw_err_set(err, HW_ECORRUPT,
 			"the head of size %" PRIu64 " is not signed by the key of epoch %" PRIu32,
 			head->size, head->epoch);
-	if (head->size < of->size || (next != NULL && head->size > next->size))
+	if (head->size < of->size || first_below(e, head) != NULL)
 		return hw_err_set(err, HW_ECORRUPT,
 			"the head of size %" PRIu64 " is not in epoch %" PRIu32
 			", whose key signed it",

@@ -76,8 +76,8 @@ const struct log_epoch *log_epochs_find(const struct log_epochs *e, uint32_t num
 bool log_epochs_gave_up(const struct log_epochs *e, const struct log_head *head);
 
 /* Whether the head is of this ledger: signed by the key of its epoch, and not past that epoch: a
- * retired key signs nothing above the size at which the next epoch began. HW_ECORRUPT says why
- * not. */
+ * retired key signs nothing above the size at which the next epoch began, or any later one, as a
+ * recovery may begin below those before it. HW_ECORRUPT says why not. */
 int log_epochs_allow(const struct log_epochs *e, const struct log_head *head, struct hw_err *err);
 
 /* Whether `next` goes on from `known`: it has all its statements, or leaves them at one that the

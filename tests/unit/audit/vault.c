@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "audit/head_file.h"
@@ -21,7 +22,7 @@
 void
 vault_init(struct vault *v)
 {
-	EVP_PKEY *key, *recovery;
+	EVP_PKEY *key;
 	uint8_t public[LOG_KEY_LEN];
 
 	memset(v, 0, sizeof(*v));
@@ -29,19 +30,19 @@ vault_init(struct vault *v)
 	cr_assert(eq(int, dir_open(&v->dir, v->s.dir, false, NULL), 0));
 	cr_assert(eq(int, ca_create(&v->ca, v->dir, clock_wall(&v->s.clock.clock), NULL), 0));
 	cr_assert(eq(int, key_generate_signing(&key, NULL), 0));
-	cr_assert(eq(int, key_generate_signing(&recovery, NULL), 0));
-	cr_assert(eq(int, log_key_public(public, recovery, NULL), 0));
+	cr_assert(eq(int, key_generate_signing(&v->recovery, NULL), 0));
+	cr_assert(eq(int, log_key_public(public, v->recovery, NULL), 0));
 	cr_assert(eq(int, key_save(key, v->dir, "ledger.key", NULL), 0));
 	cr_assert(eq(int,
 		ledger_epochs_begin(v->s.ledger, VAULT_ORIGIN, key, public, v->ca, 1, NULL), 0));
 	key_free(key);
-	key_free(recovery);
 }
 
 void
 vault_fini(struct vault *v)
 {
 	key_free(v->retired);
+	key_free(v->recovery);
 	ca_free(v->ca);
 	fd_close(v->dir);
 	scratch_fini(&v->s);
@@ -284,17 +285,15 @@ vault_head(struct vault *v)
 	return head;
 }
 
-void
-vault_rotate(struct vault *v)
+static void
+begin_epoch(struct vault *v, enum log_by by, EVP_PKEY *signer)
 {
-	struct log_epoch next = {.by = LOG_BY_LEDGER, .has_recovery = true, .time = 2};
+	struct log_epoch next = {.by = by, .has_recovery = true, .time = 2};
 	struct log_epochs epochs;
 	struct head_file *heads;
 	EVP_PKEY *fresh;
 
 	cr_assert(eq(int, ledger_epochs_load(&epochs, v->s.ledger, ca_cert(v->ca), NULL), 0));
-	key_free(v->retired);
-	cr_assert(eq(int, key_load(&v->retired, v->dir, "ledger.key", NULL), 0));
 	cr_assert(eq(int, key_generate_signing(&fresh, NULL), 0));
 	cr_assert(eq(int, log_key_public(next.key, fresh, NULL), 0));
 	memcpy(next.recovery, log_epochs_last(&epochs)->recovery, LOG_KEY_LEN);
@@ -303,11 +302,25 @@ vault_rotate(struct vault *v)
 	memcpy(next.root, head_file_last(heads)->root, MERKLE_LEN);
 	head_file_close(heads);
 	cr_assert(eq(int, key_save(fresh, v->dir, LEDGER_KEY_NEXT_FILE, NULL), 0));
-	cr_assert(eq(int, ledger_epochs_add(v->s.ledger, &epochs, &next, v->retired, NULL), 0));
+	cr_assert(eq(int, ledger_epochs_add(v->s.ledger, &epochs, &next, signer, NULL), 0));
 	cr_assert(eq(int, renameat(v->dir, LEDGER_KEY_NEXT_FILE, v->dir, LEDGER_KEY_FILE), 0));
 	cr_assert(eq(int, fsync(v->dir), 0));
 	key_free(fresh);
 	log_epochs_fini(&epochs);
+}
+
+void
+vault_rotate(struct vault *v)
+{
+	key_free(v->retired);
+	cr_assert(eq(int, key_load(&v->retired, v->dir, "ledger.key", NULL), 0));
+	begin_epoch(v, LOG_BY_LEDGER, v->retired);
+}
+
+void
+vault_recover(struct vault *v)
+{
+	begin_epoch(v, LOG_BY_RECOVERY, v->recovery);
 }
 
 /* --- images ----------------------------------------------------------------------------------- */
@@ -349,6 +362,25 @@ image_load(struct image *im, const char *dir)
 	load_folder(im, dir, "ledger");
 	load_folder(im, dir, "recordings");
 	load_folder(im, dir, "journal");
+}
+
+void
+image_save(const struct image *im, const char *dir)
+{
+	static const char *const folders[] = {"ledger", "recordings", "journal"};
+	int fd;
+
+	cr_assert(eq(int, dir_open(&fd, dir, false, NULL), 0));
+	for (size_t i = 0; i < 3; i++) {
+		folder_drop(fd, folders[i]);
+		cr_assert(eq(int, mkdirat(fd, folders[i], 0700), 0));
+	}
+	for (size_t i = 0; i < im->n; i++)
+		cr_assert(eq(int,
+			file_write(fd, im->files[i].path, im->files[i].p, im->files[i].n, 0600,
+				NULL),
+			0));
+	fd_close(fd);
 }
 
 void

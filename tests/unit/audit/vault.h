@@ -15,6 +15,7 @@ struct vault {
 	struct scratch s;
 	struct ca *ca;
 	EVP_PKEY *retired; /* of the epoch before the last rotation */
+	EVP_PKEY *recovery;
 	int dir;
 	const struct journal_io *io;
 	size_t segment_size, ledger_file_size; /* 0: as a relay has them */
@@ -26,7 +27,7 @@ struct vault {
 	struct archiver *archiver;
 };
 
-void vault_init(struct vault *v); /* with epochs, and a recovery key that nobody has */
+void vault_init(struct vault *v); /* with epochs */
 void vault_fini(struct vault *v);
 int vault_try_open(struct vault *v, struct hw_err *err);
 void vault_open(struct vault *v);
@@ -43,7 +44,8 @@ void vault_end(struct vault *v, uint64_t session);
 void vault_delete(struct vault *v, const char *id); /* a recording, as retention does */
 void vault_work(struct vault *v);		    /* what threads would do in two seconds */
 struct log_head vault_head(struct vault *v);
-void vault_rotate(struct vault *v); /* closed */
+void vault_rotate(struct vault *v);  /* closed */
+void vault_recover(struct vault *v); /* closed: an epoch of the recovery key's, at the last head */
 
 /* --- images ----------------------------------------------------------------------------------- */
 
@@ -59,6 +61,7 @@ struct image {
 };
 
 void image_load(struct image *im, const char *dir);
+void image_save(const struct image *im, const char *dir); /* in place of what is there */
 void image_fini(struct image *im);
 struct image_file *image_find(struct image *im, const char *path);
 struct verify_source image_source(struct image *im);

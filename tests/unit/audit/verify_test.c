@@ -13,6 +13,7 @@
 #include "audit/crc32c.h"
 #include "audit/head_file.h"
 #include "audit/ledger_file.h"
+#include "proto/wire/codec.h"
 #include "tests/unit/audit/vault.h"
 
 #define HEADS "ledger/heads"
@@ -101,6 +102,23 @@ check_broken(struct image *im, const struct secret_key *master, const char *file
 	if (entry != VERIFY_NONE)
 		cr_assert(f->entry <= entry && entry < f->entry_to, "%" PRIu64 " to %" PRIu64,
 			f->entry, f->entry_to);
+}
+
+static enum verify_verdict
+verdict_at(struct image *im, const struct secret_key *master, bool is_running, int64_t now)
+{
+	const struct verify_options o = {
+		.ca = ca_cert(v.ca), .master = master, .is_running = is_running, .now = now};
+	struct verify_source source = image_source(im);
+
+	cr_assert(eq(int, verify_run(&result, &source, &o, NULL), 0));
+	return result.verdict;
+}
+
+static enum verify_verdict
+verdict_of(struct image *im, const struct secret_key *master, bool is_running)
+{
+	return verdict_at(im, master, is_running, 0);
 }
 
 static struct image_file *
@@ -251,6 +269,67 @@ Test(verify, an_older_copy_of_all_is_caught_by_a_head_that_somebody_kept)
 	cr_assert(eq(int, (int)result.verdict, VERIFY_INTACT));
 }
 
+/* The bytes of that file are another image's; both have both. */
+static void
+swap_file(struct image *im, struct image *from, const char *path)
+{
+	struct image_file *a = image_find(im, path), *b = image_find(from, path), was = *a;
+
+	*a = *b;
+	*b = was;
+}
+
+/* The statements are of later, and say how many entries there were. */
+Test(verify, an_older_copy_of_all_but_the_statements_is_a_ledger_that_was_cut)
+{
+	struct image now;
+
+	vault_rotate(&v);
+	image_load(&now, v.s.dir);
+	check_intact(&now, NULL);
+	const uint64_t size = result.head.size;
+	swap_file(&old, &now, "ledger/epochs");
+	for (int running = 0; running < 2; running++) {
+		cr_assert(eq(int, (int)verdict_of(&old, NULL, running), VERIFY_BROKEN));
+		cr_assert_str_eq(result.findings[0].file, HEADS);
+		cr_assert(eq(u64, result.findings[0].entry, result.head.size));
+		cr_assert(eq(u64, result.findings[0].entry_to, size));
+	}
+	image_fini(&now);
+}
+
+/* What a recovery gave up, with the statements and heads that are about it, is no damage. */
+Test(verify, a_ledger_that_was_recovered_below_a_statement_goes_on)
+{
+	struct log_head known;
+	struct image im;
+
+	check_intact(&good, NULL);
+	known = result.head;
+	vault_rotate(&v);
+	image_load(&im, v.s.dir);
+	swap_file(&old, &im, "ledger/epochs");
+	image_fini(&im);
+	image_save(&old, v.s.dir);
+	vault_recover(&v);
+	image_load(&im, v.s.dir);
+	cr_assert(eq(int, (int)verdict_of(&im, NULL, false),
+		VERIFY_UNCHECKED)); /* until it signs */
+	image_fini(&im);
+
+	vault_open(&v);
+	vault_entries(&v, 60);
+	vault_work(&v);
+	vault_close(&v);
+	image_load(&im, v.s.dir);
+	check_intact(&im, NULL);
+	cr_assert(gt(u64, result.head.size, known.size));
+	cr_assert(eq(int, check_with(&im, &v.s.master, &known), 0));
+	cr_assert(eq(int, (int)result.verdict, VERIFY_INTACT), "%s", result.findings[0].what);
+	cr_assert(eq(u64, result.given_up, 1));
+	image_fini(&im);
+}
+
 Test(verify, what_nobody_has_signed_is_said_and_is_no_damage)
 {
 	struct image im;
@@ -266,17 +345,6 @@ Test(verify, what_nobody_has_signed_is_said_and_is_no_damage)
 	cr_assert(ne(int, (int)result.verdict, VERIFY_BROKEN), "%s: %s", result.findings[0].file,
 		result.findings[0].what);
 	image_fini(&im);
-}
-
-static enum verify_verdict
-verdict_of(struct image *im, const struct secret_key *master, bool is_running)
-{
-	const struct verify_options o = {
-		.ca = ca_cert(v.ca), .master = master, .is_running = is_running};
-	struct verify_source source = image_source(im);
-
-	cr_assert(eq(int, verify_run(&result, &source, &o, NULL), 0));
-	return result.verdict;
 }
 
 /* Of a relay that runs the entry of a deletion may have come after the ledger was read. */
@@ -449,6 +517,80 @@ Test(verify, a_deleted_recording_that_a_start_began_to_make_again_is_a_doubt)
 	f->n = 0;
 	cr_assert(eq(int, (int)verdict_of(&im, NULL, false), VERIFY_UNCHECKED));
 	image_fini(&im);
+}
+
+/* --- a lock is anybody's ---------------------------------------------------------------------- */
+
+/* An entry that lies open, behind all that is signed: whoever may write there needs no key for it.
+ */
+static void
+append_forged(struct image_file *f, enum entry_kind kind, const char *session, uint64_t size)
+{
+	static const uint8_t salt[16];
+	const struct msg_ledger_entry e = {
+		.relay = "relay",
+		.sequence = (int64_t)result.head.size,
+		.time = result.head.time,
+		.salt = {salt, sizeof(salt)},
+		.kind = entry_kind_name(kind),
+		.session_id = session,
+		.size = (int64_t)size,
+	};
+	struct buf b;
+
+	buf_init(&b, 65536);
+	cr_assert(eq(int, msg_encode(&b, MSG_ROW(ledger_entry), &e, NULL), 0));
+	f->p = realloc(f->p, f->room = f->n + 8 + 68 + b.len);
+	uint8_t *frame = f->p + f->n;
+	put_le32(frame, (uint32_t)(68 + b.len));
+	put_le32(frame + 8, 1);
+	merkle_leaf(frame + 12, buf_data(&b), b.len);
+	sha256(frame + 12 + MERKLE_LEN, buf_data(&b), b.len);
+	memcpy(frame + 8 + 68, buf_data(&b), b.len);
+	fix_crc(frame);
+	f->n = f->room;
+	buf_fini(&b);
+}
+
+Test(verify, an_entry_that_nobody_signed_explains_no_missing_recording_of_a_relay_that_runs)
+{
+	check_intact(&good, NULL);
+	append_forged(ledger_file(&good), ENTRY_RECORDING_DELETED, "ann-1", 0);
+	cr_assert(eq(int, (int)verdict_of(&good, NULL, true),
+		VERIFY_INTACT)); /* it may be about to */
+	image_find(&good, "recordings/ann-1.rec")->path[0] = 'x';
+	cr_assert(eq(int, (int)verdict_of(&good, NULL, true), VERIFY_UNCHECKED));
+	cr_assert_str_eq(result.doubts[0].file, "recordings/ann-1.rec");
+}
+
+Test(verify, an_entry_that_nobody_signed_explains_no_erasure_of_a_relay_that_runs)
+{
+	struct image_file *f = ledger_file(&good);
+	uint8_t *frame = f->p + frame_of(f, 6);
+
+	check_intact(&good, NULL);
+	put_le32(frame + 8, get_le32(frame + 8) | 2);
+	memset(frame + 8 + 68, 0, get_le32(frame) - 68);
+	append_forged(f, ENTRY_ENTRY_ERASED, NULL, 6);
+	cr_assert(eq(int, (int)verdict_of(&good, NULL, true), VERIFY_UNCHECKED));
+	cr_assert(eq(u64, result.doubts[0].entry, 6));
+}
+
+/* A relay signs each ten minutes, and first of all when it starts. */
+Test(verify, a_relay_that_is_said_to_run_and_signs_nothing_is_a_doubt)
+{
+	const int64_t minute = 60 * USEC_PER_SEC;
+	struct image_file *heads = image_find(&good, HEADS);
+
+	check_intact(&good, NULL);
+	const int64_t last = result.head.time;
+	cr_assert(eq(int, (int)verdict_at(&good, NULL, true, last + 25 * minute), VERIFY_INTACT));
+	cr_assert(eq(int, (int)verdict_at(&good, NULL, true, last + 35 * minute),
+		VERIFY_UNCHECKED));
+	cr_assert_str_eq(result.doubts[0].file, HEADS);
+	cr_assert(eq(int, (int)verdict_at(&good, NULL, false, last + 35 * minute), VERIFY_INTACT));
+	heads->n = 8;
+	cr_assert(ne(int, (int)verdict_of(&good, NULL, true), VERIFY_INTACT));
 }
 
 static void HW_PRINTF(3, 4) say(char *out, size_t room, const char *fmt, ...)

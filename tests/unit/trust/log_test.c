@@ -322,6 +322,29 @@ Test(log_epoch, the_recovery_key_may_name_any_size_and_another_recovery_key)
 	list_fini(&l);
 }
 
+/* The key of an epoch that is long over may be in other hands. */
+Test(log_epoch, heads_of_every_epoch_before_a_recovery_count_no_further_than_it)
+{
+	struct log_head h = {.epoch = 1, .size = 20, .time = 7};
+	struct hw_err err = HW_ERR_INIT;
+	struct log_epochs epochs;
+	struct list l;
+
+	list_init(&l);
+	add(&l, next_epoch(&l, 40, LOG_BY_LEDGER), l.first.key);
+	add(&l, next_epoch(&l, 20, LOG_BY_RECOVERY), l.recovery.key);
+	cr_assert(eq(int, read_list(&epochs, &l), 0));
+	cr_assert(eq(int, log_head_sign(&h, ORIGIN, l.first.key, &err), 0), "%s", err.text);
+	cr_assert(eq(int, log_epochs_allow(&epochs, &h, NULL), 0));
+	cr_assert(not(log_epochs_gave_up(&epochs, &h)));
+	h.size = 21;
+	cr_assert(eq(int, log_head_sign(&h, ORIGIN, l.first.key, &err), 0), "%s", err.text);
+	cr_assert(eq(int, log_epochs_allow(&epochs, &h, NULL), HW_ECORRUPT));
+	cr_assert(log_epochs_gave_up(&epochs, &h));
+	log_epochs_fini(&epochs);
+	list_fini(&l);
+}
+
 Test(log_epoch, no_byte_of_a_statement_can_be_changed)
 {
 	struct log_epochs epochs;
