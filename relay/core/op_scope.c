@@ -15,6 +15,7 @@
 #include "relay/store/tags.h"
 
 #define TARGET_GROUPS "resource-groups:Name" /* the key of a target or filter */
+#define ATTACH_POLICY "iam:AttachPolicy"
 
 typedef int scope_fn(struct scope *s, struct op *op, const void *request);
 
@@ -342,6 +343,19 @@ policy_key(struct scope *s, struct op *op, const char *policy)
 	return 0;
 }
 
+/* Of the administrators' policy, as AttachPolicy is about both. */
+static int
+add_attachment(struct scope *s, struct op *op, const char *user)
+{
+	int r = policy_key(s, op, POLICY_ADMINISTRATOR);
+
+	if (r == 0 && (r = add_policy(s, op, POLICY_ADMINISTRATOR)) == 0)
+		s->targets[s->n - 1].action = ATTACH_POLICY;
+	if (r == 0 && (r = add_user(s, op, user)) == 0)
+		s->targets[s->n - 1].action = ATTACH_POLICY;
+	return r;
+}
+
 /* Who may make users does not thereby make administrators: what a user is given from the start has
  * its own permission. */
 static int
@@ -360,12 +374,7 @@ of_create_user(struct scope *s, struct op *op, const void *request)
 		if (r == 0)
 			s->targets[s->n - 1].action = "iam:AddUserToGroup";
 	}
-	if (r < 0 || !req->admin)
-		return r;
-	if ((r = policy_key(s, op, POLICY_ADMINISTRATOR)) == 0 &&
-		(r = add_policy(s, op, POLICY_ADMINISTRATOR)) == 0)
-		s->targets[s->n - 1].action = "iam:AttachPolicy";
-	return r;
+	return r == 0 && req->admin ? add_attachment(s, op, req->user_name) : r;
 }
 
 /* The policy and whoever gets it, or loses it. */

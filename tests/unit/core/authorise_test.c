@@ -375,6 +375,26 @@ Test(authorise, making_users_is_not_making_administrators)
 	court_free(c);
 }
 
+/* As AttachPolicy, it is about the policy and about whoever gets it. */
+Test(authorise, who_may_make_some_administrators_may_not_make_others)
+{
+	struct court *c = court_new();
+	struct msg_create_user_request req = {.user_name = "eve", .admin = true};
+
+	court_policy(c, "lead",
+		POLICY(ALLOW("iam:CreateUser", "*") "," ALLOW("iam:AttachPolicy",
+			"arn:aws:iam::aws:policy/*") "," ALLOW("iam:AttachPolicy",
+			"arn:aws:iam::*:user/lead-*")));
+	cr_assert(eq(int, court_ask(c, OP_create_user, &req), HW_EDENIED));
+	cr_assert_not_null(strstr(court_message(c), "iam:AttachPolicy on arn:aws:iam::"), "%s",
+		court_message(c));
+	cr_assert_not_null(strstr(court_message(c), "user/eve"), "%s", court_message(c));
+	req.user_name = "lead-eve";
+	court_ask(c, OP_create_user, &req);
+	cr_assert(eq(int, court_reached(c), 1), "%s", court_message(c));
+	court_free(c);
+}
+
 /* Policies go by the tags of who asks: who gives them gives what those allow. */
 Test(authorise, making_users_is_not_tagging_them)
 {
