@@ -125,6 +125,8 @@ list_nodes(struct query *q, struct listing *w, struct db *db, struct hw_err *err
 		return hw_err_set(err, HW_ENOMEM, "no memory for filters");
 	memcpy(all, w->filters.sql, w->filters.n_sql * sizeof(*all));
 	memcpy(all + w->filters.n_sql, more->filters, more->n * sizeof(*all));
+	w->page.arena_start =
+		arena_used(w->op->arena); /* what groups hold takes none of its room */
 	return node_list(q, db, all, w->filters.n_sql + more->n, w->from.text, err);
 }
 

@@ -255,13 +255,18 @@ read_groups(void *arg, struct db *db, struct hw_err *err)
 	struct resource_group_row row;
 	struct query q;
 
+	struct arena_mark mark = arena_mark(w->op->arena);
 	int r = resource_group_list(&q, db, w->from.text, err);
 	while (r == 0 && (r = resource_group_next(&q, w->op->arena, &row, err)) > 0) {
+		size_t items = w->page.items;
 		if ((r = add_to_page(w, &row)) == 0) {
 			r = page_token(&w->rep->next_token, w->op, &w->from);
 			break;
 		}
 		snprintf(w->from.text, sizeof(w->from.text), "%s", row.name);
+		if (w->page.items == items) /* it costs the page nothing */
+			arena_release(w->op->arena, &mark);
+		mark = arena_mark(w->op->arena);
 		r = r < 0 ? r : 0;
 	}
 	query_end(&q);

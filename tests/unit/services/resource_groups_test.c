@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 
+#include "relay/core/call.h"
 #include "relay/services/node_search.h"
 #include "tests/unit/services/desk.h"
 
@@ -158,5 +159,51 @@ Test(resource_groups, lists_of_nodes_take_them)
 	    };
 	struct msg_describe_instance_information_reply rep;
 	CHECK_FAILS(d, CALL(d, describe_instance_information, &req, &rep), HW_ENOTFOUND, "nothing");
+	desk_free(d);
+}
+
+/* What is read to know whom it holds takes none of the page's room. */
+Test(resource_groups, a_large_one_leaves_room_for_its_nodes)
+{
+	struct desk *d = desk_new(false);
+	static const char *ids[2800];
+	struct msg_command_target t = {.key = "InstanceIds"};
+	const char *large = "large";
+
+	ids[0] = desk_join(d, "x");
+	for (size_t i = 1; i < 2800; i++)
+		ids[i] = "mi-0123456789abcdef0";
+	t.values = (struct msg_strs){ids, 2800};
+	CHECK_OK(d, put(d, large, &t, 1));
+	cr_assert_str_eq(found(d, &large, 1), "x ");
+	desk_free(d);
+}
+
+/* Those that the caller may not see must not use up what there is for the list. */
+Test(resource_groups, many_that_are_hidden_keep_nobody_from_the_others)
+{
+	struct desk *d = desk_new(false);
+	static const char *ids[2500];
+	struct msg_command_target t = {.key = "InstanceIds"};
+	struct msg_list_resource_groups_request all = {0};
+	struct msg_list_resource_groups_reply list;
+	struct arena *large = d->arena;
+	char name[32];
+
+	for (size_t i = 0; i < 2500; i++)
+		ids[i] = "mi-0123456789abcdef0";
+	t.values = (struct msg_strs){ids, 2500};
+	for (int i = 0; i < 80; i++) {
+		snprintf(name, sizeof(name), "secret-%02d", i);
+		CHECK_OK(d, put(d, name, &t, 1));
+	}
+	CHECK_OK(d, put_one(d, "web", "Name", "web-*"));
+	d->hidden = "group/secret";
+	d->arena = arena_new(CALL_ARENA_MAX);
+	CHECK_OK(d, CALL(d, list_resource_groups, &all, &list));
+	cr_assert(eq(sz, list.groups.n, 1));
+	cr_assert_str_eq(list.groups.v[0].name, "web");
+	arena_free(d->arena);
+	d->arena = large;
 	desk_free(d);
 }
