@@ -38,7 +38,7 @@ call_init(struct call *c, const struct op_env *env, enum call_encoding encoding,
 {
 	*c = (struct call){.env = env, .encoding = encoding};
 	buf_init(&c->body, CALL_BODY_MAX);
-	buf_init(&c->reply, CALL_REPLY_MAX);
+	buf_init(&c->reply, encoding == CALL_JSON ? CALL_JSON_MAX : CALL_REPLY_MAX);
 	snprintf(c->op, sizeof(c->op), "%s", op);
 	id_uuid(c->request_id);
 	return buf_append(&c->body, body, n);

@@ -14,6 +14,7 @@ enum call_encoding { CALL_MSGPACK, CALL_JSON };
 
 #define CALL_BODY_MAX  (192 * 1024)
 #define CALL_REPLY_MAX (256 * 1024)
+#define CALL_JSON_MAX  (960 * 1024) /* of a reply: no frame must hold it, and texts grow in it */
 #define CALL_ARENA_MAX (4 * 1024 * 1024)
 
 struct call {

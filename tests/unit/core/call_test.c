@@ -525,3 +525,37 @@ Test(call, what_fails_for_another_reason_than_its_token_is_no_guess)
 	guard_free(d->env.guard);
 	desk_free(d);
 }
+
+#define SHOWN 40 /* invocations, each with as much output as a list shows of one */
+
+static int
+show_invocations(struct op *op, const void *request, void *reply)
+{
+	struct msg_list_command_invocations_reply *rep = reply;
+	struct msg_command_plugin *plugin = arena_alloc(op->arena, sizeof(*plugin));
+	char *output = arena_alloc(op->arena, 2501);
+
+	(void)request;
+	memset(output, '\x1b', 2500);
+	plugin->output = output;
+	rep->command_invocations.v =
+		arena_array(op->arena, SHOWN, sizeof(*rep->command_invocations.v));
+	rep->command_invocations.n = SHOWN;
+	for (size_t i = 0; i < SHOWN; i++) {
+		rep->command_invocations.v[i].command_plugins.v = plugin;
+		rep->command_invocations.v[i].command_plugins.n = 1;
+	}
+	return 0;
+}
+
+/* A byte of output may be six of JSON, and no frame has to hold those. */
+Test(call, what_a_frame_holds_is_not_too_much_for_json)
+{
+	struct desk *d = desk_new();
+
+	d->handlers[OP_list_command_invocations] = show_invocations;
+	cr_assert(eq(int, ask(d, "root", "ListCommandInvocations", "{\"Details\":true}"), 0), "%s",
+		d->call.message);
+	cr_assert(gt(sz, d->call.reply.len, SHOWN * 2500 * 6));
+	desk_free(d);
+}
