@@ -386,6 +386,34 @@ Test(policy, a_trial_says_what_would_be_decided_and_what_would_change_it)
 	stage_free(&s);
 }
 
+/* Nor does the session itself know the tags of its document: docs/policies.md. */
+Test(policy, a_trial_of_a_session_goes_by_the_tags_of_its_node_alone)
+{
+	struct stage s = stage_new();
+	struct msg_tag tag = {"Level", "high"};
+	struct msg_create_document_request req = {
+		.name = "own-shell",
+		.content = "schemaVersion: '1.0'\nsessionType: Standard_Stream\n",
+		.document_format = DOCUMENT_FORMAT_YAML,
+		.document_type = DOCUMENT_TYPE_SESSION,
+		.tags = {.v = &tag, .n = 1},
+	};
+
+	world_do(s.admin, OP_create_document, &req);
+	world_put_policy(s.admin, "rules",
+		POLICY("{\"Effect\":\"Allow\",\"Action\":[\"ssm:StartSession\",\"ssm:GetDocument\"],"
+		       "\"Resource\":\"arn:aws:ssm:*:*:document/*\"},"
+		       "{\"Effect\":\"Deny\",\"Action\":[\"ssm:StartSession\",\"ssm:GetDocument\"],"
+		       "\"Resource\":\"*\",\"Condition\":{\"StringEquals\":"
+		       "{\"ssm:resourceTag/Level\":\"high\"}}}"));
+	attach(&s, "rules");
+	cr_assert(eq(int, simulate(&s, "ann", "ssm:GetDocument", "document/own-shell")->decision,
+		POLICY_DECISION_EXPLICIT_DENY));
+	cr_assert(eq(int, simulate(&s, "ann", "ssm:StartSession", "document/own-shell")->decision,
+		POLICY_DECISION_ALLOWED));
+	stage_free(&s);
+}
+
 Test(policy, who_may_do_it_is_a_list)
 {
 	struct stage s = stage_new();
