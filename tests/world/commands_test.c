@@ -802,11 +802,20 @@ add_just_beginning(void *arg, struct db *db, struct hw_err *err)
 	return command_insert(db, &row, &body, err);
 }
 
+#define JUST_BEGINNING "11111111-2222-4333-8444-555555555555"
+
+static int
+read_just_beginning(void *arg, struct db *db, struct hw_err *err)
+{
+	return command_get(db, JUST_BEGINNING, arg, err);
+}
+
 Test(commands, a_cancel_of_what_is_just_beginning_is_to_be_said_again)
 {
-	static char id[] = "11111111-2222-4333-8444-555555555555";
+	static char id[] = JUST_BEGINNING;
 	struct stage *s = stage_new(0, NULL);
 	struct msg_cancel_command_request req = {.command_id = id};
+	struct command_row row;
 	struct hw_err err = HW_ERR_INIT;
 
 	cr_assert(eq(int, store_write(s->w->relay->store, add_just_beginning, id, &err), 0), "%s",
@@ -814,6 +823,8 @@ Test(commands, a_cancel_of_what_is_just_beginning_is_to_be_said_again)
 	cr_assert(eq(int, world_call(s->admin, OP_cancel_command, &req, NULL, s->why),
 		HW_EUNAVAILABLE));
 	cr_assert(ne(ptr, strstr(s->why, "say it again"), NULL), "%s", s->why);
+	cr_assert(eq(int, store_read(s->w->relay->store, read_just_beginning, &row, &err), 0));
+	cr_assert_not(row.cancelled); /* what has failed has done nothing */
 	stage_free(s);
 }
 

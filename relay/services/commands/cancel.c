@@ -9,18 +9,23 @@
 
 struct cancelling {
 	const char *id;
-	bool all;
 	struct command_row row;
 };
 
-/* That all of it is to end is in the store before anything follows from it. */
+static int
+read_command(void *arg, struct db *db, struct hw_err *err)
+{
+	struct cancelling *w = arg;
+
+	return command_get(db, w->id, &w->row, err);
+}
+
 static int
 write_cancelled(void *arg, struct db *db, struct hw_err *err)
 {
-	struct cancelling *w = arg;
-	int r = command_get(db, w->id, &w->row, err);
+	const struct cancelling *w = arg;
 
-	return r == 0 && w->all ? command_set_cancelled(db, w->id, err) : r;
+	return command_set_cancelled(db, w->id, err);
 }
 
 static int
@@ -42,18 +47,22 @@ int
 op_cancel_command(struct op *op, const struct msg_cancel_command_request *req,
 	struct msg_empty *rep)
 {
-	struct cancelling w = {.id = req->command_id, .all = req->instance_ids.n == 0};
+	struct cancelling w = {.id = req->command_id};
 	struct dispatch_view view;
 	int r;
 
 	(void)rep;
 	if ((r = filters_check_ids(op, req->command_id, NULL)) < 0 ||
 		(r = check_nodes(op, &req->instance_ids)) < 0 ||
-		(r = store_write(op->env->store, write_cancelled, &w, &op->err)) < 0)
+		(r = store_read(op->env->store, read_command, &w, &op->err)) < 0)
 		return r;
 	if (w.row.live && !dispatcher_view(op->env->dispatcher, req->command_id, &view))
 		return op_fail(op, HW_EUNAVAILABLE, "command %s is just beginning: say it again",
 			req->command_id);
+	/* That all of it is to end is in the store before anything follows from it. */
+	if (req->instance_ids.n == 0 &&
+		(r = store_write(op->env->store, write_cancelled, &w, &op->err)) < 0)
+		return r;
 	return dispatcher_cancel(op->env->dispatcher, req->command_id,
 		(const char *const *)req->instance_ids.v, req->instance_ids.n, &op->err);
 }
