@@ -9,6 +9,7 @@
 #define PAGE_USEC      (700 * USEC_PER_MSEC)
 #define HARD_USEC      (2 * USEC_PER_SEC) /* from when on what is left of a line is too hard */
 #define BYTES_ENOUGH   ((int64_t)256 * 1024 * 1024)
+#define ARENA_ENOUGH   ((size_t)2 * 1024 * 1024) /* of the request's, half of which is left then */
 #define BEFORE_MATCH   120
 #define LINE_SHOWN_MAX 480
 
@@ -100,6 +101,7 @@ find_begin(struct find *f, struct op *op, const struct find_asked *asked)
 		.since = asked->since,
 		.until = asked->until,
 		.most = FIND_HITS_MAX,
+		.arena_start = arena_used(op->arena),
 		.deadline = clock_mono(env->clock) + PAGE_USEC,
 		.lines = {.typed = both || asked->typed,
 			  .shown = both || asked->shown,
@@ -135,6 +137,7 @@ bool
 find_is_enough(const struct find *f)
 {
 	return f->n >= f->most || f->bytes >= BYTES_ENOUGH ||
+		arena_used(f->op->arena) - f->arena_start >= ARENA_ENOUGH ||
 		clock_mono(f->op->env->clock) >= f->deadline;
 }
 

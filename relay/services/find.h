@@ -20,6 +20,7 @@ struct find {
 	int64_t since, until;	  /* of the times of lines */
 	int64_t start;		  /* of what is searched now; lines' times are after it */
 	struct msg_search_hit of; /* what a hit says beside its line */
+	size_t arena_start;
 	int64_t deadline, bytes;
 	/* Hits of the place that a page may begin at; the first so many were on the page before. */
 	int64_t since_place, skip;

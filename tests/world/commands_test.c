@@ -1115,6 +1115,52 @@ Test(commands, what_a_node_calls_its_steps_is_shown_without_control_characters)
 	stage_free(s);
 }
 
+/* --- lines -------------------------------------------------------------------------------------
+ */
+
+/* What a request may hold in memory is less than what it looks through. */
+Test(commands, a_search_looks_through_more_than_it_holds)
+{
+	static char bulk[8000];
+	struct stage *s = stage_new(1, NULL);
+	struct msg_search_command_outputs_request req = {.pattern = "needle"};
+	struct msg_search_command_outputs_reply *got;
+	struct msg_invocation_step one = step(sizeof(bulk), 0);
+	struct msg_invocation_output out = piece(OUTPUT_STREAM_STDOUT, 0, bulk, sizeof(bulk));
+	struct msg_update_invocation_request over;
+	size_t hits = 0;
+	int64_t searched = 0;
+
+	memset(bulk, '-', sizeof(bulk));
+	memcpy(bulk, "needle\n", 7); /* in the oldest, which is looked at last */
+	for (int i = 0; i < 200; i++) {
+		send(s, to_nodes(s));
+		begin(s, 0);
+		over = word(s, INVOCATION_STATUS_SUCCESS);
+		over.steps.v = &one;
+		over.steps.n = 1;
+		over.outputs.v = &out;
+		over.outputs.n = 1;
+		cr_assert(tell(s, 0, &over)->taken);
+		world_advance(s->w, USEC_PER_SEC);
+		memset(bulk, '-', 7);
+	}
+	do {
+		cr_assert(eq(int,
+				  world_call(s->admin, OP_search_command_outputs, &req, &got,
+					  s->why),
+				  0),
+			"%s", s->why);
+		cr_assert(eq(i64, got->unreadable, 0));
+		hits += got->hits.n;
+		searched += got->searched;
+		req.next_token = got->next_token;
+	} while (got->next_token != NULL);
+	cr_assert(eq(i64, searched, 200));
+	cr_assert(eq(sz, hits, 1));
+	stage_free(s);
+}
+
 /* --- who may -----------------------------------------------------------------------------------
  */
 

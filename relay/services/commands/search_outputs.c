@@ -185,11 +185,13 @@ count_unreadable(struct output_job *j, int r)
 	return 0;
 }
 
-/* 1: the page ends in it. */
+/* 1: the page ends in it. What was read of one without a hit is let go: there may be thousands. */
 static int
 search_invocation(struct output_job *j, const struct invocation_row *row)
 {
+	struct arena_mark mark = arena_mark(j->op->arena);
 	struct loading w = {.j = j, .row = row};
+	size_t hits = j->find.n;
 	int r = 0;
 
 	if (is_nodes(row, j->req->target) && op_may_see_node(j->op, row->node_id)) {
@@ -205,6 +207,8 @@ search_invocation(struct output_job *j, const struct invocation_row *row)
 		j->unfinished = true;
 		return 1;
 	}
+	if (j->find.n == hits)
+		arena_release(j->op->arena, &mark);
 	j->place = (struct place){0};
 	j->find.skip = j->find.since_place = 0;
 	return r < 0 ? count_unreadable(j, r) : 0;
