@@ -1115,6 +1115,64 @@ Test(commands, what_a_node_calls_its_steps_is_shown_without_control_characters)
 	stage_free(s);
 }
 
+/* The field's bound; what a node says may add up to more than a number holds otherwise. */
+static int64_t
+most_of(const struct msg_row *row, const char *name)
+{
+	size_t i = 0;
+
+	while (i < row->count && strcmp(row->fields[i].wire, name) != 0)
+		i++;
+	cr_assert(lt(sz, i, row->count), "%s", name);
+	return row->fields[i].max;
+}
+
+Test(commands, what_a_node_counts_adds_up_whatever_it_says)
+{
+	static struct msg_invocation_step steps[1000];
+	const int64_t most = most_of(MSG_ROW(invocation_step), "StdoutDropped");
+	struct stage *s = stage_new(1, NULL);
+	struct msg_update_invocation_request req;
+	struct msg_list_command_changes_request ask_for = {.command_id = s->id};
+	struct msg_list_command_changes_reply *got;
+
+	send(s, to_nodes(s));
+	begin(s, 0);
+	for (size_t i = 0; i < 1000; i++)
+		steps[i] = (struct msg_invocation_step){
+			.name = "s", .status = INVOCATION_STATUS_SUCCESS, .stdout_dropped = most};
+	req = word(s, INVOCATION_STATUS_IN_PROGRESS);
+	req.steps.v = steps;
+	req.steps.n = 1000;
+	tell(s, 0, &req);
+	cr_assert(eq(int, world_call(s->admin, OP_list_command_changes, &ask_for, &got, s->why), 0),
+		"%s", s->why);
+	cr_assert(eq(i64, got->invocations.v[0].stdout_dropped, 1000 * most));
+	stage_free(s);
+}
+
+/* A piece from beyond what its step wrote is none of the output. */
+Test(commands, a_piece_that_hangs_in_the_air_is_not_kept)
+{
+	struct stage *s = stage_new(1, NULL);
+	struct msg_invocation_step one = step(1, 0);
+	struct msg_invocation_output out[] = {
+		piece(OUTPUT_STREAM_STDOUT, 0, "x", 1), piece(OUTPUT_STREAM_STDOUT, 1000, "y", 1)};
+	struct msg_update_invocation_request req;
+	uint8_t got[8];
+
+	send(s, to_nodes(s));
+	begin(s, 0);
+	req = word(s, INVOCATION_STATUS_SUCCESS);
+	req.steps.v = &one;
+	req.steps.n = 1;
+	req.outputs.v = out;
+	req.outputs.n = 2;
+	cr_assert(tell(s, 0, &req)->taken);
+	cr_assert(eq(sz, read_all(s, OUTPUT_STREAM_STDOUT, got, sizeof(got)), 1));
+	stage_free(s);
+}
+
 /* --- lines -------------------------------------------------------------------------------------
  */
 

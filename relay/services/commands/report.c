@@ -333,28 +333,31 @@ take_pieces(struct reporting *w)
 /* --- output that comes along with the end, and is small ----------------------------------------
  */
 
+/* Of a stream, in the first k pieces. */
 static int64_t
-whole_from(const struct reporting *w, size_t step, int stream)
+bytes_before(const struct reporting *w, size_t k, int64_t step, int stream)
 {
-	int64_t have = 0;
+	int64_t n = 0;
 
-	for (size_t i = 0; i < w->req->outputs.n; i++) {
+	for (size_t i = 0; i < k; i++) {
 		const struct msg_invocation_output *o = &w->req->outputs.v[i];
-		if ((size_t)o->step == step && o->stream == stream && o->offset == have)
-			have += (int64_t)o->data.n;
+		if (o->step == step && o->stream == stream)
+			n += (int64_t)o->data.n;
 	}
-	return have;
+	return n;
 }
 
 /* All that the steps wrote is here, and may go into the store with the end. */
 static bool
 is_small(const struct reporting *w)
 {
-	size_t total = 0;
+	size_t total = 0, n = w->req->outputs.n;
 
-	for (size_t i = 0; i < w->req->outputs.n; i++) {
-		total += w->req->outputs.v[i].data.n;
-		if ((size_t)w->req->outputs.v[i].step >= w->steps->steps.n)
+	for (size_t i = 0; i < n; i++) {
+		const struct msg_invocation_output *o = &w->req->outputs.v[i];
+		total += o->data.n;
+		if ((size_t)o->step >= w->steps->steps.n ||
+			o->offset != bytes_before(w, i, o->step, o->stream))
 			return false;
 	}
 	if (w->end == FANOUT_STATES || total > OUTPUT_INLINE_MAX ||
@@ -362,8 +365,8 @@ is_small(const struct reporting *w)
 		return false;
 	for (size_t i = 0; i < w->steps->steps.n; i++) {
 		const struct msg_invocation_step *s = &w->steps->steps.v[i];
-		if (whole_from(w, i, OUTPUT_STREAM_STDOUT) != s->stdout_bytes ||
-			whole_from(w, i, OUTPUT_STREAM_STDERR) != s->stderr_bytes)
+		if (bytes_before(w, n, (int64_t)i, OUTPUT_STREAM_STDOUT) != s->stdout_bytes ||
+			bytes_before(w, n, (int64_t)i, OUTPUT_STREAM_STDERR) != s->stderr_bytes)
 			return false;
 	}
 	return true;
