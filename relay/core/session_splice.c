@@ -234,6 +234,7 @@ show_user(struct session *s, int stream, const uint8_t *p, size_t n)
 		output_moved(s, stream);
 }
 
+/* Input is its users' alone, and the recording says whose: a node that sends some is not heard. */
 void
 session_on_node_data(void *arg, struct channel *ch, int stream, uint64_t offset, const uint8_t *p,
 	size_t n)
@@ -246,7 +247,7 @@ session_on_node_data(void *arg, struct channel *ch, int stream, uint64_t offset,
 		.offset = offset,
 		.bytes = p,
 		.len = n};
-	if (session_record(s, &rec, NULL) < 0)
+	if (stream == STREAM_IN || session_record(s, &rec, NULL) < 0)
 		return;
 	s->bytes_out += n;
 	s->reached[stream] = offset + n;
@@ -266,7 +267,7 @@ session_on_node_end(void *arg, struct channel *ch, int stream, uint64_t offset)
 		.type = JOURNAL_STREAM_END, .stream = (uint8_t)stream, .offset = offset};
 
 	(void)ch;
-	if (session_record(s, &rec, NULL) < 0)
+	if (stream == STREAM_IN || session_record(s, &rec, NULL) < 0)
 		return;
 	s->lanes[stream].ends = true;
 	lane_pump(&s->lanes[stream], s->to_user);

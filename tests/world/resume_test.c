@@ -2027,6 +2027,36 @@ Test(resume, a_relay_that_stops_keeps_those_that_wait)
 	stage_free(&s);
 }
 
+/* --- a node that lies --------------------------------------------------------------------------
+ */
+
+/* The recording says who typed what: its node has no say in that. */
+Test(resume, what_a_node_says_is_input_is_nobodys)
+{
+	static const int types[] = {CHANNEL_TYPE_PTY, CHANNEL_TYPE_EXEC};
+
+	for (size_t i = 0; i < 2; i++) {
+		struct stage s = stage_new(NULL);
+		struct way w = open_way(&s, types[i]);
+		step(&w, 's');
+		cr_assert(gt(sz, channel_write(w.n->ch, STREAM_IN, "rm -rf", 6), 0));
+		channel_end(w.n->ch, STREAM_IN);
+		step(&w, 's');
+		expect_all(&w, "what was typed");
+		cr_assert(eq(sz, w.c->got[STREAM_IN].len, 0));
+		cr_assert(not(w.c->ended[STREAM_IN]));
+		step(&w, 'n');
+		step(&w, 'N');
+		step(&w, 'R');
+		step(&w, 's');
+		expect_all(&w, "and goes on");
+		finish(&w);
+		expect_recorded(&w, "what was typed");
+		expect_nothing_left(&s);
+		stage_free(&s);
+	}
+}
+
 /* --- a relay that is killed ---------------------------------------------------------------------
  */
 
