@@ -66,8 +66,10 @@ struct session {
 	struct peer *user, *node;	 /* NULL while its link is lost */
 	/* NULL while a side is lost, but a terminal's to_user, which is parked then. */
 	struct channel *to_user, *to_node;
-	struct channel *offer;	      /* its user's RESUME, which waits for the node */
-	bool node_asked;	      /* the node was asked to resume, and has not answered */
+	struct channel *offer; /* its user's RESUME, which waits for the node */
+	bool node_asked;       /* the node was asked to resume, and has not answered */
+	bool asked_again;      /* for its user, who has less of the output than this process */
+	uint64_t asked_from[STREAMS]; /* where it was asked to begin */
 	int64_t user_lost, node_lost; /* monotonic; 0: not lost */
 	char resume_token[TOKEN_LEN + 1], resume_hash[2 * SHA256_LEN + 1];
 	struct session_tickets tickets;

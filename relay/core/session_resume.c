@@ -251,7 +251,9 @@ ask_node(struct session *s)
 	struct hw_err err = HW_ERR_INIT;
 
 	stand_towards_node(ours, s);
+	s->asked_again = session_has_recorder(s) && shows_again(s);
 	for (int i = STREAM_OUT; i < STREAMS; i++) {
+		s->asked_from[i] = ours[i].received;
 		s->lanes[i].consumed = ours[i].consumed;
 		s->lanes[i].limit = ours[i].limit;
 	}
@@ -265,16 +267,19 @@ ask_node(struct session *s)
 	}
 }
 
-/* A node that has no more of the output of before is asked to go on with what comes. */
+/* A node that has no more of the output of before is asked to go on with what comes. The recorder
+ * has all that came. */
 void
 session_on_node_refusal(struct session *s, int code, const char *why)
 {
 	s->node_asked = false;
-	if (code != HW_EVALIDATION || !session_has_recorder(s) || !shows_again(s)) {
+	if (code != HW_EVALIDATION || !s->asked_again) {
 		session_conclude(s, code, why);
 		return;
 	}
 	s->passed_by = true;
+	for (int i = STREAM_OUT; i < STREAMS; i++)
+		s->lanes[i].consumed = s->reached[i];
 	session_join(s);
 }
 
@@ -514,14 +519,14 @@ rewind_to(struct session *s, int stream, uint64_t offset)
 	return offset < before ? session_record(s, &mark, NULL) : 0;
 }
 
+/* Output comes from where the node was asked to begin, whoever is still there by then. */
 static int
 rewind_record(struct session *s, const struct channel_stand *node)
 {
 	int r = rewind_to(s, STREAM_IN, node[STREAM_IN].received);
 
-	bool again = !session_has_recorder(s) || shows_again(s);
-	for (int i = STREAM_OUT; r == 0 && i < STREAMS && again; i++)
-		r = rewind_to(s, i, channel_stand(s->offer)[i].received);
+	for (int i = STREAM_OUT; r == 0 && i < STREAMS; i++)
+		r = rewind_to(s, i, s->asked_from[i]);
 	return r;
 }
 

@@ -2137,6 +2137,93 @@ Test(resume, a_shell_goes_on_alone_when_its_user_is_late_for_a_new_relay)
 	stage_free(&s);
 }
 
+/* Nobody has that any more but the recording: the shell goes on with what comes. */
+Test(resume, what_its_node_has_no_more_is_passed_by_after_a_restart)
+{
+	static const char *const lives[] = {"kUN", "kNU", "kkNU"};
+
+	for (size_t i = 0; i < sizeof(lives) / sizeof(lives[0]); i++) {
+		struct stage s = stage_new(NULL);
+		struct way w = open_way(&s, CHANNEL_TYPE_PTY);
+		step(&w, 's');
+		step(&w, 'u');
+		write_until_full(&w);
+		world_advance(s.w, 7 * USEC_PER_SEC);
+		write_until_full(&w);
+		for (const char *at = lives[i]; *at != '\0'; at++)
+			step(&w, *at);
+		world_advance(s.w, NO_SCREEN);
+		cr_assert(w.c->resumed, "%s: %s", lives[i], w.c->message);
+		expect_jump(w.c, w.out - 1000);
+		say(&w, 100);
+		world_settle(s.w);
+		cr_assert(eq(sz, w.c->got[STREAM_OUT].len, 1100));
+		finish(&w);
+		expect_recorded(&w, lives[i]);
+		expect_nothing_left(&s);
+		stage_free(&s);
+	}
+}
+
+/* The node was asked, and the user who has less is gone before the answer. */
+static void
+ask_for_who_goes(struct way *w)
+{
+	struct stage *s = w->s;
+
+	step(w, 'k');
+	step(w, 'N');
+	pair_pause(s->node->pair, PAIR_B, true);
+	world_dial(s->ann);
+	world_settle(s->w);
+	user_resumes(w);
+	cr_assert(not(w->c->resumed));
+	step(w, 'u');
+	pair_pause(s->node->pair, PAIR_B, false);
+	world_settle(s->w);
+}
+
+Test(resume, output_is_recorded_once_though_who_it_is_sent_to_again_is_gone)
+{
+	struct stage s = stage_new(NULL);
+	struct way w = open_way(&s, CHANNEL_TYPE_PTY);
+
+	step(&w, 's');
+	step(&w, '3');
+	step(&w, 's');
+	ask_for_who_goes(&w);
+	cr_assert(not(w.n->parked));
+	step(&w, 'U');
+	cr_assert(w.c->resumed, "%s", w.c->message);
+	step(&w, 's');
+	expect_all(&w, "once");
+	finish(&w);
+	expect_recorded(&w, "once");
+	expect_nothing_left(&s);
+	stage_free(&s);
+}
+
+Test(resume, a_refusal_that_was_another_users_ends_nothing)
+{
+	struct stage s = stage_new(NULL);
+	struct way w = open_way(&s, CHANNEL_TYPE_PTY);
+
+	step(&w, 's');
+	step(&w, 'u');
+	write_until_full(&w);
+	world_advance(s.w, 7 * USEC_PER_SEC);
+	write_until_full(&w);
+	ask_for_who_goes(&w);
+	step(&w, 'U');
+	world_advance(s.w, 7 * USEC_PER_SEC + NO_SCREEN);
+	cr_assert(w.c->resumed, "%s", w.c->message);
+	expect_jump(w.c, w.out - 1000);
+	finish(&w);
+	expect_recorded(&w, "after a refusal");
+	expect_nothing_left(&s);
+	stage_free(&s);
+}
+
 /* What was typed without an echo just before a link went is not shown by what is typed after it;
  * what was shown stays readable. */
 Test(resume, the_echo_of_what_was_typed_before_is_not_that_of_what_comes)
