@@ -90,23 +90,20 @@ end_unrecorded(struct relay *r, struct arena *arena, struct hw_err *err)
 	return rc;
 }
 
-struct open_list {
+struct restoring {
+	struct relay *relay;
 	struct arena *arena;
 	int64_t now;
-	struct session_open *all;
 	size_t n;
 };
 
 /* Nobody is there yet. */
 static int
-take_open(void *arg, struct db *db, struct hw_err *err)
+write_away(void *arg, struct db *db, struct hw_err *err)
 {
-	struct open_list *list = arg;
-	int r = session_set_all_away(db, list->now, err);
+	const struct restoring *w = arg;
 
-	if (r < 0)
-		return r;
-	return session_list_open(db, list->arena, &list->all, &list->n, err);
+	return session_set_all_away(db, w->now, err);
 }
 
 static int
@@ -127,16 +124,35 @@ restore_one(struct relay *r, const struct session_open *open, struct hw_err *err
 	return rc == 0 ? session_restore(r->broker, open, &at, err) : rc;
 }
 
+/* One by one: of as many as may be open a list of all would be large. */
+static int
+read_open(void *arg, struct db *db, struct hw_err *err)
+{
+	struct restoring *w = arg;
+	const struct arena_mark mark = arena_mark(w->arena);
+	struct session_open open;
+	struct query q;
+
+	int r = session_list_open(&q, db, err);
+	while (r == 0 && (r = session_next_open(&q, w->arena, &open, err)) > 0) {
+		r = restore_one(w->relay, &open, err);
+		arena_release(w->arena, &mark);
+		w->n++;
+	}
+	query_end(&q);
+	return r;
+}
+
 static int
 restore(struct relay *r, struct arena *arena, struct hw_err *err)
 {
-	struct open_list list = {.arena = arena, .now = clock_wall(r->clock)};
-	int rc = store_write(r->store, take_open, &list, err);
+	struct restoring w = {.relay = r, .arena = arena, .now = clock_wall(r->clock)};
+	int rc = store_write(r->store, write_away, &w, err);
 
-	for (size_t i = 0; rc == 0 && i < list.n; i++)
-		rc = restore_one(r, &list.all[i], err);
-	if (rc == 0 && list.n > 0)
-		log_info(r, "sessions.restored", "n=%zu", list.n);
+	if (rc == 0)
+		rc = store_read(r->store, read_open, &w, err);
+	if (rc == 0 && w.n > 0)
+		log_info(r, "sessions.restored", "n=%zu", w.n);
 	reached_free(r->reached);
 	r->reached = NULL;
 	return rc;

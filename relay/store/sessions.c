@@ -394,8 +394,18 @@ session_sweep_open(struct db *db, struct arena *arena, int64_t now, const char *
 	return r;
 }
 
-static int
-next_open(struct query *q, struct arena *arena, struct session_open *ret, struct hw_err *err)
+int
+session_list_open(struct query *q, struct db *db, struct hw_err *err)
+{
+	return db_query(q, db,
+		"SELECT " COLUMNS
+		", command, resume_hash, source, not_before FROM session WHERE " GOES_ON,
+		err);
+}
+
+int
+session_next_open(struct query *q, struct arena *arena, struct session_open *ret,
+	struct hw_err *err)
 {
 	int r = next_whole(q, arena, &ret->row, err);
 
@@ -410,36 +420,6 @@ next_open(struct query *q, struct arena *arena, struct session_open *ret, struct
 	if (ret->who.resume_hash == NULL || ret->who.source == NULL)
 		return hw_err_set(err, HW_ELIMIT, "no memory for a session");
 	return 1;
-}
-
-int
-session_list_open(struct db *db, struct arena *arena, struct session_open **ret, size_t *n,
-	struct hw_err *err)
-{
-	struct session_open *all;
-	struct query q;
-	size_t most, found = 0;
-	int r;
-
-	if ((r = count(db, "SELECT COUNT(*) FROM session WHERE " GOES_ON, &most, err)) < 0)
-		return r;
-	all = arena_array(arena, most, sizeof(*all));
-	if (all == NULL)
-		return hw_err_set(err, HW_ELIMIT, "no memory for %zu sessions", most);
-	r = db_query(&q, db,
-		"SELECT " COLUMNS
-		", command, resume_hash, source, not_before FROM session WHERE " GOES_ON,
-		err);
-	while (r == 0 && found < most && (r = next_open(&q, arena, &all[found], err)) > 0) {
-		found++;
-		r = 0;
-	}
-	query_end(&q);
-	if (r < 0)
-		return r;
-	*ret = all;
-	*n = found;
-	return 0;
 }
 
 int

@@ -31,8 +31,8 @@ struct session_row {
 	int64_t start, end;
 	char details[1025]; /* how it ended */
 	int64_t bytes_in, bytes_out;
-	int64_t away;	/* of a live one: since when its user is; 0: it is there */
-	bool exited;	/* whether exit_status is known */
+	int64_t away; /* of a live one: since when its user is; 0: it is there */
+	bool exited;  /* whether exit_status is known */
 	int exit_status;
 };
 
@@ -100,12 +100,14 @@ int session_list(struct query *q, struct db *db, const struct session_filter *f,
 	struct hw_err *err);
 int session_next(struct query *q, struct session_row *ret, struct hw_err *err);
 
-/* At start-up: sessions that were open when the relay stopped, and can go on. In the arena. */
+/* At start-up: sessions that were open when the relay stopped, and can go on; as node_list(). What
+ * session_next_open() gives is in the arena. */
 struct session_open {
 	struct session_row *row;
 	struct session_opener who;
 };
-int session_list_open(struct db *db, struct arena *arena, struct session_open **ret, size_t *n,
+int session_list_open(struct query *q, struct db *db, struct hw_err *err);
+int session_next_open(struct query *q, struct arena *arena, struct session_open *ret,
 	struct hw_err *err);
 
 /* And those that were, and cannot, become Terminated with these details, and their ids are told.

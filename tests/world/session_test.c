@@ -9,6 +9,9 @@
 
 #include "audit/journal.h"
 #include "proto/wire/channel.h"
+#include "relay/core/relay_private.h"
+#include "relay/store/sessions.h"
+#include "relay/store/store.h"
 #include "tests/world/world.h"
 
 struct stage {
@@ -525,6 +528,53 @@ Test(session, one_that_was_not_accepted_when_its_relay_stopped_does_not_go_on)
 	struct msg_session *row = only_past(&s);
 	cr_assert(ne(ptr, row, NULL));
 	cr_assert(row->status == SESSION_STATUS_FAILED || row->status == SESSION_STATUS_TERMINATED);
+	stage_free(&s);
+}
+
+#define LEFT_OPEN 8000
+
+static int
+write_open_ones(void *arg, struct db *db, struct hw_err *err)
+{
+	const struct session_opener who = {
+		.name = "admin", .source = "192.0.2.1", .resume_hash = "r"};
+	struct stage *s = arg;
+	struct session_row row = {.type = CHANNEL_TYPE_FORWARD,
+		.principal = "admin",
+		.owner_arn = "admin",
+		.document = "AWS-StartPortForwardingSession",
+		.remote_host = "localhost",
+		.remote_port = 80,
+		.status = SESSION_STATUS_CONNECTING,
+		.start = clock_wall(&s->w->clock.clock)};
+	struct session_row *taken;
+	char hash[32];
+	const struct arena_mark mark = arena_mark(s->w->arena);
+	int r = 0;
+
+	memcpy(row.node_id, s->node->who.id, sizeof(row.node_id));
+	for (int i = 0; r == 0 && i < LEFT_OPEN; i++) {
+		snprintf(row.id, sizeof(row.id), "admin-%017d", i);
+		snprintf(hash, sizeof(hash), "%d", i);
+		if ((r = session_insert(db, &row, hash, row.start + USEC_PER_SEC, err)) == 0 &&
+			(r = session_redeem(db, s->w->arena, hash, &who, row.start, &taken, err)) ==
+				0)
+			r = session_set_status(db, row.id, SESSION_STATUS_CONNECTED, err);
+		arena_release(s->w->arena, &mark);
+	}
+	return r;
+}
+
+/* As many as a relay of this size has are no reason not to start again. */
+Test(session, any_number_that_is_open_is_taken_up_by_the_next_start)
+{
+	struct stage s = stage_new(NULL);
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(eq(int, store_write(s.w->relay->store, write_open_ones, &s, &err), 0), "%s",
+		err.text);
+	restart(&s);
+	cr_assert(eq(dbl, world_metric(s.w, "sessions"), LEFT_OPEN));
 	stage_free(&s);
 }
 
