@@ -216,11 +216,41 @@ fanout_put_cancelled(struct fanout *f)
 	f->cancelled = true;
 }
 
+/* Whether its node has answered: one that no node was asked about did not have a turn. */
+static bool
+has_answered(const struct target *t)
+{
+	switch (t->state) {
+	case FANOUT_WAITING:
+	case FANOUT_RELEASED:
+	case FANOUT_SENT:
+		return false;
+	case FANOUT_UNDELIVERABLE:
+	case FANOUT_INVALID_PLATFORM:
+	case FANOUT_ACCESS_DENIED:
+	case FANOUT_CANCELLED:
+	case FANOUT_TERMINATED:
+		return (t->flags & TARGET_ACKNOWLEDGED) != 0;
+	default:
+		return true;
+	}
+}
+
+static uint32_t
+count_answers(const struct fanout *f)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < f->n; i++)
+		n += has_answered(&f->targets[i]);
+	return n;
+}
+
 /* The step that those who have answered had reached. What was sent is waited for as it was. */
 static void
 take_up_steps(struct fanout *f)
 {
-	uint32_t left = f->n - f->of[FANOUT_WAITING] - f->of[FANOUT_SENT];
+	uint32_t left = count_answers(f);
 
 	for (; !f->all_steps && left >= f->step; next_step(f))
 		left -= f->step;

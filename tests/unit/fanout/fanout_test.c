@@ -443,6 +443,45 @@ Test(fanout, a_cancel_that_was_not_carried_out_is)
 	fanout_free(f);
 }
 
+/* Who was denied, or unfit, before it began has tried nothing for the others. */
+Test(fanout, what_no_node_was_asked_about_takes_no_turn)
+{
+	struct fanout *f = fanout_new(100, 50, 0, on_changed, NULL);
+
+	for (uint32_t i = 0; i < 100; i++)
+		fanout_put(f, i,
+			i < 20		 ? FANOUT_ACCESS_DENIED
+				: i < 40 ? FANOUT_INVALID_PLATFORM
+					 : FANOUT_WAITING,
+			false, i >= 40);
+	fanout_start(f);
+	cr_assert(eq(u32, under_way(f), 1));
+	finish(f, 40, FANOUT_FAILED);
+	cr_assert(eq(u32, of(f, FANOUT_TERMINATED), 59));
+	fanout_free(f);
+}
+
+/* Of those that were cancelled or removed the ones that a node had had count. */
+Test(fanout, the_step_of_before_is_known_by_who_has_answered)
+{
+	static const enum fanout_state ends[] = {
+		FANOUT_CANCELLED, FANOUT_UNDELIVERABLE, FANOUT_ACCESS_DENIED};
+
+	for (int had = 0; had < 2; had++) {
+		struct fanout *f = fanout_new(100, 50, 100, on_changed, NULL);
+		for (uint32_t i = 0; i < 3; i++) {
+			fanout_put(f, i, ends[i], false, true);
+			if (had)
+				fanout_put_acknowledged(f, i);
+		}
+		for (uint32_t i = 3; i < 100; i++)
+			fanout_put(f, i, FANOUT_WAITING, false, true);
+		fanout_start(f);
+		cr_assert(eq(u32, under_way(f), had ? 4 : 1));
+		fanout_free(f);
+	}
+}
+
 /* --- size --------------------------------------------------------------------------------------
  */
 
