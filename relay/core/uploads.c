@@ -364,7 +364,8 @@ choose(void *arg, struct db *db, struct hw_err *err)
 {
 	struct choice *c = arg;
 	struct query q;
-	int r = upload_list_due(&q, db, clock_wall(c->u->clock), SENDERS, err);
+	int64_t now = clock_wall(c->u->clock);
+	int r = upload_list_due(&q, db, now, now + LAST, SENDERS, err);
 
 	while (r == 0 && !c->found && (r = upload_next(&q, &c->row, err)) > 0) {
 		c->found = !is_busy(c->u, &c->row);

@@ -82,18 +82,24 @@ upload_get(struct db *db, const char *command_id, const char *node_id, struct up
 	return r < 0 ? r : 0;
 }
 
+#define OUTPUTS		 OUTPUT " WHERE status = 'Pending' AND next "
+#define TAPES		 TAPE " WHERE status IN ('Pending', 'Fetch') AND next "
+#define SOME(what, name) "SELECT * FROM (" what " ORDER BY next LIMIT $3) AS " name
+
 int
-upload_list_due(struct query *q, struct db *db, int64_t now, size_t max, struct hw_err *err)
+upload_list_due(struct query *q, struct db *db, int64_t now, int64_t latest, size_t max,
+	struct hw_err *err)
 {
 	int r = db_query(q, db,
-		"SELECT * FROM (" OUTPUT " WHERE status = 'Pending' AND next <= $1"
-		" ORDER BY next LIMIT $2) AS outputs UNION ALL"
-		" SELECT * FROM (" TAPE " WHERE status IN ('Pending', 'Fetch') AND next <= $1"
-		" ORDER BY next LIMIT $2) AS recordings ORDER BY next",
+		SOME(OUTPUTS "<= $1", "outputs") " UNION ALL " SOME(TAPES "<= $1",
+			"recordings") " UNION ALL " SOME(OUTPUTS "> $2",
+			"outputs_ahead") " UNION ALL " SOME(TAPES "> $2",
+			"recordings_ahead") " ORDER BY next",
 		err);
 
 	query_bind_int(q, 1, now);
-	query_bind_int(q, 2, (int64_t)max);
+	query_bind_int(q, 2, latest);
+	query_bind_int(q, 3, (int64_t)max);
 	return r;
 }
 

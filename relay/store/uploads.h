@@ -36,8 +36,10 @@ int upload_get(struct db *db, const char *command_id, const char *node_id, struc
 	struct hw_err *err);
 
 /* Those that wait and whose time has come, the longest overdue first, at most so many of each kind;
- * as node_list(). */
-int upload_list_due(struct query *q, struct db *db, int64_t now, size_t max, struct hw_err *err);
+ * as node_list(). After them those that wait for a time beyond `latest`, up to which they are put
+ * off: the clock was ahead when they were. */
+int upload_list_due(struct query *q, struct db *db, int64_t now, int64_t latest, size_t max,
+	struct hw_err *err);
 int upload_next(struct query *q, struct upload_row *ret, struct hw_err *err);
 
 /* How many outputs there are of a status. */

@@ -326,6 +326,21 @@ Test(uploads, a_refusal_that_may_pass_is_tried_again)
 	yard_free(y);
 }
 
+/* A clock that was ahead is set right. */
+Test(uploads, what_was_put_off_into_another_year_is_tried_again)
+{
+	struct yard *y = yard_new(NOON);
+
+	y->answer = "409 Conflict";
+	y->body = "<Error><Code>OperationAborted</Code></Error>";
+	cr_assert(eq(int, attempt(y), UPLOAD_STATUS_PENDING));
+	cr_assert_not(uploads_run(y->uploads));
+	y->clock.now_wall -= 400 * DAY;
+	cr_assert(eq(int, attempt(y), UPLOAD_STATUS_PENDING));
+	cr_assert(le(i64, y->row.next, y->clock.now_wall + 10 * USEC_PER_SEC));
+	yard_free(y);
+}
+
 Test(uploads, what_waited_while_the_relay_was_stopped_has_its_whole_time)
 {
 	struct yard *y = yard_new(NOON - 3 * DAY);

@@ -10,6 +10,8 @@
 #include "relay/store/uploads.h"
 #include "tests/unit/store/rows.h"
 
+#define DELAY_MAX 1000
+
 static void
 add_command(struct db *db, const char *id, const char *node, int64_t upload_at)
 {
@@ -32,6 +34,12 @@ add_command(struct db *db, const char *id, const char *node, int64_t upload_at)
 	cr_assert(eq(int, invocation_finish(db, &i, NULL, "", NULL, NULL), 0)); /* once is enough */
 }
 
+static int64_t
+latest_after(int64_t now)
+{
+	return now < INT64_MAX - DELAY_MAX ? now + DELAY_MAX : INT64_MAX;
+}
+
 static size_t
 due(struct db *db, int64_t now)
 {
@@ -39,7 +47,7 @@ due(struct db *db, int64_t now)
 	struct query q;
 	size_t n = 0;
 
-	int r = upload_list_due(&q, db, now, 10, NULL);
+	int r = upload_list_due(&q, db, now, latest_after(now), 10, NULL);
 	while (r == 0 && (r = upload_next(&q, &row, NULL)) > 0) {
 		n++;
 		r = 0;
@@ -121,6 +129,23 @@ ROWS_TEST(uploads, output_that_waits_is_dropped_last)
 	cr_assert_str_eq(oldest.id, "a");
 }
 
+/* What was put off while the clock was ahead does not wait until it is there again. */
+ROWS_TEST(uploads, no_time_beyond_the_longest_delay_is_waited_for)
+{
+	struct upload_row row;
+
+	(void)s;
+	add_command(db, "a", "n1", NOON);
+	add_command(db, "b", "n1", NOON);
+	cr_assert(eq(int, upload_get(db, "a", "n1", &row, err), 0));
+	row.next = NOON + DELAY_MAX;
+	cr_assert(eq(int, upload_set(db, &row, err), 0));
+	cr_assert(eq(sz, due(db, NOON), 1));
+	row.next++;
+	cr_assert(eq(int, upload_set(db, &row, err), 0));
+	cr_assert(eq(sz, due(db, NOON), 2));
+}
+
 /* --- recordings ------------------------------------------------------------------------------- */
 
 static void
@@ -128,7 +153,7 @@ first_due(struct upload_row *ret, struct db *db, int64_t now)
 {
 	struct query q;
 
-	cr_assert(eq(int, upload_list_due(&q, db, now, 10, NULL), 0));
+	cr_assert(eq(int, upload_list_due(&q, db, now, latest_after(now), 10, NULL), 0));
 	cr_assert(eq(int, upload_next(&q, ret, NULL), 1));
 	query_end(&q);
 }
