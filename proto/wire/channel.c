@@ -572,6 +572,17 @@ smaller(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
+/* What all links together leave. Others may read nothing of what is queued for them: this one has
+ * something of its own. */
+static size_t
+common_room(const struct link *l)
+{
+	size_t shared = left(l->limits->all, l->limits->queued);
+	size_t own = left(l->limits->each, l->writer.queued);
+
+	return shared > own ? shared : own;
+}
+
 /* What the queues' caps leave, whatever the peer allows. */
 static size_t
 queue_room(const struct channel *ch, const struct sender *s)
@@ -580,7 +591,7 @@ queue_room(const struct channel *ch, const struct sender *s)
 	size_t room = left(limits->stream, s->flow.queued);
 
 	room = smaller(room, left(limits->link, ch->link->writer.queued));
-	return smaller(room, left(limits->all, limits->queued));
+	return smaller(room, common_room(ch->link));
 }
 
 /* How far the peer lets us go, and what we may have to send again lets us. */
@@ -600,7 +611,11 @@ peer_room(const struct channel *ch, int stream)
 static bool
 is_crowded(const struct link *l)
 {
-	return l->writer.queued >= l->limits->link / 2 || l->limits->queued >= l->limits->all / 2;
+	const struct link_limits *limits = l->limits;
+	size_t queued = l->writer.queued;
+
+	return queued >= limits->link / 2 ||
+		(limits->queued >= limits->all / 2 && queued >= limits->each / 2);
 }
 
 /* The owner wants more room than there is: on_drained will come. */

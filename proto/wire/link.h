@@ -72,8 +72,8 @@ struct link_events {
 	void (*on_peer_time)(void *arg, int64_t wall);
 	/* The answer to link_probe() came, so many microseconds after it was asked. May be NULL. */
 	void (*on_probed)(void *arg, int64_t usec);
-	/* A ping of the relay's carried a head of its ledger; the text is good during the call. That
-	 * of HELLO is on_up's. May be NULL. */
+	/* A ping of the relay's carried a head of its ledger; the text is good during the call.
+	 * That of HELLO is on_up's. May be NULL. */
 	void (*on_head)(void *arg, struct link *l, const char *head);
 	/* CONTROL on channel 0 that is neither ping nor pong. May be NULL. */
 	void (*on_control)(void *arg, struct link *l, const struct msg_control *control);
@@ -98,15 +98,17 @@ struct link_config {
 /* What may be queued. One for the program, so that `total` is counted over all links. */
 struct link_limits {
 	size_t stream, link, all; /* bytes: 1 MiB, 16 MiB, 256 MiB by default */
+	size_t each;		  /* what a link may queue whatever the others have: 16 KiB */
 	size_t queued;		  /* now, over all links */
 	uint64_t bytes_in, bytes_out, links, channels; /* counters for the metrics */
 	struct window_pool windows; /* what windows take beyond where they began, over all links */
 };
-#define LINK_LIMITS_DEFAULT                                                         \
-	{                                                                           \
-		.stream = 1 << 20, .link = 16 << 20, .all = 256 << 20, .windows = { \
-			.max = 256 << 20                                            \
-		}                                                                   \
+#define LINK_LIMITS_DEFAULT                                                              \
+	{                                                                                \
+		.stream = 1 << 20, .link = 16 << 20, .all = 256 << 20, .each = 16 << 10, \
+		.windows = {                                                             \
+			.max = 256 << 20                                                 \
+		}                                                                        \
 	}
 /* And those of one link, of that. */
 #define LINK_WINDOWS_MAX (64 << 20)

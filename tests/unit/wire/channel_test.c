@@ -1267,6 +1267,7 @@ Test(channel, a_programs_queues_have_a_cap_and_the_sweep_wakes)
 	struct duo *d = duo_new();
 
 	d->limits.all = 1000;
+	d->limits.each = 0;
 	duo_up(d);
 	duo_open(d, CHANNEL_TYPE_EXEC, 1 << 20);
 	pair_pause(d->pair, RELAY, true);
@@ -1275,6 +1276,30 @@ Test(channel, a_programs_queues_have_a_cap_and_the_sweep_wakes)
 	pair_pause(d->pair, RELAY, false);
 	duo_seconds(d, 1);
 	same(d->node.seen, "data:1.0@0+1000 drained:1.1");
+	duo_free(d);
+}
+
+/* Somebody has many links, and reads nothing: nobody else's key waits for that. */
+Test(channel, a_link_goes_on_whatever_the_others_have_queued)
+{
+	struct duo *d = duo_new();
+	size_t done = 0;
+
+	d->limits.all = 100000;
+	d->limits.each = 1000;
+	duo_up(d);
+	duo_open(d, CHANNEL_TYPE_PTY, 1 << 20);
+	d->limits.queued += 1 << 20; /* by others */
+	cr_assert(eq(sz, channel_write(d->relay.ch, STREAM_IN, bytes, 5000), 1000));
+	while (done < 50000) {
+		duo_clear(d);
+		cr_assert(eq(sz, channel_write(d->node.ch, STREAM_OUT, bytes, 5000), 1000));
+		done += 1000;
+		duo_run(d);
+		has(d->node.seen, "drained:1.1");
+	}
+	cr_assert(eq(sz, d->relay.received, done));
+	d->limits.queued -= 1 << 20;
 	duo_free(d);
 }
 
