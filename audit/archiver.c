@@ -249,13 +249,24 @@ report(struct archiver *a, struct live *l, struct hw_err *err)
 	return 0;
 }
 
+int
+archiver_set_aside(struct archiver *a, const char *id, struct hw_err *err)
+{
+	int r = recording_set_aside(&a->env.store, id, err);
+
+	if (r == 1)
+		log_warn(a, "archiver.aside", "session=%s why=%s", id,
+			log_value("a recording of it was there, which is not this ledger's"));
+	return r < 0 ? r : 0;
+}
+
 /* A complete recording is reported, and only then gets its final name: what has it is done with. */
 static int
 seal(struct archiver *a, struct live *l, struct hw_err *err)
 {
 	int r = report(a, l, err);
 
-	if (r == 0)
+	if (r == 0 && (r = archiver_set_aside(a, builder_id(l->builder), err)) == 0)
 		r = recording_writer_finish(builder_file(l->builder), err);
 	if (r == 0)
 		remove_live(a, l);

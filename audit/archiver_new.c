@@ -49,7 +49,12 @@ resume_one(struct archiver *a, const char *name, jpos kept_from, struct hw_err *
 		log_warn(a, "archiver.unreadable", "why=%s", log_value(hw_err_text(err)));
 		return 0;
 	}
-	return r < 0 ? r : archiver_add(a, b, err);
+	if (r < 0)
+		return r;
+	if ((r = archiver_set_aside(a, id, err)) == 0)
+		return archiver_add(a, b, err);
+	builder_free(b);
+	return r;
 }
 
 static int

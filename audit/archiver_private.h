@@ -54,6 +54,8 @@ struct archiver {
 	bool thread_runs;
 };
 
+/* What has the final name of a recording that goes on, or gets it now, is kept under another. */
+int archiver_set_aside(struct archiver *a, const char *id, struct hw_err *err);
 /* Takes the builder over, also when it fails. */
 int archiver_add(struct archiver *a, struct builder *b, struct hw_err *err);
 /* Tells how far the ledger's files are on disk. */

@@ -352,6 +352,20 @@ recording_writer_sync(struct recording_writer *w, struct hw_err *err)
 }
 
 int
+recording_set_aside(struct recording_store *store, const char *id, struct hw_err *err)
+{
+	char name[RECORDING_NAME_MAX + 1], aside[RECORDING_NAME_MAX + 32];
+	int r;
+
+	recording_file_name(name, id, true);
+	snprintf(aside, sizeof(aside), "%s.aside-%016" PRIx64, name, random_u64());
+	if (renameat(store->dir, name, store->dir, aside) < 0)
+		return errno == ENOENT ? 0 : hw_err_sys(err, "cannot set %s aside", name);
+	r = journal_io_sync_dir(store->io, store->dir, err);
+	return r < 0 ? r : 1;
+}
+
+int
 recording_writer_finish(struct recording_writer *w, struct hw_err *err)
 {
 	char live[RECORDING_NAME_MAX + 1], name[RECORDING_NAME_MAX + 1];

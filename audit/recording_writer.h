@@ -35,6 +35,10 @@ int recording_writer_resume(struct recording_writer **ret, struct recording_stor
 int recording_writer_append(struct recording_writer *w, const void *events, size_t n, jpos to,
 	bool last, struct hw_err *err);
 int recording_writer_sync(struct recording_writer *w, struct hw_err *err);
+/* A complete one of that id may be there, of another past, as a restore can leave it: it keeps what
+ * it holds under a name that nothing looks for, DIR/<session id>.rec.aside-<16 hex digits>. 1:
+ * there was one; 0: there is none. */
+int recording_set_aside(struct recording_store *store, const char *id, struct hw_err *err);
 /* Gives a complete one its final name. */
 int recording_writer_finish(struct recording_writer *w, struct hw_err *err);
 /* Removes its file, which has not got that name. */

@@ -39,7 +39,7 @@ is_segment(const char *name)
 static bool
 is_aside(const char *name)
 {
-	return strstr(name, ".part.damaged-") != NULL;
+	return strstr(name, ".part.damaged-") != NULL || strstr(name, ".rec.aside-") != NULL;
 }
 
 static bool

@@ -1,6 +1,7 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -18,6 +19,7 @@
 #include "audit/sealed.h"
 #include "proto/base/arena.h"
 #include "proto/base/enc.h"
+#include "proto/base/file.h"
 #include "proto/wire/codec.h"
 #include "proto/wire/frame.h"
 #include "tests/unit/audit/scratch.h"
@@ -935,6 +937,62 @@ Test(archiver, a_recording_whose_seal_is_not_in_the_ledger_is_not_done_with)
 	cr_assert(eq(int, sealed, 1));
 	expect(side, "alice-1", "o0:$  close(bye) ");
 	side_close(side);
+}
+
+static size_t
+count_files(const char *dir, const char *begins)
+{
+	const struct dirent *e;
+	size_t n = 0;
+	DIR *d = opendir(dir);
+
+	cr_assert(ne(ptr, d, NULL));
+	while ((e = readdir(d)) != NULL)
+		n += strncmp(e->d_name, begins, strlen(begins)) == 0;
+	closedir(d);
+	return n;
+}
+
+/* As it is when complete recordings were copied after a backup was made, and put back beside it:
+ * this relay's session was open, and goes on. */
+Test(archiver, a_recording_that_has_the_final_name_already_is_set_aside_and_kept)
+{
+	struct side *side = open_side(0);
+	char path[300];
+	struct buf was;
+	int fd;
+
+	start(side, 1, "alice-1");
+	data(side, 1, STREAM_OUT, 0, "one");
+	journal_sync(side->journal);
+	run(side);
+	cr_assert(eq(int, archiver_flush(side->archiver, "alice-1", NULL), 0));
+	side_close(side);
+	snprintf(path, sizeof(path), "%s/alice-1.rec", side->recordings_dir);
+	fd = open(path, O_WRONLY | O_CREAT, 0600);
+	cr_assert(eq(int, fd_write_all(fd, "of another past", 15, NULL), 0));
+	close(fd);
+
+	side = open_side(0);
+	cr_assert(ne(int, access(path, F_OK), 0)); /* who reads the session reads this one */
+	data(side, 1, STREAM_OUT, 3, "two");
+	simple(side, 1, JOURNAL_SESSION_END, 0, "bye");
+	journal_sync(side->journal);
+	fd = open(path, O_WRONLY | O_CREAT, 0600); /* and once more, late */
+	close(fd);
+	run(side);
+	expect(side, "alice-1", "o0:one o3:two close(bye) ");
+	cr_assert(eq(sz, count_files(side->recordings_dir, "alice-1.rec.aside-"), 2));
+	cr_assert(eq(sz, count_files(side->recordings_dir, "alice-1"), 3));
+	side_close(side);
+	snprintf(path, sizeof(path), "cat %s/alice-1.rec.aside-* > %s/was", side->recordings_dir,
+		s.dir);
+	cr_assert(eq(int, system(path), 0));
+	buf_init(&was, 100);
+	snprintf(path, sizeof(path), "%s/was", s.dir);
+	cr_assert(eq(int, file_read(&was, AT_FDCWD, path, NULL), 0));
+	cr_assert_str_eq(buf_str(&was), "of another past");
+	buf_fini(&was);
 }
 
 /* Bytes that nothing makes shorter. */
