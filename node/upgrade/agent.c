@@ -11,7 +11,9 @@
 
 #include "proto/base/file.h"
 
-/* By way of the folder's descriptor: its path may be too long for an address. */
+/* By way of the folder's descriptor: its path may be too long for an address. Without waiting: one
+ * that hangs takes nobody from its queue, and whoever had asked it a few times would hang next, and
+ * with it the trial that it watches over. */
 static int
 dial(const char *dir, struct hw_err *err)
 {
@@ -21,7 +23,7 @@ dial(const char *dir, struct hw_err *err)
 	if (folder < 0)
 		return hw_err_sys(err, "cannot open %s", dir);
 	snprintf(sun.sun_path, sizeof(sun.sun_path), "/proc/self/fd/%d/" COURIER_SOCKET, folder);
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0) {
 		int r = hw_err_set(err, HW_EUNAVAILABLE, "no agent answers in %s: %s", dir,
 			strerror(errno));

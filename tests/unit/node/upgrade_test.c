@@ -7,10 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
-#include "node/upgrade/courier.h"
+#include "node/upgrade/agent.h"
 #include "node/upgrade/slots.h"
 #include "node/upgrade/terms.h"
 #include "proto/base/enc.h"
@@ -382,4 +384,42 @@ Test(courier, answer_has_the_piece_that_it_says)
 	memcpy(message, &a, sizeof(a));
 	cr_assert(eq(int, courier_answer_parse(&got, &piece, message, sizeof(message)),
 		HW_EVALIDATION));
+}
+
+/* --- who asks ----------------------------------------------------------------------------------
+ */
+
+/* Listens as the agent does, and takes nobody from its queue. */
+static int
+deaf_agent(const char *dir)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/" COURIER_SOCKET, dir);
+	cr_assert(eq(int, bind(fd, (struct sockaddr *)&sun, sizeof(sun)), 0));
+	cr_assert(eq(int, listen(fd, 4), 0));
+	return fd;
+}
+
+Test(courier, agent_that_hangs_keeps_nobody_who_asks_it_again_and_again, .timeout = 20)
+{
+	static struct agent_talk talk = {.fd = -1};
+	struct place p = place_new();
+	int fd = deaf_agent(p.path), late = 0, full = 0;
+
+	talk.dir = p.path;
+	for (int i = 0; i < 12; i++) {
+		struct courier_ask ask = {.kind = COURIER_STATE};
+		struct courier_answer answer;
+		const uint8_t *piece;
+		int r = agent_ask(&answer, &piece, &talk, &ask, 1, NULL);
+		late += r == HW_ETIMEOUT;
+		full += r == HW_EUNAVAILABLE;
+		cr_assert(lt(int, talk.fd, 0));
+	}
+	cr_assert(gt(int, late, 0));
+	cr_assert(eq(int, late + full, 12));
+	fd_close(fd);
+	place_free(&p);
 }
