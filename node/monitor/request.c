@@ -230,7 +230,8 @@ reply_receive(struct monitor_reply *ret, int *passed, int fd)
 	struct msghdr m = {.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes)};
+		/* In all of its room there would be a second one, which nobody closes. */
+		.msg_controllen = CMSG_LEN(sizeof(int))};
 
 	*passed = -1;
 	ssize_t n = recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);

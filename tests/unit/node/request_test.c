@@ -1,8 +1,12 @@
 #include "node/monitor/request.h"
 
+#include <sys/socket.h>
+
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "node/holder/protocol.h"
 #include "proto/base/err.h"
@@ -355,5 +359,54 @@ Test(request, only_a_script_s_directory_may_be_missing)
 		memcpy(message + sizeof(r), "/tmp\0true", 9);
 		cr_assert_eq(request_parse(&got, &command, message, sizeof(r) + 9, &why),
 			n < 2 ? 0 : HW_EVALIDATION, "%d: %s", n, why);
+	}
+}
+
+/* --- answers ---------------------------------------------------------------------------------- */
+
+static void
+answer_with(int fd, const int *given, size_t n)
+{
+	struct monitor_reply reply = {.magic = REQUEST_MAGIC, .version = REQUEST_VERSION, .pid = 7};
+	union {
+		char bytes[CMSG_SPACE(8 * sizeof(int))];
+		struct cmsghdr align;
+	} control = {.bytes = {0}};
+	struct iovec iov = {&reply, sizeof(reply)};
+	struct msghdr m = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = CMSG_SPACE(n * sizeof(int))};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(n * sizeof(int));
+	memcpy(CMSG_DATA(c), given, n * sizeof(int));
+	cr_assert_eq(sendmsg(fd, &m, MSG_NOSIGNAL), (ssize_t)sizeof(reply));
+}
+
+/* Of what comes along beside the one nothing stays open. */
+Test(reply, brings_one_descriptor_and_no_more)
+{
+	int pair[2], pipe_fds[2], given[8], passed;
+	struct monitor_reply got;
+	char byte;
+
+	for (size_t n = 1; n <= 8; n++) {
+		cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+		cr_assert_eq(pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK), 0);
+		for (size_t i = 0; i < n; i++)
+			given[i] = pipe_fds[1];
+		answer_with(pair[0], given, n);
+		close(pipe_fds[1]);
+		cr_assert_eq(reply_receive(&got, &passed, pair[1]), 0);
+		cr_assert_eq(got.pid, 7);
+		cr_assert_geq(passed, 0);
+		close(passed);
+		cr_assert_eq(read(pipe_fds[0], &byte, 1), 0, "%zu: somebody keeps one", n);
+		close(pipe_fds[0]);
+		close(pair[0]);
+		close(pair[1]);
 	}
 }
