@@ -135,6 +135,8 @@ set_environment(struct clone *c, struct hw_err *err)
 	setenv("GIT_ALLOW_PROTOCOL", s->insecure ? "https:ssh:file:http" : "https:ssh:file", 1);
 	setenv("GIT_LFS_SKIP_SMUDGE", "1", 1);
 	set_config(c, "core.hooksPath", "/dev/null");
+	/* Of few objects each would be a file of its own, and what is bounded is a file. */
+	set_config(c, "fetch.unpackLimit", "1");
 	set_config(c, "http.proxy", s->proxy != NULL ? s->proxy : "");
 	if (s->ca != NULL)
 		set_config(c, "http.sslCAInfo", s->ca);
@@ -318,15 +320,33 @@ prepare(struct clone *c, struct hw_err *err)
 	return set_environment(c, err);
 }
 
+/* Part by part, since a repository's links may lead to anything of this machine's. */
+static int
+open_below(int dir, const char *path)
+{
+	char part[NAME_MAX + 1];
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	for (size_t n; fd >= 0 && *(path += strspn(path, "/")) != '\0'; path += n) {
+		n = strcspn(path, "/");
+		snprintf(part, sizeof(part), "%.*s", (int)n, path);
+		errno = ENAMETOOLONG;
+		int next = n < sizeof(part)
+			? openat(fd, part, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC)
+			: -1;
+		fd_close(fd);
+		fd = next;
+	}
+	return fd;
+}
+
 /* The whole of it, or what is at `path`: a file or a directory. */
 static int
 take_out(const struct clone *c, struct place *p, struct hw_err *err)
 {
 	const char *path = c->spec->path != NULL ? c->spec->path : "", *slash = strrchr(path, '/');
 	int top = open(c->tree, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	int fd = top < 0 ? -1
-			 : openat(top, *path != '\0' ? path : ".",
-				   O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+	int fd = top < 0 ? -1 : open_below(top, path);
 	struct stat st;
 	int r;
 

@@ -354,6 +354,54 @@ def test_a_repository_that_says_more_than_it_holds_is_not_checked_out(fetch, tmp
     assert os.listdir(fetch.work) == ["downloads"], "nothing of git's own is left either"
 
 
+GIT = """#!/bin/sh
+PATH=${PATH#*:}
+git "$@"
+code=$?
+[ "$1" = -C ] && du -sb "$2" | cut -f 1 >>"$HOME/kept"
+exit $code
+"""
+
+
+def test_what_git_keeps_of_a_repository_is_bounded_as_a_whole(fetch, tmp_path):
+    """Few objects would be a file each, and none of them too large."""
+    top = tmp_path / "large"
+    git = lambda *args: subprocess.run(
+        ["git", "-C", str(top), "-c", "user.name=x", "-c", "user.email=x@x", *args], check=True, stdout=subprocess.DEVNULL)
+    top.mkdir()
+    git("init", "-q", "-b", "main")
+    for n in range(8):
+        (top / f"f{n}").write_bytes(os.urandom(700000))
+    git("add", ".")
+    git("commit", "-qm", "one")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "git").write_text(GIT)
+    os.chmod(tmp_path / "bin" / "git", 0o755)
+    done = fetch("Git", {"repository": f"file://{top}"}, "x", max=1 << 20,
+                 env={"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"})
+    assert done.returncode == 1
+    assert max(map(int, (tmp_path / "kept").read_text().split())) < 3 << 20
+    assert fetch.downloads() == [] and os.listdir(fetch.work) == ["downloads"]
+
+
+def test_links_of_a_repository_lead_to_nothing_of_the_machine_s(fetch, repository, tmp_path):
+    url, _ = repository
+    top = url.removeprefix("file://")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "secret").write_text("mine")
+    os.symlink(tmp_path / "mine", os.path.join(top, "away"))
+    for args in (("add", "."), ("commit", "-qm", "three")):
+        subprocess.run(["git", "-C", top, "-c", "user.name=x", "-c", "user.email=x@x", *args], check=True)
+    (tmp_path / ".gitconfig").write_text(f'[url "{url}"]\n\tinsteadOf = https://github.com/o/r.git\n')
+    here = {"owner": "o", "repository": "r"}
+    assert fetch("GitHub", {**here, "path": "scripts/hello.sh"}, "x/").returncode == 0
+    assert fetch.got("x/hello.sh") == HELLO
+    for path in ("away/secret", "away", "away/"):
+        done = fetch("GitHub", {**here, "path": path}, "y/")
+        assert done.returncode == 1 and "has no away" in done.stderr, done
+    assert fetch.downloads() == ["x/hello.sh"]
+
+
 def test_git_takes_no_password_to_another_host(fetch, server, plain):
     """With a password a redirect is the end of it; without one it is followed, as git does it."""
     where = f"{server.url}/away/x.git"
