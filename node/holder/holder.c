@@ -1,8 +1,10 @@
 #include "node/holder/holder.h"
 
+#include <linux/keyctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 
 #include <errno.h>
@@ -151,10 +153,27 @@ find_users(struct start *st)
 		(r = account_find(&st->user, name, st->reply.text, sizeof(st->reply.text))) < 0)
 		return r;
 	st->holder.agent_uid = st->agent.uid;
+	/* Who is that user has the agent's key, and may take over everybody's session. */
+	if (g->agent_user != NULL && st->user.uid == st->agent.uid)
+		return failed(st, HW_ERUNAS, "nothing runs as %s here but this node's agent",
+			st->user.name);
 	if (g->run_as == NULL && st->user.uid != geteuid())
 		return failed(st, HW_ERUNAS, "this node is rootless: it can run as %s only",
 			st->agent.name);
 	return check_local_policy(st);
+}
+
+/* What the service has in its keyring is its own, and what one session puts there no other's. Root
+ * makes it, since a user may have but few; who is in the session may use it. Where the kernel has
+ * none, or nobody may have one, there is nothing to share. */
+static int
+join_keyring(struct start *st)
+{
+	if (st->given.run_as == NULL ||
+		syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) >= 0 || errno == ENOSYS ||
+		errno == EPERM || errno == EACCES)
+		return 0;
+	return failed(st, HW_ESPAWN, "no keyring for the session: %s", strerror(errno));
 }
 
 static int
@@ -168,7 +187,8 @@ start_program(struct start *st)
 
 	if ((r = find_users(st)) < 0 || (r = listen_for_adoption(st)) < 0 ||
 		(r = connect_uplink(st)) < 0 ||
-		(r = program_prepare(p, g->request, &st->user, why, room)) < 0)
+		(r = program_prepare(p, g->request, &st->user, why, room)) < 0 ||
+		(r = join_keyring(st)) < 0)
 		return r;
 	/* The last line that root runs. A rootless agent's programs stay what it was started as. */
 	if ((r = (g->run_as == NULL ? account_stay : account_become)(&st->user, why, room)) < 0)

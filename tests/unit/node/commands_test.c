@@ -831,13 +831,13 @@ Test(commands, they_run_as_whom_the_order_names)
 	struct desk_record *other = desk_script(d, "\"#!/bin/sh\", \"id -un\"", "");
 	struct desk_record *nobody = desk_script(d, "\"id -un\"", "");
 
-	other->run_as = "daemon";
+	other->run_as = "bin";
 	nobody->run_as = "no-such-user-here";
 	desk_run(d, root);
 	desk_until_taken(d, other);
 	desk_until_taken(d, nobody);
 	cr_assert_str_eq(desk_out(root, 0, 0), "root\n/root\n");
-	cr_assert_str_eq(desk_out(other, 0, 0), "daemon\n");
+	cr_assert_str_eq(desk_out(other, 0, 0), "bin\n");
 	desk_expect(nobody, "Failed", "Failed", 1);
 	desk_free(d);
 }
