@@ -65,6 +65,8 @@ sweep_others(struct holder *h, int signo)
 	return left;
 }
 
+/* The program itself may have become another user's, as by an exec of sudo: then it is not over,
+ * and the rest is the monitor's. */
 static void
 sweep_step(struct holder *h)
 {
@@ -77,7 +79,7 @@ sweep_step(struct holder *h)
 	int left = sweep_session(h->program.pid, signo, UINT64_MAX);
 	if (h->script)
 		left += sweep_others(h, signo);
-	h->swept = left == 0 || now >= h->kill_at + KILL_GRACE_MS;
+	h->swept = (left == 0 && h->exited) || now >= h->kill_at + KILL_GRACE_MS;
 }
 
 bool
@@ -177,6 +179,7 @@ on_program_exit(struct holder *h)
 		si.si_pid == 0)
 		return;
 	h->exited = true;
+	h->look_at = holder_now();
 	h->exit.signal = si.si_code == CLD_EXITED ? 0 : si.si_status;
 	h->exit.status = h->exit.signal ? 128 + h->exit.signal : si.si_status;
 	/* A script whose shell was killed, by itself perhaps, is told of as a shell tells of it. */
@@ -777,7 +780,7 @@ holder_serve(struct holder *h)
 	/* A terminal's errors come out with its output. */
 	if (h->program.pty)
 		h->out[HOLDER_ERR].eof = h->out[HOLDER_ERR].end_sent = true;
-	while (!(h->ending && h->exited && h->swept))
+	while (!(h->ending && h->swept))
 		turn(h);
 	waitpid(h->program.pid, NULL, WNOHANG);
 }

@@ -28,14 +28,18 @@
 #include "proto/base/err.h"
 
 #define HOLDERS_MAX    1000
-#define STARTING_MAX   32 /* requests are not read while so many are starting */
+#define STARTING_MAX   32    /* requests are not read while so many are starting */
+#define STARTS_IN_MS   1000  /* one that takes longer waits for something, and is none of these */
+#define ANSWERS_IN_MS  30000 /* by then nobody waits for its answer any more */
 #define STOP_WITHIN_MS 10000
+#define END_WITHIN_MS  5000 /* for holders, once the uplink has told them to */
 #define SAY_EVERY_MS   1000
 #define STEADY_MS      60000 /* an uplink that lived so long is started again at once */
 #define BACKOFF_MIN_MS 250
 #define BACKOFF_MAX_MS 30000
 #define TIDY_MIN_MS    50 /* after which a control group may be empty */
 #define TIDY_MAX_MS    60000
+#define NEVER	       INT64_MAX
 
 struct held {
 	LIST_ENTRY(held) link;
@@ -43,6 +47,8 @@ struct held {
 	int pidfd;     /* of one that an earlier monitor started; else -1 */
 	pid_t session; /* of its program; 0 before it answered */
 	int answer_fd; /* until it answered */
+	int64_t since; /* when it was started */
+	int64_t by;    /* when it is given up; NEVER: it does what it is there for */
 	bool grouped;  /* it is in a control group of its own */
 	uint32_t request_id;
 	char session_id[97];
@@ -63,6 +69,7 @@ struct monitor {
 	int backoff_ms;
 	int64_t stop_until; /* 0: not stopping */
 	int exit_code;
+	bool ending; /* the uplink tells all holders to */
 	bool over;
 	LIST_HEAD(, held) held;
 	int n_held;
@@ -223,6 +230,8 @@ on_uplink_exit(struct monitor *m, int status)
 		code == UPLINK_EXIT_AGAIN;
 	if (m->over) {
 		m->exit_code = code;
+		m->ending = m->ending || code == UPLINK_EXIT_GONE;
+		m->stop_until = now_ms() + END_WITHIN_MS;
 		return;
 	}
 	bool steady = now_ms() - m->started >= STEADY_MS;
@@ -239,6 +248,7 @@ static void
 stop(struct monitor *m, int signo)
 {
 	m->stop_until = now_ms() + STOP_WITHIN_MS;
+	m->ending = m->uplink > 0 && signo == SIGTERM;
 	if (m->uplink > 0)
 		kill(m->uplink, signo);
 	else
@@ -280,6 +290,7 @@ on_answer(struct monitor *m, struct held *h)
 		reply = (struct monitor_reply){.code = HW_ENOSESSION};
 	close(h->answer_fd);
 	h->answer_fd = -1;
+	h->by = NEVER;
 	if (reply.code == 0 &&
 		(passed < 0 || reply.id != h->request_id ||
 			sweep_parent((pid_t)reply.pid) != h->pid))
@@ -299,6 +310,12 @@ on_answer(struct monitor *m, struct held *h)
 }
 
 /* --- holders -------------------------------------------------------------------------------- */
+
+static int64_t
+answers_by(const struct monitor *m, const struct held *h)
+{
+	return h->since + (m->config->answers_in_ms ? m->config->answers_in_ms : ANSWERS_IN_MS);
+}
 
 static int
 run_holder(const struct monitor *m, const struct monitor_request *r, const char *command, int fd)
@@ -357,6 +374,8 @@ start_holder(struct monitor *m, const struct monitor_request *r, const char *com
 		return;
 	}
 	h->pidfd = -1;
+	h->since = now_ms();
+	h->by = answers_by(m, h);
 	h->answer_fd = fds[0];
 	h->request_id = r->id;
 	memcpy(h->session_id, r->session_id, sizeof(h->session_id));
@@ -383,6 +402,37 @@ judge_forward(struct monitor *m, const struct monitor_request *r)
 	refuse(m, r->id, code, why);
 	if ((times = due(&m->denied)) > 0)
 		say("warn", "monitor.denied session=%s times=%u", r->session_id, times);
+}
+
+/* --- holders that do not do what they are there for ------------------------------------------- */
+
+/* Its user's home may be one that keeps whoever enters it waiting, and its user may stop it. What
+ * it has begun would go on then, once it is let. */
+static void
+give_up(struct monitor *m, int64_t now)
+{
+	struct held *h;
+
+	LIST_FOREACH(h, &m->held, link)
+		if (now >= h->by) {
+			h->by = NEVER;
+			h->session = h->session > 0 ? h->session : sweep_child(h->pid);
+			kill(h->pid, SIGKILL);
+		}
+}
+
+static int64_t
+next_look(const struct monitor *m, int64_t now)
+{
+	const struct held *h;
+	int64_t first = NEVER;
+
+	LIST_FOREACH(h, &m->held, link) {
+		int64_t soon = h->since + STARTS_IN_MS;
+		int64_t at = h->answer_fd >= 0 && now < soon && soon < h->by ? soon : h->by;
+		first = at < first ? at : first;
+	}
+	return first;
 }
 
 /* --- control groups --------------------------------------------------------------------------- */
@@ -444,6 +494,19 @@ on_holder_exit(struct monitor *m, struct held *h, int status)
 	m->n_held--;
 }
 
+/* It is a process of the user's, who may stop it: its session's end would not be heard then, and
+ * its place be taken for good. So it has the time that it has without an uplink. */
+static void
+on_holder_stop(struct monitor *m, struct held *h, bool stopped)
+{
+	if (h == NULL)
+		return; /* the uplink, which somebody looks into */
+	if (stopped)
+		h->by = now_ms() + (int64_t)m->config->grace_seconds * 1000;
+	else
+		h->by = h->answer_fd >= 0 ? answers_by(m, h) : NEVER;
+}
+
 static void
 on_child(struct monitor *m)
 {
@@ -451,12 +514,16 @@ on_child(struct monitor *m)
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+	while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED)) > 0) {
 		LIST_FOREACH(h, &m->held, link)
-			if (h->pid == pid && h->pidfd < 0)
+			if (h->pid == pid)
 				break;
-		if (h != NULL)
+		if (WIFSTOPPED(status) || WIFCONTINUED(status))
+			on_holder_stop(m, h, WIFSTOPPED(status));
+		else if (h != NULL && h->pidfd < 0)
 			on_holder_exit(m, h, status);
+		else if (h != NULL)
+			h->by = NEVER; /* its pidfd tells */
 		else if (pid == m->uplink)
 			on_uplink_exit(m, status);
 	}
@@ -480,6 +547,7 @@ inherit(void *arg, const char *session_id, pid_t pid)
 	}
 	h->pid = pid;
 	h->pidfd = pidfd;
+	h->by = NEVER;
 	/* Nobody will say how a script's holder ended, and killing what it may have left is worse
 	 * than leaving it. */
 	h->session = session_id[0] == REQUEST_SCRIPT_MARK ? 0 : sweep_child(pid);
@@ -571,10 +639,12 @@ static int
 poll_timeout(const struct monitor *m)
 {
 	int64_t until = m->stop_until ? m->stop_until : m->restart_at, now = now_ms();
+	int64_t look = next_look(m, now);
 
 	if (m->tidy_at != 0 && (until == 0 || m->tidy_at < until))
 		until = m->tidy_at;
-
+	if (look != NEVER && (until == 0 || look < until))
+		until = look;
 	return until == 0 ? -1 : until <= now ? 0 : (int)(until - now);
 }
 
@@ -587,6 +657,7 @@ on_time(struct monitor *m)
 		kill(m->uplink, SIGKILL);
 	if (m->tidy_at != 0 && now >= m->tidy_at)
 		tidy(m);
+	give_up(m, now);
 	if (m->stop_until == 0 && m->restart_at != 0 && now >= m->restart_at)
 		start_uplink(m);
 }
@@ -594,17 +665,20 @@ on_time(struct monitor *m)
 static void
 turn(struct monitor *m)
 {
-	struct pollfd p[3 + STARTING_MAX];
-	struct held *starting[STARTING_MAX], *h;
-	int n = 0;
+	struct pollfd p[3 + HOLDERS_MAX];
+	struct held *starting[HOLDERS_MAX], *h;
+	int64_t soon = now_ms() - STARTS_IN_MS;
+	int n = 0, busy = 0;
 
 	LIST_FOREACH(h, &m->held, link)
-		if (h->answer_fd >= 0 && n < STARTING_MAX) {
+		if (h->answer_fd >= 0 && n < HOLDERS_MAX) {
 			p[3 + n] = (struct pollfd){h->answer_fd, POLLIN, 0};
 			starting[n++] = h;
+			busy += h->since > soon;
 		}
 	p[0] = (struct pollfd){m->signals, POLLIN, 0};
-	p[1] = (struct pollfd){n < STARTING_MAX ? m->uplink_fd : -1, m->full ? POLLOUT : POLLIN, 0};
+	p[1] = (struct pollfd){
+		busy < STARTING_MAX ? m->uplink_fd : -1, m->full ? POLLOUT : POLLIN, 0};
 	p[2] = (struct pollfd){m->inherited, POLLIN, 0};
 	if (poll(p, 3 + (nfds_t)n, poll_timeout(m)) < 0)
 		return;
@@ -687,7 +761,8 @@ monitor_run(const struct monitor_config *config)
 	look_at_policy(config);
 	if (m.uplink_fd < 0)
 		start_uplink(&m);
-	while (!m.over)
+	/* What is not a holder's to kill is this process's. */
+	while (!m.over || (m.ending && m.n_held > 0 && now_ms() < m.stop_until))
 		turn(&m);
 	return m.exit_code;
 }

@@ -24,6 +24,7 @@ struct monitor_config {
 	const char *command_run_as; /* and commands */
 	int grace_seconds;	    /* how long shells outlive their uplink */
 	int holders_max;	    /* 0: 1,000 */
+	int answers_in_ms;	    /* until one of them is given up; 0: 30 seconds */
 	struct local_policy policy;
 	/* The uplink's program and arguments, to which "--monitor-fd N" is added. */
 	const char *uplink;

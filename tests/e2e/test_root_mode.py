@@ -1,8 +1,11 @@
 """The agent as root: three kinds of processes, each with no more than it needs, and shells that are logins."""
 
 import os
+import shlex
+import shutil
 import signal
 import subprocess
+import sys
 
 import pexpect
 import pytest
@@ -264,6 +267,60 @@ def test_what_su_started_ends_with_its_session(client, agent):
     child.stderr.close()
     wait_until(lambda: not running(f"sleep 8647{RUN}"), "the end of what su started")
     wait_until(lambda: not os.listdir(os.path.join(agent.dir, "run")), "the end of its socket")
+
+
+@pytest.mark.parametrize("command", ["exec", "shell"])
+def test_what_became_another_user_s_ends_with_its_session(client, agent, machine, command):
+    """The session's own program, which the holder may not signal once it is root's in every way, as doas makes it."""
+    become = shutil.copy(shutil.which("setpriv"), os.path.join(machine.base, "become"))
+    os.chmod(become, 0o4755)
+    child = client.popen(command, "ann@web-01", "--", f"exec {become} --reuid=0 --regid=0 --clear-groups sleep 8650{RUN}",
+                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: running(f"sleep 8650{RUN}"), "it to work")
+    try:
+        client.ok("sessions", "kill", os.listdir(os.path.join(agent.dir, "run"))[0].removesuffix(".sock"))
+        child.wait(PATIENCE)
+        wait_until(lambda: not running(f"sleep 8650{RUN}"), "the end of the program")
+        wait_until(lambda: not os.listdir(os.path.join(agent.dir, "run")), "the end of its socket")
+    finally:
+        for pid in running(f"sleep 8650{RUN}"):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_what_is_another_user_s_ends_with_an_agent_that_is_stopped(client, agent):
+    child = client.popen("exec", "ann@web-01", "--", f"sudo -n nohup sleep 8651{RUN} > /dev/null 2>&1; true",
+                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: running(f"sleep 8651{RUN}"), "sudo to work")
+    agent.stop()
+    child.kill()
+    child.wait()
+    try:
+        wait_until(lambda: not running(f"sleep 8651{RUN}"), "the end of what sudo started")
+        assert not os.listdir(os.path.join(agent.dir, "run"))
+    finally:
+        for pid in running(f"sleep 8651{RUN}"):
+            os.kill(pid, signal.SIGKILL)
+
+
+# Numbers of the kernel's calls: keyctl to join a keyring, add_key, request_key.
+KEYRINGS = {"x86_64": (250, 248, 249), "aarch64": (219, 217, 218)}
+JOIN = "import ctypes, os, sys; ctypes.CDLL(None).syscall({}, 1, None); os.execvp(sys.argv[1], sys.argv[1:])"
+ADD = "import ctypes; print(ctypes.CDLL(None).syscall({}, b'user', b'hawser-e2e', b'x', 1, -3) > 0)"
+FIND = "import ctypes; print(ctypes.CDLL(None).syscall({}, b'user', b'hawser-e2e', None, 0) > 0)"
+
+
+def test_sessions_share_no_keyring(client, machine):
+    """A service has one, which all that it starts would have: what one user puts there others would find."""
+    join, add, find = KEYRINGS[os.uname().machine]
+    node = Node(machine.base, client, "web-01", rootless=False, agent=machine.agent,
+                wrap=[*machine.wrap, sys.executable, "-c", JOIN.format(join)])
+    python = lambda user, text: client.ok("exec", f"{user}@web-01", "--", f"/usr/bin/python3 -c {shlex.quote(text)}")
+    node.start()
+    try:
+        assert python("ann", f"{ADD.format(add)}; {FIND.format(find)}") == "True\nTrue\n", "a session has one that it may use"
+        assert python("hawser", FIND.format(find)) == python("root", FIND.format(find)) == "False\n"
+    finally:
+        node.stop()
 
 
 def as_the_network_process(script, *args):

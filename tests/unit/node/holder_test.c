@@ -2,6 +2,7 @@
 #include "tests/unit/node/rig.h"
 
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -9,6 +10,9 @@
 
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -661,6 +665,19 @@ Test(holder_root, runs_as_the_default_user_with_its_groups)
 	rig_free(r);
 }
 
+/* It could read the agent's key, and adopt what runs as root. */
+Test(holder_root, nothing_runs_as_the_agent_s_user)
+{
+	if (geteuid() != 0)
+		return;
+	struct rig *r = rig_new(.run_as = "daemon");
+
+	cr_assert_eq(rig_start(r, REQUEST_EXEC, "x"), HW_ERUNAS);
+	cr_assert_eq(rig_start_as(r, REQUEST_PTY, "x", "daemon"), HW_ERUNAS);
+	cr_assert_not_null(strstr(r->reply.text, "daemon"), "%s", r->reply.text);
+	rig_free(r);
+}
+
 Test(holder_root, the_terminal_is_the_users)
 {
 	if (geteuid() != 0)
@@ -672,4 +689,107 @@ Test(holder_root, the_terminal_is_the_users)
 	cr_assert_eq(rig_until_exit(r), 0);
 	cr_assert_str_eq(rig_text(r, HOLDER_OUT), "root tty 620\r\n");
 	rig_free(r);
+}
+
+/* --- what never answers ----------------------------------------------------------------------- */
+
+/* A mount of which nobody takes the questions, seen by this test and what it starts alone. False:
+ * the machine has none. */
+static bool
+mount_silent(int *fd, const char *dir)
+{
+	char options[64];
+
+	*fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", *fd);
+	return *fd >= 0 && mount("silent", dir, "fuse", MS_NOSUID | MS_NODEV, options) == 0;
+}
+
+static bool
+is_alone(void)
+{
+	return geteuid() == 0 && unshare(CLONE_NEWNS) == 0 &&
+		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+}
+
+static void
+put_script(const struct rig *r, uint32_t id, const char *dir)
+{
+	static const char text[] = "exit 0\n";
+	struct {
+		struct monitor_request q;
+		char rest[128];
+	} m = {
+		.q = {.magic = REQUEST_MAGIC,
+			.version = REQUEST_VERSION,
+			.kind = REQUEST_SCRIPT,
+			.id = id,
+			.seconds = 60,
+			.directory_len = (uint32_t)strlen(dir) + 1,
+			.command_len = sizeof(text) - 1},
+	};
+	size_t n = sizeof(m.q) + m.q.directory_len + m.q.command_len;
+
+	snprintf(m.q.session_id, sizeof(m.q.session_id), "~silent.%u", id);
+	snprintf(m.rest, sizeof(m.rest), "%s%c%s", dir, 0, text);
+	cr_assert_eq(send(r->monitor_fd, &m, n, MSG_NOSIGNAL), (ssize_t)n);
+}
+
+static struct monitor_reply
+next_answer(const struct rig *r)
+{
+	struct pollfd p = {r->monitor_fd, POLLIN, 0};
+	struct monitor_reply reply;
+	int fd;
+
+	cr_assert_gt(poll(&p, 1, 20000), 0, "no answer");
+	cr_assert_eq(reply_receive(&reply, &fd, r->monitor_fd), 0);
+	cr_assert_lt(fd, 0);
+	return reply;
+}
+
+#define MANY 40 /* more than the monitor starts at once */
+
+Test(holder_root, those_that_wait_for_a_directory_keep_no_others_from_starting, .timeout = 60)
+{
+	char dir[] = "/tmp/hawser-silent-XXXXXX";
+	int fd;
+
+	if (!is_alone())
+		return;
+	cr_assert_not_null(mkdtemp(dir));
+	struct rig *r = rig_new(.run_as = "root");
+	if (mount_silent(&fd, dir)) {
+		for (uint32_t i = 0; i < MANY; i++)
+			put_script(r, 1000 + i, dir);
+		cr_assert_eq(run(r, REQUEST_EXEC, "exit 9"), 9);
+		close(fd);
+		for (uint32_t i = 0; i < MANY; i++)
+			cr_assert_eq(next_answer(r).code, HW_ESPAWN);
+		umount2(dir, MNT_DETACH);
+	}
+	rig_free(r);
+	rmdir(dir);
+}
+
+Test(holder_root, one_that_does_not_answer_in_time_is_given_up, .timeout = 60)
+{
+	char dir[] = "/tmp/hawser-silent-XXXXXX";
+	int fd;
+
+	if (!is_alone())
+		return;
+	cr_assert_not_null(mkdtemp(dir));
+	struct rig *r = rig_new(.run_as = "root", .holders_max = 1, .answers_in_ms = 100);
+	if (mount_silent(&fd, dir)) {
+		put_script(r, 1000, dir);
+		struct monitor_reply reply = next_answer(r);
+		cr_assert_eq(reply.id, 1000);
+		cr_assert_eq(reply.code, HW_ENOSESSION);
+		cr_assert_eq(run(r, REQUEST_EXEC, "exit 9"), 9);
+		close(fd);
+		umount2(dir, MNT_DETACH);
+	}
+	rig_free(r);
+	rmdir(dir);
 }

@@ -59,6 +59,7 @@ rig_new_monitor(struct rig *r)
 			.command_run_as = r->options.run_as,
 			.grace_seconds = r->options.grace_seconds ? r->options.grace_seconds : 60,
 			.holders_max = r->options.holders_max,
+			.answers_in_ms = r->options.answers_in_ms,
 			.policy = {.path = policy},
 			.serve_fd = fds[1],
 		};

@@ -17,6 +17,7 @@ struct rig_options {
 	const char *run_as; /* root's node; NULL: rootless */
 	int grace_seconds;  /* 0: 60 */
 	int holders_max;    /* 0: as the monitor has it */
+	int answers_in_ms;  /* likewise */
 	const char *policy; /* the text of its policy file; NULL: there is none */
 };
 

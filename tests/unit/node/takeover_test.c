@@ -350,6 +350,24 @@ Test(takeover, descriptors_that_come_along_are_closed)
 	rig_free(r);
 }
 
+/* It is a process of the user's. One that is stopped would have its place for good, and hear no
+ * end. */
+Test(takeover, who_stops_the_own_holder_ends_the_own_session)
+{
+	struct rig *r = rig_new(.holders_max = 1, .grace_seconds = 1);
+
+	cr_assert_eq(rig_start(r, REQUEST_EXEC, COMMAND), 0, "%s", r->reply.text);
+	pid_t program = (pid_t)r->reply.pid, holder = sweep_parent(program);
+	cr_assert_eq(sweep_parent(holder), r->monitor);
+	cr_assert_eq(kill(holder, SIGSTOP), 0);
+	rig_until_dead(program);
+	rig_until_dead(holder);
+	close(r->fd);
+	r->fd = -1;
+	still_serves(r);
+	rig_free(r);
+}
+
 /* --- too often -------------------------------------------------------------------------------- */
 
 struct flood {
