@@ -10,6 +10,7 @@
 #define TOKEN_MAX   512
 #define PURPOSE_MAX 384
 #define PAGE_BYTES  ((size_t)128 * 1024) /* a reply must fit into one frame */
+#define ITEM_BYTES  128
 
 static void
 page_secret(struct secret_key *key, char purpose[PURPOSE_MAX], const struct op *op)
@@ -88,7 +89,8 @@ page_begin(struct page *p, struct op *op, int64_t max_results, size_t limit)
 	*p = (struct page){.op = op,
 		.limit = limit,
 		.arena_start = arena_used(op->arena),
-		.bytes = PAGE_BYTES};
+		.bytes = PAGE_BYTES,
+		.each = ITEM_BYTES};
 	if (max_results > 0 && (size_t)max_results < limit)
 		p->limit = (size_t)max_results;
 }

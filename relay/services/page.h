@@ -28,7 +28,8 @@ struct page {
 	struct op *op;
 	size_t items, limit, arena_start;
 	size_t bytes; /* that there is room for */
-	size_t each;  /* of them an item takes beside what the arena holds: its members' names */
+	size_t each;  /* of them an item takes beside what the arena holds: its members' names and
+			 numbers */
 };
 void page_begin(struct page *p, struct op *op, int64_t max_results, size_t limit);
 bool page_has_room(const struct page *p);

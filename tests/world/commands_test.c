@@ -13,8 +13,10 @@
 #include "proto/wire/codec.h"
 #include "relay/core/call.h"
 #include "relay/core/dispatcher.h"
+#include "relay/core/packed.h"
 #include "relay/core/relay_private.h"
 #include "relay/store/commands.h"
+#include "relay/store/invocations.h"
 #include "relay/store/nodes.h"
 #include "relay/store/store.h"
 #include "tests/world/world.h"
@@ -1556,6 +1558,71 @@ Test(commands, changes_are_told_each_once_in_their_order)
 	req.command_id = "11111111-2222-4333-8444-555555555555";
 	cr_assert(eq(int, world_call(s->admin, OP_list_command_changes, &req, &got, s->why),
 		HW_ECOMMAND));
+	stage_free(s);
+}
+
+#define WAITING 900
+
+/* That many which wait, and one whose node has spoken at length. */
+static int
+add_waiting(void *arg, struct db *db, struct hw_err *err)
+{
+	static struct msg_invocation_step steps[1000];
+	static char names[1000][129];
+	const struct command_body body = {"{}", "", ""};
+	struct command_row command = {
+		.live = true, .targets = WAITING + 1, .status = INVOCATION_STATUS_PENDING};
+	struct invocation_row row = {.live = true, .status = INVOCATION_STATUS_PENDING};
+	struct msg_invocation_steps said = {
+		.steps = {steps, 1000}
+	      };
+	const char *text;
+	int r;
+
+	for (int i = 0; i < 1000; i++) {
+		snprintf(names[i], sizeof(names[i]), "%0128d", i);
+		steps[i] = (struct msg_invocation_step){
+			.name = names[i], .status = INVOCATION_STATUS_SUCCESS};
+	}
+	snprintf(command.id, sizeof(command.id), "%s", JUST_BEGINNING);
+	snprintf(row.command_id, sizeof(row.command_id), "%s", JUST_BEGINNING);
+	snprintf(row.details, sizeof(row.details), "Pending");
+	r = command_insert(db, &command, &body, err);
+	for (int i = 0; r == 0 && i <= WAITING; i++) {
+		snprintf(row.node_id, sizeof(row.node_id), "mi-%017x", i);
+		row.change = i + 1;
+		r = invocation_insert(db, &row, err);
+	}
+	if (r < 0 ||
+		(r = packed_write(&text, arg, NULL, MSG_ROW(invocation_steps), &said, NULL, err)) <
+			0)
+		return r;
+	return invocation_set_steps(db, JUST_BEGINNING, row.node_id, text, 0, err);
+}
+
+Test(commands, changes_fit_frames_whatever_a_node_says_of_its_steps)
+{
+	struct stage *s = stage_new(0, NULL);
+	struct msg_list_command_changes_request req = {.command_id = JUST_BEGINNING};
+	struct msg_list_command_changes_reply *got;
+	struct arena *arena = arena_new(4 << 20);
+	struct hw_err err = HW_ERR_INIT;
+	size_t n = 0, steps = 0;
+
+	cr_assert(eq(int, store_write(s->w->relay->store, add_waiting, arena, &err), 0), "%s",
+		err.text);
+	do {
+		cr_assert(eq(int, world_call(s->admin, OP_list_command_changes, &req, &got, s->why),
+				  0),
+			"%s", s->why);
+		n += got->invocations.n;
+		for (size_t i = 0; i < got->invocations.n; i++)
+			steps += got->invocations.v[i].steps.n;
+		req.after = got->next;
+	} while (got->more);
+	cr_assert(eq(sz, n, WAITING + 1));
+	cr_assert(eq(sz, steps, 1000));
+	arena_free(arena);
 	stage_free(s);
 }
 

@@ -70,6 +70,25 @@ describe(struct msg_invocation_summary *ret, struct op *op, const struct invocat
 	return keep_steps(ret, op, steps);
 }
 
+/* 1: it is on the page, or is left out; 0: the page is full. What a node says of its steps can be
+ * as much as a page: it is described first, and then looked whether it fits. */
+static int
+add_to_page(struct changes *w, struct query *q, const struct invocation_row *row)
+{
+	int r;
+
+	if (!op_may_see_node(w->op, row->node_id))
+		return 1;
+	if (w->page.items == w->page.limit)
+		return 0;
+	r = describe(&w->rep->invocations.v[w->page.items], w->op, row,
+		invocation_row_steps(q, w->op->arena));
+	if (r < 0 || (w->page.items > 0 && !page_has_room(&w->page)))
+		return r;
+	w->page.items++;
+	return 1;
+}
+
 static int
 read_list(struct changes *w, struct db *db, struct hw_err *err)
 {
@@ -78,15 +97,14 @@ read_list(struct changes *w, struct db *db, struct hw_err *err)
 
 	int r = invocation_list_changes(&q, db, w->row.id, w->req->after, err);
 	while (r == 0 && (r = invocation_next(&q, &row, err)) > 0) {
-		r = 0;
-		if (!page_has_room(&w->page)) {
+		if ((r = add_to_page(w, &q, &row)) == 0) {
 			w->rep->more = true;
 			break;
 		}
-		w->rep->next = row.change;
-		if (op_may_see_node(w->op, row.node_id))
-			r = describe(&w->rep->invocations.v[w->page.items++], w->op, &row,
-				invocation_row_steps(&q, w->op->arena));
+		if (r > 0) {
+			w->rep->next = row.change;
+			r = 0;
+		}
 	}
 	query_end(&q);
 	w->rep->invocations.n = w->page.items;

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proto/wire/codec.h"
+#include "proto/wire/frame.h"
 #include "relay/store/users.h"
 #include "tests/unit/services/desk.h"
 
@@ -542,5 +544,44 @@ Test(identity, users_see_the_fleet_and_nodes_do_not)
 	CHECK_OK(d, CALL(d, get_caller_identity, &req, &rep));
 	cr_assert(rep.nodes_online == 0);
 	cr_assert(eq(ptr, (void *)(uintptr_t)rep.user_name, NULL));
+	desk_free(d);
+}
+
+#define MANY 1000
+
+static int
+add_many(void *arg, struct db *db, struct hw_err *err)
+{
+	struct user_row row = {
+		.type = USER_TYPE_SERVICE, .created = NOON, .last_login = NOON, .last_used = NOON};
+	int r = 0;
+
+	(void)arg;
+	for (int i = 0; r == 0 && i < MANY; i++) {
+		snprintf(row.name, sizeof(row.name), "firstname.lastname-%04d@subsidiary.example",
+			i);
+		r = user_insert(db, &row, err);
+	}
+	return r;
+}
+
+Test(list_users, pages_fit_frames)
+{
+	struct desk *d = desk_new(false);
+	struct msg_list_users_request req = {.max_results = 0};
+	struct msg_list_users_reply rep;
+	size_t n = 0;
+
+	CHECK_OK(d, store_write(d->env.store, add_many, NULL, &d->err));
+	do {
+		struct buf body;
+		buf_init(&body, FRAME_BODY_MAX);
+		CHECK_OK(d, CALL(d, list_users, &req, &rep));
+		CHECK_OK(d, msg_encode(&body, MSG_ROW(list_users_reply), &rep, &d->err));
+		buf_fini(&body);
+		n += rep.users.n;
+		req.next_token = rep.next_token;
+	} while (rep.next_token != NULL);
+	cr_assert(eq(sz, n, MANY + 1));
 	desk_free(d);
 }
