@@ -96,6 +96,18 @@ is_last_word(enum entry_kind kind)
 	}
 }
 
+/* What a burst of output has filled is written, as it is for the next record of a session. */
+static int
+append(struct ledger *l, enum entry_kind kind, struct pending *p, jpos *end)
+{
+	uint8_t flags = ledger_kind_open(kind) ? LEDGER_OPEN : 0;
+	int r = journal_append_ledger(l->journal, flags, encode_entry, p, end);
+
+	if (r == HW_EFULL && journal_write(l->journal) == 0)
+		r = journal_append_ledger(l->journal, flags, encode_entry, p, end);
+	return r;
+}
+
 int64_t
 ledger_append_numbered(struct ledger *l, enum entry_kind kind, const struct msg_ledger_entry *entry,
 	jpos *end)
@@ -109,8 +121,7 @@ ledger_append_numbered(struct ledger *l, enum entry_kind kind, const struct msg_
 	p.entry.relay = l->relay;
 	p.entry.kind = entry_kind_name(kind);
 	p.entry.salt = (struct msg_bin){salt, sizeof(salt)};
-	int r = journal_append_ledger(l->journal, ledger_kind_open(kind) ? LEDGER_OPEN : 0,
-		encode_entry, &p, end);
+	int r = append(l, kind, &p, end);
 	return r < 0 ? r : p.entry.sequence;
 }
 

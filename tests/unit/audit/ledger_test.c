@@ -60,3 +60,31 @@ Test(ledger, who_tells_of_an_entry_has_its_number)
 	journal_close(j);
 	scratch_fini(&scratch);
 }
+
+/* A burst of output that waits to be written keeps no entry out. */
+Test(ledger, an_entry_has_room_when_the_journals_buffer_is_full)
+{
+	static char big[JOURNAL_RECORD_MAX];
+	const struct journal_record output = {
+		.type = JOURNAL_DATA, .session = 1, .bytes = big, .len = sizeof(big)};
+	const struct journal_record last = {
+		.type = JOURNAL_DATA, .session = 1, .bytes = big, .len = 1};
+	const struct msg_ledger_entry e = {.principal = "arn:x"};
+	struct hw_err err = HW_ERR_INIT;
+	struct journal *j = NULL;
+	struct scratch scratch;
+
+	scratch_init(&scratch);
+	const struct journal_config jc = scratch_journal(&scratch);
+	cr_assert(journal_open(&j, &jc, NULL, &err) == 0, "%s", err.text);
+	struct ledger *l = ledger_new(j, "relay", &scratch.clock.clock);
+	while (journal_append(j, &output, NULL) == 0)
+		;
+	while (journal_append(j, &last, NULL) == 0)
+		;
+	cr_assert(eq(long, ledger_append_numbered(l, ENTRY_SESSION_END, &e, NULL), 0));
+	cr_assert(eq(long, ledger_append_numbered(l, ENTRY_SESSION_END, &e, NULL), 1));
+	ledger_free(l);
+	journal_close(j);
+	scratch_fini(&scratch);
+}
