@@ -311,6 +311,17 @@ count_anew(struct connection *c, uint64_t in, uint64_t out)
 	c->bytes_out = out;
 }
 
+/* What was decided of one must never reach another: its number alone does not tell it from one that
+ * an earlier process had. */
+static bool
+goes_there(const struct connection *c, const struct msg_resume *answer)
+{
+	const char *host = answer->remote_host != NULL ? answer->remote_host : "";
+
+	return c->restored ||
+		(strcmp(host, c->to.host.text) == 0 && answer->remote_port == c->to.port);
+}
+
 /* Neither side has what never came. */
 static bool
 fits(const struct connection *c, const struct msg_resume *answer, const struct channel_stand *node)
@@ -319,7 +330,7 @@ fits(const struct connection *c, const struct msg_resume *answer, const struct c
 		channel_stand(c->offer)[STREAM_OUT].received <= c->bytes_out;
 
 	return strcmp(answer->session_id, c->session->id) == 0 && answer->connection == c->number &&
-		(passed || c->restored);
+		goes_there(c, answer) && (passed || c->restored);
 }
 
 static void

@@ -1319,6 +1319,25 @@ Test(resume, no_end_of_a_connection_can_claim_what_never_came)
 	stage_free(&s);
 }
 
+/* By its number it finds one that an earlier relay had opened to somewhere else. */
+Test(resume, a_node_cannot_go_on_with_a_connection_to_elsewhere)
+{
+	struct stage s = stage_new(NULL);
+	struct way w = open_way(&s, CHANNEL_TYPE_CONNECTION);
+
+	step(&w, 's');
+	step(&w, 'u');
+	s.node->claim = &(struct world_claim){
+		.stands[STREAM_IN] = {.received = 1000, .limit = 1 << 20},
+		   .host = "elsewhere"
+	      };
+	step(&w, 'U');
+	cr_assert(eq(int, w.c->code, HW_EPROTO), "%s", w.c->message);
+	hang_up(w.f);
+	expect_nothing_left(&s);
+	stage_free(&s);
+}
+
 static const struct msg_session *
 in_store(struct stage *s, const char *id)
 {

@@ -640,10 +640,15 @@ find_kept(struct world_peer *p, const struct msg_resume *resume)
 static void
 claim(struct world_peer *p, struct channel *offered, const struct msg_resume *resume)
 {
+	const struct world_channel *old = find_kept(p, resume);
 	struct world_channel *c = channel_slot(p);
 	const struct msg_resume who = {.type = resume->type,
 		.session_id = p->claim->session != NULL ? p->claim->session : resume->session_id,
-		.connection = resume->connection};
+		.connection = resume->connection,
+		.remote_host = p->claim->host != NULL ? p->claim->host
+			: old != NULL		      ? old->open.remote_host
+						      : NULL,
+		.remote_port = old != NULL ? old->open.remote_port : 0};
 
 	c->ch = offered;
 	snprintf(c->session, sizeof(c->session), "%s", resume->session_id);

@@ -80,6 +80,7 @@ struct world_channel {
 struct world_claim {
 	struct channel_stand stands[STREAMS];
 	const char *session; /* NULL: the true one */
+	const char *host;    /* that a connection goes to; NULL: the true one */
 };
 
 struct world_peer {
