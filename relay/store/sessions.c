@@ -312,23 +312,26 @@ text_or_empty(const char *s)
 	return s != NULL ? s : "";
 }
 
+/* Two texts: those that live have an index of their own. */
+#define LIST(which)                                                                    \
+	"SELECT " COLUMNS " FROM session WHERE " which "started > $2 AND started < $3" \
+	" AND ($4 = '' OR node_id = $4 OR node_name = $4)"                             \
+	" AND ($5 = '' OR owner_arn = $5 OR principal = $5)"                           \
+	" AND ($6 = '' OR status = $6)"                                                \
+	" AND ($7 = '' OR (id >= $7 AND id < $8) OR tail = $7)"                        \
+	" AND (started, id) < ($9, $10)"                                               \
+	" ORDER BY started DESC, id DESC"
+
 int
 session_list(struct query *q, struct db *db, const struct session_filter *f, struct hw_err *err)
 {
 	const char *id = text_or_empty(f->id);
 	char end[98];
 
-	int r = db_query(q, db,
-		"SELECT " COLUMNS " FROM session WHERE live = $1 AND started > $2 AND started < $3"
-		" AND ($4 = '' OR node_id = $4 OR node_name = $4)"
-		" AND ($5 = '' OR owner_arn = $5 OR principal = $5)"
-		" AND ($6 = '' OR status = $6)"
-		" AND ($7 = '' OR (id >= $7 AND id < $8) OR tail = $7)"
-		" AND (started, id) < ($9, $10)"
-		" ORDER BY started DESC, id DESC",
-		err);
+	int r = db_query(q, db, f->any ? LIST("") : LIST("live = $1 AND "), err);
 	prefix_end(end, id);
-	query_bind_int(q, 1, f->live);
+	if (!f->any)
+		query_bind_int(q, 1, f->live);
 	query_bind_int(q, 2, f->after != 0 ? f->after : INT64_MIN);
 	query_bind_int(q, 3, f->before != 0 ? f->before : INT64_MAX);
 	query_bind_text(q, 4, text_or_empty(f->target));

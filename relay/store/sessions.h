@@ -86,6 +86,7 @@ int session_resolve(struct db *db, struct arena *arena, const char *text, struct
 /* NULL, 0 and "" are no filter. */
 struct session_filter {
 	bool live;
+	bool any;	       /* whether it lives or has ended */
 	int64_t after, before; /* started then, both exclusive */
 	const char *target;    /* node's id or name */
 	const char *owner;     /* ARN or user name */

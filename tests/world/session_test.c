@@ -63,6 +63,34 @@ Test(session, what_is_typed_arrives_and_what_is_shown_comes_back)
 	stage_free(&s);
 }
 
+/* Sessions that live and those that ended are one list, whatever becomes of one meanwhile. */
+Test(session, a_search_finds_each_session_once_also_one_that_ends_between_two_pages)
+{
+	struct stage s = stage_new(NULL);
+	struct msg_search_recordings_request req = {
+		.pattern = "needle", .typed = true, .max_results = 1};
+	struct msg_search_recordings_reply *rep = NULL;
+	size_t hits = 0;
+
+	for (int i = 0; i < 2; i++) {
+		type(world_shell(s.admin, s.node), "needle\r");
+		world_advance(s.w, USEC_PER_SEC);
+	}
+	do {
+		cr_assert(eq(int, world_call(s.admin, OP_search_recordings, &req, &rep, NULL), 0));
+		if (req.next_token == NULL) { /* the newer one was found */
+			const struct msg_terminate_session_request end = {
+				.session_id = rep->hits.v[0].session_id};
+			world_do(s.admin, OP_terminate_session, &end);
+			world_advance(s.w, USEC_PER_SEC);
+		}
+		hits += rep->hits.n;
+		req.next_token = rep->next_token;
+	} while (rep->next_token != NULL);
+	cr_assert(eq(sz, hits, 2));
+	stage_free(&s);
+}
+
 /* Counts the bytes of input that the journal's files hold. */
 static size_t
 journalled(struct world *w)

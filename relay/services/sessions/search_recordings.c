@@ -29,7 +29,7 @@ struct search_job {
 	const struct msg_search_recordings_request *req;
 	struct msg_search_recordings_reply *rep;
 	struct find find;
-	struct session_row *rows; /* a batch, newest first */
+	struct session_row *rows; /* a batch, newest first, whether they live or have ended */
 	size_t n_rows;
 	struct session_filter filter;
 	struct place place;
@@ -265,20 +265,6 @@ read_batch(void *arg, struct db *db, struct hw_err *err)
 	return r;
 }
 
-/* Live ones and past ones come in two lists, each the newest first. */
-static int
-next_batch(struct search_job *j)
-{
-	int r = store_read(j->op->env->store, read_batch, j, &j->op->err);
-
-	if (r < 0 || j->n_rows > 0 || !j->filter.live)
-		return r;
-	j->filter.live = false;
-	j->filter.start_below = 0;
-	j->filter.id_below = "";
-	return store_read(j->op->env->store, read_batch, j, &j->op->err);
-}
-
 static bool
 is_meant(struct search_job *j, const struct session_row *row)
 {
@@ -331,7 +317,8 @@ search_rows(struct search_job *j)
 	int r;
 
 	for (;;) {
-		if ((r = next_batch(j)) < 0 || j->n_rows == 0)
+		if ((r = store_read(j->op->env->store, read_batch, j, &j->op->err)) < 0 ||
+			j->n_rows == 0)
 			return r;
 		for (size_t i = 0; i < j->n_rows; i++) {
 			pass(j, &j->rows[i]);
@@ -346,20 +333,18 @@ search_rows(struct search_job *j)
 
 /* --- the page --------------------------------------------------------------------------------- */
 
-/* "L SESSION SENT WITHIN SKIP": L of the live ones; SENT is - between two sessions. */
+/* "SESSION SENT WITHIN SKIP"; SENT is - between two sessions. */
 static int
 read_place(struct search_job *j, const struct going_on *g, char session[97], bool *within)
 {
-	char list = 'L', sent[20] = "-";
 	unsigned long long bytes = 0, skip = 0;
+	char sent[20] = "-";
 
-	j->filter.live = true;
 	*within = false;
 	if (!g->begun)
 		return 0;
-	if (sscanf(g->place, "%c %96s %19s %llx %llx", &list, session, sent, &bytes, &skip) < 3)
+	if (sscanf(g->place, "%96s %19s %llx %llx", session, sent, &bytes, &skip) < 2)
 		return op_fail(j->op, HW_ENEXTTOKEN, "NextToken is not one of this operation's");
-	j->filter.live = list == 'L';
 	j->filter.start_below = g->number;
 	j->filter.id_below = session;
 	*within = strcmp(sent, "-") != 0;
@@ -371,16 +356,15 @@ read_place(struct search_job *j, const struct going_on *g, char session[97], boo
 static int
 write_place(struct search_job *j, struct going_on *g)
 {
-	char list = j->filter.live ? 'L' : 'P';
 	int n;
 
 	g->number = j->filter.start_below;
 	if (j->unfinished)
-		n = snprintf(g->place, sizeof(g->place), "%c %s %" PRIx64 " %" PRIx64 " %" PRIx64,
-			list, j->filter.id_below, j->place.sent, j->place.within,
+		n = snprintf(g->place, sizeof(g->place), "%s %" PRIx64 " %" PRIx64 " %" PRIx64,
+			j->filter.id_below, j->place.sent, j->place.within,
 			(uint64_t)j->find.since_place);
 	else
-		n = snprintf(g->place, sizeof(g->place), "%c %s -", list, j->filter.id_below);
+		n = snprintf(g->place, sizeof(g->place), "%s -", j->filter.id_below);
 	if (n >= (int)sizeof(g->place))
 		return op_fail(j->op, HW_ELIMIT, "the recording is too long to go on in");
 	int r = continue_token(&j->rep->next_token, j->op, g);
@@ -420,7 +404,8 @@ op_search_recordings(struct op *op, const struct msg_search_recordings_request *
 		.op = op,
 		.req = req,
 		.rep = rep,
-		.filter = {.before = req->end_time,
+		.filter = {.any = true,
+			   .before = req->end_time,
 			   .target = req->target,
 			   .owner = req->owner,
 			   .id = req->session_id},
