@@ -32,6 +32,7 @@
 struct job {
 	struct client *client;
 	int dir;	  /* -1: no files */
+	bool is_own;	  /* the files are of this login's fleet */
 	bool asks, asked; /* the relay is to be asked; it was */
 	struct verify_options options;
 	struct secret_key master;
@@ -66,35 +67,54 @@ load_home_authority(X509 **ca, struct job *job, struct hw_err *err)
 	return r;
 }
 
-static int
-load_authority(struct job *job, const struct input *in, struct hw_err *err)
-{
-	const char *path = input_text(in, "ca");
-	X509 *ca = NULL;
-	int r;
-
-	if (path != NULL)
-		r = cert_load(&ca, AT_FDCWD, path, err);
-	else if (job->dir < 0)
-		r = load_home_authority(&ca, job, err);
-	else if ((r = cert_load(&ca, job->dir, "ca.crt", err)) < 0)
-		hw_err_prefix(err, "%s", input_text(in, "dir"));
-	job->options.ca = ca;
-	return r;
-}
-
-/* With files, the relay is asked too if it is the one of this login. */
-static bool
-is_own_fleet(struct job *job)
+/* This login's authority, when the other says that it is of the same fleet; else NULL. */
+static X509 *
+own_authority(struct job *job, X509 *other)
 {
 	char own[CERT_FLEET_LEN + 1], theirs[CERT_FLEET_LEN + 1];
 	X509 *ca = NULL;
 	bool same = load_home_authority(&ca, job, NULL) == 0 && cert_fleet(own, ca, NULL) == 0 &&
-		cert_fleet(theirs, job->options.ca, NULL) == 0 && strcmp(own, theirs) == 0;
+		cert_fleet(theirs, other, NULL) == 0 && strcmp(own, theirs) == 0;
 
 	job->client->hint[0] = '\0';
+	if (same)
+		return ca;
 	X509_free(ca);
-	return same;
+	return NULL;
+}
+
+/* The files' own certificate is as good as they are: of a fleet that this client knows it takes
+ * what it knows, which every authority of the fleet's life does for. */
+static int
+load_files_authority(struct job *job, const char *path, const char *dir, struct hw_err *err)
+{
+	X509 *ca = NULL;
+	int r = path != NULL ? cert_load(&ca, AT_FDCWD, path, err)
+			     : cert_load(&ca, job->dir, "ca.crt", err);
+
+	if (r < 0)
+		return path != NULL ? r : hw_err_prefix(err, "%s", dir);
+	X509 *own = own_authority(job, ca);
+	job->is_own = own != NULL;
+	if (path == NULL && own != NULL) {
+		X509_free(ca);
+		ca = own;
+		own = NULL;
+	}
+	X509_free(own);
+	job->options.ca = ca;
+	return 0;
+}
+
+static int
+load_authority(struct job *job, const struct input *in, struct hw_err *err)
+{
+	const char *path = input_text(in, "ca");
+
+	if (job->dir >= 0)
+		return load_files_authority(job, path, input_text(in, "dir"), err);
+	return path != NULL ? cert_load(&job->options.ca, AT_FDCWD, path, err)
+			    : load_home_authority(&job->options.ca, job, err);
 }
 
 static int
@@ -140,7 +160,8 @@ prepare(struct job *job, const struct input *in, struct hw_err *err)
 
 	if ((r = prepare_files(job, in, err)) < 0 || (r = load_authority(job, in, err)) < 0)
 		return r;
-	job->asks = job->dir < 0 || (!input_has(in, "offline") && is_own_fleet(job));
+	/* With files, the relay is asked too if it is the one of this login. */
+	job->asks = job->dir < 0 || (!input_has(in, "offline") && job->is_own);
 	return load_kept(job, in, err);
 }
 

@@ -1,6 +1,7 @@
 """What people's own directories keep of a relay's ledger: whoever rewrites it is caught by the next command."""
 
 import glob
+import hashlib
 import os
 import shutil
 import subprocess
@@ -8,8 +9,8 @@ import subprocess
 import pytest
 
 from support.fleet import Client
-from support.relay import PATIENCE, program, wait_until
-from support import merkle
+from support.relay import PATIENCE, Relay, program, wait_until
+from support import certs, merkle
 
 
 def kept(client, suffix=""):
@@ -185,6 +186,27 @@ def test_verify_asks_the_relay_its_nodes_and_what_was_kept(relay, client, agents
     assert code == 0 and "the relay was not asked" in said, said
     assert verdict(client)[0] == 2
     assert verdict(client, "--offline")[0] == 2
+
+
+def test_verify_takes_the_authority_that_this_client_knows(relay, client, tmp_path):
+    """Who makes up a ledger makes up the authority that lies beside it, too: a later one of the same fleet, which names it."""
+    relay.stop()
+    code, said = verdict(client, "--dir", relay.dir, "--offline")
+    assert code == 0, said
+    other = Relay(tmp_path / "other").start()
+    other.stop()
+    with open(os.path.join(other.dir, "ledger", "epochs"), "rb") as f:
+        first = hashlib.sha256(f.read().split(b"\n\n")[0] + b"\n\n").hexdigest()
+    fleet = relay.ca.fleet()
+    certs.make_key(str(tmp_path / "key"))
+    certs.openssl("req", "-x509", "-new", "-key", str(tmp_path / "key"), "-subj", f"/CN=Hawser fleet {fleet}", "-days", "30",
+                  "-addext", f"subjectAltName=URI:hawser://{fleet}/authority/2,URI:hawser://{fleet}/ledger/{first}",
+                  "-out", other.ca.cert)
+    code, said = verdict(client, "--dir", other.dir, "--offline")
+    assert code == 1 and "ledger/epochs" in said and "not signed by the fleet's authority" in said, said
+    # Who says which certificate is believed.
+    code, said = verdict(client, "--dir", other.dir, "--offline", "--ca", other.ca.cert)
+    assert code == 0, said
 
 
 def test_verify_names_who_saw_another_ledger(rolled_back, client, tmp_path):
