@@ -23,7 +23,8 @@
 #define ANSWER_WITHIN (30 * USEC_PER_SEC) /* NSS may ask a slow directory */
 #define ADOPT_WITHIN  (5 * USEC_PER_SEC)
 #define MESSAGE_MAX   (sizeof(struct holder_head) + HOLDER_DATA_MAX)
-#define QUEUE_MAX     (2 * HOLDER_INPUT_MAX) /* to a holder: its input, and some words beside */
+#define QUEUE_MAX     (2 * HOLDER_INPUT_MAX) /* to a holder: its input, and some words beside; */
+#define LAST_WORD     sizeof(struct holder_head) /* and CLOSE, for which there is always room */
 
 struct monitor_programs {
 	struct programs base;
@@ -61,6 +62,7 @@ struct job {
 	size_t in_len;
 	size_t taken; /* of the body of the message at in */
 	bool paused;
+	bool behind;	       /* something was left out, as its holder takes nothing */
 	bool paints;	       /* its holder can be asked for its screen */
 	struct loop_task work; /* goes on after a pause, or frees */
 };
@@ -133,10 +135,30 @@ flush(struct job *j)
 		}
 		buf_consume(&j->out, (size_t)n);
 	}
-	if (j->out.len == 0)
+	if (j->out.len == 0) {
 		buf_reset(&j->out);
+		j->behind = false;
+	}
 	want(j);
 	return there; /* reading tells why not */
+}
+
+/* Whole or not at all: what followed half a word would be taken for the rest of it. */
+static bool
+queue(struct job *j, const struct holder_head *head, const void *body)
+{
+	size_t n = sizeof(*head) + head->len, max = QUEUE_MAX;
+
+	if (head->type == HOLDER_CLOSE)
+		max += LAST_WORD;
+	uint8_t *to = n <= max - j->out.len ? buf_reserve(&j->out, n) : NULL;
+	if (to == NULL)
+		return false;
+	memcpy(to, head, sizeof(*head));
+	if (head->len > 0)
+		memcpy(to + sizeof(*head), body, head->len);
+	buf_commit(&j->out, n);
+	return true;
 }
 
 static void
@@ -144,8 +166,11 @@ tell(struct job *j, struct holder_head head, const void *body)
 {
 	if (j->fd < 0)
 		return;
-	if (buf_append(&j->out, &head, sizeof(head)) < 0 || buf_append(&j->out, body, head.len) < 0)
-		log_error(j->owner, "job.queue_full", "bytes=%zu", j->out.len);
+	if (!queue(j, &head, body)) {
+		if (!j->behind)
+			log_error(j->owner, "job.queue_full", "bytes=%zu", j->out.len);
+		j->behind = true;
+	}
 	flush(j);
 }
 
@@ -631,7 +656,7 @@ job_new(struct monitor_programs *ps, enum job_state state, const struct program_
 		.deadline = {.arg = j },
 		.work = { .fn = go_on, .arg = j},
 	};
-	buf_init(&j->out, QUEUE_MAX);
+	buf_init(&j->out, QUEUE_MAX + LAST_WORD);
 	return j;
 }
 

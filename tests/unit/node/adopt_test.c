@@ -634,3 +634,74 @@ Test(adopt, an_older_holder_is_taken_over_and_not_asked_for_its_screen)
 	unlink(sun.sun_path);
 	bench_free(b);
 }
+
+/* --- a holder that takes nothing ---------------------------------------------------------------
+ */
+
+#define OVERFLOW 150000 /* words, which are more than the agent keeps for a holder */
+
+static void
+on_tick(void *arg)
+{
+	loop_stop(bench_from(arg)->loop);
+}
+
+/* With the agent at work, which has to tell it what waits. */
+static void
+until_gone(struct bench *b, pid_t holder)
+{
+	struct loop_timer tick = {.fn = on_tick, .arg = b};
+
+	for (int i = 0; rig_alive(holder); i++) {
+		cr_assert_lt(i, 2000, "it waits for another agent");
+		loop_timer_start(b->loop, &tick, 10 * USEC_PER_MSEC);
+		cr_assert_eq(loop_run(b->loop, NULL), 0);
+	}
+}
+
+/* What does not fit is left out whole, however much room there is at last. */
+Test(adopt, a_holder_that_is_behind_hears_whole_words_or_none)
+{
+	struct bench *b = bench_new();
+	const struct programs_ops *ops = b->programs->ops;
+	char *input = calloc(1, HOLDER_INPUT_MAX), id[16];
+
+	for (int shift = 0; shift < 5; shift++) {
+		snprintf(id, sizeof(id), "alice-%d", shift);
+		b->exited = false;
+		buf_reset(&b->out);
+		start(b, CHANNEL_TYPE_EXEC, id, "wc -c");
+		pid_t holder = sweep_child(b->rig->monitor);
+		cr_assert_gt(holder, 1);
+		cr_assert_eq(kill(holder, SIGSTOP), 0);
+		ops->write(b->job, input, HOLDER_INPUT_MAX);
+		ops->end_input(b->job);
+		for (int i = 0; i < shift; i++)
+			ops->signal(b->job, SIGWINCH);
+		for (int i = 0; i < OVERFLOW; i++)
+			ops->resize(b->job, 80, 24);
+		cr_assert_eq(kill(holder, SIGCONT), 0);
+		until_exit(b);
+		cr_assert_eq(b->code, 0);
+		cr_assert_str_eq(buf_str(&b->out), "1048576\n");
+		close_job(b);
+		until_gone(b, holder);
+	}
+	free(input);
+	bench_free(b);
+}
+
+Test(adopt, a_holder_that_is_behind_hears_that_it_is_to_end)
+{
+	struct bench *b = bench_new();
+
+	start(b, CHANNEL_TYPE_EXEC, "alice-1", "cat");
+	pid_t holder = sweep_child(b->rig->monitor);
+	cr_assert_eq(kill(holder, SIGSTOP), 0);
+	for (int i = 0; i < OVERFLOW; i++)
+		b->programs->ops->signal(b->job, SIGWINCH);
+	close_job(b);
+	cr_assert_eq(kill(holder, SIGCONT), 0);
+	until_gone(b, holder);
+	bench_free(b);
+}
