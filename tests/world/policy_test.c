@@ -414,6 +414,27 @@ Test(policy, a_trial_of_a_session_goes_by_the_tags_of_its_node_alone)
 	stage_free(&s);
 }
 
+#define E20 \
+	"\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9"
+
+/* It is shown cut, and between two characters. */
+Test(policy, a_trial_shows_long_values_of_any_language)
+{
+	struct stage s = stage_new();
+	struct msg_evaluation_result *r;
+
+	world_put_policy(s.admin, "long",
+		POLICY("{\"Effect\":\"Allow\",\"Action\":\"ssm:DescribeActivations\",\"Resource\":\"*\","
+		       "\"Condition\":{\"StringEquals\":{\"aws:PrincipalTag/Team\":\"x" E20 E20 E20
+		       "\"}}}"));
+	attach(&s, "long");
+	r = simulate(&s, "ann", "ssm:DescribeActivations", "*");
+	cr_assert(eq(int, r->decision, POLICY_DECISION_IMPLICIT_DENY));
+	cr_assert(eq(sz, r->hints.n, 1));
+	cr_assert_not_null(strstr(r->hints.v[0], "\"x" E20 E20), "%s", r->hints.v[0]);
+	stage_free(&s);
+}
+
 Test(policy, who_may_do_it_is_a_list)
 {
 	struct stage s = stage_new();

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "relay/core/fit.h"
 #include "relay/services/page.h"
 #include "relay/services/policies/trial.h"
 #include "relay/services/text.h"
@@ -86,6 +87,8 @@ where(struct op *op, const struct policy_attachment *by, size_t statement)
 		sid[0] != '\0' ? " (" : "", sid, sid[0] != '\0' ? ")" : "");
 }
 
+#define WANTS_SHOWN 100 /* bytes */
+
 static const char *
 hint(struct op *op, const struct policy_request *q, const struct near *n)
 {
@@ -107,8 +110,11 @@ hint(struct op *op, const struct policy_request *q, const struct near *n)
 		return arena_printf(op->arena, "%s: its Condition does not hold", at);
 	const char *wants = n->wants != NULL ? n->wants : "";
 	const char *that = variable_of(op, q, wants);
-	return arena_printf(op->arena, "%s: %s would have to fit \"%.100s\"%s%s%s, and %s%s%s", at,
-		n->key, wants, that != NULL ? " (\"" : "", that != NULL ? that : "",
+	char shown[WANTS_SHOWN + 1];
+
+	fit_text(shown, sizeof(shown), wants);
+	return arena_printf(op->arena, "%s: %s would have to fit \"%s\"%s%s%s, and %s%s%s", at,
+		n->key, shown, that != NULL ? " (\"" : "", that != NULL ? that : "",
 		that != NULL ? "\")" : "", is != NULL ? "is \"" : "is not there",
 		is != NULL ? is : "", is != NULL ? "\"" : "");
 }
