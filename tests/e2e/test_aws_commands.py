@@ -190,6 +190,16 @@ def test_output_is_cut_where_ssm_cuts_it(ssm, ids):
     assert len(plugin["Output"]) <= 2500 and "---Output truncated---" in plugin["Output"]
 
 
+def test_output_that_grows_in_json_is_listed(ssm, ids):
+    steps = [{"action": "aws:runShellScript", "name": f"step{i:02}",
+              "inputs": {"runCommand": [r"printf '\033%.0s' $(seq 2400)"]}} for i in range(30)]
+    ssm.create_document(Name="colours", Content=json.dumps({"schemaVersion": "2.2", "mainSteps": steps}), DocumentType="Command")
+    sent = ssm.send_command(DocumentName="colours", InstanceIds=[ids["web-01"]])["Command"]["CommandId"]
+    assert over(ssm, sent)["Status"] == "Success"
+    found = ssm.list_command_invocations(CommandId=sent, Details=True)["CommandInvocations"]
+    assert [p["Output"] for p in found[0]["CommandPlugins"]] == ["\x1b" * 2400] * 30
+
+
 def test_typed_exceptions(ssm, ids):
     node = ids["web-01"]
     good = {"DocumentName": SHELL, "Parameters": {"commands": ["true"]}}
