@@ -17,7 +17,6 @@
 #include "relay/store/holds.h"
 #include "relay/store/store.h"
 
-#define AT_ONCE 20  /* recordings */
 #define FETCHED DAY /* that a recording stays which was fetched back */
 #define LOOK_AT 500 /* sessions */
 #define YOUNG	(3600 * USEC_PER_SEC)
@@ -177,7 +176,7 @@ drop_old(int *deleted, struct keeping *k, struct hw_err *err)
 	k->before = k->env->now - days * DAY;
 	k->found = days > 0;
 	snprintf(k->reason, sizeof(k->reason), "it was older than %d days", days);
-	for (int i = 0; r == 0 && k->found && i < LOOK_AT && *deleted < AT_ONCE; i++)
+	for (int i = 0; r == 0 && k->found && i < LOOK_AT && *deleted < KEEPING_AT_ONCE; i++)
 		r = drop_next(deleted, k, err);
 	return r;
 }
@@ -215,7 +214,8 @@ drop_much(int *deleted, struct keeping *k, struct hw_err *err)
 	k->found = true;
 	snprintf(k->reason, sizeof(k->reason), "there were more than %d MiB of recordings",
 		k->env->config->recording_mib);
-	for (int i = 0; r == 0 && k->found && bytes > most && i < LOOK_AT && *deleted < AT_ONCE;
+	for (int i = 0;
+		r == 0 && k->found && bytes > most && i < LOOK_AT && *deleted < KEEPING_AT_ONCE;
 		i++) {
 		k->removed = false;
 		r = drop_next(deleted, k, err);

@@ -28,8 +28,9 @@ struct keeping_env {
 	int64_t now;
 };
 
-/* Some at a time, so that it is called again and again. Never on the loop's thread. *deleted: how
- * many recordings. */
+/* Some at a time, so that it is called again and again, and soon when these were as many as that.
+ * Never on the loop's thread. *deleted: how many recordings. */
+#define KEEPING_AT_ONCE 100
 int keeping_run(int *deleted, const struct keeping_env *env, struct hw_err *err);
 
 #endif

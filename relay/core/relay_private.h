@@ -66,6 +66,8 @@ struct relay {
 	struct edge_stats edge;
 	struct loop_timer tidy, sign;
 	bool tidying, signing;
+	bool tidy_on;		  /* a worker's while it tidies: there is more to be done */
+	int64_t tidied;		  /* monotonic, when that began last */
 	struct http_call *http;	  /* under way */
 	_Atomic bool sync_posted; /* the loop will look what was synced */
 	char archive_why[256];	  /* what stopped the archiver; "" while it runs */

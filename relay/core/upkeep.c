@@ -19,6 +19,7 @@
 #include "relay/store/store.h"
 
 #define TIDY_EVERY	(30 * USEC_PER_SEC)
+#define TIDY_LOOK	(10 * USEC_PER_SEC) /* while there is more */
 #define SWEEP_ARENA_MAX (16 << 20)
 #define FLUSH_EVERY	1024 /* sessions */
 
@@ -226,7 +227,9 @@ keep_recordings(struct relay *r)
 	struct hw_err err = HW_ERR_INIT;
 	int deleted;
 
-	if (keeping_run(&deleted, &env, &err) < 0)
+	int rc = keeping_run(&deleted, &env, &err);
+	r->tidy_on = rc == 0 && deleted >= KEEPING_AT_ONCE;
+	if (rc < 0)
 		log_warn(r, "recordings.kept", "why=%s", log_value(hw_err_text(&err)));
 	if (deleted > 0)
 		log_info(r, "recordings.deleted", "n=%d", deleted);
@@ -270,16 +273,21 @@ on_tidy(void *arg)
 {
 	struct relay *r = arg;
 
-	if (!r->tidying)
+	int64_t now = clock_mono(r->clock);
+
+	if (!r->tidying && (r->tidy_on || now - r->tidied >= TIDY_EVERY)) {
+		r->tidied = now;
 		r->tidying = workers_submit(r->workers, run_tidy, on_tidied, r);
-	loop_timer_start(r->loop, &r->tidy, TIDY_EVERY);
+	}
+	loop_timer_start(r->loop, &r->tidy, TIDY_LOOK);
 }
 
 void
 upkeep_start(struct relay *r)
 {
+	r->tidied = clock_mono(r->clock);
 	r->tidy = (struct loop_timer){.fn = on_tidy, .arg = r};
-	loop_timer_start(r->loop, &r->tidy, TIDY_EVERY);
+	loop_timer_start(r->loop, &r->tidy, TIDY_LOOK);
 }
 
 void

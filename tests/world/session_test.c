@@ -681,3 +681,25 @@ Test(session, links_that_came_together_are_not_all_pinged_in_one_turn)
 		world_peer_free(peers[i]);
 	stage_free(&s);
 }
+
+/* Who runs a command each second has more of them in a day than any fixed number. */
+Test(session, old_recordings_go_as_fast_as_new_ones_come)
+{
+	struct stage s = stage_new("recording_days = 1\nmax_sessions_per_node = 200\n");
+	struct msg_get_recording_request req = {.session_id = NULL};
+
+	for (int i = 0; i < 150; i++) {
+		struct world_channel *c = world_exec(s.admin, s.node, "true");
+		cr_assert(c->accepted, "%s", c->message);
+		world_exit(s.node->opened, 0, NULL);
+		channel_close(c->ch, &(struct msg_close){.code = ""});
+		c->ch = NULL;
+		world_settle(s.w);
+		req.session_id = c->session;
+	}
+	world_do(s.admin, OP_get_recording, &req);
+	s.w->clock.now_wall += 3 * INT64_C(86400) * USEC_PER_SEC;
+	world_advance(s.w, 41 * USEC_PER_SEC);
+	cr_assert(eq(sz, world_entries(s.w, "recording.deleted", NULL, 0), 150));
+	stage_free(&s);
+}
