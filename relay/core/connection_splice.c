@@ -25,7 +25,49 @@ measure_held(struct connection *c)
 	connection_count_held(c, c->in.lane.hold.len + c->out.lane.hold.len);
 }
 
-/* Mostly nothing is held. Where links are so full that much is, who does not read loses. */
+static size_t
+held_by(const struct forward *f)
+{
+	const struct connection *c;
+	size_t n = 0;
+
+	LIST_FOREACH(c, &f->connections, entry)
+		n += c->held;
+	return n;
+}
+
+/* Of the forward that has most held, the connection that has. */
+static struct connection *
+find_greediest(const struct broker *b, struct connection *c)
+{
+	const struct forward *most = c->session->forward;
+	struct session *s, *next;
+	struct connection *other;
+
+	HASH_ITER(hh, b->sessions, s, next)
+		if (s->forward != NULL && held_by(s->forward) > held_by(most))
+			most = s->forward;
+	if (most != c->session->forward)
+		c = LIST_FIRST(&most->connections);
+	LIST_FOREACH(other, &most->connections, entry)
+		if (other->held > c->held)
+			c = other;
+	return c;
+}
+
+static const char no_room[] = "the relay has no room for more of what is not read";
+
+/* Where links are so full that too much is held, who does not read loses, whoever comes next. */
+static void
+make_room(struct connection *c)
+{
+	struct broker *b = c->session->broker;
+
+	while (!c->over && b->forward_held > b->limits.all)
+		connection_end(find_greediest(b, c), HW_ELIMIT, no_room);
+}
+
+/* Mostly nothing is held. */
 static void
 put(struct connection *c, struct way *w, struct channel *to, const uint8_t *p, size_t n)
 {
@@ -33,11 +75,10 @@ put(struct connection *c, struct way *w, struct channel *to, const uint8_t *p, s
 	int r = lane_put(&w->lane, to, p, n, 0, &moved);
 
 	measure_held(c);
-	if (r == 0 && moved < n &&
-		c->session->broker->forward_held > c->session->broker->limits.all)
-		r = HW_ELIMIT;
 	if (r < 0)
-		connection_end(c, r, "the relay has no room for more of what is not read");
+		connection_end(c, r, no_room);
+	else if (moved < n)
+		make_room(c);
 }
 
 void

@@ -6,7 +6,9 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 
+#include "relay/core/broker_private.h"
 #include "relay/core/forward.h"
+#include "relay/core/relay_private.h"
 #include "tests/world/world.h"
 
 #define POLICY(statements) "{\"Version\":\"2012-10-17\",\"Statement\":[" statements "]}"
@@ -555,6 +557,40 @@ Test(forward, one_carries_a_thousand_connections_and_no_more)
 	last->ch = NULL;
 	world_settle(s.w);
 	cr_assert(connect_to(&s, f, NULL, 0)->accepted, "one that ends makes room");
+	stage_free(&s);
+}
+
+/* Who reads nothing loses, and not who comes next. */
+Test(forward, what_one_does_not_read_costs_others_no_connection)
+{
+	static const uint8_t bytes[60 * 1024];
+	struct stage s = stage_new(POLICY(ALLOW_ALL));
+	struct broker *b = s.w->relay->broker;
+	struct world_peer *bob = world_new_user(s.admin, "bob", "rules");
+	struct world_channel *a = world_connection(world_forward(s.ann, s.node), 1);
+	struct world_channel *far_a = s.node->opened;
+	struct world_channel *c = world_connection(world_forward(bob, s.node), 1);
+	struct world_channel *far = s.node->opened;
+
+	b->limits.all = 64 * 1024;
+	b->limits.each = 1024;
+	pair_pause(s.ann->pair, PAIR_A, true);
+	for (int i = 0; i < 2; i++) {
+		cr_assert(eq(sz, channel_write(far_a->ch, STREAM_OUT, bytes, sizeof(bytes)),
+			sizeof(bytes)));
+		world_settle(s.w);
+	}
+	cr_assert(gt(sz, b->forward_held, 55 * 1024));
+	cr_assert(eq(sz, channel_write(far->ch, STREAM_OUT, bytes, 12000), 12000));
+	world_settle(s.w);
+	cr_assert(not(c->closed), "%s", c->message);
+	cr_assert(eq(sz, c->got[STREAM_OUT].len, 12000));
+	cr_assert(eq(sz, b->forward_held, 0));
+	pair_pause(s.ann->pair, PAIR_A, false);
+	world_settle(s.w);
+	cr_assert(eq(int, a->code, HW_ELIMIT), "%s", a->message);
+	cr_assert(eq(sz, ends(&s, OUTCOME_FAILED), 1));
+	world_peer_free(bob);
 	stage_free(&s);
 }
 
