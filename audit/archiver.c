@@ -200,7 +200,7 @@ checkpoint_by_time(struct archiver *a, struct live *l, int64_t now, struct hw_er
 	if (now - l->marked_time < MARK_EVERY)
 		return 0;
 	if (builder_waiting(l->builder) != UINT64_MAX) {
-		r = builder_flush(l->builder, false, err);
+		r = builder_flush(l->builder, false, clock_wall(a->config.clock), err);
 		count_held(a, l);
 	}
 	if (r == 0)
@@ -484,7 +484,8 @@ release_segments(struct archiver *a, struct hw_err *err)
 			jpos waiting = builder_waiting(l->builder);
 			if (waiting >= a->segment)
 				continue;
-			if ((r = builder_flush(l->builder, a->at - waiting > long_ago, err)) < 0)
+			if ((r = builder_flush(l->builder, a->at - waiting > long_ago,
+				     clock_wall(a->config.clock), err)) < 0)
 				return r;
 			count_held(a, l);
 		}
@@ -522,7 +523,7 @@ release_memory(struct archiver *a, struct hw_err *err)
 				if (most == NULL || l->held > most->held)
 					most = l;
 		hw_assert(most != NULL);
-		r = builder_flush(most->builder, true, err);
+		r = builder_flush(most->builder, true, 0, err);
 		count_held(a, most);
 	}
 	return r;
@@ -610,7 +611,7 @@ settle_recordings(struct archiver *a, struct hw_err *err)
 	for (size_t i = 0; i < ARCHIVER_BUCKETS; i++)
 		LIST_FOREACH(l, &a->sessions[i], next) {
 			if (builder_waiting(l->builder) != UINT64_MAX &&
-				(r = builder_flush(l->builder, false, err)) < 0)
+				(r = builder_flush(l->builder, false, 0, err)) < 0)
 				return r;
 			count_held(a, l);
 			tell_checkpoint(a, l);
@@ -670,7 +671,7 @@ archiver_flush(struct archiver *a, const char *session_id, struct hw_err *err)
 	pthread_mutex_lock(&a->lock);
 	int r = run_locked(a, err);
 	if (r == 0 && (l = find_id(a, session_id)) != NULL) {
-		if ((r = builder_flush(l->builder, false, err)) < 0)
+		if ((r = builder_flush(l->builder, false, clock_wall(a->config.clock), err)) < 0)
 			r = r == HW_EFULL ? stall(a, err) : fail(a, err);
 		count_held(a, l);
 	}

@@ -9,11 +9,13 @@
 #include "proto/wire/codec.h"
 #include "proto/wire/frame.h"
 
-#define BLOCK_TARGET (256 * 1024)      /* a block is closed before it grows past this */
-#define SYNC_EVERY   (2 * 1024 * 1024) /* events written, and not yet synced */
-#define UNKNOWN_MAX  (4 * 1024 * 1024) /* what waits for an echo mark, and behind what does */
-#define PIECE_MAX    (64 * 1024)       /* bytes of one event */
-#define PARTS_MAX    32		       /* of a record that echo marks cut up: a node may send any */
+#define BLOCK_TARGET (256 * 1024)	  /* a block is closed before it grows past this */
+#define SYNC_EVERY   (2 * 1024 * 1024)	  /* events written, and not yet synced */
+#define UNKNOWN_MAX  (4 * 1024 * 1024)	  /* what waits for an echo mark, and behind what does */
+#define PIECE_MAX    (64 * 1024)	  /* bytes of one event */
+#define LINE_STILL   (10 * USEC_PER_SEC)  /* after which a line goes on no more, for masks */
+#define LINE_WAIT    (120 * USEC_PER_SEC) /* that a block waits for the end of one at most */
+#define PARTS_MAX    32 /* of a record that echo marks cut up: a node may send any */
 #define BOX_ROOM     BOX_OVERHEAD(BOX_READERS_MAX)
 #define PARTS_ROOM   (PARTS_MAX * 2 * (EVENT_HEAD_MAX + BOX_ROOM))
 
@@ -60,7 +62,8 @@ struct builder {
 	struct buf block; /* encoded events */
 	struct span *spans;
 	size_t n_spans, spans_room;
-	jpos from, to;	   /* what the block covers; from is UINT64_MAX when nothing */
+	int64_t text_begin, text_time; /* of the first span and the last, by the wall's clock */
+	jpos from, to;		       /* what the block covers; from is UINT64_MAX when nothing */
 	jpos unsynced;	   /* from which position on the file is not on disk; UINT64_MAX: it is */
 	size_t unsynced_n; /* bytes of events */
 
@@ -211,6 +214,9 @@ encode(struct builder *b, const struct event *ev, struct hw_err *err)
 	if (!readable || b->env->masks == NULL || ev->len == 0)
 		return 0;
 	uint8_t text = ev->type == EVENT_SCREEN ? SPAN_SCREEN : ev->stream;
+	b->text_time = b->start + ev->time;
+	if (b->n_spans == 0)
+		b->text_begin = b->text_time;
 	return add_span(b, text, b->block.len - ev->len, ev->len, err);
 }
 
@@ -615,12 +621,34 @@ builder_take(struct builder *b, const struct journal_record *rec, jpos begin, jp
 	return r == 0 && b->unsynced_n > SYNC_EVERY ? sync_file(b, err) : r;
 }
 
+/* Whether a line of what the block has may go on: what of it came later would be in the next one,
+ * and half of a secret behind no mask. Without masks there are no spans. */
+static bool
+is_mid_line(const struct builder *b, int64_t now)
+{
+	bool seen[256] = {false};
+
+	if (now < b->text_time || now - b->text_time >= LINE_STILL ||
+		now - b->text_begin >= LINE_WAIT)
+		return false;
+	for (size_t i = b->n_spans; i-- > 0;) {
+		const struct span *s = &b->spans[i];
+		uint8_t last = b->block.mem[b->block.head + s->at + s->len - 1];
+		if (!seen[s->stream] && s->stream != SPAN_SCREEN && last != '\n' && last != '\r')
+			return true;
+		seen[s->stream] = true;
+	}
+	return false;
+}
+
 int
-builder_flush(struct builder *b, bool force, struct hw_err *err)
+builder_flush(struct builder *b, bool force, int64_t now, struct hw_err *err)
 {
 	int r;
 
-	if (recording_writer_complete(b->file))
+	/* Before there is a file, who looks for the session would find none. */
+	if (recording_writer_complete(b->file) ||
+		(!force && b->start_begin == UINT64_MAX && is_mid_line(b, now)))
 		return 0;
 	if (force && ((r = give_up(b, err)) < 0 || (r = drain(b, err)) < 0))
 		return r;

@@ -35,8 +35,9 @@ int builder_take(struct builder *b, const struct journal_record *rec, jpos begin
 	struct hw_err *err);
 
 /* Puts on disk what it has, up to the first input of which it is not known whether it was shown;
- * `force` counts that as hidden. */
-int builder_flush(struct builder *b, bool force, struct hw_err *err);
+ * `force` counts that as hidden. Nothing, where there are masks, while a line goes on by the wall's
+ * clock `now`: a mask sees what lies in one block. 0 waits for no line. */
+int builder_flush(struct builder *b, bool force, int64_t now, struct hw_err *err);
 
 const char *builder_id(const struct builder *b);
 uint64_t builder_session(const struct builder *b);

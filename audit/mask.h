@@ -5,8 +5,9 @@
  *
  * Limits, for who writes masks: a pattern sees one line at a time, and of that only what lies
  * within one block of a recording, one stream, and 64 KiB; escape sequences are bytes like others.
- * A line that exhausts the limits of matching is masked whole. What is sealed to the auditors is
- * not masked.
+ * A block ends within no line that has grown in the last ten seconds, unless it is full, or has
+ * waited for two minutes. A line that exhausts the limits of matching is masked whole. What is
+ * sealed to the auditors is not masked.
  */
 #ifndef HAWSER_AUDIT_MASK_H
 #define HAWSER_AUDIT_MASK_H

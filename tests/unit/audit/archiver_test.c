@@ -585,6 +585,48 @@ Test(archiver, masks_go_over_events_and_not_over_streams)
 	side_close(side);
 }
 
+/* Blocks end when a minute has passed, or somebody reads; a line that somebody types does not. */
+Test(archiver, a_line_that_goes_on_is_not_cut_before_its_masks_have_seen_it)
+{
+	FILE *f = fopen(masks_file, "w");
+	fputs("token=\\K\\w+\n", f);
+	fclose(f);
+	struct side *side = open_side(0);
+	start(side, 1, "alice-1");
+	data(side, 1, STREAM_OUT, 0, "$ ");
+	run(side);
+	cr_assert(eq(int, archiver_flush(side->archiver, "alice-1", NULL), 0)); /* it has a file */
+	data(side, 1, STREAM_OUT, 2, "token=ab");
+	run(side);
+	fake_clock_advance(&s.clock, 5 * USEC_PER_SEC);
+	cr_assert(eq(int, archiver_flush(side->archiver, "alice-1", NULL), 0));
+	expect(side, "alice-1", "o0:$  ...");
+	fake_clock_advance(&s.clock, 4 * USEC_PER_SEC);
+	data(side, 1, STREAM_OUT, 10, "cd");
+	fake_clock_advance(&s.clock, 9 * USEC_PER_SEC);
+	run(side);
+	cr_assert(eq(int, archiver_flush(side->archiver, "alice-1", NULL), 0));
+	data(side, 1, STREAM_OUT, 12, "ef\n");
+	run(side);
+	cr_assert(eq(int, archiver_flush(side->archiver, "alice-1", NULL), 0));
+	expect(side, "alice-1", "o0:$  o2:token=** o10:** o12:**\n ...");
+
+	/* One that stands still is shown, and one without an end is shown some time. */
+	data(side, 1, STREAM_OUT, 15, "$ ");
+	run(side);
+	fake_clock_advance(&s.clock, 11 * USEC_PER_SEC);
+	cr_assert(eq(int, archiver_flush(side->archiver, "alice-1", NULL), 0));
+	expect(side, "alice-1", "o0:$  o2:token=** o10:** o12:**\n o15:$  ...");
+	for (uint64_t i = 0; i < 30; i++) {
+		data(side, 1, STREAM_OUT, 17 + i, ".");
+		run(side);
+		fake_clock_advance(&s.clock, 5 * USEC_PER_SEC);
+		cr_assert(eq(int, archiver_flush(side->archiver, "alice-1", NULL), 0));
+	}
+	cr_assert_not_null(strstr(read_all(side->recordings_dir, "alice-1", NULL, NULL), "o40:. "));
+	side_close(side);
+}
+
 Test(archiver, authors_and_screens_keep_their_place)
 {
 	static char large[150000];
