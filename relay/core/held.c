@@ -5,15 +5,19 @@
 #include "audit/ledger_epochs.h"
 #include "proto/base/file.h"
 #include "relay/core/new_ca.h"
+#include "relay/core/snapshot.h"
 
 int
 held_from_backups(int *lock, int dir, const char *path, struct hw_err *err)
 {
 	int r = file_lock(lock, dir, "backup.lock", err);
 
-	return r != HW_EEXISTS
-		? r
-		: hw_err_set(err, r, "a backup of %s is being made: wait until it has ended", path);
+	if (r == HW_EEXISTS)
+		return hw_err_set(err, r, "a backup of %s is being made: wait until it has ended",
+			path);
+	if (r == 0)
+		snapshot_drop(path);
+	return r;
 }
 
 int

@@ -23,7 +23,8 @@ struct held {
  * place first (new_ca.h). held_close() in any case. */
 int held_open(struct held *h, const char *dir, struct hw_err *err);
 void held_close(struct held *h);
-/* The second of the locks alone. */
+/* The second of the locks alone; what a backup that was cut off has left goes: what an old key
+ * opens, and entries that were erased. */
 int held_from_backups(int *lock, int dir, const char *path, struct hw_err *err);
 
 #endif

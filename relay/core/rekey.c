@@ -19,7 +19,6 @@
 #include "relay/core/config.h"
 #include "relay/core/held.h"
 #include "relay/core/outputs.h"
-#include "relay/core/snapshot.h"
 #include "relay/store/sealed.h"
 #include "relay/store/store.h"
 
@@ -353,7 +352,6 @@ begin(struct rekey *k, struct hw_err *err)
 	}
 	if ((r = held_from_backups(&k->backup, k->dir, o->dir, err)) < 0)
 		return r;
-	snapshot_drop(o->dir); /* what one that was cut off has left opens with the old key */
 	const char *key = o->master_key != NULL ? o->master_key : k->config.master_key;
 	if (o->master_key != NULL || key[0] == '/')
 		snprintf(k->path, sizeof(k->path), "%s", key);

@@ -166,6 +166,13 @@ def test_a_backup_is_waited_for_and_what_one_left_goes(relay):
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE, check=False)
             assert done.returncode == 1 and "a backup of" in done.stdout, (args, done.stdout)
     assert key_of(relay.dir) == before and os.path.exists(left)
+    # An entry that is erased, too, is in the segments that it has kept.
+    assert "no entry" in subprocess.run([program("hawser-relay"), "erase", "--dir", relay.dir, "--entry", "100000", "--reason", "a test"],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                        timeout=PATIENCE, check=False).stdout
+    assert not os.path.exists(os.path.dirname(left))
+    os.makedirs(os.path.dirname(left))
+    shutil.copy(os.path.join(relay.dir, "relay.db"), left)
     out = rotate(relay.dir)
     assert out.returncode == 0 and not os.path.exists(os.path.dirname(left)), out.stdout
 
