@@ -138,7 +138,8 @@ is_ledger_tree(const char *name)
 static bool
 is_recording(const char *name)
 {
-	return ends_with(name, ".rec") || ends_with(name, ".part");
+	return ends_with(name, ".rec") || ends_with(name, ".part") ||
+		strstr(name, ".rec.aside-") != NULL || strstr(name, ".part.damaged-") != NULL;
 }
 
 /* Whole records alone: the next head may be half written. */
@@ -181,6 +182,7 @@ take_derived(struct taking *t, struct hw_err *err)
 	int r;
 
 	if ((r = copy_heads(t, err)) < 0 || (r = copy_whole(t, "ledger/epochs", err)) < 0 ||
+		(r = copy_whole(t, "ledger/erasing", err)) < 0 ||
 		(r = link_folder(t, "ledger", is_ledger_tree, err)) < 0 ||
 		(r = link_folder(t, "ledger", is_ledger_file, err)) < 0)
 		return r;

@@ -214,3 +214,31 @@ Test(snapshot, what_is_dropped_leaves_no_second_names)
 	cr_assert(lt(int, access(path, F_OK), 0));
 	place_free(p);
 }
+
+/* What a start would finish, and recordings that were set aside, which nothing else has. */
+Test(snapshot, what_is_being_erased_and_what_was_set_aside_is_taken)
+{
+	static const char *const names[] = {"ledger/erasing",
+		"recordings/a.rec.aside-0000000000000001",
+		"recordings/b.part.damaged-0000000000000002"};
+	struct place *p = place_new();
+	const struct snapshot_source source = {
+		.dir = p->dir, .clock = &hw_clock_system, .store = p->store, .journal = p->journal};
+	struct snapshot made;
+	char path[160];
+
+	snprintf(path, sizeof(path), "%s/recordings", p->dir);
+	cr_assert(eq(int, mkdir(path, 0700), 0));
+	snprintf(path, sizeof(path), "%s/ledger", p->dir);
+	cr_assert(eq(int, mkdir(path, 0700), 0));
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(path, sizeof(path), "%s/%s", p->dir, names[i]);
+		fd_close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	}
+	cr_assert(eq(int, snapshot_make(&made, &source, &p->err), 0), "%s", p->err.text);
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(path, sizeof(path), "%s/" SNAPSHOT_DIR "/%s", p->dir, names[i]);
+		cr_assert(eq(int, access(path, F_OK), 0), "%s", names[i]);
+	}
+	place_free(p);
+}
