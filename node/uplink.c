@@ -32,6 +32,7 @@
 
 #define GOODBYE_WITHIN (250 * USEC_PER_MSEC) /* for what the relay is still to be told */
 #define TRIM_AFTER     (5 * USEC_PER_SEC)
+#define LISTEN_AGAIN   (5 * USEC_PER_SEC) /* where a disk had no room for a socket */
 #define FETCH	       "hawser-node-fetch"
 #define UPGRADE	       "hawser-node-upgrade"
 
@@ -57,8 +58,9 @@ struct uplink {
 	struct agent *agent;
 	struct courier *courier;
 	struct status_server *status;
+	struct link *link; /* NULL: there is none */
 	struct loop_signal *term, *intr, *leave;
-	struct loop_timer goodbye, trim;
+	struct loop_timer goodbye, trim, listen;
 	char proxy[PROXY_SHOWN_MAX];	   /* without its secrets; "": there is none */
 	char witness_text[WATCH_TEXT_MAX]; /* of the last status */
 	bool clock_off;			   /* said */
@@ -132,16 +134,22 @@ on_up(void *arg, struct link *l)
 {
 	struct uplink *u = uplink_from(arg);
 
+	u->link = l;
 	credentials_link_up(u->credentials, l);
-	courier_link_up(u->courier, l);
+	if (u->courier != NULL)
+		courier_link_up(u->courier, l);
 	loop_timer_start(u->loop, &u->trim, TRIM_AFTER);
 }
 
 static void
 on_down(void *arg)
 {
-	credentials_link_down(uplink_from(arg)->credentials);
-	courier_link_down(uplink_from(arg)->courier);
+	struct uplink *u = uplink_from(arg);
+
+	u->link = NULL;
+	credentials_link_down(u->credentials);
+	if (u->courier != NULL)
+		courier_link_down(u->courier);
 }
 
 /* Told when it begins, and when it is over; how far off it is may change in between. */
@@ -502,6 +510,43 @@ make_courier(struct uplink *u, struct hw_err *err)
 	return courier_new(&u->courier, &c, err);
 }
 
+/* What others on this machine ask the agent. */
+static int
+open_doors(struct uplink *u, struct hw_err *err)
+{
+	int r = u->courier == NULL ? make_courier(u, err) : 0;
+
+	if (r == 0 && u->status == NULL)
+		r = status_server_new(&u->status, u->loop, u->dir, &u->config, fill_status, u, err);
+	return r;
+}
+
+/* Each is a file, for which a full disk may have no room: that keeps nobody from the machine who
+ * comes by the relay, to see to the disk perhaps. */
+static void
+on_listen(void *arg)
+{
+	struct uplink *u = uplink_from(arg);
+	bool was_there = u->courier != NULL;
+
+	if (open_doors(u, NULL) < 0)
+		loop_timer_start(u->loop, &u->listen, LISTEN_AGAIN);
+	if (!was_there && u->courier != NULL && u->link != NULL)
+		courier_link_up(u->courier, u->link);
+}
+
+static void
+listen_if_possible(struct uplink *u)
+{
+	struct hw_err err = HW_ERR_INIT;
+
+	u->listen = (struct loop_timer){.fn = on_listen, .arg = u};
+	if (open_doors(u, &err) == 0)
+		return;
+	log_why(u, "agent.not_listening", &err);
+	loop_timer_start(u->loop, &u->listen, LISTEN_AGAIN);
+}
+
 static int
 make_commands(struct uplink *u, struct hw_err *err)
 {
@@ -589,9 +634,7 @@ open_all(struct uplink *u, const struct uplink_options *o, struct hw_err *err)
 			 on_monitor_gone, u, err)) < 0 ||
 		(r = roster_open(&u->roster, u->dir, err)) < 0 || (r = make_watch(u, err)) < 0 ||
 		(r = describe_upgrade(u, o, err)) < 0 || (r = make_commands(u, err)) < 0 ||
-		(r = make_courier(u, err)) < 0 || (r = make_agent(u, o, err)) < 0 ||
-		(r = status_server_new(&u->status, u->loop, u->dir, &u->config, fill_status, u,
-			 err)) < 0 ||
+		(r = make_agent(u, o, err)) < 0 ||
 		(r = loop_signal_new(&u->term, u->loop, SIGTERM, stop, u)) < 0 ||
 		(r = loop_signal_new(&u->intr, u->loop, SIGINT, stop, u)) < 0 ||
 		(r = loop_signal_new(&u->leave, u->loop, SIGUSR1, leave, u)) < 0)
@@ -599,6 +642,7 @@ open_all(struct uplink *u, const struct uplink_options *o, struct hw_err *err)
 	hear_signals();
 	u->goodbye = (struct loop_timer){.fn = on_goodbye, .arg = u};
 	u->trim = (struct loop_timer){.fn = on_trim, .arg = u};
+	listen_if_possible(u);
 	return 0;
 }
 

@@ -78,6 +78,22 @@ bind_socket(struct start *st)
 		bind(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0;
 }
 
+/* Of a disk. */
+static bool
+has_no_room(int error)
+{
+	return error == ENOSPC || error == EDQUOT || error == EROFS || error == EIO;
+}
+
+/* Somebody may come to see to that disk. No other agent takes the session over then. */
+static int
+go_unadopted(struct start *st)
+{
+	close(st->holder.listening);
+	st->holder.listening = -1;
+	return chdir("/") == 0 ? 0 : failed(st, HW_ESPAWN, "cannot enter /: %s", strerror(errno));
+}
+
 /* Bound by its name in the current directory, since the whole path may be too long for an address.
  */
 static int
@@ -88,6 +104,8 @@ listen_for_adoption(struct start *st)
 
 	umask(0177);
 	st->bound = fd >= 0 && fchdir(st->given.run_dir) == 0 && bind_socket(st);
+	if (!st->bound && fd >= 0 && has_no_room(errno))
+		return go_unadopted(st);
 	if (!st->bound || listen(fd, 4) < 0 || chdir("/") < 0)
 		return failed(st, HW_ESPAWN, "cannot listen on %s: %s", st->socket,
 			strerror(errno));

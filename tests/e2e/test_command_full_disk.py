@@ -1,5 +1,6 @@
 """Disks that fill up under commands: what was said to be taken is there, what is not says so, and it goes on when there is room."""
 
+import itertools
 import os
 import re
 import signal
@@ -17,11 +18,11 @@ pytestmark = pytest.mark.skipif(not machine.possible(), reason="root cannot moun
 class Disk:
     """A few megabytes at `where`."""
 
-    def __init__(self, where, mib):
+    def __init__(self, where, mib, inodes=0):
         self.where = str(where)
         self.ballast = os.path.join(self.where, "ballast")
         os.makedirs(self.where, exist_ok=True)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=0755", "none", self.where], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m,nr_inodes={inodes},mode=0755", "none", self.where], check=True)
 
     def fill(self, but=0):
         """To the last page, or but for so many bytes."""
@@ -32,6 +33,22 @@ class Disk:
             except OSError:
                 pass
             f.truncate(max(0, f.tell() // 4096 * 4096 - but))
+
+    def crowd(self):
+        """Files, until there can be none more; see uncrowd()."""
+        for n in itertools.count():
+            try:
+                with open(os.path.join(self.where, f"crowd-{n}"), "xb"):
+                    pass
+            except FileExistsError:
+                pass
+            except OSError:
+                return
+
+    def uncrowd(self):
+        for name in os.listdir(self.where):
+            if name.startswith("crowd-"):
+                os.unlink(os.path.join(self.where, name))
 
     def free(self):
         os.unlink(self.ballast)
@@ -45,8 +62,8 @@ class Disk:
 def disks():
     made = []
 
-    def make(where, mib):
-        made.append(Disk(where, mib))
+    def make(where, mib, inodes=0):
+        made.append(Disk(where, mib, inodes))
         return made[-1]
 
     yield make
@@ -206,3 +223,23 @@ def test_an_end_that_a_node_cannot_write_down_is_still_told(client, small, tmp_p
     assert out.endswith(b"out\n") or b"bytes more were written, and dropped" in out
     disk.free()
     wait_until(lambda: node.commands_kept() == set(), "that the node has forgotten it")
+
+
+def test_a_disk_with_no_room_for_another_file_keeps_nobody_out(disks, tmp_path, client):
+    """Who comes to see to it needs a node that dials, and that starts a shell."""
+    disk = disks(tmp_path / "disk", 8, inodes=200)
+    node = Node(disk.where, client, "web-01")
+    node.log_path = str(tmp_path / "log")
+    node.start()
+    disk.crowd()
+    assert client.ok("exec", "web-01", "--", "echo hi") == "hi\n"
+    node.stop()
+    disk.crowd()
+    node.start()
+    assert "agent.not_listening" in node.log
+    assert client.ok("exec", "web-01", "--", "echo hi") == "hi\n"
+    disk.uncrowd()
+    status = [node.agent, "status", "--dir", node.dir]
+    wait_until(lambda: subprocess.run(status, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0, "its status")
+    assert os.path.exists(os.path.join(node.dir, "upgrade.sock"))
+    node.stop()

@@ -793,3 +793,33 @@ Test(holder_root, one_that_does_not_answer_in_time_is_given_up, .timeout = 60)
 	rig_free(r);
 	rmdir(dir);
 }
+
+/* Somebody may come to see to that disk. */
+Test(holder_root, a_disk_without_room_for_a_socket_keeps_nobody_out)
+{
+	char path[64];
+
+	if (!is_alone() || mount("small", "/tmp", "tmpfs", 0, "nr_inodes=64") < 0)
+		return;
+	struct rig *r = rig_new(.run_as = "root", .grace_seconds = 1);
+	cr_assert_eq(run(r, REQUEST_EXEC, "exit 7"), 7);
+	rig_close(r);
+	for (int n = 0, fd = 0; fd >= 0; n++) {
+		snprintf(path, sizeof(path), "/tmp/%d", n);
+		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		if (fd >= 0)
+			close(fd);
+	}
+	for (int k = 0; k < 2; k++) {
+		cr_assert_eq(rig_start(r, k ? REQUEST_PTY : REQUEST_EXEC, "read x; exit 8"), 0,
+			"%s", r->reply.text);
+		rig_type(r, "go\n");
+		cr_assert_eq(rig_until_exit(r), 8);
+		rig_close(r);
+	}
+	cr_assert_eq(rig_start(r, REQUEST_PTY, "sleep 1000"), 0);
+	close(r->fd);
+	r->fd = -1;
+	rig_until_dead((pid_t)r->reply.pid);
+	rig_free(r);
+}
