@@ -8,7 +8,7 @@
 
 struct relay_config;
 
-#define ARN_MAX 1664 /* bytes, with the NUL: of any id that a request can carry */
+#define ARN_MAX 3200 /* bytes, with the NUL: of any id that a request can carry */
 
 /* Each writes a whole name, or "" when the id is longer than any that there is. */
 void arn_write_node(char out[ARN_MAX], const struct relay_config *c, const char *id);
