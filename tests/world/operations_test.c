@@ -8,12 +8,14 @@
 #include <criterion/new/assert.h>
 
 #include "proto/wire/codec.h"
+#include "relay/core/call.h"
+#include "relay/core/relay_private.h"
 #include "tests/world/world.h"
 
 #define CALLS	    4000
 #define KNOWN_MAX   256
 #define REQUEST_MAX (150 * 1024)
-#define STEPS                                                                       \
+#define STEPS                                                                           \
 	"{\"schemaVersion\":\"2.2\",\"mainSteps\":[{\"action\":\"aws:runShellScript\"," \
 	"\"name\":\"one\",\"inputs\":{\"runCommand\":[\"id\"]}}]}"
 
@@ -120,11 +122,10 @@ know_the_usual(struct crank *c)
 		{"Pattern",	    "a"			       },
 		{"Reason",	   "why"			},
 		{"RunAs",		  "root"			},
-		{"Content",
-			STEPS	     },
+		{"Content",	    STEPS			 },
 		{"",		     "*"			  },
 		{"",		     "arn:aws:iam::1:user/ann"    },
-		{"parameter",		     "commands"		       },
+		{"parameter",	      "commands"			},
 		{"",		     "1"			  },
 	};
 	static const char *const of_nodes[] = {
@@ -337,16 +338,17 @@ set_up(struct crank *c)
 	const char *script[] = {"id"}, *node[] = {c->node->who.id}, *names[] = {"w*"};
 	struct msg_pair parameter = {
 		"commands", {script, 1}
-	};
+	       };
 	struct msg_command_target target = {
 		.key = "Name", .values = {names, 1}
-	     };
+	   };
 	struct msg_put_resource_group_request group = {.name = "mine"};
 
 	group.targets.v = &target;
 	group.targets.n = 1;
 	world_do(c->admin, OP_create_resource_group, &group);
-	world_do(c->admin, OP_create_group, &(struct msg_create_group_request){.group_name = "ops"});
+	world_do(c->admin, OP_create_group,
+		&(struct msg_create_group_request){.group_name = "ops"});
 	world_do(c->admin, OP_create_user, &(struct msg_create_user_request){.user_name = "ann"});
 	world_put_policy(c->admin, "own",
 		"{\"Version\":\"2012-10-17\",\"Statement\":{\"Effect\":\"Allow\",\"Action\":"
@@ -354,9 +356,11 @@ set_up(struct crank *c)
 	world_do(c->admin, OP_create_document,
 		&(struct msg_create_document_request){.name = "mine", .content = STEPS});
 	world_do(c->admin, OP_send_command,
-		&(struct msg_send_command_request){.document_name = "AWS-RunShellScript",
-			.instance_ids = {node, 1},
-			.parameters = {&parameter, 1}});
+		&(struct msg_send_command_request){
+			.document_name = "AWS-RunShellScript",
+			.instance_ids = {node,       1},
+			.parameters = {&parameter, 1}
+	     });
 }
 
 /* --- what is asked ------------------------------------------------------------------------------
@@ -390,6 +394,40 @@ can_be_sent(const struct msg_row *row, const void *request)
 	return r == 0;
 }
 
+/* As a signed request would have it: JSON in and out. */
+static int
+ask_in_json(struct crank *c, const struct op_row *row, const void *request, void **rep,
+	char why[384])
+{
+	struct relay *relay = c->w->relay;
+	struct call call;
+	struct buf text;
+
+	buf_init(&text, CALL_BODY_MAX);
+	int r = msg_to_json(&text, row->request(), request, JSON_SECRETS);
+	cr_assert(r == 0 || r == HW_ELIMIT, "%s", row->name);
+	cr_assert(eq(int,
+		call_init(&call, &relay->env, CALL_JSON, row->name, buf_data(&text), text.len), 0));
+	buf_fini(&text);
+	call.who = (row->door == DOOR_NODE ? c->node : c->admin)->who;
+	if (r == 0)
+		call_execute(&call);
+	else
+		call.code = r;
+	world_settle(c->w);
+	snprintf(why, 384, "%s", call.message);
+	r = call.code;
+	if (r == 0)
+		cr_assert(eq(int,
+				  msg_from_json(rep, c->w->arena, row->reply(),
+					  (const char *)buf_data(&call.reply), call.reply.len,
+					  NULL),
+				  0),
+			"%s", row->name);
+	call_fini(&call);
+	return r;
+}
+
 static void
 ask_something(struct crank *c)
 {
@@ -405,7 +443,8 @@ ask_something(struct crank *c)
 	fill(c, row->request(), request);
 	if (!can_be_sent(row->request(), request))
 		return;
-	int code = world_call(by, row->id, request, &rep, why);
+	int code = one_in(c, 2) ? ask_in_json(c, row, request, &rep, why)
+				: world_call(by, row->id, request, &rep, why);
 	check(row, code, why);
 	if (code == 0)
 		learn(c, row->reply(), rep);
