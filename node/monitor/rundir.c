@@ -90,7 +90,8 @@ rundir_open(const char *dir, gid_t gid)
 		errno = EPERM;
 		return -1;
 	}
-	if (geteuid() == 0 && (fchown(fd, 0, gid) < 0 || fchmod(fd, 0710) < 0)) {
+	bool set = st.st_gid == gid && (st.st_mode & 07777) == 0710;
+	if (geteuid() == 0 && !set && (fchown(fd, 0, gid) < 0 || fchmod(fd, 0710) < 0)) {
 		close(fd);
 		return -1;
 	}

@@ -268,6 +268,8 @@ file_lock(int *fd, int dir, const char *name, struct hw_err *err)
 {
 	int got = openat(dir, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 
+	if (got < 0 && errno == EROFS) /* one that is there is locked all the same */
+		got = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (got < 0)
 		return hw_err_sys(err, "cannot open lock %s", name);
 	if (flock(got, LOCK_EX | LOCK_NB) < 0) {

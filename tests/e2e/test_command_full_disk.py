@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from support import audit, machine
+from support.accounts import Accounts
 from support.fleet import Client, Node
 from support.relay import PATIENCE, wait_until
 
@@ -243,3 +244,31 @@ def test_a_disk_with_no_room_for_another_file_keeps_nobody_out(disks, tmp_path, 
     wait_until(lambda: subprocess.run(status, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0, "its status")
     assert os.path.exists(os.path.join(node.dir, "upgrade.sock"))
     node.stop()
+
+
+@pytest.mark.parametrize("rootless", [True, False])
+def test_a_disk_that_failed_and_is_read_only_keeps_nobody_out(tmp_path, client, rootless):
+    accounts = Accounts()
+    image, where = tmp_path / "image", os.path.join(accounts.base, "disk")
+    os.mkdir(where)
+    subprocess.run(["truncate", "-s", "24M", image], check=True)
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    if subprocess.run(["mount", "-o", "loop", image, where], stderr=subprocess.DEVNULL).returncode != 0:
+        accounts.remove()
+        pytest.skip("no loop device")
+    try:
+        node = Node(where, client, "web-01", rootless=rootless, wrap=accounts.wrap, agent=accounts.agent)
+        node.log_path = str(tmp_path / "log")
+        node.start()
+        assert client.ok("run", "-t", "web-01", "--", "echo hi") != ""
+        subprocess.run(["mount", "-o", "remount,abort", where], check=False)
+        with pytest.raises(OSError):
+            open(os.path.join(where, "x"), "w")
+        assert client.ok("exec", "web-01", "--", "echo hi") == "hi\n"
+        node.stop()
+        node.start()
+        assert client.ok("exec", "web-01", "--", "echo hi") == "hi\n"
+        node.stop()
+    finally:
+        subprocess.run(["umount", "-l", where], check=True)
+        accounts.remove()
