@@ -174,7 +174,7 @@ drop_old(int *deleted, struct keeping *k, struct hw_err *err)
 
 	k->at = (struct kept_session){.ended = 0};
 	k->before = k->env->now - days * DAY;
-	k->found = days > 0;
+	k->found = days > 0 && !k->env->is_doubtful;
 	snprintf(k->reason, sizeof(k->reason), "it was older than %d days", days);
 	for (int i = 0; r == 0 && k->found && i < LOOK_AT && *deleted < KEEPING_AT_ONCE; i++)
 		r = drop_next(deleted, k, err);

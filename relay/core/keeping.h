@@ -8,6 +8,7 @@
 #ifndef HAWSER_CORE_KEEPING_H
 #define HAWSER_CORE_KEEPING_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "proto/base/err.h"
@@ -26,6 +27,7 @@ struct keeping_env {
 	const struct secret_key *master;
 	const char *dir; /* the relay's */
 	int64_t now;
+	bool is_doubtful; /* now: none goes for its age */
 };
 
 /* Some at a time, so that it is called again and again, and soon when these were as many as that.

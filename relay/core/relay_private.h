@@ -66,8 +66,12 @@ struct relay {
 	struct edge_stats edge;
 	struct loop_timer tidy, sign;
 	bool tidying, signing;
-	bool tidy_on;		  /* a worker's while it tidies: there is more to be done */
-	int64_t tidied;		  /* monotonic, when that began last */
+	bool tidy_on;	/* a worker's while it tidies: there is more to be done */
+	int64_t tidied; /* monotonic, when that began last */
+	/* A worker's while it tidies: how much the wall's clock was ahead of the other one, once it
+	 * has looked, and since when it has not jumped. */
+	bool clock_known;
+	int64_t clock_ahead, clock_since;
 	struct http_call *http;	  /* under way */
 	_Atomic bool sync_posted; /* the loop will look what was synced */
 	char archive_why[256];	  /* what stopped the archiver; "" while it runs */

@@ -20,6 +20,8 @@
 
 #define TIDY_EVERY	(30 * USEC_PER_SEC)
 #define TIDY_LOOK	(10 * USEC_PER_SEC) /* while there is more */
+#define CLOCK_JUMP	(600 * USEC_PER_SEC)
+#define CLOCK_SETTLES	(3600 * USEC_PER_SEC)
 #define SWEEP_ARENA_MAX (16 << 20)
 #define FLUSH_EVERY	1024 /* sessions */
 
@@ -212,6 +214,20 @@ find_authority(struct relay *r)
 		log_warn(r, "principals.unread", "why=%s", log_value(hw_err_text(&err)));
 }
 
+/* A clock that is wrong at a start, or is set far ahead, is set right soon; what was deleted by it
+ * comes never back. */
+static bool
+is_clock_doubtful(struct relay *r)
+{
+	int64_t mono = clock_mono(r->clock), ahead = clock_wall(r->clock) - mono;
+
+	if (!r->clock_known || ahead - r->clock_ahead > CLOCK_JUMP)
+		r->clock_since = mono;
+	r->clock_known = true;
+	r->clock_ahead = ahead;
+	return mono - r->clock_since < CLOCK_SETTLES;
+}
+
 static void
 keep_recordings(struct relay *r)
 {
@@ -223,6 +239,7 @@ keep_recordings(struct relay *r)
 		.master = &r->master,
 		.dir = r->path,
 		.now = clock_wall(r->clock),
+		.is_doubtful = is_clock_doubtful(r),
 	};
 	struct hw_err err = HW_ERR_INIT;
 	int deleted;

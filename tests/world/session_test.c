@@ -698,8 +698,41 @@ Test(session, old_recordings_go_as_fast_as_new_ones_come)
 		req.session_id = c->session;
 	}
 	world_do(s.admin, OP_get_recording, &req);
+	world_advance(s.w, 31 * USEC_PER_SEC); /* it has looked at its clock */
 	s.w->clock.now_wall += 3 * INT64_C(86400) * USEC_PER_SEC;
+	s.w->clock.now_mono += 3 * INT64_C(86400) * USEC_PER_SEC;
 	world_advance(s.w, 41 * USEC_PER_SEC);
 	cr_assert(eq(sz, world_entries(s.w, "recording.deleted", NULL, 0), 150));
+	stage_free(&s);
+}
+
+/* What it would have deleted comes never back. */
+Test(session, a_clock_that_jumps_ahead_is_believed_after_an_hour_before_recordings_go)
+{
+	const int64_t minute = 60 * USEC_PER_SEC, year = 365 * INT64_C(86400) * USEC_PER_SEC;
+	struct stage s = stage_new("recording_days = 1\n");
+	struct msg_get_recording_request req = {.session_id = NULL};
+	struct hw_err err = HW_ERR_INIT;
+
+	struct world_channel *c = world_exec(s.admin, s.node, "true");
+	world_exit(s.node->opened, 0, NULL);
+	channel_close(c->ch, &(struct msg_close){.code = ""});
+	c->ch = NULL;
+	world_settle(s.w);
+	req.session_id = c->session;
+	world_do(s.admin, OP_get_recording, &req);
+	world_advance(s.w, 62 * minute);
+	s.w->clock.now_wall += year;
+	world_advance(s.w, 10 * minute);
+	cr_assert(eq(sz, world_entries(s.w, "recording.deleted", NULL, 0), 0));
+	s.w->clock.now_wall -= year;
+	world_advance(s.w, 10 * minute);
+	world_stop(s.w); /* and while it stood still */
+	s.w->clock.now_wall += year;
+	cr_assert(eq(int, world_start(s.w, &err), 0), "%s", err.text);
+	world_advance(s.w, 50 * minute);
+	cr_assert(eq(sz, world_entries(s.w, "recording.deleted", NULL, 0), 0));
+	world_advance(s.w, 12 * minute);
+	cr_assert(eq(sz, world_entries(s.w, "recording.deleted", NULL, 0), 1));
 	stage_free(&s);
 }
