@@ -1881,6 +1881,22 @@ Test(commands, a_node_gets_documents_for_the_command_that_it_runs_and_no_longer)
 	stage_free(s);
 }
 
+/* A name that is longer in an ARN than what an entry has room for. */
+Test(commands, a_document_that_nobody_has_is_an_entry_whatever_its_name)
+{
+	struct stage *s = stage_new(1, NULL);
+	struct msg_get_invocation_document_reply *rep;
+	char name[257];
+
+	memset(name, '/', 256);
+	name[256] = '\0';
+	send(s, to_nodes(s));
+	begin(s, 0);
+	cr_assert(eq(int, want(s, 0, name, NULL, &rep), HW_EDOCUMENT), "%s", s->why);
+	cr_assert(eq(sz, world_entries(s->w, "decision", "ssm:GetDocument", OUTCOME_ALLOWED), 1));
+	stage_free(s);
+}
+
 #define SENDS_AND_READS_ONE                                                                \
 	POLICY("{\"Effect\":\"Allow\",\"Action\":\"ssm:SendCommand\",\"Resource\":\"*\"}," \
 	       "{\"Effect\":\"Allow\",\"Action\":\"ssm:GetDocument\","                     \

@@ -5,13 +5,15 @@
 #include "relay/core/authorise.h"
 #include "relay/core/dispatcher.h"
 #include "relay/core/document_load.h"
+#include "relay/core/fit.h"
 #include "relay/core/op.h"
 #include "relay/core/op_scope.h"
 #include "relay/services/text.h"
 #include "relay/store/commands.h"
 #include "relay/store/store.h"
 
-#define ACTION "ssm:GetDocument"
+#define ACTION	     "ssm:GetDocument"
+#define RESOURCE_MAX 512 /* bytes of it in an entry */
 
 struct wanted {
 	struct op *op;
@@ -36,10 +38,11 @@ static int
 note(struct wanted *w, const struct verdict *v, const char *resource)
 {
 	struct op *op = w->op;
+	char named[RESOURCE_MAX + 1];
 	const struct msg_ledger_entry e = {
 		.principal = w->command.owner_arn,
 		.action = ACTION,
-		.resource = resource,
+		.resource = named,
 		.outcome = v->allow ? OUTCOME_ALLOWED : OUTCOME_DENIED,
 		.reason = arena_printf(op->arena, "for a step on %s: %.500s", op->who.id, v->why),
 		.request_id = op->request_id,
@@ -47,6 +50,7 @@ note(struct wanted *w, const struct verdict *v, const char *resource)
 		.command_id = w->command.id,
 	};
 
+	fit_text(named, sizeof(named), resource);
 	if (e.reason == NULL || ledger_commit(op->env->ledger, ENTRY_DECISION, &e) < 0)
 		return op_fail(op, HW_ERECORD, "the ledger cannot be written");
 	if (!v->allow)
