@@ -239,6 +239,14 @@ sweep_reap(pid_t except)
 
 /* --- families --------------------------------------------------------------------------------- */
 
+bool
+sweep_is_stopped(pid_t pid)
+{
+	struct stat_line st;
+
+	return stat_read(&st, pid) && st.state == 'T';
+}
+
 pid_t
 sweep_parent(pid_t pid)
 {

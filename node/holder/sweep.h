@@ -18,6 +18,9 @@ int sweep_descendants(pid_t root, pid_t except, int signo);
 /* Takes the exit status of each child of this process that has ended, but for one. */
 void sweep_reap(pid_t except);
 
+/* By a signal. */
+bool sweep_is_stopped(pid_t pid);
+
 /* The parent of a process; -1 when there is none such. */
 pid_t sweep_parent(pid_t pid);
 

@@ -49,6 +49,7 @@ struct held {
 	int answer_fd; /* until it answered */
 	int64_t since; /* when it was started */
 	int64_t by;    /* when it is given up; NEVER: it does what it is there for */
+	bool stopped;  /* when it was looked at last; of an earlier monitor's */
 	bool grouped;  /* it is in a control group of its own */
 	uint32_t request_id;
 	char session_id[97];
@@ -406,6 +407,25 @@ judge_forward(struct monitor *m, const struct monitor_request *r)
 
 /* --- holders that do not do what they are there for ------------------------------------------- */
 
+static int64_t
+grace_ms(const struct monitor *m)
+{
+	return m->config->grace_seconds > 0 ? (int64_t)m->config->grace_seconds * 1000 : 1000;
+}
+
+/* Whether one that nobody tells of is not stopped, or was not when it was looked at before. */
+static bool
+goes_on(const struct monitor *m, struct held *h, int64_t now)
+{
+	bool before = h->stopped;
+
+	if (h->pidfd < 0)
+		return false;
+	h->stopped = sweep_is_stopped(h->pid);
+	h->by = now + grace_ms(m);
+	return !before || !h->stopped;
+}
+
 /* Its user's home may be one that keeps whoever enters it waiting, and its user may stop it. What
  * it has begun would go on then, once it is let. */
 static void
@@ -414,10 +434,13 @@ give_up(struct monitor *m, int64_t now)
 	struct held *h;
 
 	LIST_FOREACH(h, &m->held, link)
-		if (now >= h->by) {
+		if (now >= h->by && !goes_on(m, h, now)) {
 			h->by = NEVER;
 			h->session = h->session > 0 ? h->session : sweep_child(h->pid);
-			kill(h->pid, SIGKILL);
+			if (h->pidfd < 0)
+				kill(h->pid, SIGKILL);
+			else
+				pidfd_send_signal(h->pidfd, SIGKILL, NULL, 0);
 		}
 }
 
@@ -502,7 +525,7 @@ on_holder_stop(struct monitor *m, struct held *h, bool stopped)
 	if (h == NULL)
 		return; /* the uplink, which somebody looks into */
 	if (stopped)
-		h->by = now_ms() + (int64_t)m->config->grace_seconds * 1000;
+		h->by = now_ms() + grace_ms(m);
 	else
 		h->by = h->answer_fd >= 0 ? answers_by(m, h) : NEVER;
 }
@@ -547,7 +570,7 @@ inherit(void *arg, const char *session_id, pid_t pid)
 	}
 	h->pid = pid;
 	h->pidfd = pidfd;
-	h->by = NEVER;
+	h->by = now_ms() + grace_ms(m);
 	/* Nobody will say how a script's holder ended, and killing what it may have left is worse
 	 * than leaving it. */
 	h->session = session_id[0] == REQUEST_SCRIPT_MARK ? 0 : sweep_child(pid);

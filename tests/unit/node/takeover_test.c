@@ -368,6 +368,25 @@ Test(takeover, who_stops_the_own_holder_ends_the_own_session)
 	rig_free(r);
 }
 
+/* Of one that it did not start nobody tells the monitor that it is stopped. */
+Test(takeover, who_stops_a_holder_that_the_last_monitor_started_ends_the_own_session)
+{
+	struct rig *r = rig_new(.holders_max = 1, .grace_seconds = 1);
+
+	cr_assert_eq(rig_start(r, REQUEST_EXEC, COMMAND), 0, "%s", r->reply.text);
+	pid_t program = (pid_t)r->reply.pid, holder = sweep_parent(program);
+	rig_kill_monitor(r);
+	rig_new_monitor(r);
+	cr_assert_eq(rig_try(r, REQUEST_EXEC, COMMAND, "alice-1"), HW_ELIMIT);
+	cr_assert_eq(kill(holder, SIGSTOP), 0);
+	rig_until_dead(program);
+	rig_until_dead(holder);
+	close(r->fd);
+	r->fd = -1;
+	still_serves(r);
+	rig_free(r);
+}
+
 /* --- too often -------------------------------------------------------------------------------- */
 
 struct flood {
