@@ -483,7 +483,8 @@ take_screen(struct world_channel *c, const struct msg_control *control)
 	c->screen_open = control->more;
 	c->screen_offset = (uint64_t)control->offset;
 	buf_append(&c->screen, control->bytes.p, control->bytes.n);
-	cr_assert(eq(u64, c->from[STREAM_OUT] + c->got[STREAM_OUT].len, c->screen_offset));
+	if (!c->odd)
+		cr_assert(eq(u64, c->from[STREAM_OUT] + c->got[STREAM_OUT].len, c->screen_offset));
 }
 
 static void
@@ -733,6 +734,7 @@ world_resume_as(struct world_peer *user, const struct msg_resume *who,
 	struct hw_err err = HW_ERR_INIT;
 
 	snprintf(c->session, sizeof(c->session), "%s", who->session_id);
+	c->odd = true;
 	for (int i = 0; i < STREAMS; i++)
 		c->from[i] = ours[i].received;
 	cr_assert(eq(int,

@@ -68,6 +68,7 @@ struct world_channel {
 	struct buf screen;
 	uint64_t screen_offset;
 	int screens;
+	bool odd;	     /* RESUME says where it stands, and it is not kept */
 	bool screen_open;    /* more of it is to come */
 	int cols, rows;	     /* that it was told last */
 	int repaints;	     /* a node's: how often it was asked for its screen */
@@ -103,7 +104,7 @@ struct world_peer {
 	const char *lists;		 /* one more, that it lists */
 	const struct world_claim *claim; /* how it answers RESUME; NULL: truly */
 	struct world_channel *opened;	 /* the last channel that was opened to it */
-	char ends[8][128];		 /* sessions that CONTROL End named */
+	char ends[64][128];		 /* sessions that CONTROL End named */
 	size_t n_ends;
 	int told;    /* a node's: how often it was told to ask for commands */
 	bool paints; /* a node's: tells its screen when it is asked, "screen@OFFSET" */
