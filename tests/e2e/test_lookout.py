@@ -105,10 +105,10 @@ def test_a_damaged_file_is_said_and_never_overwritten(client):
     client.ok("user", "ls")
     path = kept(client)
     with open(path, "r+b") as f:
-        f.seek(30)
-        f.write(b"7")
+        whole = f.read()
+        damaged = whole[:30] + (b"8" if whole[30:31] == b"7" else b"7") + whole[31:]
         f.seek(0)
-        damaged = f.read()
+        f.write(damaged)
     forget_the_time(client)
     done = client.run("user", "ls")
     assert done.returncode == 0 and "is damaged" in done.stderr and client.home in done.stderr
