@@ -14,6 +14,7 @@
 #include "node/config.h"
 #include "node/ground.h"
 #include "node/launch.h"
+#include "node/monitor/monitor.h"
 #include "node/upgrade/slots.h"
 #include "node/upgrade/terms.h"
 #include "node/uplink.h"
@@ -128,7 +129,8 @@ load_settings(struct run *run, int dir, struct hw_err *err)
 	return r;
 }
 
-/* *lock is what the monitor keeps for as long as it lives. */
+/* *lock is what the monitor keeps for as long as it lives. HW_EREVOKED: the node is deregistered.
+ */
 static int
 prepare(struct run *run, int *lock, struct hw_err *err)
 {
@@ -276,8 +278,10 @@ command_run(const struct command *self, int argc, char **argv)
 		return command_fail(&err);
 	if (run.launcher == NULL)
 		launch(&(struct launch){.dir = run.dir, .slots = run.slots, .argv = run.argv});
-	if (prepare(&run, &lock, &err) < 0)
-		return command_fail(&err);
+	if ((r = prepare(&run, &lock, &err)) < 0) {
+		command_fail(&err);
+		return r == HW_EREVOKED ? UPLINK_EXIT_GONE : EXIT_FAILED;
+	}
 	if (!run.rootless && !ground_user_exists(run.config.run_as))
 		fprintf(stderr,
 			"hawser-node: no user %s on this machine: sessions for which no policy names a "

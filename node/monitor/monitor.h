@@ -10,7 +10,8 @@
 
 #include "node/monitor/local_policy.h"
 
-/* Of the uplink, which then is not started again; the monitor ends with the same. */
+/* Of the uplink, which then is not started again; the monitor ends with the same. The service's unit
+ * names UPLINK_EXIT_GONE: an agent that has nothing to dial with is not started again. */
 #define UPLINK_EXIT_OK	  0
 #define UPLINK_EXIT_FATAL 3  /* its message says what to do */
 #define UPLINK_EXIT_GONE  10 /* ended in order, and the node is deregistered */
