@@ -48,10 +48,10 @@ sweep_begin(struct holder *h)
 	if (h->sweeping)
 		return;
 	h->sweeping = true;
-	sweep_session(h->program.pid, SIGHUP, UINT64_MAX);
-	sweep_session(h->program.pid, SIGCONT, UINT64_MAX);
+	int left = sweep_session(h->program.pid, SIGHUP, UINT64_MAX);
 	h->kill_at = holder_now() + HANGUP_GRACE_MS;
-	h->look_at = holder_now();
+	h->look_at = holder_now() + (h->script ? 0 : LOOK_EVERY_MS);
+	h->swept = left == 0 && h->exited && !h->script;
 }
 
 /* All that a script started, but for its shell, whose session is looked for by itself. What has

@@ -4,7 +4,9 @@
 #include <sys/wait.h>
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,30 +43,49 @@ stat_read(struct stat_line *st, pid_t pid)
 }
 
 static bool
-is_member(pid_t pid, pid_t sid, uint64_t ticks)
+is_member(pid_t pid, const struct sweep *s)
 {
 	struct stat_line st;
 
-	return stat_read(&st, pid) && st.session == sid && st.state != 'Z' && st.state != 'X' &&
-		st.start <= ticks;
+	return stat_read(&st, pid) && st.session == s->sid && st.state != 'Z' && st.state != 'X' &&
+		st.start <= s->ticks;
 }
 
 /* A number may be another process's by the time it is signalled: the pidfd is held while it is
  * looked at again. */
 static void
-signal_member(pid_t pid, pid_t sid, uint64_t ticks, int signo)
+signal_member(pid_t pid, const struct sweep *s, int signo)
 {
 	int fd = pidfd_open(pid, 0);
 
 	if (fd < 0)
 		return;
-	if (is_member(pid, sid, ticks))
+	if (is_member(pid, s)) {
 		pidfd_send_signal(fd, signo, NULL, 0);
+		if (signo == SIGHUP)
+			pidfd_send_signal(fd, SIGCONT, NULL, 0);
+	}
 	close(fd);
 }
 
+/* Of a machine's processes nearly all are strangers, and asking the kernel for a session's number
+ * takes a hundredth of reading a file of /proc. It may not tell: then the file is read. */
+static const struct sweep *
+find_session(pid_t pid, const struct sweep *v, size_t n)
+{
+	pid_t sid = getsid(pid);
+	struct stat_line st;
+
+	if (sid < 0 && errno != ESRCH && stat_read(&st, pid))
+		sid = st.session;
+	for (size_t i = 0; sid > 0 && i < n; i++)
+		if (v[i].sid == sid)
+			return &v[i];
+	return NULL;
+}
+
 int
-sweep_session(pid_t sid, int signo, uint64_t ticks)
+sweep_sessions(const struct sweep *v, size_t n, int signo)
 {
 	DIR *proc = opendir("/proc");
 	struct dirent *entry;
@@ -72,15 +93,22 @@ sweep_session(pid_t sid, int signo, uint64_t ticks)
 
 	while (proc != NULL && (entry = readdir(proc)) != NULL) {
 		pid_t pid = (pid_t)atol(entry->d_name);
-		if (pid <= 1 || !is_member(pid, sid, ticks))
+		const struct sweep *s = pid > 1 ? find_session(pid, v, n) : NULL;
+		if (s == NULL || !is_member(pid, s))
 			continue;
 		found++;
 		if (signo != 0)
-			signal_member(pid, sid, ticks, signo);
+			signal_member(pid, s, signo);
 	}
 	if (proc != NULL)
 		closedir(proc);
 	return found;
+}
+
+int
+sweep_session(pid_t sid, int signo, uint64_t ticks)
+{
+	return sweep_sessions(&(struct sweep){sid, ticks}, 1, signo);
 }
 
 /* --- descendants ------------------------------------------------------------------------------ */
@@ -255,8 +283,8 @@ sweep_parent(pid_t pid)
 	return stat_read(&st, pid) ? st.parent : -1;
 }
 
-pid_t
-sweep_child(pid_t parent)
+static pid_t
+find_child(pid_t parent)
 {
 	DIR *proc = opendir("/proc");
 	struct dirent *entry;
@@ -272,10 +300,49 @@ sweep_child(pid_t parent)
 	return child;
 }
 
+/* The oldest; -1 where the kernel does not tell. */
+static pid_t
+first_child(pid_t parent)
+{
+	char path[64], text[32] = "";
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)parent, (int)parent);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	ssize_t n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	return n < 0 ? -1 : (pid_t)atol(text);
+}
+
+pid_t
+sweep_child(pid_t parent)
+{
+	pid_t first = first_child(parent);
+
+	return first >= 0 ? first : find_child(parent);
+}
+
+/* False also where the kernel does not tell. */
+static bool
+has_no_children(pid_t pid)
+{
+	return first_child(pid) == 0;
+}
+
 static bool
 works(const struct stat_line *st, pid_t group)
 {
 	return st->group == group && st->state != 'S' && st->state != 'Z' && st->state != 'X';
+}
+
+/* As with sessions, strangers cost little. */
+static bool
+may_be_in(pid_t pid, pid_t group)
+{
+	pid_t other = getpgid(pid);
+
+	return other == group || (other < 0 && errno != ESRCH);
 }
 
 static bool
@@ -288,25 +355,12 @@ anyone_works(pid_t group)
 
 	while (proc != NULL && !found && (entry = readdir(proc)) != NULL) {
 		pid_t pid = (pid_t)atol(entry->d_name);
-		found = pid > 1 && stat_read(&st, pid) && works(&st, group);
+		found = pid > 1 && may_be_in(pid, group) && stat_read(&st, pid) &&
+			works(&st, group);
 	}
 	if (proc != NULL)
 		closedir(proc);
 	return found;
-}
-
-/* False also where the kernel does not tell. */
-static bool
-has_no_children(pid_t pid)
-{
-	char path[64], c;
-
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	bool none = fd >= 0 && read(fd, &c, 1) == 0;
-	if (fd >= 0)
-		close(fd);
-	return none;
 }
 
 /* A shell that waits for a line has mostly nobody with it, so that /proc is not walked through. */

@@ -5,10 +5,21 @@
 #include <sys/types.h>
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-/* Sends `signo` (0: none) to each process of session `sid` that lives and was started before
- * `ticks` after boot (UINT64_MAX: any). Returns how many there are, without the dead. */
+/* A session, of whose processes those count that were started before `ticks` after boot
+ * (UINT64_MAX: any). */
+struct sweep {
+	pid_t sid;
+	uint64_t ticks;
+};
+
+/* Sends `signo` (0: none; after SIGHUP also SIGCONT) to each process of them that lives. Returns
+ * how many there are, without the dead. It looks at all processes of the machine, once for all
+ * sessions.
+ */
+int sweep_sessions(const struct sweep *v, size_t n, int signo);
 int sweep_session(pid_t sid, int signo, uint64_t ticks);
 
 /* The same for all that a process has started, directly or not, but for one of them. Counted are

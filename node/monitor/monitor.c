@@ -74,6 +74,8 @@ struct monitor {
 	bool over;
 	LIST_HEAD(, held) held;
 	int n_held;
+	struct sweep ended[HOLDERS_MAX]; /* sessions whose holders ended in this turn */
+	size_t n_ended;
 	int inherited; /* an epoll of their pidfds */
 	int cgroups;   /* where scripts have theirs; -1: nowhere */
 	int64_t tidy_at;
@@ -493,6 +495,24 @@ tidy_soon(struct monitor *m)
 		m->tidy_at = at;
 }
 
+/* One walk over the machine's processes is for all that ended by then: at the end of many each
+ * would take as long as there are many. */
+static void
+sweep_ended(struct monitor *m)
+{
+	if (m->n_ended > 0)
+		sweep_sessions(m->ended, m->n_ended, SIGKILL);
+	m->n_ended = 0;
+}
+
+static void
+sweep_soon(struct monitor *m, pid_t session)
+{
+	if (m->n_ended == HOLDERS_MAX)
+		sweep_ended(m);
+	m->ended[m->n_ended++] = (struct sweep){session, sweep_now()};
+}
+
 /* What a sudo left in the session was not the holder's to kill. What a script left is left alone
  * when its holder says that it ended by itself. */
 static void
@@ -503,7 +523,7 @@ on_holder_exit(struct monitor *m, struct held *h, int status)
 	if (h->answer_fd >= 0)
 		on_answer(m, h);
 	if (h->session > 0 && !left)
-		sweep_session(h->session, SIGKILL, sweep_now());
+		sweep_soon(m, h->session);
 	if (h->grouped && !left)
 		cgroup_kill(m->cgroups, h->session_id);
 	if (m->cgroups >= 0 && h->session_id[0] == REQUEST_SCRIPT_MARK &&
@@ -714,6 +734,7 @@ turn(struct monitor *m)
 		on_inherited(m);
 	if (p[0].revents)
 		on_signal(m);
+	sweep_ended(m);
 	on_time(m);
 }
 

@@ -647,6 +647,109 @@ Test(sweep, what_runs_away_is_seen_though_it_cannot_be_signalled)
 	munmap(over, sizeof(*over));
 }
 
+/* How often this process has read anything. */
+static long
+reads_so_far(void)
+{
+	char line[64];
+	long n = -1;
+	FILE *f = fopen("/proc/self/io", "re");
+
+	while (f != NULL && n < 0 && fgets(line, sizeof(line), f) != NULL)
+		if (sscanf(line, "syscr: %ld", &n) != 1)
+			n = -1;
+	if (f != NULL)
+		fclose(f);
+	return n;
+}
+
+static pid_t
+start_waiting(bool of_its_own)
+{
+	int fds[2];
+	char c;
+
+	cr_assert_eq(pipe(fds), 0);
+	pid_t pid = _Fork();
+	if (pid == 0) {
+		if (of_its_own && setsid() < 0)
+			_exit(1);
+		close(fds[1]);
+		close(fds[0]);
+		for (;;)
+			pause();
+	}
+	close(fds[1]);
+	cr_assert_eq(read(fds[0], &c, 1), 0); /* by now it is in its session */
+	close(fds[0]);
+	return pid;
+}
+
+Test(sweep, of_strangers_nothing_is_read)
+{
+	enum { STRANGERS = 200 };
+	pid_t strangers[STRANGERS], one = start_waiting(true);
+
+	for (int k = 0; k < STRANGERS; k++)
+		strangers[k] = start_waiting(false);
+	long before = reads_so_far();
+	if (before < 0)
+		cr_skip_test("this kernel does not count reads");
+	cr_assert_eq(sweep_session(one, SIGKILL, UINT64_MAX), 1);
+	cr_assert_eq(waitpid(one, NULL, 0), one);
+	cr_assert_eq(sweep_session(one, 0, UINT64_MAX), 0);
+	cr_assert_lt(reads_so_far() - before, STRANGERS / 2);
+	for (int k = 0; k < STRANGERS; k++) {
+		cr_assert_eq(kill(strangers[k], SIGKILL), 0);
+		cr_assert_eq(waitpid(strangers[k], NULL, 0), strangers[k]);
+	}
+}
+
+Test(sweep, several_sessions_are_swept_at_once_and_no_other)
+{
+	pid_t a = start_waiting(true), b = start_waiting(true), later = start_waiting(true),
+	      other = start_waiting(true);
+	struct sweep ended[] = {
+		{a,	    UINT64_MAX},
+		 {b,     UINT64_MAX},
+		{later, 0	 }, /* its number was another's once, and that one's session ended */
+	};
+
+	cr_assert_eq(sweep_sessions(ended, 3, SIGKILL), 2);
+	cr_assert_eq(waitpid(a, NULL, 0), a);
+	cr_assert_eq(waitpid(b, NULL, 0), b);
+	cr_assert_eq(waitpid(later, NULL, WNOHANG), 0);
+	cr_assert_eq(waitpid(other, NULL, WNOHANG), 0);
+	ended[2].ticks = UINT64_MAX;
+	cr_assert_eq(sweep_sessions(ended, 3, SIGKILL), 1);
+	cr_assert_eq(waitpid(later, NULL, 0), later);
+	cr_assert_eq(sweep_session(other, SIGKILL, UINT64_MAX), 1);
+	cr_assert_eq(waitpid(other, NULL, 0), other);
+}
+
+Test(sweep, what_is_hung_up_goes_on_to_hear_it)
+{
+	pid_t pid = start_waiting(true);
+	int status;
+
+	cr_assert_eq(kill(pid, SIGSTOP), 0);
+	cr_assert_eq(waitpid(pid, &status, WUNTRACED), pid);
+	cr_assert_eq(sweep_session(pid, SIGHUP, UINT64_MAX), 1);
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGHUP);
+}
+
+Test(sweep, a_child_is_found)
+{
+	pid_t pid = start_waiting(false);
+
+	cr_assert_eq(sweep_child(getpid()), pid);
+	cr_assert_eq(sweep_child(pid), 0);
+	cr_assert_eq(kill(pid, SIGKILL), 0);
+	cr_assert_eq(waitpid(pid, NULL, 0), pid);
+	cr_assert_eq(sweep_child(getpid()), 0);
+}
+
 /* --- with root, as others ------------------------------------------------------------------- */
 
 Test(holder_root, runs_as_the_default_user_with_its_groups)
