@@ -659,6 +659,40 @@ archiver_release(struct archiver *a)
 	atomic_fetch_sub(&a->waiting, 1);
 }
 
+static void
+pause_locked(struct archiver *a, long msec)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += msec * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	if (!a->stopping)
+		pthread_cond_timedwait(&a->wake, &a->lock, &until);
+}
+
+/* All that is synced now is taken, unless that takes too long. */
+static int
+catch_up_locked(struct archiver *a, struct hw_err *err)
+{
+	int64_t until = clock_mono(a->config.clock) + ARCHIVER_PATIENCE;
+	jpos target = journal_synced(a->config.journal);
+	int r;
+
+	while ((r = slice_locked(a, err)) >= 0 && a->at < target) {
+		bool stands = journal_low(a->config.journal) || (r == 0 && !a->thread_runs);
+		if (stands || clock_mono(a->config.clock) >= until)
+			return hw_err_set(err, HW_EUNAVAILABLE,
+				"the relay has not written all of it yet: %s",
+				journal_low(a->config.journal) ? "its disk is full"
+							       : "it has much to write");
+		if (r == 0 || atomic_load(&a->waiting) > 1)
+			pause_locked(a, 1); /* in a segment that is being named; others' turn */
+	}
+	return r < 0 ? r : 0;
+}
+
 int
 archiver_flush(struct archiver *a, const char *session_id, struct hw_err *err)
 {
@@ -669,7 +703,7 @@ archiver_flush(struct archiver *a, const char *session_id, struct hw_err *err)
 		err = &own;
 	atomic_fetch_add(&a->waiting, 1);
 	pthread_mutex_lock(&a->lock);
-	int r = run_locked(a, err);
+	int r = catch_up_locked(a, err);
 	if (r == 0 && (l = find_id(a, session_id)) != NULL) {
 		if ((r = builder_flush(l->builder, false, clock_wall(a->config.clock), err)) < 0)
 			r = r == HW_EFULL ? stall(a, err) : fail(a, err);
@@ -687,19 +721,6 @@ archiver_auditors(const struct archiver *a)
 }
 
 /* --- the thread ------------------------------------------------------------------------------- */
-
-static void
-pause_locked(struct archiver *a, long msec)
-{
-	struct timespec until;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += msec * 1000000;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
-	if (!a->stopping)
-		pthread_cond_timedwait(&a->wake, &a->lock, &until);
-}
 
 static void *
 thread_main(void *arg)

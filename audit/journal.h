@@ -127,6 +127,8 @@ int journal_write(struct journal *j);
 void journal_sync(struct journal *j);
 /* Waits until everything below pos is on disk. Never on the loop's thread. */
 int journal_wait(struct journal *j, jpos pos);
+/* The same for all that was appended before the call. */
+int journal_settle(struct journal *j);
 
 jpos journal_written(const struct journal *j);
 jpos journal_synced(const struct journal *j);

@@ -256,6 +256,14 @@ journal_wait(struct journal *j, jpos pos)
 	return journal_synced(j) >= pos ? 0 : HW_ERECORD;
 }
 
+int
+journal_settle(struct journal *j)
+{
+	int r = journal_write(j);
+
+	return r < 0 ? r : journal_wait(j, journal_written(j));
+}
+
 /* --- the thread ------------------------------------------------------------------------------- */
 
 static void

@@ -1,6 +1,7 @@
 /* Reading a recording. */
 #include "audit/recording.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -21,23 +22,26 @@ struct recording {
 	struct msg_recording_meta *meta;
 	struct buf packed;
 	uint8_t *events;
-	bool complete;
+	bool live, complete;
 };
 
 /* The complete one, or the live one, which may become complete while we look. */
 static int
-open_file(int *fd, int dir, const char *id, struct hw_err *err)
+open_file(struct recording *r, struct hw_err *err)
 {
 	static const bool complete[] = {true, false, true};
 	char name[RECORDING_NAME_MAX + 1];
 
 	for (size_t i = 0; i < sizeof(complete) / sizeof(complete[0]); i++) {
-		recording_file_name(name, id, complete[i]);
-		*fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-		if (*fd >= 0)
+		recording_file_name(name, r->id, complete[i]);
+		r->fd = openat(r->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		r->live = !complete[i];
+		if (r->fd >= 0)
 			return 0;
+		if (errno != ENOENT)
+			break;
 	}
-	return hw_err_sys(err, "cannot open the recording of %s", id);
+	return hw_err_sys(err, "cannot open the recording of %s", r->id);
 }
 
 static int
@@ -49,6 +53,8 @@ read_meta(struct recording *r, const struct secret_key *wrap, struct hw_err *err
 
 	buf_init(&meta, RECORDING_META_MAX);
 	int code = recording_head_read(&head, &r->chain, &meta, r->fd, wrap);
+	if (code == HW_ENOTFOUND && !r->live)
+		code = HW_ECORRUPT;
 	if (code < 0)
 		hw_err_set(err, code, "recording %s: the head %s", r->id,
 			code == HW_ENOTFOUND ? "is not yet there" : "does not verify");
@@ -82,7 +88,7 @@ recording_open(struct recording **ret, const char *recordings_dir, const char *s
 	if (r->arena == NULL || r->events == NULL)
 		code = hw_err_set(err, HW_ENOMEM, "no memory for a recording");
 	else if ((code = dir_open(&r->dir, recordings_dir, false, err)) == 0 &&
-		(code = open_file(&r->fd, r->dir, session_id, err)) == 0)
+		(code = open_file(r, err)) == 0)
 		code = read_meta(r, &wrap, err);
 	secret_key_wipe(&wrap);
 	if (code < 0)
@@ -110,6 +116,12 @@ const struct msg_recording_meta *
 recording_meta(const struct recording *r)
 {
 	return r->meta;
+}
+
+bool
+recording_is_live(const struct recording *r)
+{
+	return r->live;
 }
 
 void

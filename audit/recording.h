@@ -103,8 +103,12 @@ int archiver_run(struct archiver *a, struct hw_err *err);
  * archiver_run() does. */
 int archiver_settle(struct archiver *a, struct hw_err *err);
 /* Returns when all of the session that is synced now can be read from its file, up to the first
- * input of which it is not yet known whether it was shown. Any thread but the loop's. */
+ * input of which it is not yet known whether it was shown; of one that has ended, all. Fails as
+ * archiver_run() does; HW_EUNAVAILABLE: it did not come so far within ARCHIVER_PATIENCE, or waits
+ * for room on the disk. What was written before can be read all the same. Any thread but the
+ * loop's. */
 int archiver_flush(struct archiver *a, const char *session_id, struct hw_err *err);
+#define ARCHIVER_PATIENCE (3 * USEC_PER_SEC)
 /* Between the two nothing is written, renamed or dropped that the archiver has in hand: recordings,
  * the ledger's own files, segments of the journal. Any thread but the loop's, the same for both;
  * who asks the archiver for anything waits. */
@@ -121,6 +125,8 @@ int recording_open(struct recording **ret, const char *recordings_dir, const cha
 	const struct secret_key *master, struct hw_err *err);
 void recording_close(struct recording *r);
 const struct msg_recording_meta *recording_meta(const struct recording *r); /* lives in it */
+/* Whether it went on, or had not its final name, when it was opened. */
+bool recording_is_live(const struct recording *r);
 /* Before the first recording_next(), of a live one: goes on where its writer last left a mark, and
  * says how things stand there; else changes nothing. What is passed over is not checked. */
 struct reached_streams;

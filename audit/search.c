@@ -54,9 +54,7 @@ durable_until(struct search *s)
 	uint64_t next = journal_ledger_next(j);
 	if (next == search_index_next(s->index))
 		return next;
-	if (journal_write(j) < 0 || journal_wait(j, journal_written(j)) < 0)
-		return 0;
-	return next;
+	return journal_settle(j) < 0 ? 0 : next;
 }
 
 static int

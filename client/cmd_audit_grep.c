@@ -21,6 +21,7 @@
 #define SHORT_TAIL   11 /* digits that a short session id leaves out */
 #define OUT_MAX	     (1u << 20)
 #define EXIT_NOTHING 1
+#define EXIT_PARTLY  2
 
 struct grep {
 	struct client *client;
@@ -30,6 +31,8 @@ struct grep {
 	int64_t limit;		     /* 0: none */
 	struct msg_search_hit *kept; /* for formats that are one document */
 	size_t n_kept;
+	struct msg_search_gap *gaps;
+	size_t n_gaps, room;
 };
 
 /* --- a hit ------------------------------------------------------------------------------------ */
@@ -165,6 +168,60 @@ show_progress(struct grep *g)
 		g->outputs);
 }
 
+/* --- what was not searched -------------------------------------------------------------------- */
+
+static int
+keep_gap(struct grep *g, const struct msg_search_gap *gap, struct hw_err *err)
+{
+	struct arena *a = g->client->arena;
+
+	if (g->n_gaps == g->room) {
+		size_t room = g->room > 0 ? 2 * g->room : 16;
+		struct msg_search_gap *v = arena_array(a, room, sizeof(*v));
+		if (v == NULL)
+			return hw_err_set(err, HW_ENOMEM, "no memory for what was not searched");
+		if (g->n_gaps > 0)
+			memcpy(v, g->gaps, g->n_gaps * sizeof(*v));
+		g->gaps = v;
+		g->room = room;
+	}
+	g->gaps[g->n_gaps++] = (struct msg_search_gap){
+		.session_id = gap->session_id != NULL ? arena_strdup(a, gap->session_id) : NULL,
+		.command_id = gap->command_id != NULL ? arena_strdup(a, gap->command_id) : NULL,
+		.target = gap->target != NULL ? arena_strdup(a, gap->target) : NULL,
+		.pending = gap->pending,
+		.reason = arena_strdup(a, gap->reason),
+	};
+	return 0;
+}
+
+static void
+say_gap(struct grep *g, const struct msg_search_gap *gap)
+{
+	const char *state =
+		gap->pending ? "not searched to its end yet" : "not searched to its end";
+
+	if (gap->command_id != NULL)
+		client_say(g->client, "command %s on %s: %s: %s", gap->command_id,
+			gap->target != NULL ? gap->target : "?", state, gap->reason);
+	else
+		client_say(g->client, "session %s: %s: %s",
+			gap->session_id != NULL ? gap->session_id : "?", state, gap->reason);
+}
+
+static int
+take_gaps(struct grep *g, const struct msg_search_gap *v, size_t n, struct hw_err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		meter_hide(&g->meter);
+		say_gap(g, &v[i]);
+		r = keep_gap(g, &v[i], err);
+	}
+	return r;
+}
+
 /* --- pages ------------------------------------------------------------------------------------ */
 
 /* Others may be searching: their turn comes first, and ends. */
@@ -222,7 +279,8 @@ grep_recordings(struct grep *g, struct msg_search_recordings_request *req, struc
 		g->bytes += page->bytes;
 		g->too_hard += page->too_hard;
 		g->unreadable += page->unreadable;
-		if ((r = take_hits(g, page->hits.v, page->hits.n, err)) < 0)
+		if ((r = take_gaps(g, page->gaps.v, page->gaps.n, err)) < 0 ||
+			(r = take_hits(g, page->hits.v, page->hits.n, err)) < 0)
 			return r;
 	} while (turn(token, &req->next_token, g, page->next_token));
 	return 0;
@@ -243,7 +301,8 @@ grep_outputs(struct grep *g, struct msg_search_command_outputs_request *req, str
 		g->bytes += page->bytes;
 		g->too_hard += page->too_hard;
 		g->unreadable += page->unreadable;
-		if ((r = take_hits(g, page->hits.v, page->hits.n, err)) < 0)
+		if ((r = take_gaps(g, page->gaps.v, page->gaps.n, err)) < 0 ||
+			(r = take_hits(g, page->hits.v, page->hits.n, err)) < 0)
 			return r;
 	} while (turn(token, &req->next_token, g, page->next_token));
 	return 0;
@@ -280,7 +339,13 @@ without_repeats(struct msg_search_hit *v, size_t n)
 static int
 show_kept(struct grep *g, struct hw_err *err)
 {
-	struct msg_search_recordings_reply all = {.searched = g->sessions, .bytes = g->bytes};
+	struct msg_search_recordings_reply all = {
+		.searched = g->sessions,
+		.bytes = g->bytes,
+		.too_hard = g->too_hard,
+		.unreadable = g->unreadable,
+		.gaps = {g->gaps, g->n_gaps},
+	};
 
 	if (g->client->format == OUTPUT_NAME)
 		g->n_kept = without_repeats(g->kept, g->n_kept);
@@ -304,9 +369,6 @@ say_sum(struct grep *g)
 		client_say(g->client,
 			"%" PRId64 " lines were not searched: the pattern takes too long on them",
 			g->too_hard);
-	if (g->unreadable > 0)
-		client_say(g->client, "%" PRId64 " recordings are damaged and were not searched",
-			g->unreadable);
 }
 
 static int
@@ -366,7 +428,11 @@ run_grep(struct client *c, const struct input *in, struct hw_err *err)
 	if (r == 0)
 		say_sum(&g);
 	arena_free(g.page);
-	return r < 0 ? r : g.hits > 0 ? 0 : EXIT_NOTHING;
+	if (r < 0)
+		return r;
+	if (g.n_gaps > 0 || g.unreadable > 0 || g.too_hard > 0)
+		return EXIT_PARTLY;
+	return g.hits > 0 ? 0 : EXIT_NOTHING;
 }
 
 static const struct option_row options[] = {
@@ -388,7 +454,8 @@ const struct command cmd_audit_grep = {
 	.summary = "Search what was typed and shown, in sessions and commands' output.",
 	.about = "  PATTERN is a Perl-like regular expression (PCRE2), of one line. The time is\n"
 		 "  what `hawser replay SESSION --at` opens. Searching is an entry of the ledger.\n"
-		 "  Exit status: 0 found, 1 nothing found, 2 failed.",
+		 "  Exit status: 0 found, 1 nothing found, 2 failed, or not all was searched:\n"
+		 "  what was not, and why, is on stderr.",
 	.examples = {"hawser audit grep -i 'drop table' --since 30d",
 		     "hawser audit grep --typed -u alice 'rm +-rf'"},
 	.options = options,

@@ -10,6 +10,7 @@
 #define HARD_USEC      (2 * USEC_PER_SEC) /* from when on what is left of a line is too hard */
 #define BYTES_ENOUGH   ((int64_t)256 * 1024 * 1024)
 #define ARENA_ENOUGH   ((size_t)2 * 1024 * 1024) /* of the request's, half of which is left then */
+#define GAP_REASON_MAX 500
 #define BEFORE_MATCH   120
 #define LINE_SHOWN_MAX 480
 
@@ -120,7 +121,9 @@ find_begin(struct find *f, struct op *op, const struct find_asked *asked)
 		(r = load_masks(f)) < 0)
 		return r;
 	f->hits = arena_array(op->arena, FIND_HITS_MAX + 1, sizeof(*f->hits));
-	return f->hits != NULL ? 0 : op_fail(op, HW_ENOMEM, "no memory for lines");
+	f->gaps = arena_array(op->arena, FIND_GAPS_MAX, sizeof(*f->gaps));
+	return f->hits != NULL && f->gaps != NULL ? 0
+						  : op_fail(op, HW_ENOMEM, "no memory for lines");
 }
 
 void
@@ -136,9 +139,30 @@ find_end(struct find *f)
 bool
 find_is_enough(const struct find *f)
 {
-	return f->n >= f->most || f->bytes >= BYTES_ENOUGH ||
+	return f->n >= f->most || f->n_gaps + 2 > FIND_GAPS_MAX || f->bytes >= BYTES_ENOUGH ||
 		arena_used(f->op->arena) - f->arena_start >= ARENA_ENOUGH ||
 		clock_mono(f->op->env->clock) >= f->deadline;
+}
+
+int
+find_gap(struct find *f, bool pending, const char *reason)
+{
+	struct msg_search_gap *gap = &f->gaps[f->n_gaps];
+
+	hw_assert(f->n_gaps < FIND_GAPS_MAX);
+	line_search_fini(&f->lines);
+	line_search_init(&f->lines);
+	*gap = (struct msg_search_gap){
+		.session_id = f->of.session_id,
+		.command_id = f->of.command_id,
+		.target = f->of.target,
+		.pending = pending,
+		.reason = arena_strndup(f->op->arena, reason, strnlen(reason, GAP_REASON_MAX)),
+	};
+	if (gap->reason == NULL)
+		return op_fail(f->op, HW_ENOMEM, "no memory for what was not searched");
+	f->n_gaps++;
+	return 0;
 }
 
 int

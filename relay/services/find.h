@@ -9,6 +9,7 @@
 struct op;
 
 #define FIND_HITS_MAX 100
+#define FIND_GAPS_MAX 100 /* of a page; one thing that is searched adds two at most */
 
 /* One page's work. */
 struct find {
@@ -17,6 +18,8 @@ struct find {
 	struct masks *masks; /* for what was not masked when it was kept */
 	struct msg_search_hit *hits;
 	size_t n, most;
+	struct msg_search_gap *gaps;
+	size_t n_gaps;
 	int64_t since, until;	  /* of the times of lines */
 	int64_t start;		  /* of what is searched now; lines' times are after it */
 	struct msg_search_hit of; /* what a hit says beside its line */
@@ -39,6 +42,10 @@ void find_end(struct find *f);
 
 /* Whether the page is full, or has taken long enough. */
 bool find_is_enough(const struct find *f);
+
+/* What `of` says is not searched, or not to its end, which is never passed over without a word.
+ * Lines that had begun in it are dropped. */
+int find_gap(struct find *f, bool pending, const char *reason);
 
 /* A text of several lines that is matched by itself, masked; `source` is SEARCH_SOURCE_*. */
 int find_text(struct find *f, const char *text, int source);

@@ -109,7 +109,7 @@ durable_until(struct stream *s)
 	}
 	if (until == s->next)
 		return until;
-	return journal_write(j) < 0 || journal_wait(j, journal_written(j)) < 0 ? s->next : until;
+	return journal_settle(j) < 0 ? s->next : until;
 }
 
 static int

@@ -91,6 +91,66 @@ Test(session, a_search_finds_each_session_once_also_one_that_ends_between_two_pa
 	stage_free(&s);
 }
 
+static size_t
+hits_of(struct stage *s, struct msg_search_recordings_reply **rep)
+{
+	const struct msg_search_recordings_request req = {.pattern = "needle", .typed = true};
+
+	cr_assert(eq(int, world_call(s->admin, OP_search_recordings, &req, rep, NULL), 0));
+	cr_assert_null((*rep)->next_token);
+	return (*rep)->hits.n;
+}
+
+Test(session, a_search_finds_what_ended_the_moment_before)
+{
+	struct stage s = stage_new(NULL);
+	struct msg_search_recordings_reply *rep;
+
+	s.node->echoes = true;
+	struct world_channel *c = world_shell(s.admin, s.node);
+	type(c, "needle\r");
+	world_settle(s.w);
+	const struct msg_terminate_session_request end = {.session_id = c->session};
+	world_do(s.admin, OP_terminate_session, &end);
+	cr_assert(eq(sz, hits_of(&s, &rep), 1));
+	cr_assert(eq(i64, rep->searched, 1));
+	cr_assert(eq(sz, rep->gaps.n, 0));
+	stage_free(&s);
+}
+
+Test(session, a_search_names_what_it_cannot_read_and_goes_on)
+{
+	struct stage s = stage_new(NULL);
+	struct msg_search_recordings_reply *rep;
+	char damaged[128], command[300];
+
+	s.node->echoes = true;
+	for (int i = 0; i < 2; i++) {
+		struct world_channel *c = world_shell(s.admin, s.node);
+		type(c, "needle\r");
+		world_settle(s.w);
+		const struct msg_terminate_session_request end = {.session_id = c->session};
+		world_do(s.admin, OP_terminate_session, &end);
+		if (i == 0)
+			snprintf(damaged, sizeof(damaged), "%s", c->session);
+		world_advance(s.w, USEC_PER_SEC);
+	}
+	cr_assert(eq(sz, hits_of(&s, &rep), 2));
+	/* One loses its last block, then all. */
+	for (int i = 0; i < 2; i++) {
+		snprintf(command, sizeof(command), "truncate -s %s $d/recordings/%s.rec",
+			i == 0 ? "-9" : "0", damaged);
+		world_on_dir(s.w, command);
+		cr_assert(eq(sz, hits_of(&s, &rep), 1), "%s", command);
+		cr_assert(eq(i64, rep->unreadable, 1));
+		cr_assert(eq(sz, rep->gaps.n, 1));
+		cr_assert_str_eq(rep->gaps.v[0].session_id, damaged);
+		cr_assert_not(rep->gaps.v[0].pending);
+		cr_assert(strlen(rep->gaps.v[0].reason) > 10);
+	}
+	stage_free(&s);
+}
+
 /* Counts the bytes of input that the journal's files hold. */
 static size_t
 journalled(struct world *w)

@@ -17,8 +17,7 @@
 #define BATCH	   64
 #define NODE_ABOVE 32
 
-/* Where a page stops: behind which invocation, and in the next one at which byte of which stream.
- */
+/* Where a page stops within an invocation: at which byte of which stream. */
 struct place {
 	unsigned step, stream;
 	uint64_t offset;
@@ -143,17 +142,22 @@ load(void *arg, struct db *db, struct hw_err *err)
 }
 
 static void
-describe(struct output_job *j, const struct output_of *of)
+describe(struct output_job *j, const struct invocation_row *row)
 {
 	struct arena *a = j->op->arena;
 
 	j->find.of = (struct msg_search_hit){
-		.command_id = arena_strdup(a, of->row.command_id),
-		.owner = arena_strdup(a, of->command.owner_arn),
-		.target = arena_strdup(a, of->row.node_id),
-		.target_name = arena_strdup(a, of->row.node_name),
-		.time = of->command.requested,
+		.command_id = arena_strdup(a, row->command_id),
+		.target = arena_strdup(a, row->node_id),
+		.target_name = arena_strdup(a, row->node_name),
 	};
+}
+
+static void
+describe_command(struct output_job *j, const struct command_row *command)
+{
+	j->find.of.owner = arena_strdup(j->op->arena, command->owner_arn);
+	j->find.of.time = command->requested;
 }
 
 static bool
@@ -178,27 +182,28 @@ count_unreadable(struct output_job *j, int r)
 
 	if (!unreadable && r != HW_ECOMMAND && r != HW_EINVOCATION)
 		return r;
-	line_search_fini(&j->find.lines);
-	line_search_init(&j->find.lines);
 	j->rep->unreadable += unreadable;
+	r = unreadable ? find_gap(&j->find, false, hw_err_text(&j->op->err)) : 0;
 	j->op->err = (struct hw_err)HW_ERR_INIT;
-	return 0;
+	return r;
 }
 
-/* 1: the page ends in it. What was read of one without a hit is let go: there may be thousands. */
+/* 1: the page ends in it. What was read of one of which nothing is told is let go: there may be
+ * thousands. */
 static int
 search_invocation(struct output_job *j, const struct invocation_row *row)
 {
 	struct arena_mark mark = arena_mark(j->op->arena);
 	struct loading w = {.j = j, .row = row};
-	size_t hits = j->find.n;
+	size_t told = j->find.n + j->find.n_gaps;
 	int r = 0;
 
 	if (is_nodes(row, j->req->target) && op_may_see_node(j->op, row->node_id)) {
+		describe(j, row);
 		r = store_read(j->op->env->store, load, &w, &j->op->err);
 		if (r == 0 && is_owners(&w.of.command, j->req->owner) &&
 			!w.of.command.output_gone) {
-			describe(j, &w.of);
+			describe_command(j, &w.of.command);
 			r = search_steps(j, &w.of);
 			j->rep->searched += r == 0;
 		}
@@ -207,11 +212,13 @@ search_invocation(struct output_job *j, const struct invocation_row *row)
 		j->unfinished = true;
 		return 1;
 	}
-	if (j->find.n == hits)
-		arena_release(j->op->arena, &mark);
 	j->place = (struct place){0};
 	j->find.skip = j->find.since_place = 0;
-	return r < 0 ? count_unreadable(j, r) : 0;
+	if (r < 0)
+		r = count_unreadable(j, r);
+	if (j->find.n + j->find.n_gaps == told)
+		arena_release(j->op->arena, &mark);
+	return r;
 }
 
 static int
@@ -241,6 +248,34 @@ pass(struct output_job *j, size_t i)
 	j->filter.node_above = arena_strdup(j->op->arena, j->rows[i].node_id);
 }
 
+/* The invocation that the page before stopped in. It may be gone. */
+struct again {
+	struct output_job *j;
+	struct invocation_row *row;
+};
+
+static int
+read_again(void *arg, struct db *db, struct hw_err *err)
+{
+	struct again *w = arg;
+	const struct invocation_filter *f = &w->j->filter;
+
+	return invocation_get(db, f->command_below, f->node_above, w->row, err);
+}
+
+static int
+finish_invocation(struct output_job *j)
+{
+	struct again w = {.j = j, .row = &j->rows[0]};
+	int r = store_read(j->op->env->store, read_again, &w, &j->op->err);
+
+	if (r == 0)
+		return search_invocation(j, w.row);
+	j->place = (struct place){0};
+	j->find.skip = 0;
+	return r == HW_EINVOCATION || r == HW_ECOMMAND ? 0 : r;
+}
+
 /* 1: the page ends. */
 static int
 search_all(struct output_job *j)
@@ -252,9 +287,9 @@ search_all(struct output_job *j)
 			j->n_rows == 0)
 			return r;
 		for (size_t i = 0; i < j->n_rows; i++) {
+			pass(j, i);
 			if ((r = search_invocation(j, &j->rows[i])) != 0)
 				return r;
-			pass(j, i);
 			if (find_is_enough(&j->find))
 				return 1;
 		}
@@ -263,22 +298,23 @@ search_all(struct output_job *j)
 
 /* --- the page --------------------------------------------------------------------------------- */
 
-/* "COMMAND NODE STEP STREAM OFFSET SKIP", the last four of the invocation behind that. */
+/* "COMMAND NODE STEP STREAM OFFSET SKIP" within an invocation, "COMMAND NODE" behind one. */
 static int
-read_place(struct output_job *j, const struct going_on *g)
+read_place(struct output_job *j, const struct going_on *g, bool *within)
 {
 	char command[ID_UUID_LEN + 1], node[NODE_ABOVE];
 	unsigned long long offset = 0, skip = 0;
 
+	*within = false;
 	if (!g->begun)
 		return 0;
-	if (sscanf(g->place, "%36s %31s %x %x %llx %llx", command, node, &j->place.step,
-		    &j->place.stream, &offset, &skip) != 6)
+	int n = sscanf(g->place, "%36s %31s %x %x %llx %llx", command, node, &j->place.step,
+		&j->place.stream, &offset, &skip);
+	if (n != 2 && n != 6)
 		return op_fail(j->op, HW_ENEXTTOKEN, "NextToken is not one of this operation's");
+	*within = n == 6;
 	j->place.offset = offset;
 	j->find.skip = (int64_t)skip;
-	if (strcmp(command, "-") == 0)
-		return 0;
 	j->filter.requested_below = g->number;
 	j->filter.command_below = arena_strdup(j->op->arena, command);
 	j->filter.node_above = arena_strdup(j->op->arena, node);
@@ -288,21 +324,25 @@ read_place(struct output_job *j, const struct going_on *g)
 static int
 write_place(struct output_job *j, struct going_on *g)
 {
-	bool first = j->filter.command_below == NULL;
+	int n = snprintf(g->place, sizeof(g->place), "%.36s %.31s", j->filter.command_below,
+		j->filter.node_above);
 
 	g->number = j->filter.requested_below;
-	snprintf(g->place, sizeof(g->place), "%.36s %.31s %x %x %" PRIx64 " %" PRIx64,
-		first ? "-" : j->filter.command_below, first ? "-" : j->filter.node_above,
-		j->place.step, j->place.stream, j->place.offset,
-		(uint64_t)(j->unfinished ? j->find.since_place : 0));
+	if (j->unfinished)
+		snprintf(g->place + n, sizeof(g->place) - (size_t)n, " %x %x %" PRIx64 " %" PRIx64,
+			j->place.step, j->place.stream, j->place.offset,
+			(uint64_t)j->find.since_place);
 	return continue_token(&j->rep->next_token, j->op, g);
 }
 
 static int
 run(struct output_job *j, struct going_on *g)
 {
-	int r = read_place(j, g);
+	bool within;
+	int r = read_place(j, g, &within);
 
+	if (r == 0 && within)
+		r = finish_invocation(j);
 	if (r == 0)
 		r = search_all(j);
 	if (r < 0)
@@ -311,6 +351,8 @@ run(struct output_job *j, struct going_on *g)
 	j->rep->hits.n = j->find.n;
 	j->rep->bytes = j->find.bytes;
 	j->rep->too_hard = j->find.lines.too_hard;
+	j->rep->gaps.v = j->find.gaps;
+	j->rep->gaps.n = j->find.n_gaps;
 	return r == 1 ? write_place(j, g) : 0;
 }
 

@@ -156,11 +156,12 @@ open_recording(struct cursor **ret, struct op *op, const char *id)
 	const char *dir = arena_printf(op->arena, "%s/recordings", op->env->dir);
 	if (dir == NULL)
 		return op_fail(op, HW_ENOMEM, "no memory for reading a recording");
-	if ((r = archiver_flush(op->env->archiver, id, &op->err)) < 0)
-		return r;
-	r = recording_open(&recording, dir, id, op->env->master, &op->err);
+	int late = archiver_flush(op->env->archiver, id, &op->err);
+	if (late < 0 && late != HW_EUNAVAILABLE)
+		return late;
+	r = recording_open(&recording, dir, id, op->env->master, late < 0 ? NULL : &op->err);
 	if (r == HW_ENOTFOUND)
-		return say_missing(op, id);
+		return late < 0 ? late : say_missing(op, id);
 	if (r < 0)
 		return r;
 	*ret = cursor_new(op->arn, recording);

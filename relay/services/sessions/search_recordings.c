@@ -34,6 +34,7 @@ struct search_job {
 	struct session_filter filter;
 	struct place place;
 	bool unfinished;     /* the page ends within a session */
+	bool late;	     /* it was told that not all of the session is written */
 	struct cursor *open; /* of which it has this */
 	uint64_t at_line;    /* bytes of the session when a line was last at its end */
 };
@@ -41,26 +42,39 @@ struct search_job {
 /* --- a recording ------------------------------------------------------------------------------ */
 
 static int
-open_recording(struct cursor **ret, struct search_job *j, const struct session_row *row)
+open_there(struct recording **ret, struct search_job *j, const char *id)
 {
 	struct op *op = j->op;
-	struct recording *recording = NULL;
-	int r = 0;
-
 	const char *dir = arena_printf(op->arena, "%s/recordings", op->env->dir);
+
 	if (dir == NULL)
 		return op_fail(op, HW_ENOMEM, "no memory for a recording");
-	if (row->end == 0)
-		r = archiver_flush(op->env->archiver, row->id, &op->err);
-	if (r == 0)
-		r = recording_open(&recording, dir, row->id, op->env->master, &op->err);
-	if (r < 0)
+	return recording_open(ret, dir, id, op->env->master, &op->err);
+}
+
+/* What is not written yet is written now. Once for each session: one that goes on might write more
+ * than is searched, for ever. */
+static int
+open_recording(struct cursor **ret, struct search_job *j, const char *id)
+{
+	struct recording *recording = NULL;
+	struct hw_err late = HW_ERR_INIT;
+	struct op *op = j->op;
+
+	int r = open_there(&recording, j, id);
+	bool begins = j->place.sent == 0 && j->place.within == 0;
+	if (r == HW_ENOTFOUND || (r == 0 && begins && recording_is_live(recording)))
+		j->late = archiver_flush(op->env->archiver, id, &late) < 0;
+	if (r == HW_ENOTFOUND)
+		r = open_there(&recording, j, id);
+	if (r == 0 && (*ret = cursor_new(op->arn, recording)) == NULL) {
+		recording_close(recording);
+		r = op_fail(op, HW_ENOMEM, "no memory for a recording");
+	}
+	if (!j->late || (r < 0 && r != HW_ENOTFOUND))
 		return r;
-	*ret = cursor_new(op->arn, recording);
-	if (*ret != NULL)
-		return 0;
-	recording_close(recording);
-	return op_fail(op, HW_ENOMEM, "no memory for a recording");
+	int told = find_gap(&j->find, true, hw_err_text(&late));
+	return told < 0 ? told : r;
 }
 
 /* 1: there are bytes; 0: the end. */
@@ -189,12 +203,11 @@ search_command_line(struct search_job *j, const struct cursor *c)
 }
 
 static int
-search_open(struct search_job *j, struct cursor *c, const struct session_row *row)
+search_open(struct search_job *j, struct cursor *c)
 {
 	struct place from = j->place;
 	int r;
 
-	describe(j, row);
 	j->find.start = recording_meta(c->recording)->start;
 	j->at_line = from.sent + from.within;
 	if ((r = skip_to(c, from.sent, j)) < 0 || (r = search_command_line(j, c)) != 0)
@@ -208,13 +221,28 @@ count_unreadable(struct search_job *j, int r)
 {
 	if (r == HW_ENOTFOUND) /* it was never opened */
 		return 0;
-	if (r != HW_ECORRUPT && r != HW_ELIMIT)
+	if (r != HW_ECORRUPT && r != HW_ELIMIT && r != HW_ESYS)
 		return r;
-	line_search_fini(&j->find.lines);
-	line_search_init(&j->find.lines);
 	j->rep->unreadable++;
+	r = find_gap(&j->find, false, hw_err_text(&j->op->err));
 	j->op->err = (struct hw_err)HW_ERR_INIT;
-	return 0;
+	return r;
+}
+
+/* It was searched to the end of what there is, which must be its own. */
+static int
+count_searched(struct search_job *j, const struct cursor *c, const struct session_row *row)
+{
+	if (j->late)
+		return 0;
+	bool whole = recording_complete(c->recording), live = recording_is_live(c->recording);
+	if (whole || (live && row->end == 0)) {
+		j->rep->searched++;
+		return 0;
+	}
+	j->rep->unreadable += !live;
+	return find_gap(&j->find, live,
+		live ? "its recording is not written to its end" : "its recording was cut off");
 }
 
 /* 1: the page ends within it. `waiting`: it may be open still from the page before. */
@@ -230,17 +258,20 @@ search_session(struct search_job *j, const struct session_row *row, const char *
 		cursor_free(c);
 		c = NULL;
 	}
+	describe(j, row);
+	j->late = false;
 	if (c == NULL)
-		r = open_recording(&c, j, row);
+		r = open_recording(&c, j, row->id);
 	if (r == 0)
-		r = search_open(j, c, row);
+		r = search_open(j, c);
 	if (r == 1) {
 		j->unfinished = true;
 		j->open = c;
 		return 1;
 	}
+	if (r == 0)
+		r = count_searched(j, c, row);
 	cursor_free(c);
-	j->rep->searched += r == 0;
 	j->place = (struct place){0, 0};
 	j->find.skip = j->find.since_place = 0;
 	return r < 0 ? count_unreadable(j, r) : 0;
@@ -382,6 +413,10 @@ run(struct search_job *j, struct going_on *g)
 	bool within;
 	int r = read_place(j, g, session, &within);
 
+	/* So all that ended before now is the archiver's to write. */
+	if (r == 0 && !g->begun && j->op->env->journal != NULL &&
+		journal_settle(j->op->env->journal) < 0)
+		r = op_fail(j->op, HW_ERECORD, "the journal cannot be written");
 	if (r == 0 && within)
 		r = finish_session(j, session, j->req->next_token);
 	if (r == 0)
@@ -392,6 +427,8 @@ run(struct search_job *j, struct going_on *g)
 	j->rep->hits.n = j->find.n;
 	j->rep->bytes = j->find.bytes;
 	j->rep->too_hard = j->find.lines.too_hard;
+	j->rep->gaps.v = j->find.gaps;
+	j->rep->gaps.n = j->find.n_gaps;
 	return r == 1 ? write_place(j, g) : 0;
 }
 

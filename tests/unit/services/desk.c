@@ -158,6 +158,13 @@ recording_next(struct recording *r, const uint8_t **p, size_t *n, struct hw_err 
 }
 
 bool
+recording_is_live(const struct recording *r)
+{
+	(void)r;
+	return !fake_recording.complete;
+}
+
+bool
 recording_complete(const struct recording *r)
 {
 	return r->next == fake_recording.n && fake_recording.complete;
