@@ -38,10 +38,10 @@ doctor_note(struct doctor *d, enum doctor_verdict verdict, const char *check, co
 static const struct msg_row *
 finding_row(void)
 {
-#define FIELD(name, on_wire)                                                    \
-	{                                                                       \
-		.member = #name, .wire = on_wire, .doc = "", .kind = FIELD_STR, \
-		.offset = offsetof(struct doctor_finding, name), .max = 4096    \
+#define FIELD(name, on_wire)                                                        \
+	{                                                                           \
+		.member = #name, FIELD_WIRE(on_wire), .doc = "", .kind = FIELD_STR, \
+		.offset = offsetof(struct doctor_finding, name), .max = 4096        \
 	}
 	static const struct field_row fields[] = {FIELD(check, "Check"), FIELD(result, "Result"),
 		FIELD(message, "Message"), FIELD(next, "Next")};
@@ -68,7 +68,7 @@ findings_row(void)
 {
 	static const struct field_row fields[] = {
 		{.member = "list",
-			.wire = "Findings",
+			FIELD_WIRE("Findings"),
 			.doc = "",
 			.kind = FIELD_MSGS,
 			.offset = offsetof(struct findings, list),

@@ -12,6 +12,7 @@
 #define SWEEP_EVERY	USEC_PER_SEC
 #define FLUSH_WITHIN	USEC_PER_SEC
 #define FLUSH_REPLY_MAX 16384
+#define ANSWER_MAX	FRAME_BODY_MAX
 #define DIAL_EVERY	(2 * USEC_PER_SEC) /* at the latest: somebody sits and waits */
 #define STEADY		(10 * USEC_PER_SEC)
 
@@ -478,11 +479,11 @@ conn_timeout(const struct conn *c)
 
 /* --- calls ----------------------------------------------------------------------------------- */
 
-struct call {
+struct conn_asked {
 	struct conn *conn;
 	const struct op_row *op;
-	struct arena *arena;
-	void *reply;
+	int64_t until;
+	struct buf answer;
 	struct hw_err err;
 	bool done;
 };
@@ -490,41 +491,106 @@ struct call {
 static void
 on_reply(void *arg, int code, const char *message, const void *body, size_t n)
 {
-	struct call *call = arg;
+	struct conn_asked *asked = arg;
 
 	if (code != 0)
-		hw_err_set(&call->err, code, "%s",
+		hw_err_set(&asked->err, code, "%s",
 			message != NULL && message[0] != '\0' ? message : hw_code_meaning(code));
-	else if (msg_decode(&call->reply, call->arena, call->op->reply(), body, n, &call->err) < 0)
-		hw_err_prefix(&call->err, "the relay's answer to %s", call->op->name);
-	call->done = true;
-	conn_wake(call->conn);
+	else if (buf_append(&asked->answer, body, n) < 0)
+		hw_err_set(&asked->err, HW_ENOMEM, "no memory for the relay's answer to %s",
+			asked->op->name);
+	asked->done = true;
+	conn_wake(asked->conn);
+}
+
+static int
+ask(struct conn_asked *asked, struct conn *c, enum op_id op, const void *request,
+	struct hw_err *err)
+{
+	*asked = (struct conn_asked){
+		.conn = c, .op = &op_rows[op], .until = conn_now(c) + c->config.timeout};
+	buf_init(&asked->answer, ANSWER_MAX);
+	conn_wait(c, &c->settled, c->config.timeout);
+	if (!c->up)
+		return hw_err_set(err, HW_EUNAVAILABLE, "the link to the relay was lost: %s",
+			hw_err_text(c->lost.code != 0 ? &c->lost : &c->why));
+	return link_request(c->link, asked->op, request, on_reply, asked, err);
+}
+
+int
+conn_ask(struct conn_asked **ret, struct conn *c, enum op_id op, const void *request,
+	struct hw_err *err)
+{
+	struct conn_asked *asked = malloc(sizeof(*asked));
+	int r;
+
+	if (asked == NULL)
+		return hw_err_set(err, HW_ENOMEM, "out of memory");
+	if ((r = ask(asked, c, op, request, err)) < 0) {
+		conn_asked_free(asked);
+		return r;
+	}
+	conn_wait(c, &asked->done, 0); /* a link writes at the end of a turn */
+	*ret = asked;
+	return 0;
+}
+
+int
+conn_await(struct conn_asked *asked, struct hw_err *err)
+{
+	struct conn *c = asked->conn;
+
+	if (!conn_wait(c, &asked->done, asked->until - conn_now(c)))
+		return hw_err_set(err, HW_ETIMEOUT, "the relay did not answer %s in time",
+			asked->op->name);
+	if (asked->err.code != 0)
+		return hw_err_set(err, asked->err.code, "%s", asked->err.text);
+	return 0;
+}
+
+int
+conn_decode(void *ret, const struct conn_asked *asked, const struct msg_row *row, struct arena *a,
+	struct hw_err *err)
+{
+	void *reply;
+	int r = msg_decode(&reply, a, row, buf_data(&asked->answer), asked->answer.len, err);
+
+	if (r < 0) {
+		hw_err_prefix(err, "the relay's answer to %s", asked->op->name);
+		return r;
+	}
+	memcpy(ret, &reply, sizeof(reply));
+	return 0;
+}
+
+static void
+forget(struct conn_asked *asked)
+{
+	if (!asked->done && asked->conn->link != NULL)
+		link_forget(asked->conn->link, asked);
+	buf_fini(&asked->answer);
+}
+
+void
+conn_asked_free(struct conn_asked *asked)
+{
+	if (asked == NULL)
+		return;
+	forget(asked);
+	free(asked);
 }
 
 int
 conn_call(void *ret, struct conn *c, enum op_id op, const void *request, struct arena *a,
 	struct hw_err *err)
 {
-	struct call call = {.conn = c, .op = &op_rows[op], .arena = a};
-	int64_t until = conn_now(c) + c->config.timeout;
+	struct conn_asked asked;
 	int r;
 
-	conn_wait(c, &c->settled, c->config.timeout);
-	if (!c->up)
-		return hw_err_set(err, HW_EUNAVAILABLE, "the link to the relay was lost: %s",
-			hw_err_text(c->lost.code != 0 ? &c->lost : &c->why));
-	if ((r = link_request(c->link, call.op, request, on_reply, &call, err)) < 0)
-		return r;
-	if (!conn_wait(c, &call.done, until - conn_now(c))) {
-		if (c->link != NULL)
-			link_forget(c->link, &call);
-		return hw_err_set(err, HW_ETIMEOUT, "the relay did not answer %s in time",
-			call.op->name);
-	}
-	if (call.err.code != 0)
-		return hw_err_set(err, call.err.code, "%s", call.err.text);
-	memcpy(ret, &call.reply, sizeof(call.reply));
-	return 0;
+	if ((r = ask(&asked, c, op, request, err)) == 0 && (r = conn_await(&asked, err)) == 0)
+		r = conn_decode(ret, &asked, asked.op->reply(), a, err);
+	forget(&asked);
+	return r;
 }
 
 /* Frames keep their order, so an answer to the last one is the proof. */

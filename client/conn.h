@@ -81,6 +81,17 @@ void conn_release(struct conn *c, struct conn_watch *w);
 int conn_call(void *ret, struct conn *c, enum op_id op, const void *request, struct arena *a,
 	struct hw_err *err);
 
+/* The same in parts: what is between them is done while the relay works. An answer is kept as bytes
+ * until it is decoded, which may be more than once, and as another row of which it has fields. */
+struct conn_asked;
+/* On its way to the relay when it returns. */
+int conn_ask(struct conn_asked **ret, struct conn *c, enum op_id op, const void *request,
+	struct hw_err *err);
+int conn_await(struct conn_asked *asked, struct hw_err *err);
+int conn_decode(void *ret, const struct conn_asked *asked, const struct msg_row *row,
+	struct arena *a, struct hw_err *err);
+void conn_asked_free(struct conn_asked *asked); /* its answer is not waited for; NULL is fine */
+
 /* Returns when the relay has read everything that was sent so far, or after a second; at once
  * without a link. */
 void conn_flush(struct conn *c);

@@ -5,13 +5,14 @@
 #include <string.h>
 
 #include "client/client.h"
+#include "client/pages.h"
 #include "client/past.h"
 #include "client/selector.h"
 #include "proto/base/id.h"
 
 #define EXIT_NOTHING   4
 #define SELECTORS_MAX  100000
-#define FLEET_NODE_MAX 50000000 /* nodes in one answer */
+#define FLEET_NODE_MAX 50000000
 
 struct fleet {
 	struct client *c;
@@ -27,6 +28,8 @@ struct fleet {
 static int
 fleet_keep(struct fleet *f, const struct msg_instance_information *node, struct hw_err *err)
 {
+	if (f->count == FLEET_NODE_MAX)
+		return hw_err_set(err, HW_ELIMIT, "more than %d nodes", FLEET_NODE_MAX);
 	if (f->count == f->room) {
 		size_t room = f->room > 0 ? f->room * 2 : 64;
 		struct msg_instance_information *nodes =
@@ -56,26 +59,27 @@ fleet_wants(struct fleet *f, const struct msg_instance_information *node)
 }
 
 static int
+fleet_page(void *arg, const void *reply, struct hw_err *err)
+{
+	const struct msg_describe_instance_information_reply *page = reply;
+	struct fleet *f = arg;
+	int r = 0;
+
+	for (size_t i = 0; i < page->instance_information_list.n && r == 0; i++) {
+		const struct msg_instance_information *node = &page->instance_information_list.v[i];
+		if (fleet_wants(f, node))
+			r = fleet_keep(f, node, err);
+	}
+	return r;
+}
+
+static int
 fleet_fetch(struct fleet *f, struct msg_describe_instance_information_request *req,
 	struct hw_err *err)
 {
-	const struct msg_describe_instance_information_reply *page;
-	int r;
-
 	req->large_pages = true;
-	do {
-		if ((r = client_call(&page, f->c, OP_describe_instance_information, req, err)) < 0)
-			return r;
-		for (size_t i = 0; i < page->instance_information_list.n; i++) {
-			const struct msg_instance_information *node =
-				&page->instance_information_list.v[i];
-			if (fleet_wants(f, node) && (r = fleet_keep(f, node, err)) < 0)
-				return r;
-		}
-		req->next_token = page->next_token;
-	} while (page->next_token != NULL && page->next_token[0] != '\0' &&
-		f->count < FLEET_NODE_MAX);
-	return 0;
+	return pages_walk(f->c, OP_describe_instance_information, req, &req->next_token, fleet_page,
+		f, err);
 }
 
 /* --- selectors ------------------------------------------------------------------------------- */

@@ -15,4 +15,10 @@ struct pages {
 int pages_fetch(struct pages *all, struct client *c, enum op_id op, const void *request,
 	const char **next, size_t reply_next, size_t limit, struct hw_err *err);
 
+/* Calls `op` until there is no next page, and `take` with each reply, in the client's arena. While
+ * one is decoded and taken the relay is at the next already. */
+int pages_walk(struct client *c, enum op_id op, const void *request, const char **next,
+	int (*take)(void *arg, const void *reply, struct hw_err *err), void *arg,
+	struct hw_err *err);
+
 #endif

@@ -42,7 +42,7 @@ enum_value(const struct enum_row *row, const char *text)
 #define OPT0   FIELD_OPT0
 
 #define ROW(m, w, k, lo, hi, f, vals, sub, d)                                                      \
-	{.member = #m, .wire = w, .doc = d, .kind = k, .offset = offsetof(self, m), .min = lo,      \
+	{.member = #m, FIELD_WIRE(w), .doc = d, .kind = k, .offset = offsetof(self, m), .min = lo, \
 		.max = hi, .flags = f, .values = vals, .msg = sub},
 
 /* clang-format off: the table's macros open and close a function each. */

@@ -105,6 +105,7 @@ struct msg_row;
 
 struct field_row {
 	const char *member, *wire, *doc;
+	size_t wire_len;
 	enum field_kind kind;
 	size_t offset;
 	int64_t min, max;
@@ -112,6 +113,9 @@ struct field_row {
 	const struct enum_row *values;	    /* FIELD_ENUM */
 	const struct msg_row *(*msg)(void); /* FIELD_MSG, FIELD_MSGS */
 };
+
+/* A field's name on the wire, for rows that are written by hand. */
+#define FIELD_WIRE(text) .wire = (text), .wire_len = sizeof(text) - 1
 
 struct msg_row {
 	const char *name, *wire, *doc;

@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include <msgpack/pack.h>
 
 #include "proto/wire/codec_io.h"
@@ -136,11 +138,20 @@ append(void *out, const char *p, size_t n)
 	return buf_append(out, p, n);
 }
 
+/* Most of a message is short texts: such a one goes in as a piece. */
 static void
 put_text(struct sink *s, const char *p, size_t n)
 {
-	msgpack_pack_str(packer(s), n);
-	msgpack_pack_str_body(packer(s), p, n);
+	uint8_t *to;
+
+	if (n >= 32) {
+		msgpack_pack_str(packer(s), n);
+		msgpack_pack_str_body(packer(s), p, n);
+	} else if ((to = buf_reserve(s->out, 1 + n)) != NULL) {
+		to[0] = (uint8_t)(0xa0 | n);
+		memcpy(to + 1, p, n);
+		buf_commit(s->out, 1 + n);
+	}
 }
 
 static void

@@ -324,12 +324,16 @@ read_field(struct reading *r, const struct at *at, const struct field_row *f, vo
 	hw_assert(!"a kind of field");
 }
 
+/* Most peers write fields in the row's order: it is found where `from` points, or a few behind. */
 static const struct field_row *
-find_field(const struct msg_row *row, const char *name, size_t n)
+find_field(const struct msg_row *row, size_t from, const char *name, size_t n)
 {
-	for (size_t i = 0; i < row->count; i++)
-		if (strlen(row->fields[i].wire) == n && memcmp(row->fields[i].wire, name, n) == 0)
-			return &row->fields[i];
+	for (size_t tried = 0, i = from; tried < row->count; tried++, i++) {
+		const struct field_row *f = &row->fields[i < row->count ? i : i - row->count];
+
+		if (f->wire_len == n && memcmp(f->wire, name, n) == 0)
+			return f;
+	}
 	return NULL;
 }
 
@@ -337,17 +341,17 @@ find_field(const struct msg_row *row, const char *name, size_t n)
 static struct at
 field_at(const struct at *up, const struct field_row *f)
 {
-	return (struct at){.up = up, .name = f->wire, .name_len = strlen(f->wire)};
+	return (struct at){.up = up, .name = f->wire, .name_len = f->wire_len};
 }
 
 static int
 check_required(struct reading *r, const struct at *at, const struct msg_row *row, uint64_t present)
 {
 	for (size_t i = 0; i < row->count; i++) {
+		if (!(row->fields[i].flags & FIELD_REQ) || (present >> i & 1))
+			continue;
 		struct at here = field_at(at, &row->fields[i]);
-
-		if ((row->fields[i].flags & FIELD_REQ) && !(present >> i & 1))
-			return at_fail(r->err, &here, "required");
+		return at_fail(r->err, &here, "required");
 	}
 	return 0;
 }
@@ -365,6 +369,7 @@ read_msg(struct reading *r, const struct at *at, const struct msg_row *row, void
 {
 	uint64_t seen = 0, present = 0; /* bits by the fields' places */
 	struct span entries;
+	size_t next = 0; /* the place after the last field's */
 	int rc;
 
 	hw_assert(row->count <= 64);
@@ -376,13 +381,14 @@ read_msg(struct reading *r, const struct at *at, const struct msg_row *row, void
 
 		if (!r->ops->entry(r->in, &entries, &name, &n))
 			return hw_err_set(r->err, HW_ESERIAL, "a field's name is no text");
-		const struct field_row *f = find_field(row, name, n);
+		const struct field_row *f = find_field(row, next, name, n);
 		if (f == NULL) {
 			r->ops->skip(r->in);
 			continue;
 		}
 		struct at here = field_at(at, f);
 		uint64_t bit = UINT64_C(1) << (f - row->fields);
+		next = (size_t)(f - row->fields) + 1;
 		if (seen & bit)
 			return at_fail(r->err, &here, "is there twice");
 		seen |= bit;

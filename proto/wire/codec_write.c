@@ -201,7 +201,7 @@ write_field(struct writing *w, const struct at *at, const struct field_row *f, c
 
 	if (w->to->checks && (rc = check_field(w, at, f, p)) < 0)
 		return rc;
-	w->ops->key(w->to, f->wire, strlen(f->wire));
+	w->ops->key(w->to, f->wire, f->wire_len);
 	if ((f->flags & FIELD_SECRET) && w->to->hide_secrets) {
 		w->ops->text(w->to, "***", 3);
 		return 0;
@@ -209,28 +209,33 @@ write_field(struct writing *w, const struct at *at, const struct field_row *f, c
 	return write_value(w, at, f, p);
 }
 
-static size_t
-count_present(const struct msg_row *row, const char *msg)
+/* Bits by the fields' places. */
+static uint64_t
+find_present(const struct msg_row *row, const char *msg)
 {
-	size_t n = 0;
+	uint64_t present = 0;
 
-	for (size_t i = 0; i < row->count; i++)
-		n += is_present(&row->fields[i], msg + row->fields[i].offset);
-	return n;
+	hw_assert(row->count <= 64);
+	for (size_t i = 0; i < row->count; i++) {
+		bool there = is_present(&row->fields[i], msg + row->fields[i].offset);
+		present |= (uint64_t)there << i;
+	}
+	return present;
 }
 
 static int
 write_msg(struct writing *w, const struct at *up, const struct msg_row *row, const void *msg)
 {
+	uint64_t present = find_present(row, msg);
 	int rc = 0;
 
-	w->ops->map(w->to, count_present(row, msg));
+	w->ops->map(w->to, (size_t)__builtin_popcountll(present));
 	for (size_t i = 0; i < row->count && rc == 0; i++) {
 		const struct field_row *f = &row->fields[i];
 		const void *p = (const char *)msg + f->offset;
-		struct at at = {.up = up, .name = f->wire, .name_len = strlen(f->wire)};
+		struct at at = {.up = up, .name = f->wire, .name_len = f->wire_len};
 
-		if (is_present(f, p))
+		if (present >> i & 1)
 			rc = write_field(w, &at, f, p);
 		else if (w->to->checks && (f->flags & FIELD_REQ))
 			rc = at_fail(w->err, &at, "required");

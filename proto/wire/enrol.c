@@ -104,7 +104,7 @@ refusal_row(void)
 {
 	static const struct field_row fields[] = {
 		{.member = "type",
-			.wire = "__type",
+			FIELD_WIRE("__type"),
 			.doc = "",
 			.kind = FIELD_STR,
 			.offset = offsetof(struct refusal, type),
@@ -112,7 +112,7 @@ refusal_row(void)
 			.max = 256,
 			.flags = FIELD_REQ},
 		{.member = "message",
-			.wire = "message",
+			FIELD_WIRE("message"),
 			.doc = "",
 			.kind = FIELD_STR,
 			.offset = offsetof(struct refusal,			   message),

@@ -101,6 +101,18 @@ long_form(struct head *h, uint8_t first, const uint8_t *end)
 	return true;
 }
 
+/* Most values are short texts and small numbers: how many bytes such a one takes, or 0. */
+static size_t
+short_size(const uint8_t *p, const uint8_t *end)
+{
+	if (p == end)
+		return 0;
+	if (*p < 0x80 || *p >= 0xe0)
+		return 1;
+	size_t size = (*p & 0xe0) == 0xa0 ? 1 + (size_t)(*p & 31) : 0;
+	return size <= (size_t)(end - p) ? size : 0;
+}
+
 static bool
 read_head(struct head *h, const struct mp_reader *r)
 {
@@ -156,11 +168,9 @@ mp_bool(struct mp_reader *r, bool *v)
 bool
 mp_nil(struct mp_reader *r)
 {
-	struct head h;
-
-	if (!read_head(&h, r) || h.type != NIL)
+	if (r->p == r->end || *r->p != 0xc0)
 		return false;
-	r->p = h.body;
+	r->p++;
 	return true;
 }
 
@@ -180,8 +190,15 @@ read_bytes(struct mp_reader *r, enum type type, const uint8_t **p, size_t *n)
 bool
 mp_str(struct mp_reader *r, const char **p, size_t *n)
 {
+	size_t size = short_size(r->p, r->end);
 	const uint8_t *bytes;
 
+	if (size > 0 && (*r->p & 0xe0) == 0xa0) {
+		*p = (const char *)r->p + 1;
+		*n = size - 1;
+		r->p += size;
+		return true;
+	}
 	if (!read_bytes(r, STR, &bytes, n))
 		return false;
 	*p = (const char *)bytes;
@@ -227,7 +244,12 @@ mp_skip(struct mp_reader *r)
 
 	while (depth >= 0) {
 		struct head h;
+		size_t size;
 
+		while (left[depth] > 0 && (size = short_size(at.p, at.end)) > 0) {
+			at.p += size;
+			left[depth]--;
+		}
 		if (left[depth] == 0) {
 			depth--;
 			continue;

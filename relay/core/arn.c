@@ -14,12 +14,10 @@ is_plain(char c)
 	return isalnum((unsigned char)c) || (c != '\0' && strchr("_.@+=:-", c) != NULL);
 }
 
-/* Appends the id, or empties the text when it does not fit. */
+/* Appends the id to the text's n bytes, or empties the text when it does not fit. */
 static void
-append_id(char out[ARN_MAX], const char *id)
+append_id(char out[ARN_MAX], size_t n, const char *id)
 {
-	size_t n = strlen(out);
-
 	for (; *id != '\0'; id++) {
 		if (n + 4 > ARN_MAX) {
 			out[0] = '\0';
@@ -37,8 +35,18 @@ static void
 write_arn(char out[ARN_MAX], const char *service, const char *region, const char *account,
 	const char *kind, const char *id)
 {
-	snprintf(out, ARN_MAX, "arn:aws:%s:%s:%s:%s/", service, region, account, kind);
-	append_id(out, id);
+	const char *const parts[] = {
+		"arn:aws:", service, ":", region, ":", account, ":", kind, "/"};
+	size_t n = 0;
+
+	/* A list writes one for each of its items, so that it is not printed. */
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		size_t len = strnlen(parts[i], ARN_MAX - 1 - n);
+
+		memcpy(out + n, parts[i], len);
+		n += len;
+	}
+	append_id(out, n, id);
 }
 
 static void
@@ -83,7 +91,7 @@ void
 arn_write_local(char out[ARN_MAX], const struct relay_config *c, const char *name)
 {
 	snprintf(out, ARN_MAX, "arn:aws:iam::%s:local/", c->account);
-	append_id(out, name);
+	append_id(out, strlen(out), name);
 }
 
 /* --- for operations --------------------------------------------------------------------------- */

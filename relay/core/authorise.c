@@ -127,16 +127,14 @@ say_why(struct verdict *v, const struct asker *a)
 }
 
 static void
-decide(struct verdict *v, const struct asker *a, const char *action, const struct scope *what,
-	const struct scope_target *target)
+decide(struct policy_decision *ret, const struct asker *a, const char *action,
+	const struct scope *what, const struct scope_target *target)
 {
 	struct policy_key keys[REQUEST_KEYS];
 	struct policy_request request;
 
 	authorise_request(&request, keys, a, action, what, target);
-	v->target = target;
-	policy_decide(&v->decision, a->who->policies, a->who->n_policies, &request);
-	v->allow = v->decision.verdict == POLICY_ALLOW;
+	policy_decide(ret, a->who->policies, a->who->n_policies, &request);
 }
 
 /* --- all of them ------------------------------------------------------------------------------ */
@@ -151,26 +149,50 @@ refused(struct verdict *v, const struct asker *a)
 	return true;
 }
 
+/* Which target it is about, as struct verdict has it. */
+static const struct scope_target *
+decide_all(struct policy_decision *ret, const struct asker *a, const char *action,
+	const struct scope *what)
+{
+	const struct scope_target *about = what->targets;
+
+	for (size_t i = 0; i < what->n; i++) {
+		struct policy_decision d = {0};
+
+		decide(&d, a, action, what, &what->targets[i]);
+		if (i > 0 && d.verdict == POLICY_ALLOW)
+			continue;
+		*ret = d;
+		about = &what->targets[i];
+		if (d.verdict != POLICY_ALLOW)
+			break;
+	}
+	return about;
+}
+
 void
 authorise(struct verdict *ret, const struct asker *a, const char *action, const struct scope *what)
 {
-	struct verdict v;
-
 	if (refused(ret, a))
 		return;
 	if (what->n == 0) {
 		snprintf(ret->why, sizeof(ret->why), "it names nothing to do it to");
 		return;
 	}
-	for (size_t i = 0; i < what->n; i++) {
-		v = (struct verdict){.allow = false};
-		decide(&v, a, action, what, &what->targets[i]);
-		if (i == 0 || !v.allow)
-			*ret = v;
-		if (!v.allow)
-			break;
-	}
+	ret->target = decide_all(&ret->decision, a, action, what);
+	ret->allow = ret->decision.verdict == POLICY_ALLOW;
 	say_why(ret, a);
+}
+
+bool
+authorise_item(const struct asker *a, const char *action, const struct scope *what)
+{
+	struct policy_decision d;
+
+	if (a->refusal != NULL || what->n == 0)
+		return false;
+	decide_all(&d, a, action, what);
+	return d.verdict == POLICY_ALLOW;
 }
 
 void

@@ -50,6 +50,8 @@ struct verdict {
 /* Every target of the scope. */
 void authorise(struct verdict *ret, const struct asker *a, const char *action,
 	const struct scope *what);
+/* The same for an item of a list, of which nobody hears why. */
+bool authorise_item(const struct asker *a, const char *action, const struct scope *what);
 /* Whether anything may be listed at all; the items are asked about one by one. */
 void authorise_list(struct verdict *ret, const struct asker *a, const char *action);
 

@@ -178,15 +178,15 @@ static bool
 see(struct op *op, const struct scope_target *what)
 {
 	struct scope one = {.arena = op->arena, .targets = (struct scope_target[]){*what}, .n = 1};
-	struct verdict v = {.allow = true};
+	bool allow = true;
 
 	if (what->resource == NULL)
 		return false;
 	if (op->asker != NULL) /* else nobody's policies count: the caller was let in by its door */
-		authorise(&v, op->asker, op->row->action, &one);
-	op->shown += v.allow;
-	op->hidden += !v.allow;
-	return v.allow;
+		allow = authorise_item(op->asker, op->row->action, &one);
+	op->shown += allow;
+	op->hidden += !allow;
+	return allow;
 }
 
 bool

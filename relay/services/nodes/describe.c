@@ -130,6 +130,16 @@ list_nodes(struct query *q, struct listing *w, struct db *db, struct hw_err *err
 	return node_list(q, db, all, w->filters.n_sql + more->n, w->from.text, err);
 }
 
+/* The next one begins after the last node of this. */
+static int
+end_page(struct listing *w)
+{
+	if (w->page.items > 0)
+		snprintf(w->from.text, sizeof(w->from.text), "%s",
+			w->rep->instance_information_list.v[w->page.items - 1].instance_id);
+	return page_token(&w->rep->next_token, w->op, &w->from);
+}
+
 static int
 read_nodes(void *arg, struct db *db, struct hw_err *err)
 {
@@ -147,12 +157,11 @@ read_nodes(void *arg, struct db *db, struct hw_err *err)
 			!node_search_has(&w->groups, &row) || !op_may_see_node(w->op, row.id))
 			continue;
 		if (!page_has_room(&w->page)) {
-			r = page_token(&w->rep->next_token, w->op, &w->from);
+			r = end_page(w);
 			break;
 		}
 		r = describe(&w->rep->instance_information_list.v[w->page.items++], w->op, &w->tags,
 			&sight);
-		snprintf(w->from.text, sizeof(w->from.text), "%s", row.id);
 	}
 	tag_walk_end(&w->tags);
 	query_end(&q);

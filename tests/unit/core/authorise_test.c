@@ -470,6 +470,36 @@ Test(authorise, a_list_without_anything_in_it_is_still_a_list)
 
 /* --- scopes ----------------------------------------------------------------------------------- */
 
+/* An item of a list is decided as everything is. */
+static void
+judge(struct verdict *ret, const struct asker *asker, const struct scope *scope)
+{
+	authorise(ret, asker, "ssm:SendCommand", scope);
+	cr_assert(eq(int, authorise_item(asker, "ssm:SendCommand", scope), ret->allow));
+}
+
+Test(authorise, a_disabled_user_is_shown_no_item)
+{
+	struct court *c = court_new();
+	struct arena *arena = arena_new(1 << 16);
+	struct scope scope;
+	struct asker asker;
+	struct verdict v;
+	bool yes = true;
+
+	court_role(c, "administrator");
+	court_write(c, write_disabled, &yes);
+	asker_init(&asker, court_env(c), "ann", INT64_MAX, "", 0);
+	scope_init(&scope, arena);
+	scope_add(&scope, "*");
+	judge(&v, &asker, &scope);
+	cr_assert(not(v.allow));
+	scope_fini(&scope);
+	asker_fini(&asker);
+	arena_free(arena);
+	court_free(c);
+}
+
 Test(authorise, a_scope_without_targets_is_denied_to_everybody)
 {
 	struct court *c = court_new();
@@ -481,10 +511,10 @@ Test(authorise, a_scope_without_targets_is_denied_to_everybody)
 	court_role(c, "administrator");
 	asker_init(&asker, court_env(c), "ann", INT64_MAX, "", 0);
 	scope_init(&scope, arena);
-	authorise(&v, &asker, "ssm:SendCommand", &scope);
+	judge(&v, &asker, &scope);
 	cr_assert(not(v.allow));
 	scope_add(&scope, "*");
-	authorise(&v, &asker, "ssm:SendCommand", &scope);
+	judge(&v, &asker, &scope);
 	cr_assert(v.allow);
 	scope_fini(&scope);
 	asker_fini(&asker);
@@ -505,12 +535,12 @@ Test(authorise, every_target_needs_an_allow_of_its_own)
 	scope_init(&scope, arena);
 	scope_add(&scope, "arn:aws:ssm:r:1:a/1");
 	scope_add(&scope, "arn:aws:ssm:r:1:b/1");
-	authorise(&v, &asker, "ssm:SendCommand", &scope);
+	judge(&v, &asker, &scope);
 	cr_assert(v.allow);
 	for (int i = 0; i < 20; i++)
 		scope_add(&scope, "arn:aws:ssm:r:1:c/1");
 	scope_add(&scope, "arn:aws:ssm:r:1:b/2");
-	authorise(&v, &asker, "ssm:SendCommand", &scope);
+	judge(&v, &asker, &scope);
 	cr_assert(not(v.allow));
 	cr_assert_str_eq(v.target->resource, "arn:aws:ssm:r:1:b/2");
 	scope_fini(&scope);

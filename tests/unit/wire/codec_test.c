@@ -143,6 +143,37 @@ Test(codec, every_message_survives_both_encodings)
 			round_trip(msg_row_at(i), (enum sample_size)size);
 }
 
+Test(codec, every_fields_name_has_its_length)
+{
+	for (size_t i = 0; i < msg_row_count(); i++) {
+		const struct msg_row *row = msg_row_at(i);
+
+		for (size_t k = 0; k < row->count; k++)
+			cr_assert(eq(sz, row->fields[k].wire_len, strlen(row->fields[k].wire)));
+	}
+}
+
+/* Each takes the place that was looked at first from another. */
+Test(codec, fields_are_found_in_any_order)
+{
+	static const char *const orders[] = {
+		"{\"Type\":\"Resize\",\"Cols\":80,\"Rows\":200}",
+		"{\"Type\":\"Resize\",\"Rows\":200,\"Cols\":80}",
+		"{\"Cols\":80,\"Type\":\"Resize\",\"Rows\":200}",
+		"{\"Cols\":80,\"Rows\":200,\"Type\":\"Resize\"}",
+		"{\"Rows\":200,\"Type\":\"Resize\",\"Cols\":80}",
+		"{\"Rows\":200,\"x\":0,\"Cols\":80,\"y\":1,\"Type\":\"Resize\"}",
+	};
+
+	for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
+		const struct msg_control *read = from_json(MSG_ROW(control), orders[i]);
+
+		cr_assert(eq(int, (int)read->type, CONTROL_RESIZE), "%s", orders[i]);
+		cr_assert(eq(i64, read->cols, 80), "%s", orders[i]);
+		cr_assert(eq(i64, read->rows, 200), "%s", orders[i]);
+	}
+}
+
 Test(codec, every_message_cut_anywhere_is_refused)
 {
 	for (size_t i = 0; i < msg_row_count(); i++) {
@@ -225,6 +256,33 @@ Test(codec, bytes_are_canonical)
 	cr_assert(eq(int, memcmp(bytes.p, golden, bytes.n), 0));
 }
 
+/* Where a text's head grows by a byte. */
+Test(codec, a_texts_head_is_the_shortest)
+{
+	static const struct {
+		size_t text, head;
+	} sizes[] = {
+		{0,   1},
+		{31,  1},
+		 {32,  2},
+		  {255, 2},
+		    {256, 3}
+	    };
+	char text[257];
+
+	memset(text, 'x', sizeof(text));
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		struct msg_error e = {.message = arena_strndup(arena, text, sizes[i].text)}, *back;
+		struct msg_bin bytes = encoded(MSG_ROW(error), &e);
+
+		cr_assert(eq(sz, bytes.n, 1 + 8 + sizes[i].head + sizes[i].text));
+		cr_assert(eq(int,
+			msg_decode((void **)&back, arena, MSG_ROW(error), bytes.p, bytes.n, &err),
+			0));
+		cr_assert(is(back->message, e.message));
+	}
+}
+
 Test(codec, absent_and_empty_are_different_for_texts_only)
 {
 	struct msg_error absent = {0}, empty = {.message = ""};
@@ -250,8 +308,9 @@ Test(codec, absent_and_empty_are_different_for_texts_only)
 /* JSON lets them stand; a terminal would obey U+009B as it does ESC [. */
 Test(codec, json_text_steers_no_terminal)
 {
-	struct msg_error e = {.code = "x", .message = "a\033\xc2\x9b"
-							   "2J\x7f\xc3\xa9"};
+	struct msg_error e = {.code = "x",
+		.message = "a\033\xc2\x9b"
+			   "2J\x7f\xc3\xa9"};
 
 	cr_assert(holds(as_json(MSG_ROW(error), &e, 0), "\"a\\u001b\\u009b2J\\u007f\xc3\xa9\""));
 	struct msg_error *back = from_json(MSG_ROW(error), as_json(MSG_ROW(error), &e, 0));
