@@ -217,17 +217,17 @@ def test_what_the_handshake_says(relay):
     assert "Verify return code: 0 (ok)" in out
     assert "TLS_AES_128_GCM_SHA256" in out
     assert "ALPN protocol: http/1.1" in out
-    assert "Server Temp Key: X25519" in out
+    assert re.search("(Server|Peer) Temp Key: X25519", out)  # as older and newer ones of openssl call it
     assert "Post-Handshake New Session Ticket" not in out
     # Of all authorities in the world it names one.
     named = re.search(r"Acceptable client certificate CA names\n(.*?)\nRequested", out, re.S).group(1)
-    assert named.splitlines() == [f"CN = Hawser fleet {relay.ca.fleet()}"]
+    assert named.replace(" = ", "=").splitlines() == [f"CN=Hawser fleet {relay.ca.fleet()}"]
 
 
 def test_a_handshake_with_a_retry(relay):
     """The peer guesses a group that we don't have: it costs a round trip, no more."""
     out = s_client(relay, "-groups", "P-384:P-256")
-    assert "Server Temp Key: ECDH, prime256v1" in out and "200 OK" in out
+    assert re.search("(Server|Peer) Temp Key: ECDH, prime256v1", out) and "200 OK" in out
 
 
 def test_no_session_is_resumed(relay):

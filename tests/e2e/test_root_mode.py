@@ -192,7 +192,8 @@ def test_sudo_of_a_user_is_not_crippled(client, agent):
 def test_sudo_of_a_user_who_may_works(client, agent):
     for command in ("exec", "shell"):
         done = client.run(command, "ann@web-01", "--", "sudo -n true && sudo -n grep -E 'Uid|NoNewPrivs|Seccomp:' /proc/self/status")
-        assert done.returncode == 0 and done.stderr.count("\n") <= 1, done
+        said = [line for line in done.stderr.splitlines() if "unable to resolve host" not in line]
+        assert done.returncode == 0 and len(said) <= 1, done
         assert done.stdout.split("Uid:")[1].split() == ["0"] * 4 + ["NoNewPrivs:", "0", "Seccomp:", "0"], done
 
 
