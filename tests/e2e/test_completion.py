@@ -43,7 +43,7 @@ def test_a_name_is_completed_in(name, client, agent, tmp_path):
                             ("shell root@web-\x1b[D\x1b[D", "shell root@web-01")):
         shell.send(f"hawser {typed}\t")
         shell.send("\x01echo got: \r")  # at the line's start: it is shown and not run
-        shell.expect(f"\ngot: hawser {re.escape(completed)}(b-)?\\s")  # what stood behind the cursor
+        shell.expect(f"[\n\r]got: hawser {re.escape(completed)}(b-)?\\s")  # what stood behind the cursor
     shell.sendline("exit")
     shell.expect(pexpect.EOF)
 
