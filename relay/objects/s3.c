@@ -267,7 +267,6 @@ set_transport(CURL *c, const struct s3 *s)
 	curl_easy_setopt(c, CURLOPT_PROXY, "");
 	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, s->place.tls ? "https" : "http");
 	curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L);
 	curl_easy_setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)s->timeout);
 	curl_easy_setopt(c, CURLOPT_EXPECT_100_TIMEOUT_MS, GO_ON_MS);
