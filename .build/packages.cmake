@@ -35,6 +35,9 @@ function(hawser_deb package summary text depends folder)
 	endif()
 endfunction()
 
+# What of PAM's is an administrator's to change stays as it was changed.
+set(conffiles ${PROJECT_SOURCE_DIR}/node/package/conffiles)
+
 set(users_are_made "systemd | systemd-standalone-sysusers, systemd | systemd-standalone-tmpfiles, init-system-helpers")
 
 hawser_deb(hawser
@@ -48,6 +51,7 @@ hawser_deb(hawser-relay
 hawser_deb(hawser-node
 	"agent of a machine that is in a Hawser fleet"
 	"Dials out to the fleet's relay and starts shells and commands there for those whom the relay\nand the machine's own policy allow it. Nothing on the machine listens."
-	"${users_are_made}" ${PROJECT_SOURCE_DIR}/node/package)
+	"${users_are_made}, libpam-modules, libpam-runtime" ${PROJECT_SOURCE_DIR}/node/package)
+list(APPEND CPACK_DEBIAN_HAWSER-NODE_PACKAGE_CONTROL_EXTRA ${conffiles})
 
 include(CPack)

@@ -274,8 +274,8 @@ const struct command cmd_release_sign = {
 	.name = "release sign",
 	.operands = "PROGRAM...",
 	.summary = "Make a release of a node's programs, signed.",
-	.about = "  The programs are hawser-node, hawser-node-monitor, hawser-node-fetch and\n"
-		 "  hawser-node-upgrade, of one build. Needs no relay.",
+	.about = "  The programs are hawser-node, hawser-node-monitor, hawser-node-fetch,\n"
+		 "  hawser-node-pam and hawser-node-upgrade, of one build. Needs no relay.",
 	.examples = {"hawser release sign --out 0.2.0.release build/hawser-node*",
 		     "hawser release sign --key 2027.key --follows 0.1.0 --out new.release bin/*"},
 	.options = sign_options,

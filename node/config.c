@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "node/credentials.h"
 #include "proto/base/clock.h"
@@ -36,6 +37,8 @@ static const struct key_row keys[] = {
 	TEXT(name, false, "what the node is called where it joins; the relay knows it by its id"),
 	TEXT(run_as, false, "the user of sessions for which no policy names one (hawser)"),
 	TEXT(command_run_as, false, "the user of commands for which nobody names one (root)"),
+	TEXT(pam, false,
+		"the service of PAM, a file in /etc/pam.d, that these two go through first: hawser is the package's; off is none (off)"),
 	TEXT(reboot_command, false,
 		"restarts the machine for a step that asks for it (shutdown -r now)"),
 	TEXT(agent_user, false, "the user of the agent's network process (hawser-node)"),
@@ -127,11 +130,36 @@ node_config_set_proxy(struct node_config *c, const char *value, struct hw_err *e
 	return 0;
 }
 
+/* A file's name, and no path. */
+static int
+set_pam(struct node_config *c, const char *value, struct hw_err *err)
+{
+	static const char letters[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+
+	if (strcmp(value, "off") == 0)
+		value = "";
+	if (value[0] == '.' || value[strspn(value, letters)] != '\0' ||
+		strlen(value) >= sizeof(c->pam))
+		return hw_err_set(err, HW_EVALIDATION,
+			"pam is the name of a file in /etc/pam.d, or off, not %s", value);
+	strcpy(c->pam, value);
+	return 0;
+}
+
+void
+node_config_pam(struct node_config *c)
+{
+	strcpy(c->pam, access("/etc/pam.d/" NODE_PAM, R_OK) == 0 ? NODE_PAM : "");
+}
+
 static int
 set(struct node_config *c, const char *key, const char *value, struct hw_err *err)
 {
 	if (strcmp(key, "relay") == 0)
 		return relay_url_parse(&c->relay, value, err);
+	if (strcmp(key, "pam") == 0)
+		return set_pam(c, value, err);
 	if (strcmp(key, "proxy") == 0)
 		return node_config_set_proxy(c, value, err);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
@@ -156,8 +184,8 @@ set(struct node_config *c, const char *key, const char *value, struct hw_err *er
 		if (strcmp(key, numbers[i].name) == 0)
 			return set_number(c, &numbers[i], value, err);
 	return hw_err_set(err, HW_EVALIDATION,
-		"no setting is called %.*s: relay, proxy, name, run_as, command_run_as, agent_user, "
-		"reboot_command, commands_running, commands_held, command_output, commands_spool, "
+		"no setting is called %.*s: relay, proxy, name, run_as, command_run_as, pam, "
+		"agent_user, reboot_command, commands_running, commands_held, command_output, commands_spool, "
 		"commands_work, download_max, download_ca, download_proxy, download_s3_host, "
 		"witness, log_format",
 		(int)strcspn(key, ": \t"), key);
@@ -258,7 +286,7 @@ static bool
 is_always_there(const char *key)
 {
 	static const char *const names[] = {
-		"name", "run_as", "command_run_as", "agent_user", "witness", "log_format"};
+		"name", "run_as", "command_run_as", "pam", "agent_user", "witness", "log_format"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(key, names[i]) == 0)
@@ -309,6 +337,8 @@ node_config_save(int dir, const struct node_config *c, struct hw_err *err)
 		"run_as = %s\n"
 		"# That of commands for which nobody names one.\n"
 		"command_run_as = %s\n"
+		"# The service of PAM that they go through first, a file in /etc/pam.d, or off.\n"
+		"pam = %s\n"
 		"# The user of the agent's network process.\n"
 		"agent_user = %s\n"
 		"# When the relay's ledger was cut or rewritten: report, or also refuse what is new.\n"
@@ -319,7 +349,7 @@ node_config_save(int dir, const struct node_config *c, struct hw_err *err)
 		"# environment does not count.\n"
 		"proxy = %s\n",
 		url, c->name, c->run_as, c->command_run_as[0] ? c->command_run_as : "root",
-		c->agent_user, c->witness[0] ? c->witness : "report",
+		c->pam[0] ? c->pam : "off", c->agent_user, c->witness[0] ? c->witness : "report",
 		c->log_format[0] ? c->log_format : "text", c->proxy[0] ? c->proxy : "none");
 	append_others(&text, c);
 	if (r == 0 && text.failed)

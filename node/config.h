@@ -10,15 +10,17 @@
 #define NODE_LOCK	  "lock"	 /* held by the one agent of the directory */
 #define NODE_STATUS	  "status.sock"	 /* the running agent tells its status there */
 #define NODE_RELAY_TIME	  "relay.time"	 /* what the relay's clock was when it last told */
+#define NODE_PAM	  "hawser"	 /* the service that the package has */
 #define NODE_DEREGISTERED "deregistered" /* since when the fleet does not know this node */
 
 /* "key = value" lines; # starts a comment. */
 struct node_config {
 	struct relay_url relay; /* with the pin of its CA */
 	char name[257];
-	char run_as[65];	  /* whom sessions run as when a policy names nobody */
-	char command_run_as[65];  /* and commands; "root" when node.conf says nothing */
-	char agent_user[65];	  /* whom the uplink runs as */
+	char run_as[65];	 /* whom sessions run as when a policy names nobody */
+	char command_run_as[65]; /* and commands; "root" when node.conf says nothing */
+	char agent_user[65];	 /* whom the uplink runs as */
+	char pam[65];		 /* the service of PAM's that these go through first; empty: none */
 	char reboot_command[257]; /* restarts the machine for a step that asks for it; may be empty
 				   */
 	/* Bounds for commands: how many run at once, how many are held, and bytes kept of the
@@ -51,6 +53,9 @@ int node_config_explain(int dir, const char *path, struct hw_err *err);
 
 /* Of the file's text: id is not set. */
 int node_config_parse(struct node_config *ret, const char *text, struct hw_err *err);
+
+/* What a machine has where nobody has said anything yet: NODE_PAM where that is installed. */
+void node_config_pam(struct node_config *c);
 
 /* Takes a proxy, or "none"; HW_EVALIDATION. */
 int node_config_set_proxy(struct node_config *c, const char *value, struct hw_err *err);

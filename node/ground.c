@@ -159,8 +159,10 @@ ground_settings(struct node_config *ret, int dir, char *why, size_t room, struct
 		buf_fini(&text);
 	}
 	fd_close(fd);
-	if (why[0] != '\0') /* perhaps it named somebody lesser than root */
+	if (why[0] != '\0') { /* perhaps it named somebody lesser than root, and a service of PAM */
 		snprintf(c.command_run_as, sizeof(c.command_run_as), "%s", c.run_as);
+		node_config_pam(&c);
+	}
 	if (r == 0)
 		*ret = c;
 	return r;

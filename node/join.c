@@ -153,6 +153,7 @@ old_settings(struct node_config *ret, const struct join *j, int dir, struct hw_e
 
 	if (r == HW_ENOTFOUND) {
 		*ret = (struct node_config){.run_as = "hawser", .agent_user = "hawser-node"};
+		node_config_pam(ret);
 		return 0;
 	}
 	return r < 0 ? hw_err_prefix(err,

@@ -36,6 +36,7 @@
  *   upgrade/             hawser-node-upgrade: from a release to the next agent
  *   monitor/             hawser-node-monitor: root's half, parent of all that runs
  *   holder/              what the monitor becomes for each shell or command
+ *   pam/                 hawser-node-pam: what a holder starts where PAM is asked first
  *
  * A shell's way: relay -> link -> agent on_open -> sessions_open -> bridge_open -> programs start
  * -> monitor, which forks the holder, whose socket comes back; from then on bytes go relay - bridge

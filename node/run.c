@@ -21,8 +21,10 @@
 #include "proto/base/file.h"
 #include "proto/wire/enrol.h"
 
-#define MONITOR	 "hawser-node-monitor"
-#define ARGS_MAX 64 /* of this program */
+#define MONITOR	     "hawser-node-monitor"
+#define ASKS_PAM     "hawser-node-pam"
+#define ARGS_MAX     64 /* of this program */
+#define PROGRAM_PATH (PATH_MAX + 32)
 
 struct run {
 	const char *dir, *agent_user, *level, *grace, *policy;
@@ -33,6 +35,11 @@ struct run {
 	char path[PATH_MAX]; /* of the directory, absolute */
 	char own_slots[PATH_MAX], own_terms[PATH_MAX];
 	struct node_config config;
+};
+
+struct programs_found {
+	char self[PATH_MAX], monitor[PROGRAM_PATH], pam[PROGRAM_PATH];
+	bool asks_pam;
 };
 
 static const char *const levels[] = {"error", "warn", "info", "debug"};
@@ -122,10 +129,10 @@ load_settings(struct run *run, int dir, struct hw_err *err)
 	if ((r = ground_settings(&run->config, dir, why, sizeof(why), err)) == 0 && why[0] != '\0')
 		fprintf(stderr,
 			"hawser-node: %s, so root does not go by the run_as and agent_user that it "
-			"names, but by %s and %s, and runs commands as %s. When what it says is right: chown root:root "
+			"names, but by %s and %s, and runs commands as %s, with pam = %s. When what it says is right: chown root:root "
 			"%s/" NODE_CONF " && chmod go-w %s/" NODE_CONF "\n",
 			why, run->config.run_as, run->config.agent_user, run->config.command_run_as,
-			run->dir, run->dir);
+			run->config.pam[0] != '\0' ? run->config.pam : "off", run->dir, run->dir);
 	return r;
 }
 
@@ -153,24 +160,36 @@ prepare(struct run *run, int *lock, struct hw_err *err)
 	return r;
 }
 
-/* Programs lie side by side, or the monitor where the installation puts what is not for people. */
+/* Programs lie side by side, or where the installation puts what is not for people. */
 static int
-find_programs(char self[PATH_MAX], char monitor[PATH_MAX + 32], struct hw_err *err)
+find_program(char path[PROGRAM_PATH], const char *self, const char *name, struct hw_err *err)
 {
-	ssize_t n = readlink("/proc/self/exe", self, PATH_MAX - 1);
+	snprintf(path, PROGRAM_PATH, "%.*s/%s", (int)(strrchr(self, '/') - self), self, name);
+	if (access(path, X_OK) == 0)
+		return 0;
+	snprintf(path, PROGRAM_PATH, HAWSER_LIBEXECDIR "/%s", name);
+	if (access(path, X_OK) == 0)
+		return 0;
+	return hw_err_set(err, HW_ENOTFOUND, "no %s beside %s nor in " HAWSER_LIBEXECDIR, name,
+		self);
+}
+
+/* Where there is PAM to be asked, also who asks it: nothing starts without. */
+static int
+find_programs(struct programs_found *ret, const struct run *run, struct hw_err *err)
+{
+	ssize_t n = readlink("/proc/self/exe", ret->self, sizeof(ret->self) - 1);
+	int r;
 
 	if (n < 0)
 		return hw_err_sys(err, "cannot read /proc/self/exe");
-	self[n] = '\0';
-	snprintf(monitor, PATH_MAX, "%.*s", (int)(strrchr(self, '/') - self), self);
-	strcat(monitor, "/" MONITOR);
-	if (access(monitor, X_OK) == 0)
-		return 0;
-	strcpy(monitor, HAWSER_LIBEXECDIR "/" MONITOR);
-	if (access(monitor, X_OK) == 0)
-		return 0;
-	return hw_err_set(err, HW_ENOTFOUND, "no " MONITOR " beside %s nor in " HAWSER_LIBEXECDIR,
-		self);
+	ret->self[n] = '\0';
+	if ((r = find_program(ret->monitor, ret->self, MONITOR, err)) < 0)
+		return r;
+	ret->asks_pam = !run->rootless && run->config.pam[0] != '\0';
+	if (ret->asks_pam && (r = find_program(ret->pam, ret->self, ASKS_PAM, err)) < 0)
+		hw_err_prefix(err, "node.conf has pam = %s", run->config.pam);
+	return r;
 }
 
 /* What the monitor starts in its own place when the agent is to start again; a launcher that is the
@@ -197,17 +216,17 @@ add_launcher(const char **args, const struct run *run, const char *self)
 static int
 become_monitor(const struct run *run, struct hw_err *err)
 {
-	char self[PATH_MAX], monitor[PATH_MAX + 32];
+	struct programs_found found;
 	const char *args[32 + ARGS_MAX];
 	int n = 0, r;
 
-	if ((r = find_programs(self, monitor, err)) < 0)
+	if ((r = find_programs(&found, run, err)) < 0)
 		return r;
 	args[n++] = MONITOR;
 	args[n++] = "--dir";
 	args[n++] = run->path;
 	args[n++] = "--uplink";
-	args[n++] = self;
+	args[n++] = found.self;
 	if (run->grace != NULL) {
 		args[n++] = "--grace";
 		args[n++] = run->grace;
@@ -226,6 +245,12 @@ become_monitor(const struct run *run, struct hw_err *err)
 		args[n++] = "--command-run-as";
 		args[n++] = run->config.command_run_as;
 	}
+	if (found.asks_pam) {
+		args[n++] = "--pam";
+		args[n++] = run->config.pam;
+		args[n++] = "--pam-program";
+		args[n++] = found.pam;
+	}
 	args[n++] = "--";
 	args[n++] = "uplink";
 	args[n++] = "--dir";
@@ -236,10 +261,10 @@ become_monitor(const struct run *run, struct hw_err *err)
 	args[n++] = run->slots;
 	args[n++] = "--release-terms";
 	args[n++] = run->terms;
-	n += add_launcher(args + n, run, self);
+	n += add_launcher(args + n, run, found.self);
 	args[n] = NULL;
-	execv(monitor, (char *const *)(void *)args);
-	return hw_err_sys(err, "cannot run %s", monitor);
+	execv(found.monitor, (char *const *)(void *)args);
+	return hw_err_sys(err, "cannot run %s", found.monitor);
 }
 
 /* A rootless agent has its own, in its directory. One that is not there is spoken of later. */

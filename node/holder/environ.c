@@ -159,12 +159,33 @@ set_mail(struct environ *e, const struct account *a)
 		environ_set(e, "MAIL", mail);
 }
 
+/* What makes a program load other code is no module's to say, and what Hawser calls its own is the
+ * session's. */
+static bool
+may_be_given(const char *name)
+{
+	return is_name(name) && strncmp(name, "LD_", 3) != 0 && strncmp(name, "HAWSER_", 7) != 0;
+}
+
 static void
-set_account(struct environ *e, const char *root, const struct account *a)
+set_given(struct environ *e, const char *var)
+{
+	const char *equals = strchr(var, '=');
+	char *name = equals != NULL ? strndup(var, (size_t)(equals - var)) : NULL;
+
+	if (name != NULL && may_be_given(name))
+		environ_set(e, name, equals + 1);
+	free(name);
+}
+
+static void
+set_account(struct environ *e, const char *root, const struct account *a, char *const *given)
 {
 	set_path(e, root, a);
 	each_line(root, "/etc/default/locale", environment_line, e, NULL);
 	each_line(root, "/etc/environment", environment_line, e, NULL);
+	while (given != NULL && *given != NULL)
+		set_given(e, *given++);
 	environ_set(e, "HOME", a->home);
 	environ_set(e, "SHELL", a->shell);
 	environ_set(e, "USER", a->name);
@@ -172,10 +193,10 @@ set_account(struct environ *e, const char *root, const struct account *a)
 }
 
 void
-environ_script(struct environ *e, const char *root, const struct account *a, const char *vars,
-	size_t n)
+environ_script(struct environ *e, const char *root, const struct account *a, char *const *given,
+	const char *vars, size_t n)
 {
-	set_account(e, root, a);
+	set_account(e, root, a, given);
 	for (const char *s = vars; s < vars + n; s += strlen(s) + 1) {
 		const char *equals = strchr(s, '=');
 		char *name = strndup(s, (size_t)(equals - s));
@@ -186,10 +207,10 @@ environ_script(struct environ *e, const char *root, const struct account *a, con
 }
 
 void
-environ_login(struct environ *e, const char *root, const struct account *a,
+environ_login(struct environ *e, const char *root, const struct account *a, char *const *given,
 	const struct monitor_request *r)
 {
-	set_account(e, root, a);
+	set_account(e, root, a, given);
 	environ_set(e, "HAWSER_SESSION", r->session_id);
 	set_mail(e, a);
 	if (r->kind == REQUEST_PTY)

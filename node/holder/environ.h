@@ -20,14 +20,15 @@ const char *environ_get(const struct environ *e, const char *name); /* NULL when
 void environ_fini(struct environ *e);
 
 /* From the files under `root` ("" outside of tests): PATH of etc/login.defs, then
- * etc/default/locale and etc/environment; then what the account and the client's terminal say. */
-void environ_login(struct environ *e, const char *root, const struct account *a,
+ * etc/default/locale and etc/environment; then what PAM gave, NAME=VALUE up to a NULL, or NULL;
+ * then what the account and the client's terminal say. */
+void environ_login(struct environ *e, const char *root, const struct account *a, char *const *given,
 	const struct monitor_request *r);
 
 /* The same for a script, which nobody logs in for: without the session and the terminal. Then what
  * the request says, each with a NUL. */
-void environ_script(struct environ *e, const char *root, const struct account *a, const char *vars,
-	size_t n);
+void environ_script(struct environ *e, const char *root, const struct account *a,
+	char *const *given, const char *vars, size_t n);
 
 /* A line of etc/environment: [export ]NAME=VALUE, the value in quotes or not. Cuts it in place;
  * -1 when it sets nothing. */

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "node/holder/account.h"
+#include "node/holder/entry.h"
 #include "node/holder/screen.h"
 #include "node/holder/serve.h"
 #include "node/monitor/local_policy.h"
@@ -194,6 +195,27 @@ join_keyring(struct start *st)
 	return failed(st, HW_ESPAWN, "no keyring for the session: %s", strerror(errno));
 }
 
+/* The same by way of PAM, whose process has become the user before this one does. */
+static int
+enter(struct start *st)
+{
+	const struct holder_start *g = &st->given;
+	struct program *p = &st->holder.program;
+	char *why = st->reply.text;
+	size_t room = sizeof(st->reply.text);
+	int report, r;
+
+	if ((r = entry_begin(&report, p, g->entry, g->request, g->command, &st->user, why, room)) <
+		0)
+		return r;
+	if ((r = account_become(&st->user, why, room)) < 0) {
+		kill(p->pid, SIGKILL);
+		close(report);
+		return r;
+	}
+	return program_await(p, g->request, g->command, &st->user, report, why, room);
+}
+
 static int
 start_program(struct start *st)
 {
@@ -208,6 +230,8 @@ start_program(struct start *st)
 		(r = program_prepare(p, g->request, &st->user, why, room)) < 0 ||
 		(r = join_keyring(st)) < 0)
 		return r;
+	if (g->entry != NULL)
+		return enter(st);
 	/* The last line that root runs. A rootless agent's programs stay what it was started as. */
 	if ((r = (g->run_as == NULL ? account_stay : account_become)(&st->user, why, room)) < 0)
 		return r;

@@ -13,6 +13,7 @@
  * stay. */
 #define HOLDER_EXIT_LEFT 3
 
+struct entry;
 struct local_policy;
 struct monitor_request;
 
@@ -22,10 +23,11 @@ struct holder_start {
 		*command; /* with a NUL; before it, as request.h says, environment and directory */
 	const char *run_as; /* when the request names nobody; NULL: rootless, nobody else can be */
 	const struct local_policy *policy;
-	const char *agent_user; /* whose uplink may adopt it; NULL: the process's own user */
-	int run_dir;		/* for its socket */
-	int answer_fd;		/* to the monitor: one struct monitor_reply */
-	int grace_seconds;	/* how long it stays without an uplink */
+	const struct entry *entry; /* by way of PAM; NULL: without */
+	const char *agent_user;	   /* whose uplink may adopt it; NULL: the process's own user */
+	int run_dir;		   /* for its socket */
+	int answer_fd;		   /* to the monitor: one struct monitor_reply */
+	int grace_seconds;	   /* how long it stays without an uplink */
 };
 
 /* In a process of its own, which ends with what this returns. Closes every other descriptor. */

@@ -23,10 +23,6 @@
 #include "node/monitor/request.h"
 #include "proto/base/err.h"
 
-/* Where a script finds itself; a number that scripts do not use, and above what close_range keeps.
- */
-#define SCRIPT_FD 60
-
 #define DOWNLOADS "downloads" /* as REQUEST_DOWNLOADS has it */
 
 #define MFD_RUNS 0x0010U /* MFD_EXEC, which older headers do not have */
@@ -124,6 +120,13 @@ program_prepare(struct program *p, const struct monitor_request *r, const struct
 
 /* --- the child ------------------------------------------------------------------------------ */
 
+bool
+program_lead(void)
+{
+	umask(022);
+	return setsid() >= 0;
+}
+
 /* What the holder has changed. */
 static void
 default_signals(void)
@@ -177,21 +180,23 @@ static void __attribute__((noreturn)) give_up(enum trouble at)
 {
 	struct report r = {.at = at, .error = errno};
 
-	if (write(3, &r, sizeof(r)) < 0)
+	if (write(PROGRAM_REPORT_FD, &r, sizeof(r)) < 0)
 		_exit(126);
 	_exit(127);
 }
 
-/* As the child has them in the end: 0 to 2, 3 for the report, and `keep`, unless that is -1. */
-static bool
-arrange_descriptors(const struct program *p, int report, int keep)
+bool
+program_descriptors(const struct program *p, int report, int keep)
 {
-	if (!take_descriptors(p) || dup2(report, 3) != 3 || fcntl(3, F_SETFD, FD_CLOEXEC) < 0)
+	if (!take_descriptors(p) || dup2(report, PROGRAM_REPORT_FD) != PROGRAM_REPORT_FD ||
+		fcntl(PROGRAM_REPORT_FD, F_SETFD, FD_CLOEXEC) < 0)
 		return false;
 	if (keep < 0)
-		return close_range(4, ~0u, 0) == 0;
-	return dup2(keep, SCRIPT_FD) == SCRIPT_FD && fcntl(SCRIPT_FD, F_SETFD, 0) == 0 &&
-		close_range(4, SCRIPT_FD - 1, 0) == 0 && close_range(SCRIPT_FD + 1, ~0u, 0) == 0;
+		return close_range(PROGRAM_REPORT_FD + 1, ~0u, 0) == 0;
+	return dup2(keep, PROGRAM_KEPT_FD) == PROGRAM_KEPT_FD &&
+		fcntl(PROGRAM_KEPT_FD, F_SETFD, 0) == 0 &&
+		close_range(PROGRAM_REPORT_FD + 1, PROGRAM_KEPT_FD - 1, 0) == 0 &&
+		close_range(PROGRAM_KEPT_FD + 1, ~0u, 0) == 0;
 }
 
 /* Whether its first line names who is to read it. */
@@ -258,12 +263,11 @@ become_script(const struct program *p, const struct monitor_request *r, const ch
 {
 	char path[48];
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", SCRIPT_FD);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", PROGRAM_KEPT_FD);
 	char *const run[] = {(char *)"sh", (char *)"-c", path, NULL};
 	char *const read_it[] = {(char *)"sh", path, NULL};
-	if (setsid() < 0 || !arrange_descriptors(p, report, p->script))
+	if (!program_descriptors(p, report, p->script))
 		_exit(127);
-	umask(022);
 	enter_directory(r, request_directory(r, command));
 	default_signals();
 	execve("/bin/sh", names_interpreter(command) ? run : read_it, env->vars);
@@ -277,8 +281,11 @@ static pid_t __attribute__((noinline)) fork_script(const struct program *p,
 {
 	pid_t pid = vfork();
 
-	if (pid == 0)
+	if (pid == 0) {
+		if (!program_lead())
+			_exit(127);
 		become_script(p, r, command, env, report);
+	}
 	return pid;
 }
 
@@ -288,7 +295,7 @@ start_script(const struct program *p, const struct monitor_request *r, const cha
 {
 	struct environ env = {.n = 0};
 
-	environ_script(&env, "", a, request_environment(r, command), r->environment_len);
+	environ_script(&env, "", a, NULL, request_environment(r, command), r->environment_len);
 	pid_t pid = fork_script(p, r, command, &env, report);
 	int failure = errno;
 	environ_fini(&env);
@@ -299,7 +306,7 @@ start_script(const struct program *p, const struct monitor_request *r, const cha
 /* Never returns. */
 static void
 become_program(const struct program *p, const struct monitor_request *r, const char *command,
-	const struct account *a, int report)
+	const struct account *a, char *const *given, int report)
 {
 	struct environ env = {.n = 0};
 	char name[300];
@@ -308,10 +315,8 @@ become_program(const struct program *p, const struct monitor_request *r, const c
 	char *const login[] = {name, NULL};
 	char *const run[] = {name, (char *)"-c", (char *)command, NULL};
 
-	environ_login(&env, "", a, r);
-	if (setsid() >= 0 && arrange_descriptors(p, report, -1) &&
-		(!p->pty || ioctl(0, TIOCSCTTY, 0) == 0)) {
-		umask(022);
+	environ_login(&env, "", a, given, r);
+	if (program_descriptors(p, report, -1) && (!p->pty || ioctl(0, TIOCSCTTY, 0) == 0)) {
 		go_home(a);
 		default_signals();
 		execve(a->shell, r->command_len ? run : login, env.vars);
@@ -325,8 +330,11 @@ start_other(const struct program *p, const struct monitor_request *r, const char
 {
 	pid_t pid = fork();
 
-	if (pid == 0)
-		become_program(p, r, command, a, report);
+	if (pid == 0) {
+		if (!program_lead())
+			_exit(127);
+		become_program(p, r, command, a, NULL, report);
+	}
 	return pid;
 }
 
@@ -343,6 +351,21 @@ hold_script(struct program *p, const char *text, size_t n, char *why, size_t roo
 			F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
 		return failed(why, room, "cannot hold the script");
 	return 0;
+}
+
+void
+program_become(struct program *p, const struct monitor_request *r, const char *command,
+	const struct account *a, char *const *given)
+{
+	struct environ env = {.n = 0};
+	char why[192];
+
+	if (r->kind != REQUEST_SCRIPT)
+		become_program(p, r, command, a, given, PROGRAM_REPORT_FD);
+	environ_script(&env, "", a, given, request_environment(r, command), r->environment_len);
+	if (hold_script(p, command, r->command_len, why, sizeof(why)) == 0)
+		become_script(p, r, command, &env, PROGRAM_REPORT_FD);
+	give_up(AT_PROGRAM);
 }
 
 static int
@@ -363,8 +386,8 @@ not_started(const struct monitor_request *r, const char *command, const struct a
 	return HW_ESPAWN;
 }
 
-static void
-close_theirs(struct program *p)
+void
+program_close_theirs(struct program *p)
 {
 	for (int s = 0; s < HOLDER_STREAMS; s++) {
 		if (p->theirs[s] >= 0)
@@ -377,7 +400,6 @@ int
 program_start(struct program *p, const struct monitor_request *r, const char *command,
 	const struct account *a, char *why, size_t room)
 {
-	struct report got = {0};
 	int report[2];
 
 	if (r->kind == REQUEST_SCRIPT && hold_script(p, command, r->command_len, why, room) < 0)
@@ -388,12 +410,21 @@ program_start(struct program *p, const struct monitor_request *r, const char *co
 			 report[1])) < 0)
 		return failed(why, room, "cannot start a process");
 	close(report[1]);
-	close_theirs(p);
+	program_close_theirs(p);
 	if (p->script >= 0)
 		close(p->script);
 	p->script = -1;
-	ssize_t n = read(report[0], &got, sizeof(got));
-	close(report[0]);
+	return program_await(p, r, command, a, report[0], why, room);
+}
+
+int
+program_await(struct program *p, const struct monitor_request *r, const char *command,
+	const struct account *a, int report, char *why, size_t room)
+{
+	struct report got = {0};
+
+	ssize_t n = read(report, &got, sizeof(got));
+	close(report);
 	if (n == (ssize_t)sizeof(got)) {
 		waitpid(p->pid, NULL, 0);
 		return not_started(r, command, a, &got, why, room);

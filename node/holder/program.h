@@ -15,6 +15,11 @@
 struct account;
 struct monitor_request;
 
+/* Of the child: where it says what it could not do, and where a script finds itself, a number that
+ * scripts do not use. */
+#define PROGRAM_REPORT_FD 3
+#define PROGRAM_KEPT_FD	  60
+
 struct program {
 	bool pty;
 	/* Our ends: for a pty in[] and out[HOLDER_OUT] are both its master; not blocking. */
@@ -38,6 +43,26 @@ int program_prepare(struct program *p, const struct monitor_request *r, const st
 /* Starts it, as who the process is by now. Returns when it was executed, or HW_ESPAWN. */
 int program_start(struct program *p, const struct monitor_request *r, const char *command,
 	const struct account *a, char *why, size_t room);
+
+/* The parts of it, for who is the user only later (entry.h). In the child, first: it leads a
+ * session of its own. */
+bool program_lead(void);
+
+/* In the child, as the user: never returns. What it cannot do goes to PROGRAM_REPORT_FD; `given` is
+ * as environ.h has it. */
+void __attribute__((noreturn)) program_become(struct program *p, const struct monitor_request *r,
+	const char *command, const struct account *a, char *const *given);
+
+/* In the child: 0 to 2, the report's, and `keep`, unless that is -1, as PROGRAM_KEPT_FD. All others
+ * are closed. */
+bool program_descriptors(const struct program *p, int report, int keep);
+
+/* In the parent, which needs them no more. */
+void program_close_theirs(struct program *p);
+
+/* In the parent: waits until the child was executed, and closes `report`. */
+int program_await(struct program *p, const struct monitor_request *r, const char *command,
+	const struct account *a, int report, char *why, size_t room);
 
 void program_resize(const struct program *p, uint16_t cols, uint16_t rows);
 

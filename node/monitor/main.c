@@ -13,6 +13,7 @@
  *   holder.c    its start, as root until it is the user
  *   serve.c     its loop, as the user
  *   program.c   the terminal or pipes, and starting the program in them as a login does
+ *   entry.c     the same for a program by way of PAM, which another program asks
  *   account.c   the user, and becoming it
  *   environ.c   the program's environment
  *   protocol.c  what holder and uplink say to each other
@@ -71,6 +72,8 @@ main(int argc, char **argv)
 		{"command-run-as", required_argument, NULL, 'c'},
 		{"grace",	  required_argument, NULL, 'g'},
 		{"policy",	   required_argument, NULL, 'p'},
+		{"pam",		required_argument, NULL, 's'},
+		{"pam-program",	required_argument, NULL, 'm'},
 		{"rootless",	     no_argument,	  NULL, 'l'},
 		{NULL,	       0,		  NULL, 0	 },
 	};
@@ -102,6 +105,12 @@ main(int argc, char **argv)
 		case 'p':
 			c.policy = (struct local_policy){.path = optarg, .required = true};
 			break;
+		case 's':
+			c.entry.service = optarg;
+			break;
+		case 'm':
+			c.entry.program = optarg;
+			break;
 		case 'l':
 			c.rootless = true;
 			break;
@@ -113,7 +122,8 @@ main(int argc, char **argv)
 	c.uplink_args = argv + optind;
 	while (c.uplink_args[c.n_uplink_args] != NULL)
 		c.n_uplink_args++;
-	if (c.dir == NULL || c.uplink == NULL || c.n_uplink_args == 0)
+	if (c.dir == NULL || c.uplink == NULL || c.n_uplink_args == 0 ||
+		(c.entry.service == NULL) != (c.entry.program == NULL))
 		return usage();
 	/* Without root there is nobody else to become. */
 	c.rootless = c.rootless || geteuid() != 0;

@@ -332,6 +332,7 @@ run_holder(const struct monitor *m, const struct monitor_request *r, const char 
 						    : c->run_as,
 		.agent_user = c->rootless ? NULL : c->agent_user,
 		.policy = &c->policy,
+		.entry = c->rootless || c->entry.service == NULL ? NULL : &c->entry,
 		.run_dir = m->run_dir,
 		.answer_fd = fd,
 		.grace_seconds = c->grace_seconds,

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "node/holder/entry.h"
 #include "node/monitor/local_policy.h"
 
 /* Of the uplink, which then is not started again; the monitor ends with the same. The service's unit
@@ -27,6 +28,7 @@ struct monitor_config {
 	int holders_max;	    /* 0: 1,000 */
 	int answers_in_ms;	    /* until one of them is given up; 0: 30 seconds */
 	struct local_policy policy;
+	struct entry entry; /* by way of PAM, unless it names no service; not rootless */
 	/* The uplink's program and arguments, to which "--monitor-fd N" is added. */
 	const char *uplink;
 	char *const *uplink_args;

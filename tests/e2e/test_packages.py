@@ -137,7 +137,8 @@ def test_a_life_of_the_packages(root, packages, tmp_path):
         assert re.match(r"hawser[a-z-]* \d", root.ok(program))
     assert root.ok("stat -c '%U %a' /var/lib/hawser-relay /home/hawser") == "hawser-relay 700\nhawser 750\n"
     assert root.ok("getent passwd hawser-node | cut -d: -f7") == "/usr/sbin/nologin\n"
-    assert root.ok("ls /usr/libexec/hawser") == "hawser-node-fetch\nhawser-node-monitor\nhawser-node-upgrade\n"
+    assert root.ok("ls /usr/libexec/hawser") == \
+        "hawser-node-fetch\nhawser-node-monitor\nhawser-node-pam\nhawser-node-upgrade\n"
     assert root.ok("systemctl --root=/ is-enabled hawser-relay hawser-node") == "enabled\nenabled\n"
     root.ok("grep -qx Type=notify /lib/systemd/system/hawser-relay.service")
     units = root.ok("systemd-analyze verify /lib/systemd/system/hawser-*.service || :")
@@ -150,11 +151,14 @@ def test_a_life_of_the_packages(root, packages, tmp_path):
     root.ok("mkdir -p /var/lib/hawser-node && echo mine > /var/lib/hawser-node/mine")
     root.ok("mkdir -p /etc/hawser && echo 'deny all' > /etc/hawser/node.policy")
     root.ok("systemctl --root=/ disable hawser-node")
+    assert "/etc/pam.d/hawser " in root.ok("dpkg-query -W -f '${Conffiles}\n' hawser-node")
+    assert root.ok("stat -c '%U %a' /etc/pam.d/hawser") == "root 644\n"
+    root.ok("echo '# ours' >> /etc/pam.d/hawser")
 
     # An upgrade keeps what is theirs, and what the administrator decided.
     install(root, newer(tmp_path, packages))
     assert root.ok("dpkg-query -W -f '${Version} ' " + " ".join(PACKAGES)) == "99.0 99.0 99.0 "
-    root.ok("test -s /var/lib/hawser-relay/ca.crt && test -s /var/lib/hawser-node/mine")
+    root.ok("test -s /var/lib/hawser-relay/ca.crt && test -s /var/lib/hawser-node/mine && tail -n 1 /etc/pam.d/hawser | grep ours")
     assert root.run("systemctl --root=/ is-enabled hawser-node")[1] == "disabled\n"
 
     # What is broken off leaves things as they were: nothing is restarted, and what was stopped is started again.

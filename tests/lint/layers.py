@@ -44,6 +44,8 @@ BELOW = {
     "node/holder": ["proto/base", "node/monitor"],
     # Root's too, for the time of an upgrade: it reads a signed manifest, and nothing else of a relay's.
     "node/upgrade": ["proto/base", "proto/trust"],
+    # Root's too, with anybody's modules in it.
+    "node/pam": ["proto/base", "node/holder", "node/monitor"],
     "client": ["proto", "audit", "client"],
     "tests": [""],
 }
@@ -65,6 +67,11 @@ GUARDED = [
         re.compile(r"(msgpack|openssl/|event2/|libwebsockets)"),
         re.compile(r"(?!node/(monitor|holder)/)"),
         "the monitor and the holder stand on libc alone",
+    ),
+    (
+        re.compile(r"security/pam"),
+        re.compile(r"node/pam/|tests/"),
+        "only what becomes the program asks PAM",
     ),
     (
         re.compile(r"seccomp\.h"),
@@ -196,6 +203,8 @@ BAD = [
     ("node/agent.c", '#include "proto/sandbox/sandbox.h"'),
     ("relay/core/op.c", '#include "proto/sandbox/sandbox.h"'),
     ("relay/core/op.c", "#include <seccomp.h>"),
+    ("node/holder/entry.c", "#include <security/pam_appl.h>"),
+    ("node/pam/stages.c", '#include "node/config.h"'),
     ("proto/sandbox/calls.c", '#include "proto/schema/schema.h"'),
     ("client/ls.c", "/* TO" "DO: later */"),
     ("dev", "cd /wo" "rk/main"),
@@ -217,6 +226,7 @@ GOOD = [
     ("relay/cli/confine.c", '#include "proto/sandbox/sandbox.h"'),
     ("node/uplink_sandbox.c", '#include "proto/sandbox/sandbox.h"'),
     ("proto/sandbox/calls.c", "#include <seccomp.h>"),
+    ("node/pam/stages.c", "#include <security/pam_appl.h>"),
     ("tests/unit/test_op.c", '#include "relay/core/op.h"'),
     ("docs/a.md", "https://example.net/manual, work/main and the word shared"),
 ]

@@ -17,7 +17,7 @@ _USERS = [  # name, id, home, shell
     ("homeless", HOMELESS, "/nonexistent", "/bin/sh"),
 ]
 _FILES = ("passwd", "group", "shadow", "sudoers")
-_BIND = 'for f in passwd group shadow sudoers; do mount --bind "$0/$f" "/etc/$f" || exit 1; done; exec "$@"'
+_BIND = 'for f in passwd group shadow sudoers pam.d; do mount --bind "$0/$f" "/etc/$f" || exit 1; done; exec "$@"'
 
 
 class Accounts:
@@ -31,6 +31,7 @@ class Accounts:
         os.mkdir(self.homes)
         for name in _FILES:
             shutil.copy(os.path.join("/etc", name), self.etc)
+        shutil.copytree("/etc/pam.d", os.path.join(self.etc, "pam.d"))
         for name, number, home, shell in _USERS:
             self._add(name, number, home.format(home=self.homes), shell)
         self._append("passwd", "toor:x:0:0::/root:/bin/sh")
@@ -39,7 +40,7 @@ class Accounts:
         os.chmod(os.path.join(self.etc, "shadow"), 0o600)
         os.chmod(os.path.join(self.etc, "sudoers"), 0o440)
         self.agent = os.path.join(self.base, "hawser-node")
-        for name in ("hawser-node", "hawser-node-monitor", "hawser-node-fetch", "hawser-node-upgrade"):
+        for name in ("hawser-node", "hawser-node-monitor", "hawser-node-fetch", "hawser-node-pam", "hawser-node-upgrade"):
             shutil.copy(program(name), self.base)
 
     def _append(self, name, line):
@@ -53,6 +54,19 @@ class Accounts:
         if home.startswith(self.homes):
             os.mkdir(home, 0o750)
             os.chown(home, number, number)
+
+    def expire(self, name):
+        """As chage -E 1 does it; in place, since it may be mounted."""
+        path = os.path.join(self.etc, "shadow")
+        with open(path, encoding="utf-8") as f:
+            rows = [line.split(":") for line in f]
+        with open(path, "w", encoding="utf-8") as f:
+            f.writelines(":".join([*row[:7], "1", row[8]] if row[0] == name else row) for row in rows)
+
+    def service(self, name, text):
+        """One of PAM's."""
+        with open(os.path.join(self.etc, "pam.d", name), "w", encoding="utf-8") as f:
+            f.write(text)
 
     @property
     def wrap(self):

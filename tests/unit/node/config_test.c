@@ -4,6 +4,7 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -37,6 +38,30 @@ Test(config, settings_and_their_defaults)
 	cr_assert_str_eq(c.reboot_command, "");
 }
 
+Test(config, a_service_of_pam_is_a_name_or_none)
+{
+	static const char *const bad[] = {
+		"../passwd", "/etc/pam.d/hawser", ".hidden", "two words", "a\tb"};
+	char text[256];
+	struct node_config c;
+	struct hw_err err = HW_ERR_INIT;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(text, sizeof(text),
+			"relay = https://r.example:8443#sha256:" PIN "\npam = %s\n", bad[i]);
+		cr_assert_eq(node_config_parse(&c, text, &err), HW_EVALIDATION, "%s", bad[i]);
+		cr_assert_not_null(strstr(hw_err_text(&err), "pam is the name of a file"));
+	}
+	static const char *const none[] = {"", "off"};
+	for (size_t i = 0; i < 2; i++) {
+		snprintf(text, sizeof(text),
+			"pam = login\nrelay = https://r.example:8443#sha256:" PIN "\npam = %s\n",
+			none[i]);
+		cr_assert_eq(node_config_parse(&c, text, &err), 0);
+		cr_assert_str_eq(c.pam, "");
+	}
+}
+
 Test(config, settings_of_commands)
 {
 	struct node_config c;
@@ -44,6 +69,7 @@ Test(config, settings_of_commands)
 	cr_assert_eq(node_config_parse(&c,
 			     "relay = https://r.example:8443#sha256:" PIN "\n"
 			     "command_run_as = deploy\n"
+			     "pam = hawser-2.local\n"
 			     "reboot_command = systemctl kexec\n"
 			     "commands_running = 7\n"
 			     "commands_held = 1000\n"
@@ -59,6 +85,7 @@ Test(config, settings_of_commands)
 			     NULL),
 		0);
 	cr_assert_str_eq(c.command_run_as, "deploy");
+	cr_assert_str_eq(c.pam, "hawser-2.local");
 	cr_assert_str_eq(c.reboot_command, "systemctl kexec");
 	cr_assert_eq(c.commands_running, 7);
 	cr_assert_eq(c.commands_held, 1000);
@@ -142,7 +169,7 @@ Test(config, a_password_is_in_no_error_and_not_for_everybody)
 Test(config, what_was_set_is_still_set_after_joining_anew)
 {
 	static const char text[] = "relay = https://r.example:8443#sha256:" PIN "\n"
-				   "name = web-01\nrun_as = ann\ncommand_run_as = bob\n"
+				   "name = web-01\nrun_as = ann\ncommand_run_as = bob\npam = site\n"
 				   "reboot_command = reboot -f\nagent_user = eve\n"
 				   "commands_running = 3\ncommands_held = 7\n"
 				   "command_output = 70000\ncommands_spool = 80000\n"

@@ -60,7 +60,10 @@ rig_new_monitor(struct rig *r)
 			.grace_seconds = r->options.grace_seconds ? r->options.grace_seconds : 60,
 			.holders_max = r->options.holders_max,
 			.answers_in_ms = r->options.answers_in_ms,
-			.policy = {.path = policy},
+			.policy = {.path = policy			 },
+			.entry = { .service = r->options.pam,
+				   .program = r->options.pam_program,
+				   .within_ms = r->options.pam_within_ms},
 			.serve_fd = fds[1],
 		};
 		_exit(monitor_run(&c));

@@ -18,6 +18,9 @@ struct rig_options {
 	int grace_seconds;  /* 0: 60 */
 	int holders_max;    /* 0: as the monitor has it */
 	int answers_in_ms;  /* likewise */
+	const char *pam;    /* a PAM service, and who asks it; NULL: none is asked */
+	const char *pam_program;
+	int pam_within_ms;  /* as the monitor has it */
 	const char *policy; /* the text of its policy file; NULL: there is none */
 };
 
