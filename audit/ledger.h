@@ -54,6 +54,12 @@ bool ledger_kind_open(enum entry_kind kind);
 int ledger_erased(struct msg_ledger_entry **ret, struct arena *a, uint64_t sequence,
 	struct hw_err *err);
 
+/* The same in place of one that is damaged: LEDGER_KIND_DAMAGED, a time that it is not older than,
+ * and what is wrong as its reason. */
+#define LEDGER_KIND_DAMAGED "damaged"
+int ledger_damaged(struct msg_ledger_entry **ret, struct arena *a, uint64_t sequence, int64_t time,
+	const char *why, struct hw_err *err);
+
 /* Reads the ledger's own files and what of the journal is not yet there, in order; either directory
  * may be missing. Asked again at the end it goes on with what came since. */
 struct ledger_reader;
@@ -65,6 +71,9 @@ void ledger_reader_seek(struct ledger_reader *r, uint64_t sequence);
  * entry. Of an erased one there are no bytes, and the entry is ledger_erased()'s. */
 int ledger_reader_next(struct ledger_reader *r, struct arena *a, struct msg_ledger_entry **entry,
 	struct msg_bin *bytes, struct hw_err *err);
+/* After HW_ECORRUPT: goes on with the first entry behind that one which can be read, *behind.
+ * HW_ENOTFOUND: there is none yet. */
+int ledger_reader_pass(struct ledger_reader *r, uint64_t *behind, struct hw_err *err);
 /* The leaf's hash of the entry that was read last. */
 const uint8_t *ledger_reader_leaf(const struct ledger_reader *r);
 void ledger_reader_close(struct ledger_reader *r);

@@ -265,14 +265,80 @@ read_entry(struct ledger_files *f, struct ledger_stored *ret, struct hw_err *err
 	return 1;
 }
 
-/* Passes over what is before entry `from`, in the file that is open. */
+/* Which number the frame that was read has: that under which it opens. Those that were lost before
+ * it took some room each. 0: none that is known. */
+static uint64_t
+number_of(struct ledger_files *f, uint32_t len, off_t lost)
+{
+	uint64_t due = f->next, last = due + 1 + (uint64_t)lost / (ENTRY_HEAD + ENTRY_META);
+	uint64_t found = 0;
+	struct ledger_stored entry;
+
+	/* What lies open, or was erased, tells no number to who does not decode it. */
+	if (get_le32(f->rest) != 0)
+		return 0;
+	for (f->next = due + 1; found == 0 && f->next <= last; f->next++)
+		if (open_entry(f, &entry, len, NULL) == 0)
+			found = f->next;
+	f->next = due;
+	return found;
+}
+
+/* Whether the damaged frame has its own length: another follows it, or the file's end. */
+static bool
+step_over(struct ledger_files *f, off_t size, struct hw_err *err)
+{
+	off_t damage = f->at;
+	uint8_t head[ENTRY_HEAD];
+	uint32_t len;
+
+	clearerr(f->file);
+	if (fseeko(f->file, damage, SEEK_SET) < 0 || fread(head, sizeof(head), 1, f->file) != 1)
+		return false;
+	f->at += ENTRY_HEAD + (off_t)get_le32(head);
+	if (get_le32(head) >= ENTRY_META && (f->at == size || read_frame(f, &len, err) == 1)) {
+		f->next++;
+		return true;
+	}
+	f->at = damage;
+	return false;
+}
+
+/* In the file that is open: behind the damaged frame, or from anywhere behind its beginning. */
+static bool
+pass_within(struct ledger_files *f, struct hw_err *err)
+{
+	off_t damage = f->at;
+	struct stat st;
+	uint32_t len;
+	uint64_t number;
+
+	if (fstat(fileno(f->file), &st) < 0)
+		return false;
+	if (step_over(f, st.st_size, err))
+		return true;
+	for (f->at++; f->at + ENTRY_HEAD + ENTRY_META <= st.st_size; f->at++)
+		if (read_frame(f, &len, err) == 1 &&
+			(number = number_of(f, len, f->at - damage)) != 0) {
+			f->next = number;
+			return true;
+		}
+	f->at = damage;
+	return false;
+}
+
+/* Passes over what is before entry `from`, damaged or not, in the file that is open. */
 static int
 skip_to(struct ledger_files *f, uint64_t from, struct hw_err *err)
 {
 	uint32_t len;
 	int r = 1;
 
-	while (f->next < from && (r = read_frame(f, &len, err)) == 1) {
+	while (f->next < from && (r = read_frame(f, &len, err)) >= 0) {
+		if (r == 0 && !pass_within(f, err))
+			break;
+		if (r == 0)
+			continue;
 		chain_on(f->chain, f->rest);
 		f->next++;
 		f->at += ENTRY_HEAD + (off_t)len;
@@ -338,6 +404,19 @@ ledger_files_read(struct ledger_files *f, struct ledger_stored *ret, struct hw_e
 			r = 0;
 	}
 	return r;
+}
+
+int
+ledger_files_pass(struct ledger_files *f, struct hw_err *err)
+{
+	uint64_t first = f->next;
+
+	if (pass_within(f, err))
+		return 0;
+	while (find_file(&first, f->dir, first + 1, UINT64_MAX, true))
+		if (open_file(f, first, err) == 0)
+			return 0;
+	return hw_err_set(err, HW_ENOTFOUND, "no later entry can be read");
 }
 
 void

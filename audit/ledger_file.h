@@ -56,6 +56,9 @@ struct ledger_stored {
 };
 /* 1 and an entry; 0 at the end, or at an entry that is not wholly written; HW_ECORRUPT. */
 int ledger_files_read(struct ledger_files *f, struct ledger_stored *ret, struct hw_err *err);
+/* Goes to the next entry behind the one that is due which can be read, in this file or at the
+ * beginning of a later one. HW_ENOTFOUND: there is none. */
+int ledger_files_pass(struct ledger_files *f, struct hw_err *err);
 void ledger_files_close(struct ledger_files *f);
 
 /* Wraps the keys of all files anew. A directory that is missing has none. */

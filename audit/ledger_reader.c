@@ -11,6 +11,8 @@
 /* How often files and journal are looked through for an entry that moves from one to the other. */
 #define TRIES 3
 
+#define REASON_MAX 500
+
 struct ledger_reader {
 	char *ledger_dir, *journal_dir;
 	struct secret_key master;
@@ -127,6 +129,20 @@ ledger_erased(struct msg_ledger_entry **ret, struct arena *a, uint64_t sequence,
 	return 0;
 }
 
+int
+ledger_damaged(struct msg_ledger_entry **ret, struct arena *a, uint64_t sequence, int64_t time,
+	const char *why, struct hw_err *err)
+{
+	int r = ledger_erased(ret, a, sequence, err);
+
+	if (r < 0)
+		return r;
+	(*ret)->kind = LEDGER_KIND_DAMAGED;
+	(*ret)->time = time;
+	(*ret)->reason = arena_strndup(a, why, strnlen(why, REASON_MAX));
+	return (*ret)->reason != NULL ? 0 : hw_err_set(err, HW_ENOMEM, "no memory for a reason");
+}
+
 static int
 decode_entry(struct msg_ledger_entry **ret, struct arena *a, const struct ledger_stored *stored,
 	uint64_t sequence, struct hw_err *err)
@@ -167,6 +183,59 @@ ledger_reader_next(struct ledger_reader *r, struct arena *a, struct msg_ledger_e
 	memcpy(r->leaf, stored.leaf, MERKLE_LEN);
 	r->next++;
 	return 1;
+}
+
+/* The first that the journal has behind entry r->next. */
+static int
+next_in_journal(struct ledger_reader *r, uint64_t *behind, struct hw_err *err)
+{
+	struct journal_record rec;
+	jpos end;
+
+	journal_reader_close(r->journal);
+	r->journal = NULL;
+	int code = journal_reader_open_ledger(&r->journal, r->journal_dir, &r->master, r->next + 1,
+		err);
+	while (code >= 0 && (code = journal_reader_next(r->journal, &rec, &end, err)) == 1)
+		if (rec.type == JOURNAL_LEDGER && rec.offset > r->next)
+			break;
+	if (code == 1)
+		*behind = rec.offset;
+	journal_reader_close(r->journal);
+	r->journal = NULL;
+	return code == 0 ? HW_ENOTFOUND : code;
+}
+
+/* The same of the files, which stand at the damage. */
+static int
+next_in_files(struct ledger_reader *r, uint64_t *behind, struct hw_err *err)
+{
+	int code = r->files != NULL
+		? 0
+		: ledger_files_open(&r->files, r->ledger_dir, &r->master, r->next, err);
+
+	if (code < 0)
+		return code;
+	while (ledger_files_next(r->files) <= r->next)
+		if ((code = ledger_files_pass(r->files, err)) < 0)
+			return code;
+	*behind = ledger_files_next(r->files);
+	return 0;
+}
+
+int
+ledger_reader_pass(struct ledger_reader *r, uint64_t *behind, struct hw_err *err)
+{
+	uint64_t filed = 0, kept = 0;
+	int in_files = next_in_files(r, &filed, err);
+	int in_journal = next_in_journal(r, &kept, err);
+
+	if (in_files < 0 && in_journal < 0)
+		return hw_err_set(err, HW_ENOTFOUND,
+			"nothing can be read behind ledger entry %" PRIu64, r->next);
+	*behind = in_journal < 0 || (in_files >= 0 && filed < kept) ? filed : kept;
+	r->next = *behind;
+	return 0;
 }
 
 const uint8_t *

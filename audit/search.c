@@ -22,6 +22,12 @@
 #define NICE	    10
 #define ENTRY_MAX   ((size_t)8 * JOURNAL_RECORD_MAX)
 
+/* That an entry cannot be read. */
+struct doubt {
+	bool is_there, is_last;
+	uint64_t at;
+};
+
 struct search {
 	struct log_ctx log;
 	struct search_config config; /* its texts are our own */
@@ -29,6 +35,8 @@ struct search {
 	struct search_index *index;
 	struct ledger_reader *reader; /* of whoever indexes; NULL: not open */
 	struct arena *arena;
+	struct doubt doubt;
+	int64_t last_time; /* of the last entry that was read */
 
 	pthread_mutex_t lock; /* of all that follows */
 	pthread_cond_t wake, moved;
@@ -83,13 +91,38 @@ take(struct search *s, const struct msg_ledger_entry *e, const struct msg_bin *b
 	return search_index_append(s->index, &record, bytes->p, bytes->n, err);
 }
 
+/* Found so in this life: what the file had of it was not believed. */
+static bool
+is_damaged(struct search *s, uint64_t sequence)
+{
+	struct search_page *page = malloc(sizeof(*page));
+	bool damaged = false;
+
+	if (page == NULL)
+		return false;
+	search_page_init(page);
+	if (search_index_read(s->index, sequence, page, NULL) == 0)
+		damaged = page->records[sequence - page->first].kind == SEARCH_KIND_DAMAGED;
+	search_page_fini(page);
+	free(page);
+	return damaged;
+}
+
+/* Who waits learns first that the index has nothing: what it had is not what it will have. */
+static int
+forget(struct search *s, uint64_t next, struct hw_err *err)
+{
+	pthread_mutex_lock(&s->lock);
+	s->next = 0;
+	pthread_mutex_unlock(&s->lock);
+	return search_index_reset(s->index, next, err);
+}
+
 /* The ledger may begin later than we do, or than an index that was deleted. */
 static int
 begin_with(struct search *s, uint64_t sequence, struct hw_err *err)
 {
-	return sequence == search_index_next(s->index)
-		? 0
-		: search_index_reset(s->index, sequence, err);
+	return sequence == search_index_next(s->index) ? 0 : forget(s, sequence, err);
 }
 
 /* Up to `n` entries below `until`: how many. */
@@ -104,6 +137,8 @@ index_some(struct search *s, uint64_t until, int n, struct hw_err *err)
 		struct arena_mark mark = arena_mark(s->arena);
 		if ((r = ledger_reader_next(s->reader, s->arena, &e, &bytes, err)) != 1)
 			break;
+		if (e->time > 0)
+			s->last_time = e->time;
 		r = begin_with(s, (uint64_t)e->sequence, err);
 		if (r == 0)
 			r = take(s, e, &bytes, err);
@@ -112,6 +147,81 @@ index_some(struct search *s, uint64_t until, int n, struct hw_err *err)
 			break;
 	}
 	return r < 0 ? r : i;
+}
+
+/* In place of what cannot be read, below `behind`, is why. */
+static int
+note_damage(struct search *s, uint64_t behind, const char *why, struct hw_err *err)
+{
+	const struct search_record record = {.kind = SEARCH_KIND_DAMAGED, .time = s->last_time};
+	int r = 0;
+
+	log_error(s, "search.damaged", "from=%" PRIu64 " until=%" PRIu64 " why=%s",
+		search_index_next(s->index), behind, log_value(why));
+	while (r == 0 && search_index_next(s->index) < behind)
+		r = search_index_append(s->index, &record, why, strlen(why), err);
+	return r;
+}
+
+static int
+read_again(struct search *s, struct hw_err *err)
+{
+	ledger_reader_close(s->reader);
+	s->reader = NULL;
+	int r = open_reader(s, search_index_next(s->index), err);
+	return r < 0 ? r : 1;
+}
+
+/* 1: it goes on behind the damage. 0: what is due may be about to come. */
+static int
+pass_damaged(struct search *s, uint64_t until, int code, struct hw_err *err)
+{
+	char why[sizeof(err->text)];
+	uint64_t behind = until;
+
+	snprintf(why, sizeof(why), "%s", hw_err_text(err));
+	int r = ledger_reader_pass(s->reader, &behind, err);
+	if (r == HW_ENOTFOUND && code == 0)
+		return 0;
+	if (r < 0 && (r != HW_ENOTFOUND || until == UINT64_MAX))
+		return hw_err_set(err, HW_ECORRUPT, "%s", why);
+	/* What came meanwhile, between two of its kind. */
+	if (!s->doubt.is_last) {
+		s->doubt.is_last = true;
+		return read_again(s, err);
+	}
+	if ((r = note_damage(s, behind, why, err)) < 0)
+		return r;
+	return behind == until ? read_again(s, err) : 1;
+}
+
+/* What is due cannot be read (code < 0), or is not there (0), though it must be. That is believed
+ * only when it is so again, with nothing kept from before, and once more when what is behind it can
+ * be read. */
+static int
+doubt(struct search *s, uint64_t until, int code, struct hw_err *err)
+{
+	uint64_t at = search_index_next(s->index);
+
+	if (code == 0)
+		hw_err_set(err, HW_ECORRUPT, "ledger entry %" PRIu64 " does not verify", at);
+	if (s->doubt.is_there && s->doubt.at == at)
+		return pass_damaged(s, until, code, err);
+	s->doubt = (struct doubt){.is_there = true, .at = at};
+	return read_again(s, err);
+}
+
+/* 1: there is more; 0: nothing for now. */
+static int
+follow(struct search *s, uint64_t until, struct hw_err *err)
+{
+	int r = index_some(s, until, SLICE, err);
+
+	if (r == SLICE || (r < 0 && r != HW_ECORRUPT))
+		return r < 0 ? r : 1;
+	if (r >= 0 && search_index_next(s->index) >= until)
+		return 0;
+	return doubt(s, until, r < 0 ? r : 0, err);
 }
 
 /* What a ledger of the same length, but not the same, would show: the index's last entry. */
@@ -149,6 +259,8 @@ take_up(struct search *s, struct hw_err *err)
 	if (s->reader != NULL)
 		return 0;
 	if (next > search_index_first(s->index)) {
+		if (is_damaged(s, next - 1))
+			return open_reader(s, next, err);
 		if ((r = open_reader(s, next - 1, err)) < 0)
 			return r;
 		if (same_ledger(s, next - 1))
@@ -157,7 +269,7 @@ take_up(struct search *s, struct hw_err *err)
 		ledger_reader_close(s->reader);
 		s->reader = NULL;
 	}
-	if ((r = search_index_reset(s->index, 0, err)) < 0)
+	if ((r = forget(s, 0, err)) < 0)
 		return r;
 	return open_reader(s, 0, err);
 }
@@ -174,12 +286,11 @@ begin_anew(struct search *s, struct hw_err *err)
 	log_warn(s, "search.anew", "why=%s", log_value("the index is damaged"));
 	ledger_reader_close(s->reader);
 	s->reader = NULL;
-	int r = search_index_reset(s->index, 0, err);
+	int r = forget(s, 0, err);
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&s->lock);
 	s->distrusted = false;
-	s->next = 0;
 	pthread_mutex_unlock(&s->lock);
 	return 0;
 }
@@ -211,10 +322,10 @@ slice(struct search *s, struct hw_err *err)
 	if (r == 0)
 		r = take_up(s, err);
 	if (r == 0)
-		r = index_some(s, until, SLICE, err);
+		r = follow(s, until, err);
 	note_progress(s, r, err);
 	if (r >= 0)
-		return r == SLICE;
+		return r;
 	/* An entry that was read and not taken is read again. */
 	ledger_reader_close(s->reader);
 	s->reader = NULL;
@@ -395,14 +506,17 @@ tell_late(struct search *s, uint64_t until, struct hw_err *err)
 }
 
 int
-search_catch_up(struct search *s, struct hw_err *err)
+search_catch_up(struct search *s, uint64_t *as_of, struct hw_err *err)
 {
 	struct journal *j = s->config.journal;
 	struct timespec until = from_now(WAIT_MSEC);
 	int waited = 0, r = 0;
 
-	if (!s->thread_runs)
-		return catch_up_inline(s, err);
+	if (!s->thread_runs) {
+		r = catch_up_inline(s, err);
+		*as_of = search_index_resets(s->index);
+		return r;
+	}
 	uint64_t next = j != NULL ? journal_ledger_next(j) : 0;
 	pthread_mutex_lock(&s->lock);
 	while ((s->next < next || s->distrusted) && s->failed == 0 && waited != ETIMEDOUT) {
@@ -411,6 +525,8 @@ search_catch_up(struct search *s, struct hw_err *err)
 	}
 	if (s->next < next || s->distrusted)
 		r = tell_late(s, next, err);
+	/* Under the lock: who begins it anew takes it first. */
+	*as_of = search_index_resets(s->index);
 	pthread_mutex_unlock(&s->lock);
 	return r;
 }

@@ -34,10 +34,11 @@ struct search_config {
 int search_new(struct search **ret, const struct search_config *config, struct hw_err *err);
 void search_free(struct search *s); /* before what it reads is closed; NULL is fine */
 
-/* Returns when all is found that was in the ledger before the call. HW_EUNAVAILABLE says how far it
+/* Returns when all is found that was in the ledger before the call, in the index that *as_of names:
+ * what is begun anew after that is another. HW_EUNAVAILABLE says how far it
  * is: an index that is made anew takes its time; or why it cannot be written just now, which is
  * tried again twice a second. HW_ECORRUPT: the ledger could not be read. */
-int search_catch_up(struct search *s, struct hw_err *err);
+int search_catch_up(struct search *s, uint64_t *as_of, struct hw_err *err);
 /* A part of the index did not verify: it is made anew, before the next call of the above returns.
  */
 void search_distrust(struct search *s);
@@ -89,9 +90,9 @@ typedef int search_fn(void *arg, const struct search_found *found);
 
 /* Goes on from *at: oldest first, the next entry to look at; newest first, the one after it. 1:
  * there may be more, and *at says where; 0: there is none. HW_EUNAVAILABLE: the index was begun
- * anew meanwhile. */
-int search_walk(struct search *s, const struct search_query *q, uint64_t *at, struct arena *a,
-	search_fn *fn, void *arg, struct hw_err *err);
+ * anew after search_catch_up() gave `as_of`. */
+int search_walk(struct search *s, uint64_t as_of, const struct search_query *q, uint64_t *at,
+	struct arena *a, search_fn *fn, void *arg, struct hw_err *err);
 /* Where a walk begins. */
 uint64_t search_begin(struct search *s, const struct search_query *q);
 

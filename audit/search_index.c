@@ -30,7 +30,7 @@ struct head {
 	char magic[8];
 	uint64_t first;
 	int64_t oldest, newest;
-	uint32_t n, records_len, packed_len, raw_len, reserved, crc;
+	uint32_t n, records_len, packed_len, raw_len, damaged, crc;
 };
 
 struct block {
@@ -148,6 +148,16 @@ pack(struct buf *out, const struct buf *raw)
 	return 0;
 }
 
+static uint32_t
+count_damaged(const struct search_record *r, size_t n)
+{
+	uint32_t damaged = 0;
+
+	for (size_t i = 0; i < n; i++)
+		damaged += r[i].kind == SEARCH_KIND_DAMAGED;
+	return damaged;
+}
+
 /* Head, records and bytes, as they are written. */
 static int
 seal_block(struct buf *out, struct search_index *x, struct block *b)
@@ -156,7 +166,8 @@ seal_block(struct buf *out, struct search_index *x, struct block *b)
 		.oldest = b->span.oldest,
 		.newest = b->span.newest,
 		.n = (uint32_t)b->span.n,
-		.raw_len = (uint32_t)x->tail_bytes.len};
+		.raw_len = (uint32_t)x->tail_bytes.len,
+		.damaged = count_damaged(x->tail, x->tail_n)};
 	struct buf packed;
 	char aad[160];
 	int r;
@@ -249,8 +260,8 @@ head_is_good(const struct head *h, uint64_t due, off_t left)
 {
 	if (memcmp(h->magic, MAGIC, sizeof(h->magic)) != 0 || h->crc != head_crc(h))
 		return false;
-	return h->n > 0 && h->n <= SEARCH_BLOCK && (due == UINT64_MAX || h->first == due) &&
-		h->raw_len <= BYTES_MAX &&
+	return h->damaged == 0 && h->n > 0 && h->n <= SEARCH_BLOCK &&
+		(due == UINT64_MAX || h->first == due) && h->raw_len <= BYTES_MAX &&
 		h->records_len == h->n * sizeof(struct search_record) + SEAL_MORE &&
 		h->packed_len > SEAL_MORE && h->packed_len <= 2 * BYTES_MAX &&
 		(off_t)sizeof(*h) + h->records_len + h->packed_len <= left;

@@ -36,9 +36,13 @@ struct search_record {
 	int64_t time;
 	uint32_t terms[TERMS]; /* hashes; 0: it has none */
 	uint32_t at, len;      /* of its bytes, among those of its block */
-	uint8_t kind, outcome; /* kind: enum entry_kind and 1; 0: none that we know */
+	uint8_t kind, outcome; /* kind: enum entry_kind and 1; 0: none that we know; or damaged */
 	uint8_t zero[6];
 };
+
+/* Of what could not be read. A block with such a one is not believed when the file is opened: what
+ * is damaged may have been put right. */
+#define SEARCH_KIND_DAMAGED 0xff
 
 struct search_index;
 

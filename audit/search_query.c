@@ -1,4 +1,5 @@
 /* What an entry can be found by, and the walk over those that fit. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -177,6 +178,9 @@ may_fit(const struct asked *x, const struct search_record *r)
 {
 	const struct search_query *q = x->q;
 
+	/* It may be anything. */
+	if (r->kind == SEARCH_KIND_DAMAGED)
+		return in_time(q, r->time);
 	for (int t = 0; t < TERMS; t++)
 		if (q->terms[t] != NULL && r->terms[t] != x->terms[t])
 			return false;
@@ -203,6 +207,8 @@ fits(const struct search_query *q, const struct search_found *f)
 	const char *texts[TERMS];
 	bool node = !q->by_nodes;
 
+	if (strcmp(f->entry->kind, LEDGER_KIND_DAMAGED) == 0)
+		return true;
 	texts_of(texts, f->entry, &f->about);
 	for (int t = 0; t < TERMS; t++)
 		if (q->terms[t] != NULL && !text_fits((enum search_term)t, q->terms[t], texts[t]))
@@ -221,7 +227,7 @@ struct walk {
 	search_fn *fn;
 	void *arg;
 	struct search_page page;
-	uint64_t resets; /* of the index, when it began */
+	uint64_t resets; /* of the index that it is over */
 	size_t looked, read;
 };
 
@@ -234,13 +240,19 @@ check_same(struct walk *w, struct hw_err *err)
 		: hw_err_set(err, HW_EUNAVAILABLE, SEARCH_ANEW);
 }
 
-/* What the index has of an erased entry is that there was one. */
+/* What the index has of an erased entry is that there was one, and of one that is damaged why. */
 static int
 decode(struct msg_ledger_entry **ret, struct walk *w, uint64_t sequence, const uint8_t *p, size_t n,
 	struct hw_err *err)
 {
+	const struct search_record *record = &w->page.records[sequence - w->page.first];
+	char why[sizeof(err->text)];
 	void *msg;
 
+	if (record->kind == SEARCH_KIND_DAMAGED) {
+		snprintf(why, sizeof(why), "%.*s", (int)n, (const char *)p);
+		return ledger_damaged(ret, w->arena, sequence, record->time, why, err);
+	}
 	if (n == 0)
 		return ledger_erased(ret, w->arena, sequence, err);
 	int r = msg_decode(&msg, w->arena, MSG_ROW(ledger_entry), p, n, err);
@@ -355,12 +367,11 @@ search_begin(struct search *s, const struct search_query *q)
 }
 
 int
-search_walk(struct search *s, const struct search_query *q, uint64_t *at, struct arena *a,
-	search_fn *fn, void *arg, struct hw_err *err)
+search_walk(struct search *s, uint64_t as_of, const struct search_query *q, uint64_t *at,
+	struct arena *a, search_fn *fn, void *arg, struct hw_err *err)
 {
-	struct walk w = {.s = s, .arena = a, .fn = fn, .arg = arg};
+	struct walk w = {.s = s, .resets = as_of, .arena = a, .fn = fn, .arg = arg};
 
-	w.resets = search_index_resets(search_index_of(s));
 	int r = ask(&w.asked, q, err);
 	if (r < 0)
 		return r;

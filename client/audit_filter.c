@@ -239,6 +239,21 @@ static const struct column columns[] = {
 	{0	  },
 };
 
+size_t
+audit_say_damaged(struct client *c, const struct msg_ledger_entry *v, size_t n)
+{
+	size_t damaged = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(v[i].kind, "damaged") != 0)
+			continue;
+		damaged++;
+		client_say(c, "entry %lld is damaged: %s; see hawser audit verify",
+			(long long)v[i].sequence, v[i].reason != NULL ? v[i].reason : "?");
+	}
+	return damaged;
+}
+
 const struct listing audit_listing = {
 	.reply = msg_row_lookup_events_reply,
 	.item = msg_row_ledger_entry,

@@ -50,6 +50,13 @@ const char *audit_short(const char *arn);
 /* "session alice-...", "document AWS-RunShellScript": the thing that an entry is about. */
 const char *audit_about(struct client *c, const struct msg_ledger_entry *e);
 
+/* Says which of them the relay could not read, whatever was looked for: each may be one of it. How
+ * many; with any the command ends with AUDIT_DAMAGED. */
+size_t audit_say_damaged(struct client *c, const struct msg_ledger_entry *v, size_t n);
+#define AUDIT_DAMAGED 2
+#define AUDIT_DAMAGED_ABOUT \
+	"  An entry that is damaged is shown whatever is looked for, and the exit status is 2.\n"
+
 extern const struct listing audit_listing;
 
 #endif

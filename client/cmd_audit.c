@@ -85,7 +85,7 @@ export_entries(struct client *c, const struct input *in, struct hw_err *err)
 	struct audit_filter f;
 	struct meter meter;
 	char token[1025];
-	size_t entries = 0;
+	size_t entries = 0, damaged = 0;
 	bool more = true;
 	int r = audit_filter_read(&f, c, in, err);
 
@@ -100,6 +100,7 @@ export_entries(struct client *c, const struct input *in, struct hw_err *err)
 			(r = conn_call(&page, c->conn, OP_lookup_events, &f.req, a, err)) == 0) {
 			r = write_entries(page, err);
 			entries += page->events.n;
+			damaged += audit_say_damaged(c, page->events.v, page->events.n);
 			meter_show(&meter, 0, "%zu entries", entries);
 			more = page->next_token != NULL && page->next_token[0] != '\0';
 			snprintf(token, sizeof(token), "%s", more ? page->next_token : "");
@@ -109,7 +110,7 @@ export_entries(struct client *c, const struct input *in, struct hw_err *err)
 	}
 	meter_hide(&meter);
 	client_hint_call(c, r);
-	return r;
+	return r == 0 && damaged > 0 ? AUDIT_DAMAGED : r;
 }
 
 /* --- the command ------------------------------------------------------------------------------ */

@@ -47,12 +47,11 @@ run_ls(struct client *c, const struct input *in, struct hw_err *err)
 	all.events.n = pages.n;
 	if ((r = output_list(c, &audit_listing, &all, pages.v, pages.n, err)) < 0)
 		return r;
-	if (c->format > OUTPUT_WIDE)
-		return 0;
 	bool more = limit > 0 && pages.n == (size_t)limit;
-	fprintf(stderr, "%zu entr%s%s\n", pages.n, pages.n == 1 ? "y" : "ies",
-		more ? "; there may be more: --limit, --until" : "");
-	return 0;
+	if (c->format <= OUTPUT_WIDE)
+		fprintf(stderr, "%zu entr%s%s\n", pages.n, pages.n == 1 ? "y" : "ies",
+			more ? "; there may be more: --limit, --until" : "");
+	return audit_say_damaged(c, pages.v, pages.n) > 0 ? AUDIT_DAMAGED : 0;
 }
 
 static const struct option_row ls_options[] = {
@@ -68,6 +67,7 @@ const struct command cmd_audit_ls = {
 	.wary = true,
 	.operands = "",
 	.summary = "List entries of the ledger, the newest first. Looking is an entry, too.",
+	.about = AUDIT_DAMAGED_ABOUT,
 	.examples = {"hawser audit ls --user alice --since 7d --result denied",
 		     "hawser audit ls -n db-1 -o jsonl --limit 0"},
 	.options = ls_options,
@@ -122,10 +122,22 @@ print(struct output_series *to, const struct msg_ledger_entry *e, struct hw_err 
 	return r;
 }
 
+static int
+print_all(struct output_series *to, const struct msg_ledger_entry *v, size_t n, size_t *damaged,
+	struct hw_err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = print(to, &v[i], err);
+	*damaged += audit_say_damaged(to->client, v, n);
+	return r;
+}
+
 /* The newest n that were there before `below`, the oldest first. */
 static int
 print_last(struct output_series *to, const struct audit_filter *f, int64_t n, int64_t below,
-	struct hw_err *err)
+	size_t *damaged, struct hw_err *err)
 {
 	struct msg_lookup_events_request req = f->req;
 	struct pages pages = {0};
@@ -134,7 +146,7 @@ print_last(struct output_series *to, const struct audit_filter *f, int64_t n, in
 	for (size_t i = pages.n; r == 0 && i-- > 0;) {
 		const struct msg_ledger_entry *e = (const struct msg_ledger_entry *)pages.v + i;
 		if (e->sequence < below)
-			r = print(to, e, err);
+			r = print_all(to, e, 1, damaged, err);
 	}
 	return r;
 }
@@ -170,8 +182,8 @@ follow_once(struct output_series *to, struct msg_lookup_events_request *req, cha
 	if (r == 0)
 		r = conn_call(&page, c->conn, OP_lookup_events, req, a, err);
 	if (r == 0) {
-		for (size_t i = 0; r == 0 && i < page->events.n; i++)
-			r = print(to, &page->events.v[i], err);
+		size_t damaged = 0;
+		r = print_all(to, page->events.v, page->events.n, &damaged, err);
 		if (page->next_token != NULL)
 			snprintf(token, 1025, "%s", page->next_token);
 		r = r < 0 ? r : (int)page->events.n;
@@ -208,6 +220,7 @@ tail(struct output_series *to, const struct input *in, struct hw_err *err)
 	const struct msg_lookup_events_reply *begin = NULL;
 	int64_t n = TAIL_DEFAULT, below = INT64_MAX;
 	struct audit_filter f;
+	size_t damaged = 0;
 	int r;
 
 	if ((r = input_int(&n, in, "lines", 0, PAGE, err)) < 0 ||
@@ -216,16 +229,22 @@ tail(struct output_series *to, const struct input *in, struct hw_err *err)
 	struct msg_lookup_events_request on = f.req;
 	on.oldest_first = on.follow = on.from_now = true;
 	on.max_results = PAGE;
-	/* What comes is followed first, so that nothing falls between the two. */
+	/* What comes is followed first, so that nothing falls between the two. Some of it may have
+	 * come already while the relay looked. */
 	if (input_has(in, "follow")) {
 		if ((r = client_connect(c, err)) < 0 ||
 			(r = client_call(&begin, c, OP_lookup_events, &on, err)) < 0)
 			return r;
-		below = begin->looked_at - (int64_t)begin->events.n;
+		below = begin->events.n > 0 ? begin->events.v[0].sequence : begin->looked_at;
 	}
-	if ((r = print_last(to, &f, n, below, err)) < 0)
+	if ((r = print_last(to, &f, n, below, &damaged, err)) < 0 ||
+		(begin != NULL &&
+			(r = print_all(to, begin->events.v, begin->events.n, &damaged, err)) < 0))
 		return r;
-	return begin != NULL ? follow(to, &on, begin->next_token, err) : output_series_end(to, err);
+	if (begin != NULL)
+		return follow(to, &on, begin->next_token, err);
+	r = output_series_end(to, err);
+	return r == 0 && damaged > 0 ? AUDIT_DAMAGED : r;
 }
 
 static int
@@ -251,7 +270,7 @@ const struct command cmd_audit_tail = {
 	.wary = true,
 	.operands = "",
 	.summary = "Show the last entries of the ledger, a line each, and those that come.",
-	.about = "  It takes the filters of `hawser audit ls`.",
+	.about = "  It takes the filters of `hawser audit ls`.\n" AUDIT_DAMAGED_ABOUT,
 	.examples = {"hawser audit tail -f --result denied",
 		     "hawser audit tail -f -k alarm -o jsonl | alert"},
 	.options = tail_options,

@@ -47,7 +47,8 @@ show_entry(struct client *c, const char *number, struct hw_err *err)
 		return hw_err_set(err, HW_ENOTFOUND, "no entry that you may see is number %s",
 			number);
 	}
-	return output_one(c, MSG_ROW(ledger_entry), all.v, number, err);
+	r = output_one(c, MSG_ROW(ledger_entry), all.v, number, err);
+	return r == 0 && audit_say_damaged(c, all.v, all.n) > 0 ? AUDIT_DAMAGED : r;
 }
 
 /* --- what happened in a session --------------------------------------------------------------- */

@@ -62,7 +62,8 @@ ask(struct search *s, const char *what, const struct search_query *q, search_fn 
 	double began = now(), used = cpu();
 
 	do {
-		r = search_walk(s, q, &at, a, fn, &n, NULL);
+		r = search_walk(s, search_index_resets(search_index_of(s)), q, &at, a, fn, &n,
+			NULL);
 		pages++;
 	} while (r == 1 && fn == count);
 	printf("%-32s %8.2f ms, CPU %8.2f ms  %7zu entries  %d pages\n", what,
@@ -134,8 +135,9 @@ bench_entries(long entries)
 		.journal_dir = journal,
 		.journal = j,
 		.master = &master};
+	uint64_t as_of;
 	began = now();
-	if (search_new(&s, &sc, &err) < 0 || search_catch_up(s, &err) < 0)
+	if (search_new(&s, &sc, &err) < 0 || search_catch_up(s, &as_of, &err) < 0)
 		abort();
 	double took = now() - began;
 	printf("indexed in %.1f s, %.1f us an entry\n", took, took * 1e6 / (double)entries);
@@ -169,6 +171,7 @@ bench_entries(long entries)
 		count);
 	ask(s, "nothing", &(struct search_query){.terms[TERM_PRINCIPAL] = "nobody"}, count);
 	search_free(s);
+	uint64_t as_of;
 	began = now();
 	if (search_new(&s, &sc, &err) < 0)
 		abort();

@@ -1221,6 +1221,62 @@ Test(commands, a_search_looks_through_more_than_it_holds)
 	stage_free(s);
 }
 
+static int
+forget_command(void *arg, struct db *db, struct hw_err *err)
+{
+	bool more = true;
+	int r = 0;
+
+	while (r == 0 && more)
+		r = command_delete(db, arg, 100, &more, err);
+	return r;
+}
+
+/* Where a page stopped is a place in one invocation, and in no other. */
+Test(commands, a_search_goes_on_behind_an_invocation_that_was_forgotten_meanwhile)
+{
+	static const char text[] = "needle\nneedle\n";
+	struct stage *s = stage_new(1, NULL);
+	struct msg_search_command_outputs_request req = {.pattern = "needle", .max_results = 1};
+	struct msg_search_command_outputs_reply *got;
+	struct msg_invocation_step one = step(sizeof(text) - 1, 0);
+	struct msg_invocation_output out = piece(OUTPUT_STREAM_STDOUT, 0, text, sizeof(text) - 1);
+	struct msg_update_invocation_request over;
+	struct hw_err err = HW_ERR_INIT;
+	char newest[ID_UUID_LEN + 1];
+	size_t hits = 0;
+
+	for (int i = 0; i < 3; i++) {
+		send(s, to_nodes(s));
+		begin(s, 0);
+		over = word(s, INVOCATION_STATUS_SUCCESS);
+		over.steps.v = &one;
+		over.steps.n = 1;
+		over.outputs.v = &out;
+		over.outputs.n = 1;
+		cr_assert(tell(s, 0, &over)->taken);
+		world_advance(s->w, USEC_PER_SEC);
+	}
+	snprintf(newest, sizeof(newest), "%s", s->id);
+	do {
+		cr_assert(eq(int,
+				  world_call(s->admin, OP_search_command_outputs, &req, &got,
+					  s->why),
+				  0),
+			"%s", s->why);
+		if (req.next_token == NULL) {
+			cr_assert(eq(sz, got->hits.n, 1));
+			cr_assert_str_eq(got->hits.v[0].command_id, newest);
+			cr_assert(eq(int,
+				store_write(s->w->relay->store, forget_command, newest, &err), 0));
+		}
+		hits += got->hits.n;
+		req.next_token = got->next_token;
+	} while (got->next_token != NULL);
+	cr_assert(eq(sz, hits, 1 + 2 * 2));
+	stage_free(s);
+}
+
 /* --- who may -----------------------------------------------------------------------------------
  */
 

@@ -316,6 +316,7 @@ may_see(struct op *op, const struct search_found *f)
 struct listing {
 	struct asking asking;
 	struct page page;
+	uint64_t as_of;
 	struct msg_lookup_events_reply *rep;
 };
 
@@ -349,7 +350,7 @@ fill(struct listing *w, struct op *op, const struct msg_lookup_events_request *r
 	struct search *s = op->env->search;
 	uint64_t at = g->begun ? (uint64_t)g->number : begin(s, w, req);
 
-	int r = search_walk(s, &w->asking.q, &at, op->arena, found, w, &op->err);
+	int r = search_walk(s, w->as_of, &w->asking.q, &at, op->arena, found, w, &op->err);
 	if (r < 0)
 		return r;
 	w->rep->events.n = w->page.items;
@@ -373,7 +374,7 @@ op_lookup_events(struct op *op, const struct msg_lookup_events_request *req,
 		return op_fail(op, HW_EUNAVAILABLE, "this relay has no index of its ledger");
 	if ((r = continue_read(&g, op, &plain, req->next_token)) < 0 ||
 		(r = ask(&w.asking, op, req)) < 0 ||
-		(r = search_catch_up(op->env->search, &op->err)) < 0)
+		(r = search_catch_up(op->env->search, &w.as_of, &op->err)) < 0)
 		return r;
 	rep->events.v = arena_array(op->arena, LIMIT, sizeof(*rep->events.v));
 	if (rep->events.v == NULL)

@@ -125,6 +125,13 @@ take(void *arg, const struct search_found *f)
 
 static struct got got;
 
+/* The index as it is now. */
+static uint64_t
+as_of(struct shelf *s)
+{
+	return search_index_resets(search_index_of(s->search));
+}
+
 /* All that fit, in pages of `page`. */
 static size_t
 find(struct shelf *s, const struct search_query *q, size_t page)
@@ -132,12 +139,13 @@ find(struct shelf *s, const struct search_query *q, size_t page)
 	struct hw_err err = HW_ERR_INIT;
 	int r;
 
-	cr_assert(search_catch_up(s->search, &err) == 0, "%s", err.text);
+	uint64_t as_of;
+	cr_assert(search_catch_up(s->search, &as_of, &err) == 0, "%s", err.text);
 	got.n = 0;
 	uint64_t at = search_begin(s->search, q);
 	do {
 		got.most = got.n + page;
-		r = search_walk(s->search, q, &at, s->arena, take, &got, &err);
+		r = search_walk(s->search, as_of, q, &at, s->arena, take, &got, &err);
 		cr_assert(ge(int, r, 0), "%s", err.text);
 	} while (r == 1);
 	return got.n;
@@ -278,7 +286,8 @@ Test(search, a_block_that_was_changed_is_an_error_and_not_an_answer)
 	uint64_t at = 0;
 	got.n = 0;
 	got.most = 10;
-	cr_assert(eq(int, search_walk(s.search, &q, &at, s.arena, take, &got, &err), HW_ECORRUPT));
+	cr_assert(eq(int, search_walk(s.search, as_of(&s), &q, &at, s.arena, take, &got, &err),
+		HW_ECORRUPT));
 	cr_assert_str_eq(err.text, "the ledger's index does not verify at entry 0");
 	cr_assert(eq(sz, find(&s, &q, 50), 600)); /* it was made again */
 	shelf_close(&s);
@@ -307,7 +316,9 @@ Test(search, a_walk_over_an_index_that_begins_anew_is_no_answer)
 		struct hw_err err = HW_ERR_INIT;
 		cr_assert(eq(sz, find(&s, &q, 50), 600));
 		uint64_t at = search_begin(s.search, &q);
-		cr_assert(eq(int, search_walk(s.search, &q, &at, s.arena, take_and_reset, &s, &err),
+		cr_assert(eq(int,
+			search_walk(s.search, as_of(&s), &q, &at, s.arena, take_and_reset, &s,
+				&err),
 			HW_EUNAVAILABLE));
 		cr_assert_str_eq(err.text, "the ledger's index begins anew; ask again");
 		search_page_init(&page);
@@ -317,6 +328,29 @@ Test(search, a_walk_over_an_index_that_begins_anew_is_no_answer)
 		search_distrust(s.search); /* what it lost is read from the ledger again */
 	}
 	cr_assert(eq(sz, find(&s, &(struct search_query){.oldest_first = true}, 50), 600));
+	shelf_close(&s);
+}
+
+/* Also when it begins between what says that all is there and the first look: an index that is
+ * being made looks as if there was nothing. */
+Test(search, an_index_that_begins_anew_before_the_walk_is_no_answer)
+{
+	struct shelf s;
+
+	shelf_open(&s);
+	add_many(&s, 600);
+	for (int up = 0; up < 2; up++) {
+		const struct search_query q = {.oldest_first = up == 1};
+		struct hw_err err = HW_ERR_INIT;
+		uint64_t as, at;
+		cr_assert(eq(sz, find(&s, &q, 50), 600));
+		cr_assert(eq(int, search_catch_up(s.search, &as, &err), 0));
+		cr_assert(eq(int, search_index_reset(search_index_of(s.search), 0, NULL), 0));
+		at = up == 1 ? search_begin(s.search, &q) : 600;
+		cr_assert(eq(int, search_walk(s.search, as, &q, &at, s.arena, take, &got, &err),
+			HW_EUNAVAILABLE));
+		search_distrust(s.search);
+	}
 	shelf_close(&s);
 }
 
@@ -338,6 +372,7 @@ Test(search, an_index_that_cannot_be_written_goes_on_when_it_can)
 		const struct search_query q = {.oldest_first = true};
 		struct hw_err err = HW_ERR_INIT;
 		struct shelf s;
+		uint64_t as;
 
 		signal(SIGXFSZ, SIG_IGN);
 		shelf_open(&s);
@@ -348,13 +383,13 @@ Test(search, an_index_that_cannot_be_written_goes_on_when_it_can)
 		journal_sync(s.journal);
 		rlim_t was = limit_files(8192);
 		cr_assert(eq(int, search_new(&s.search, &c, &err), 0), "%s", err.text);
-		cr_assert(lt(int, search_catch_up(s.search, &err), 0));
+		cr_assert(lt(int, search_catch_up(s.search, &as, &err), 0));
 		cr_assert(ne(ptr, strstr(err.text, "cannot write the ledger's index"), NULL), "%s",
 			err.text);
 		if (threaded)
 			cr_assert(eq(int, err.code, HW_EUNAVAILABLE));
 		(void)limit_files(was);
-		while (search_catch_up(s.search, &err) < 0)
+		while (search_catch_up(s.search, &as, &err) < 0)
 			cr_assert(eq(int, err.code, HW_EUNAVAILABLE), "%s", err.text);
 		cr_assert(eq(sz, find(&s, &q, 50), 2000));
 		shelf_close(&s);
@@ -466,9 +501,105 @@ Test(search, an_erased_entry_is_passed_by_or_told_and_stops_nobody)
 	const char *kind = NULL;
 	uint64_t at = 300;
 	cr_assert(eq(int,
-		search_walk(s.search, &(struct search_query){.oldest_first = true}, &at, s.arena,
-			take_whole, (void *)&kind, NULL),
+		search_walk(s.search, as_of(&s), &(struct search_query){.oldest_first = true}, &at,
+			s.arena, take_whole, (void *)&kind, NULL),
 		1));
 	cr_assert_str_eq(kind, LEDGER_KIND_ERASED);
+	shelf_close(&s);
+}
+
+/* --- what is damaged -------------------------------------------------------------------------- */
+
+/* Where the frame of an entry begins in the ledger's first file. */
+static long
+frame_of(const char *path, uint64_t sequence)
+{
+	FILE *f = fopen(path, "rb");
+	uint8_t len[4];
+	long at = 128;
+
+	cr_assert_not_null(f);
+	for (; sequence > 0; sequence--) {
+		cr_assert(eq(int, fseek(f, at, SEEK_SET), 0));
+		cr_assert(eq(sz, fread(len, 1, 4, f), 4));
+		at += 8 + (len[0] | len[1] << 8 | len[2] << 16);
+	}
+	fclose(f);
+	return at;
+}
+
+static int64_t damaged[8];
+static size_t n_damaged;
+
+static int
+take_damaged(void *arg, const struct search_found *f)
+{
+	(void)arg;
+	if (strcmp(f->entry->kind, LEDGER_KIND_DAMAGED) == 0) {
+		cr_assert(gt(sz, strlen(f->entry->reason), 10));
+		damaged[n_damaged++ % 8] = f->entry->sequence;
+	}
+	return SEARCH_PASS;
+}
+
+/* A reader of the files alone, as when the journal has moved on. */
+static void
+open_filed(struct shelf *s)
+{
+	struct search_config c = config_of(s);
+	struct hw_err err = HW_ERR_INIT;
+	char none[100];
+
+	search_free(s->search);
+	s->search = NULL;
+	snprintf(none, sizeof(none), "%s/none", s->scratch.dir);
+	c.journal = NULL;
+	c.journal_dir = none;
+	cr_assert(search_new(&s->search, &c, &err) == 0, "%s", err.text);
+}
+
+Test(search, an_entry_that_is_damaged_is_shown_as_such_and_those_behind_it_too)
+{
+	static const int where[] = {8 + 4, 8 + 100, 0, 2}; /* leaf, bytes, two of the length */
+	const struct search_query all = {.oldest_first = true};
+	const struct search_query one = {.oldest_first = true, .terms[TERM_PRINCIPAL] = "u0"};
+	struct hw_err err = HW_ERR_INIT;
+	char path[160];
+	struct shelf s;
+
+	shelf_open(&s);
+	add_many(&s, 600);
+	file_and_erase(&s, 1);
+	snprintf(path, sizeof(path), "%s/ledger-0000000000000000.log", s.scratch.ledger);
+	long at[4];
+	for (int i = 0; i < 4; i++)
+		at[i] = frame_of(path, (uint64_t)(100 + 50 * i)) + where[i];
+	for (int i = 0; i < 4; i++)
+		file_flip(path, at[i]);
+	for (int life = 0; life < 2; life++) {
+		open_filed(&s);
+		cr_assert(eq(sz, find(&s, &all, 50), 600), "life %d", life);
+		/* Whoever looks for anything is told of what it may have been. */
+		cr_assert(eq(sz, find(&s, &one, 50), 60));
+		uint64_t from = 0;
+		n_damaged = 0;
+		cr_assert(ge(int,
+			search_walk(s.search, as_of(&s), &one, &from, s.arena, take_damaged, NULL,
+				&err),
+			0));
+		cr_assert(eq(sz, n_damaged, 4));
+		for (int i = 0; i < 4; i++)
+			cr_assert(eq(i64, damaged[i], 100 + 50 * i));
+	}
+	for (int i = 0; i < 4; i++)
+		file_flip(path, at[i]);
+	open_filed(&s);
+	cr_assert(eq(sz, find(&s, &all, 50), 600));
+	uint64_t from = 0;
+	n_damaged = 0;
+	cr_assert(ge(int,
+		search_walk(s.search, as_of(&s), &all, &from, s.arena, take_damaged, NULL, &err),
+		0));
+	cr_assert(eq(sz, n_damaged, 0));
 	shelf_close(&s);
 }
