@@ -3,6 +3,7 @@
  *
  *   main.c     options
  *   monitor.c  keeps the uplink running, starts holders
+ *   logger.c   its log, which waits for nobody
  *   request.c  checks what the uplink asks
  *   local_policy.c  what this machine never allows
  *   rundir.c   the directory of the holders' sockets

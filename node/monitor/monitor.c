@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +22,7 @@
 #include "node/holder/holder.h"
 #include "node/holder/sweep.h"
 #include "node/monitor/cgroup.h"
+#include "node/monitor/logger.h"
 #include "node/monitor/request.h"
 #include "node/monitor/rundir.h"
 #include "proto/base/err.h"
@@ -63,6 +63,7 @@ struct seldom {
 
 struct monitor {
 	const struct monitor_config *config;
+	struct logger log;
 	int signals, run_dir;
 	int uplink_fd; /* requests come in, answers go out */
 	pid_t uplink;  /* 0 while there is none */
@@ -94,47 +95,6 @@ now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-#define SAID_MAX 320 /* a sentence with its quotes */
-
-/* A sentence as one value of a line, whatever is in it. */
-static const char *
-quoted(char out[SAID_MAX], const char *text)
-{
-	size_t n = 0;
-
-	for (out[n++] = '"'; *text != '\0' && n < SAID_MAX - 3; text++) {
-		if (*text == '"' || *text == '\\')
-			out[n++] = '\\';
-		out[n++] = (unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text;
-	}
-	memcpy(out + n, "\"", 2);
-	return out;
-}
-
-/* In the form of the uplink's log. */
-static void __attribute__((format(printf, 2, 3))) say(const char *level, const char *fmt, ...)
-{
-	char line[512];
-	struct timespec t;
-	struct tm tm;
-	va_list ap;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	gmtime_r(&t.tv_sec, &tm);
-	size_t n = strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%S", &tm);
-	n += (size_t)snprintf(line + n, sizeof(line) - n, ".%03ldZ %s ", t.tv_nsec / 1000000,
-		level);
-	va_start(ap, fmt);
-	int more = vsnprintf(line + n, sizeof(line) - n - 1, fmt, ap);
-	va_end(ap);
-	n = more < 0				      ? n
-		: n + (size_t)more < sizeof(line) - 1 ? n + (size_t)more
-						      : sizeof(line) - 2;
-	line[n++] = '\n';
-	if (write(STDERR_FILENO, line, n) < 0)
-		return; /* nobody is left to be told */
-}
-
 /* How often it happened since it was last said; 0: not now. */
 static unsigned
 due(struct seldom *s)
@@ -157,13 +117,15 @@ static void
 exec_uplink(const struct monitor *m, int fd)
 {
 	const struct monitor_config *c = m->config;
-	char why[192] = "", text[SAID_MAX];
+	char why[192] = "", text[LOGGER_QUOTED_MAX];
 	struct account agent;
+	struct logger log;
 	char **args = calloc((size_t)c->n_uplink_args + 4, sizeof(*args));
 	sigset_t held;
 
 	if (args == NULL)
 		_exit(1);
+	logger_init_plain(&log);
 	args[0] = (char *)"hawser-node";
 	memcpy(args + 1, c->uplink_args, (size_t)c->n_uplink_args * sizeof(*args));
 	args[c->n_uplink_args + 1] = (char *)"--monitor-fd";
@@ -178,14 +140,14 @@ exec_uplink(const struct monitor *m, int fd)
 	if (!c->rootless &&
 		(account_find(&agent, c->agent_user, why, sizeof(why)) < 0 ||
 			account_become(&agent, why, sizeof(why)) < 0)) {
-		say("error", "monitor.uplink_user why=%s", quoted(text, why));
+		logger_say(&log, "error", "monitor.uplink_user why=%s", logger_quote(text, why));
 		_exit(UPLINK_EXIT_FATAL);
 	}
 	if (dup2(fd, 3) < 0 || close_range(4, ~0u, 0) < 0)
 		_exit(1);
 	execv(c->uplink, args);
-	say("error", "monitor.uplink_exec path=%s why=%s", c->uplink,
-		quoted(text, strerror(errno)));
+	logger_say(&log, "error", "monitor.uplink_exec path=%s why=%s", c->uplink,
+		logger_quote(text, strerror(errno)));
 	_exit(UPLINK_EXIT_FATAL);
 }
 
@@ -242,8 +204,8 @@ on_uplink_exit(struct monitor *m, int status)
 	if (m->backoff_ms > BACKOFF_MAX_MS)
 		m->backoff_ms = BACKOFF_MAX_MS;
 	m->restart_at = now_ms() + m->backoff_ms;
-	say("warn", "monitor.uplink_died status=%d again_in_ms=%d sessions=%d", code, m->backoff_ms,
-		m->n_held);
+	logger_say(&m->log, "warn", "monitor.uplink_died status=%d again_in_ms=%d sessions=%d",
+		code, m->backoff_ms, m->n_held);
 }
 
 /* With SIGTERM the uplink ends all sessions; with SIGUSR1 it leaves them to the next. */
@@ -267,7 +229,7 @@ send_answer(struct monitor *m, const struct monitor_reply *reply, int passed)
 
 	if (m->uplink_fd >= 0 && reply_send(m->uplink_fd, reply, passed) < 0 &&
 		(times = due(&m->lost)) > 0)
-		say("warn", "monitor.answer_lost times=%u", times);
+		logger_say(&m->log, "warn", "monitor.answer_lost times=%u", times);
 }
 
 static void
@@ -307,7 +269,8 @@ on_answer(struct monitor *m, struct held *h)
 			"the process that was to hold it on the node ended before it said whether "
 			"the program runs");
 	if (reply.code == HW_ELOCAL && (times = due(&m->denied)) > 0)
-		say("warn", "monitor.denied session=%s times=%u", h->session_id, times);
+		logger_say(&m->log, "warn", "monitor.denied session=%s times=%u", h->session_id,
+			times);
 	if (passed >= 0)
 		close(passed);
 }
@@ -363,11 +326,12 @@ start_holder(struct monitor *m, const struct monitor_request *r, const char *com
 	h->grouped = r->kind == REQUEST_SCRIPT && cgroup_make(m->cgroups, r->session_id);
 	h->pid = fork();
 	if (h->pid == 0) {
-		char text[SAID_MAX];
+		char text[LOGGER_QUOTED_MAX];
 
 		/* One that cannot enter it does without. */
 		if (h->grouped && !cgroup_enter(m->cgroups, r->session_id))
-			say("warn", "monitor.cgroup why=%s", quoted(text, strerror(errno)));
+			logger_say(&m->log, "warn", "monitor.cgroup why=%s",
+				logger_quote(text, strerror(errno)));
 		_exit(run_holder(m, r, command, fds[1]));
 	}
 	close(fds[1]);
@@ -405,7 +369,8 @@ judge_forward(struct monitor *m, const struct monitor_request *r)
 	}
 	refuse(m, r->id, code, why);
 	if ((times = due(&m->denied)) > 0)
-		say("warn", "monitor.denied session=%s times=%u", r->session_id, times);
+		logger_say(&m->log, "warn", "monitor.denied session=%s times=%u", r->session_id,
+			times);
 }
 
 /* --- holders that do not do what they are there for ------------------------------------------- */
@@ -622,7 +587,7 @@ refuse_malformed(struct monitor *m, size_t n)
 	unsigned times = due(&m->bad);
 
 	if (times > 0)
-		say("error", "monitor.bad_request bytes=%zu times=%u", n, times);
+		logger_say(&m->log, "error", "monitor.bad_request bytes=%zu times=%u", n, times);
 	memcpy(&r, m->message, sizeof(r));
 	refuse(m, n >= sizeof(r) ? r.id : 0, HW_EVALIDATION, "the request is malformed");
 }
@@ -759,32 +724,33 @@ take_signals(void)
 }
 
 static int
-open_run_dir(const struct monitor_config *c)
+open_run_dir(struct monitor *m)
 {
+	const struct monitor_config *c = m->config;
 	struct account agent = {.gid = getegid()};
-	char why[192] = "", text[SAID_MAX];
+	char why[192] = "", text[LOGGER_QUOTED_MAX];
 
 	/* Each holder looks users up, and finds loaded what that takes, and no more to copy. */
 	account_load(!c->rootless);
 	if (!c->rootless && account_find(&agent, c->agent_user, why, sizeof(why)) < 0) {
-		say("error", "monitor.agent_user why=%s", quoted(text, why));
+		logger_say(&m->log, "error", "monitor.agent_user why=%s", logger_quote(text, why));
 		return -1;
 	}
 	int fd = rundir_open(c->dir, agent.gid);
 	if (fd < 0)
-		say("error", "monitor.run_dir dir=%s/run why=%s", c->dir,
-			quoted(text, strerror(errno)));
+		logger_say(&m->log, "error", "monitor.run_dir dir=%s/run why=%s", c->dir,
+			logger_quote(text, strerror(errno)));
 	return fd;
 }
 
 /* Said at the start too, so that nobody learns it from the first session that is refused. */
 static void
-look_at_policy(const struct monitor_config *c)
+look_at_policy(struct monitor *m)
 {
-	char why[LOCAL_POLICY_WHY_MAX] = "", text[SAID_MAX];
+	char why[LOCAL_POLICY_WHY_MAX] = "", text[LOGGER_QUOTED_MAX];
 
-	if (local_policy_inspect(&c->policy, why) < 0)
-		say("error", "monitor.policy why=%s", quoted(text, why));
+	if (local_policy_inspect(&m->config->policy, why) < 0)
+		logger_say(&m->log, "error", "monitor.policy why=%s", logger_quote(text, why));
 }
 
 int
@@ -793,9 +759,10 @@ monitor_run(const struct monitor_config *config)
 	static struct monitor m; /* its buffer is too large for a stack */
 
 	m = (struct monitor){.config = config, .uplink_fd = config->serve_fd};
+	logger_init(&m.log);
 	LIST_INIT(&m.held);
 	m.signals = take_signals();
-	m.run_dir = open_run_dir(config);
+	m.run_dir = open_run_dir(&m);
 	m.inherited = epoll_create1(EPOLL_CLOEXEC);
 	if (m.signals < 0 || m.run_dir < 0 || m.inherited < 0)
 		return UPLINK_EXIT_FATAL;
@@ -803,7 +770,7 @@ monitor_run(const struct monitor_config *config)
 	rundir_each(m.run_dir, inherit, &m);
 	if (m.cgroups >= 0)
 		tidy(&m);
-	look_at_policy(config);
+	look_at_policy(&m);
 	if (m.uplink_fd < 0)
 		start_uplink(&m);
 	/* What is not a holder's to kill is this process's. */

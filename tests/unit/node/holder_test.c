@@ -606,6 +606,85 @@ Test(holder, a_malformed_request_is_answered_and_harms_nobody)
 	rig_free(r);
 }
 
+/* --- the monitor's log ------------------------------------------------------------------------ */
+
+/* Returns what stderr was. From here on nobody reads it, and it takes nothing more. */
+static int
+hang_stderr(int fds[2])
+{
+	static const char fill[4096];
+	int kept = dup(STDERR_FILENO);
+
+	cr_assert_geq(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
+	cr_assert_geq(fcntl(fds[1], F_SETFL, O_NONBLOCK), 0);
+	for (size_t n = sizeof(fill); n > 0; n = n > 1 ? n / 2 : 0)
+		while (write(fds[1], fill, n) > 0)
+			;
+	cr_assert_geq(fcntl(fds[1], F_SETFL, 0), 0);
+	cr_assert_eq(dup2(fds[1], STDERR_FILENO), STDERR_FILENO);
+	close(fds[1]);
+	return kept;
+}
+
+static bool
+read_until(int fd, struct buf *said, const char *text)
+{
+	struct pollfd p = {fd, POLLIN, 0};
+	uint8_t part[4096];
+	ssize_t n;
+
+	while (strstr(buf_str(said), text) == NULL) {
+		if (poll(&p, 1, 20000) != 1 || (n = read(fd, part, sizeof(part))) <= 0)
+			return false;
+		for (ssize_t i = 0; i < n; i++)
+			if (part[i] != 0)
+				buf_append_byte(said, part[i]);
+	}
+	return true;
+}
+
+/* What it says at its start, for a policy that cannot be read, is dropped; that a session is denied
+ * is said after its answer, and may be. Then somebody reads again. */
+static void
+check_hung_log(int fds[2])
+{
+	uint8_t part[4096];
+	int kept = hang_stderr(fds);
+	struct rig *r = rig_new(.policy = "nonsense\n");
+	struct buf said;
+
+	dup2(kept, STDERR_FILENO);
+	close(kept);
+	cr_assert_eq(rig_start(r, REQUEST_EXEC, "true"), HW_ELOCAL);
+	while (read(fds[0], part, sizeof(part)) > 0)
+		;
+	cr_assert_eq(send(r->monitor_fd, "?", 1, 0), 1);
+	buf_init(&said, 65536);
+	cr_assert(read_until(fds[0], &said, "monitor.bad_request bytes=1 times=1\n"), "%s",
+		buf_str(&said));
+	cr_assert_not_null(strstr(buf_str(&said), " warn monitor.log_lost lines="), "%s",
+		buf_str(&said));
+	buf_fini(&said);
+	close(fds[0]);
+	rig_free(r);
+}
+
+Test(holder, a_monitor_whose_log_hangs_in_a_pipe_goes_on, .timeout = 60)
+{
+	int fds[2];
+
+	cr_assert_eq(pipe2(fds, O_CLOEXEC), 0);
+	check_hung_log(fds);
+}
+
+Test(holder, a_monitor_whose_log_hangs_in_a_socket_goes_on, .timeout = 60)
+{
+	int fds[2];
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	check_hung_log(fds);
+}
+
 /* --- what a script leaves --------------------------------------------------------------------- */
 
 /* Lives on in children, and each is gone sooner than all processes are looked at. */
