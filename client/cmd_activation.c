@@ -25,14 +25,9 @@ static int
 show_activation(struct client *c, const struct msg_create_activation_reply *reply,
 	struct hw_err *err)
 {
-	const char *text =
-		arena_printf(c->arena, "%s:%s\n", reply->activation_id, reply->activation_code);
-
 	client_say(c, "the code is shown only now; on each node, as root:");
 	client_say(c, "  hawser-node join '%s' ID:CODE --dir /var/lib/hawser-node", c->home.relay);
-	if (text == NULL)
-		return hw_err_set(err, HW_ENOMEM, "out of memory");
-	return output_bytes(text, strlen(text), err);
+	return output_line(err, "%s:%s", reply->activation_id, reply->activation_code);
 }
 
 static int

@@ -59,9 +59,7 @@ run_hold(struct client *c, const struct input *in, struct hw_err *err)
 		return r;
 	if (c->format > OUTPUT_WIDE)
 		return output_one(c, MSG_ROW(put_hold_reply), reply, reply->hold_id, err);
-	const char *line = arena_printf(c->arena, "%s\n", reply->hold_id);
-	return line != NULL ? output_bytes(line, strlen(line), err)
-			    : hw_err_set(err, HW_ENOMEM, "out of memory");
+	return output_line(err, "%s", reply->hold_id);
 }
 
 static const struct option_row hold_options[] = {

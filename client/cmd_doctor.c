@@ -112,8 +112,11 @@ show_lines(const struct doctor *d, struct hw_err *err)
 		buf_printf(&out, "%-4s  %-12s  ", f->result, f->check);
 		display_append(&out, f->message, strlen(f->message));
 		buf_append_byte(&out, '\n');
-		if (f->next != NULL && strcmp(f->result, "ok") != 0)
-			buf_printf(&out, "%20s-> %s\n", "", f->next);
+		if (f->next != NULL && strcmp(f->result, "ok") != 0) {
+			buf_printf(&out, "%20s-> ", "");
+			display_append(&out, f->next, strlen(f->next));
+			buf_append_byte(&out, '\n');
+		}
 	}
 	int r = output_bytes(buf_data(&out), out.len, err);
 	buf_fini(&out);

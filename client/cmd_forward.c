@@ -368,7 +368,10 @@ print_ready(struct forward_run *run)
 {
 	char near[SPECS_MAX][FORWARD_SHOWN_MAX], far[FORWARD_SHOWN_MAX];
 	int widest = 0, most = 0;
+	struct buf node;
 
+	buf_init(&node, 16 * FORWARD_SHOWN_MAX);
+	display_append(&node, run->node, strlen(run->node));
 	for (size_t i = 0; i < run->n_specs; i++) {
 		forward_spec_near(near[i], &run->specs[i]);
 		forward_spec_far(far, &run->specs[i]);
@@ -379,10 +382,11 @@ print_ready(struct forward_run *run)
 	}
 	for (size_t i = 0; i < run->n_specs; i++) {
 		forward_spec_far(far, &run->specs[i]);
-		printf("%-*s -> %s via %s%*sready\n", widest, near[i], far, run->node,
+		printf("%-*s -> %s via %s%*sready\n", widest, near[i], far, buf_str(&node),
 			most - (int)strlen(far) + 4, "");
 	}
 	fflush(stdout);
+	buf_fini(&node);
 }
 
 /* The local ends come first: a port that is in use is nobody else's business. */

@@ -68,12 +68,8 @@ show_waves(const struct upgrade *u, struct hw_err *err)
 	int r = 0;
 
 	for (size_t w = 0, i = 0; w < u->waves.n; w++)
-		for (; r == 0 && i < u->waves.end[w]; i++) {
-			const char *line = arena_printf(u->c->arena, "%zu  %s\n", w + 1,
-				node_name(&u->nodes[i]));
-			r = line != NULL ? output_bytes(line, strlen(line), err)
-					 : hw_err_set(err, HW_ENOMEM, "out of memory");
-		}
+		for (; r == 0 && i < u->waves.end[w]; i++)
+			r = output_line(err, "%zu  %s", w + 1, node_name(&u->nodes[i]));
 	return r;
 }
 

@@ -18,6 +18,7 @@
 #include "client/run_request.h"
 #include "client/selector.h"
 #include "client/view.h"
+#include "proto/base/display.h"
 #include "proto/wire/codec.h"
 
 #define NAMES_MAX     (64u << 20)
@@ -157,17 +158,17 @@ static int
 say_sent(struct client *c, const struct run_request *run, const struct msg_command *command,
 	bool quiet, struct hw_err *err)
 {
-	char name[80];
 	struct buf plan;
 
-	snprintf(name, sizeof(name), "%s\n", command->command_id);
 	if (c->format == OUTPUT_NAME)
-		return output_bytes(name, strlen(name), err);
+		return output_line(err, "%s", command->command_id);
 	if (quiet)
 		return 0;
-	buf_init(&plan, 512);
+	buf_init(&plan, 1024);
+	display_append(&plan, command->command_id, strlen(command->command_id));
+	buf_append_str(&plan, "  ");
 	append_plan(&plan, run, (size_t)command->target_count);
-	fprintf(stderr, "%s  %s\n", command->command_id, buf_str(&plan));
+	fprintf(stderr, "%s\n", buf_str(&plan));
 	buf_fini(&plan);
 	return 0;
 }

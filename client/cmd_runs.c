@@ -234,13 +234,10 @@ show_uploads(struct client *c, const struct msg_command *command, struct hw_err 
 		     offsetof(struct msg_list_command_invocations_reply, next_token), 0, err)) < 0)
 		return r;
 	count_uploads(&u, pages.v, pages.n);
-	const char *line = arena_printf(c->arena,
-		"s3://%s/%s%s: %zu uploaded, %zu waiting, %zu given up%s%s\n",
+	return output_line(err, "s3://%s/%s%s: %zu uploaded, %zu waiting, %zu given up%s%s",
 		command->output_s3_bucket_name, prefix != NULL ? prefix : "",
 		prefix != NULL && prefix[0] != '\0' ? "/" : "", u.done, u.waiting, u.failed,
 		u.why != NULL ? ": " : "", u.why != NULL ? u.why : "");
-	return line != NULL ? output_bytes(line, strlen(line), err)
-			    : hw_err_set(err, HW_ENOMEM, "out of memory");
 }
 
 static int

@@ -52,6 +52,7 @@
 
 #include "client/client.h"
 #include "client/commands.h"
+#include "proto/base/display.h"
 
 #define EXIT_USAGE 2
 
@@ -99,6 +100,18 @@ help_command(struct buf *out, const void *command)
 
 /* --- one command ----------------------------------------------------------------------------- */
 
+/* It may name what the relay has named. */
+static void
+say_hint(const char *hint)
+{
+	struct buf line;
+
+	buf_init(&line, 8192);
+	display_append(&line, hint, strlen(hint));
+	fprintf(stderr, "try: %s\n", buf_str(&line));
+	buf_fini(&line);
+}
+
 static int
 fail(struct client *c, const struct command *command, const struct hw_err *err)
 {
@@ -106,7 +119,7 @@ fail(struct client *c, const struct command *command, const struct hw_err *err)
 	if (err->code == HW_EUSAGE && c->hint[0] == '\0' && command != NULL)
 		client_hint(c, "hawser %s --help", command->name);
 	if (c->hint[0] != '\0')
-		fprintf(stderr, "try: %s\n", c->hint);
+		say_hint(c->hint);
 	if (err->code == HW_EUSAGE)
 		return command != NULL && command->usage != 0 ? command->usage : EXIT_USAGE;
 	if (c->exit_status != 0)

@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -10,6 +12,7 @@
 #include "client/client.h"
 #include "client/duration.h"
 #include "client/yaml.h"
+#include "proto/base/display.h"
 #include "proto/base/file.h"
 #include "proto/wire/codec.h"
 
@@ -42,6 +45,30 @@ output_bytes(const void *p, size_t n, struct hw_err *err)
 	int r = fd_write_all(STDOUT_FILENO, p, n, err);
 
 	return r < 0 && errno == EPIPE ? 0 : r;
+}
+
+int
+output_line(struct hw_err *err, const char *fmt, ...)
+{
+	struct buf shown;
+	char *text;
+	va_list ap;
+
+	va_start(ap, fmt);
+	int n = vasprintf(&text, fmt, ap), r;
+	va_end(ap);
+	if (n < 0)
+		return hw_err_set(err, HW_ENOMEM, "out of memory");
+	buf_init(&shown, OUTPUT_MAX);
+	display_append(&shown, text, (size_t)n);
+	buf_append_byte(&shown, '\n');
+	r = shown.failed ? hw_err_set(err, HW_ENOMEM, "out of memory")
+			 : output_bytes(buf_data(&shown), shown.len, err);
+	explicit_bzero(text, (size_t)n); /* it may be an activation's code */
+	buf_wipe(&shown);
+	buf_fini(&shown);
+	free(text);
+	return r;
 }
 
 static int

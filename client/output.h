@@ -64,6 +64,9 @@ int output_series_end(struct output_series *s, struct hw_err *err);
 
 /* Writes bytes to stdout as they are. Whoever reads them may have gone: that is no error. */
 int output_bytes(const void *p, size_t n, struct hw_err *err);
+/* The same for a line, without its end, that has words of the relay's or a node's in it: it steers
+ * no terminal. */
+int output_line(struct hw_err *err, const char *fmt, ...) HW_PRINTF(2, 3);
 
 /* --- texts for cells, in the client's arena -------------------------------------------------- */
 
