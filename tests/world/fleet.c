@@ -20,6 +20,7 @@
 #include "proto/wire/enrol.h"
 #include "proto/wire/frame.h"
 #include "proto/wire/link_private.h"
+#include "tests/unit/ground.h"
 
 #define SOURCE	"192.0.2.1"
 #define TIMEOUT (15 * USEC_PER_SEC)
@@ -254,8 +255,7 @@ fleet_node_new(struct fleet_user *admin, const char *name)
 	cr_assert(ne(ptr, n, NULL));
 	n->world = admin->world;
 	n->kernel = "6.1.0";
-	snprintf(n->dir, sizeof(n->dir), "/tmp/hawser-node-XXXXXX");
-	cr_assert(ne(ptr, mkdtemp(n->dir), NULL));
+	ground_new(n->dir, sizeof(n->dir), "node");
 	cr_assert(eq(int, dir_open(&n->fd, n->dir, false, &err), 0));
 	n->programs = fake_programs_new(n->world->loop);
 	join(n, admin, name);
@@ -443,6 +443,15 @@ fleet_user_connect(struct fleet_user *u, struct hw_err *err)
 	conn_free(u->conn);
 	u->conn = NULL;
 	return conn_open(&u->conn, &config, err);
+}
+
+void
+fleet_user_off(struct fleet_user *u)
+{
+	cr_assert(eq(int, u->programs, 0), "a program of the connection would lose it");
+	conn_free(u->conn);
+	u->conn = NULL;
+	world_settle(u->world);
 }
 
 struct fleet_user *
@@ -776,8 +785,7 @@ fleet_forward_new(struct fleet_user *u, const struct fleet_node *n)
 	cr_assert(ne(ptr, f, NULL));
 	f->user = u;
 	u->programs++;
-	snprintf(f->dir, sizeof(f->dir), "/tmp/hawser-forward-XXXXXX");
-	cr_assert(ne(ptr, mkdtemp(f->dir), NULL));
+	ground_new(f->dir, sizeof(f->dir), "forward");
 	snprintf(f->near, sizeof(f->near), "%s/near", f->dir);
 	snprintf(far, sizeof(far), "%s/far", f->dir);
 	listen_far(f, far);

@@ -76,6 +76,7 @@ const char *fleet_node_error(const struct fleet_node *n);
 
 /* In the place of the connection that it has, whose programs are freed before. */
 int fleet_user_connect(struct fleet_user *u, struct hw_err *err);
+void fleet_user_off(struct fleet_user *u); /* until it connects again; it has no programs */
 /* Gets a new certificate, and connects with it. */
 void fleet_user_renew(struct fleet_user *u);
 /* An operation that must succeed; the reply is in the world's arena. */

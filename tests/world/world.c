@@ -19,6 +19,7 @@
 #include "proto/wire/codec.h"
 #include "relay/services/sessions/cursors.h"
 #include "relay/services/table.h"
+#include "tests/unit/ground.h"
 
 /* --- the relay -------------------------------------------------------------------------------- */
 
@@ -94,8 +95,7 @@ world_new(const char *conf)
 	struct hw_err err = HW_ERR_INIT;
 
 	cr_assert(w != NULL);
-	snprintf(w->dir, sizeof(w->dir), "/tmp/hawser-world-XXXXXX");
-	cr_assert(mkdtemp(w->dir) != NULL);
+	ground_new(w->dir, sizeof(w->dir), "world");
 	fake_clock_init(&w->clock, clock_wall(&hw_clock_system));
 	w->loop = loop_new_fake(&w->clock);
 	w->cursors = recording_cursors_new(&w->clock.clock);
@@ -143,6 +143,17 @@ void
 world_advance(struct world *w, int64_t usec)
 {
 	loop_advance(w->loop, usec);
+}
+
+void
+world_sleep(struct world *w, int64_t usec)
+{
+	const int64_t nap = 10 * 60 * USEC_PER_SEC;
+
+	for (; usec > 0; usec -= nap) {
+		fake_clock_advance(&w->clock, usec < nap ? usec : nap);
+		world_settle(w);
+	}
 }
 
 void

@@ -119,6 +119,9 @@ struct world *world_new(const char *conf);
 void world_free(struct world *w);
 void world_settle(struct world *w);
 void world_advance(struct world *w, int64_t usec);
+/* The whole machine slept: what fell due is done once, late, as it wakes each ten minutes. For time
+ * in which nobody is connected. */
+void world_sleep(struct world *w, int64_t usec);
 
 /* Closes the relay and opens it again over the same directory; links are gone. HW code. */
 int world_restart(struct world *w, struct hw_err *err);

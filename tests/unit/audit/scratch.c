@@ -11,12 +11,12 @@
 #include <unistd.h>
 
 #include "proto/base/file.h"
+#include "tests/unit/ground.h"
 
 void
 scratch_init(struct scratch *s)
 {
-	strcpy(s->dir, "/tmp/hawser-audit-XXXXXX");
-	hw_assert(mkdtemp(s->dir) != NULL);
+	ground_new(s->dir, sizeof(s->dir), "audit");
 	snprintf(s->journal, sizeof(s->journal), "%s/journal", s->dir);
 	snprintf(s->recordings, sizeof(s->recordings), "%s/recordings", s->dir);
 	snprintf(s->ledger, sizeof(s->ledger), "%s/ledger", s->dir);

@@ -23,6 +23,7 @@
 #include "relay/store/policies.h"
 #include "relay/store/store.h"
 #include "relay/store/users.h"
+#include "tests/unit/ground.h"
 
 static struct {
 	int calls, result;
@@ -122,8 +123,7 @@ desk_new(void)
 	struct desk *d = calloc(1, sizeof(*d));
 	struct hw_err err = HW_ERR_INIT;
 
-	strcpy(d->dir, "/tmp/hawser-call-XXXXXX");
-	cr_assert(mkdtemp(d->dir) != NULL);
+	ground_new(d->dir, sizeof(d->dir), "call");
 	fake_clock_init(&d->clock, clock_wall(&hw_clock_system));
 	relay_config_default(&d->config);
 	secret_key_random(&d->master);

@@ -19,6 +19,7 @@
 #include "relay/store/store.h"
 #include "relay/store/tags.h"
 #include "relay/store/users.h"
+#include "tests/unit/ground.h"
 
 struct court {
 	char dir[64];
@@ -261,8 +262,7 @@ court_new(void)
 	 };
 	struct court *c = calloc(1, sizeof(*c));
 
-	strcpy(c->dir, "/tmp/hawser-court-XXXXXX");
-	cr_assert(mkdtemp(c->dir) != NULL);
+	ground_new(c->dir, sizeof(c->dir), "court");
 	fake_clock_init(&c->clock, INT64_C(1800000000) * USEC_PER_SEC);
 	relay_config_default(&c->config);
 	secret_key_random(&c->master);

@@ -20,6 +20,7 @@
 #include "relay/store/sessions.h"
 #include "relay/store/store.h"
 #include "relay/store/uploads.h"
+#include "tests/unit/ground.h"
 
 #define NODE "mi-00000000000000001"
 #define DAY  (86400 * USEC_PER_SEC)
@@ -80,8 +81,7 @@ place_new(void)
 {
 	struct place *p = calloc(1, sizeof(*p));
 
-	snprintf(p->dir, sizeof(p->dir), "/tmp/hawser-keep-XXXXXX");
-	cr_assert(mkdtemp(p->dir) != NULL);
+	ground_new(p->dir, sizeof(p->dir), "keep");
 	snprintf(p->db, sizeof(p->db), "%s/relay.db", p->dir);
 	snprintf(p->journal, sizeof(p->journal), "%s/journal", p->dir);
 	snprintf(p->recordings, sizeof(p->recordings), "%s/recordings", p->dir);

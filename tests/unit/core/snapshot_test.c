@@ -22,6 +22,7 @@
 #include "proto/trust/secret.h"
 #include "relay/store/nodes.h"
 #include "relay/store/store.h"
+#include "tests/unit/ground.h"
 
 #define ROUNDS 8
 
@@ -81,8 +82,7 @@ place_new(void)
 	struct place *p = calloc(1, sizeof(*p));
 	uint64_t cut;
 
-	snprintf(p->dir, sizeof(p->dir), "/tmp/hawser-snap-XXXXXX");
-	cr_assert(mkdtemp(p->dir) != NULL);
+	ground_new(p->dir, sizeof(p->dir), "snap");
 	snprintf(p->db, sizeof(p->db), "%s/relay.db", p->dir);
 	snprintf(p->journal_dir, sizeof(p->journal_dir), "%s/journal", p->dir);
 	secret_key_random(&p->master);

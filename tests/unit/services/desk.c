@@ -17,6 +17,7 @@
 #include "relay/services/table.h"
 #include "relay/store/policies.h"
 #include "relay/store/users.h"
+#include "tests/unit/ground.h"
 
 /* --- the made-up parts ------------------------------------------------------------------------ */
 
@@ -226,8 +227,7 @@ desk_new(bool threaded)
 	int dir = -1;
 
 	cr_assert(d != NULL);
-	snprintf(d->dir, sizeof(d->dir), "/tmp/hawser-desk-XXXXXX");
-	cr_assert(mkdtemp(d->dir) != NULL);
+	ground_new(d->dir, sizeof(d->dir), "desk");
 	snprintf(d->path, sizeof(d->path), "%s/relay.db", d->dir);
 	fake_clock_init(&d->clock, NOON);
 	relay_config_default(&d->config);

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/unit/ground.h"
+
 static void
 on_changed(void *arg, enum store_kind kind, const char *id, struct db *db)
 {
@@ -42,8 +44,7 @@ scratch_new(bool threaded)
 	struct scratch *s = calloc(1, sizeof(*s));
 
 	cr_assert(s != NULL);
-	snprintf(s->dir, sizeof(s->dir), "/tmp/hawser-store-XXXXXX");
-	cr_assert(mkdtemp(s->dir) != NULL);
+	ground_new(s->dir, sizeof(s->dir), "store");
 	snprintf(s->path, sizeof(s->path), "%s/relay.db", s->dir);
 	fake_clock_init(&s->clock, NOON);
 	s->arena = arena_new(16 << 20);

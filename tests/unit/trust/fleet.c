@@ -14,6 +14,7 @@
 
 #include "proto/base/clock.h"
 #include "proto/base/file.h"
+#include "tests/unit/ground.h"
 
 struct fleet *
 fleet_new(void)
@@ -22,8 +23,7 @@ fleet_new(void)
 	struct hw_err err = HW_ERR_INIT;
 
 	signal(SIGPIPE, SIG_IGN);
-	snprintf(f->path, sizeof(f->path), "/tmp/hawser-fleet-XXXXXX");
-	cr_assert(ne(ptr, mkdtemp(f->path), NULL));
+	ground_new(f->path, sizeof(f->path), "fleet");
 	cr_assert(eq(int, dir_open(&f->dir, f->path, false, &err), 0), "%s", err.text);
 	f->now = clock_wall(&hw_clock_system);
 	cr_assert(eq(int, ca_create(&f->ca, f->dir, f->now, &err), 0), "%s", err.text);
