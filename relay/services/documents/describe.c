@@ -10,6 +10,9 @@
 #include "relay/services/text.h"
 #include "relay/store/tags.h"
 
+#define DEFAULT_MAX    65536	    /* bytes of one, as it is shown */
+#define PARAMETERS_MAX (128 * 1024) /* of what all of them show: a reply has twice that */
+
 static int
 no_memory(struct op *op)
 {
@@ -32,6 +35,9 @@ int
 describe_parse(struct document **ret, struct op *op, const struct document_found *found)
 {
 	struct hw_err why = HW_ERR_INIT;
+
+	if (enum_text(&enum_DOCUMENT_TYPE, found->document.type)[0] == '\0')
+		return op_fail(op, HW_ECORRUPT, "%s has no type", found->document.name);
 	int r = document_parse(ret, found->content, found->n, found->version.format,
 		kind_of(found->document.type), &why);
 
@@ -86,6 +92,44 @@ keep_platform(struct msg_strs *ret, struct op *op, int platform)
 }
 
 /* --- parameters ------------------------------------------------------------------------------- */
+
+static size_t
+size_of(const char *text)
+{
+	return text != NULL ? strlen(text) : 0;
+}
+
+/* Aliases are written out, and JSON has escapes: it may be larger than the document. */
+static size_t
+size_of_default(const json_t *value)
+{
+	if (value == NULL)
+		return 0;
+	return json_is_string(value) ? json_string_length(value)
+				     : json_dumpb(value, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
+}
+
+int
+describe_check(struct op *op, const struct document *d)
+{
+	size_t all = size_of(document_description(d));
+
+	for (size_t i = 0; i < document_parameters(d); i++) {
+		const struct document_parameter *p = document_parameter(d, i);
+		size_t n = size_of_default(p->value);
+		if (n > DEFAULT_MAX)
+			return op_fail(op, HW_EDOCUMENTSIZE,
+				"the default of the parameter %.128s has %zu bytes, and at most "
+				"%d can be shown",
+				p->name, n, DEFAULT_MAX);
+		all += size_of(p->name) + size_of(p->type) + size_of(p->description) + n;
+	}
+	if (all <= PARAMETERS_MAX)
+		return 0;
+	return op_fail(op, HW_EDOCUMENTSIZE,
+		"descriptions and defaults have %zu bytes, and at most %d can be shown", all,
+		PARAMETERS_MAX);
+}
 
 static int
 keep_default(const char **ret, struct op *op, const json_t *value)
@@ -187,7 +231,7 @@ describe_document(struct msg_document_description *ret, struct op *op, const str
 	if ((r = keep_rows(ret, op, &what->found)) < 0 ||
 		(r = describe_parse(&d, op, &what->found)) < 0)
 		return r;
-	if ((r = keep_parsed(ret, op, d)) == 0)
+	if ((r = describe_check(op, d)) == 0 && (r = keep_parsed(ret, op, d)) == 0)
 		r = keep_platform(&ret->platform_types, op, platform_of(d));
 	document_free(d);
 	return r;
@@ -212,5 +256,5 @@ describe_identifier(struct msg_document_identifier *ret, struct op *op,
 		(r = text_keep(&ret->author, op, v->author)) < 0 ||
 		(r = describe_number(&ret->document_version, op, v->number)) < 0)
 		return r;
-	return keep_platform(&ret->platform_types, op, platform);
+	return platform > 0 ? keep_platform(&ret->platform_types, op, platform) : 0;
 }

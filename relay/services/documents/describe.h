@@ -23,12 +23,15 @@ int describe_look(struct described *ret, struct op *op, struct db *db, const cha
  * arena's. */
 int describe_document(struct msg_document_description *ret, struct op *op,
 	const struct described *what);
-/* Without tags. The platform is describe_platform()'s. */
+/* Without tags. The platform is describe_platform()'s, or 0: none is known. */
 int describe_identifier(struct msg_document_identifier *ret, struct op *op,
 	const struct document_found *found, int platform);
 
 /* PLATFORM_TYPE_*: what the found version can run on. It parses it, as describe_parse(). */
 int describe_platform(struct op *op, const struct document_found *found);
+
+/* Whether what describe_document() shows of it has room in a reply: HW_EDOCUMENTSIZE. */
+int describe_check(struct op *op, const struct document *d);
 
 int describe_number(const char **ret, struct op *op, int64_t number);
 const char *describe_owner(const struct op *op, const struct document_found *found);

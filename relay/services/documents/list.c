@@ -24,7 +24,7 @@ struct candidate {
 	const char *account;
 	const struct msg_tag *tags;
 	size_t n_tags;
-	int platform;
+	int platform; /* 0: it cannot be read */
 };
 
 /* One of either form. */
@@ -195,6 +195,20 @@ passes(const struct listing *w, const struct candidate *c, bool parsed)
 	return true;
 }
 
+/* One that cannot be read keeps nobody from the others. */
+static int
+find_platform(struct op *op, const struct document_found *found)
+{
+	int r = describe_platform(op, found);
+
+	if (r != HW_ECORRUPT)
+		return r;
+	log_event(op->env->log, LOG_LEVEL_WARN, "document.unreadable", "why=%s",
+		log_value(hw_err_text(&op->err)));
+	op->err = (struct hw_err)HW_ERR_INIT;
+	return 0;
+}
+
 /* 1: it is on the page, or left out; 0: the page is full. */
 static int
 add_found(struct listing *w, const struct document_found *found, struct msg_tag *tags, size_t n)
@@ -210,7 +224,7 @@ add_found(struct listing *w, const struct document_found *found, struct msg_tag 
 
 	if (!passes(w, &c, false))
 		return 1;
-	if ((c.platform = describe_platform(w->op, found)) < 0)
+	if ((c.platform = find_platform(w->op, found)) < 0)
 		return c.platform;
 	if (!passes(w, &c, true) || !op_may_see_document(w->op, c.name, tags, n))
 		return 1;
@@ -240,6 +254,21 @@ add_built_in(struct listing *w, struct db *db)
 	return r;
 }
 
+/* One whose default version is not there, or is larger than any can be, reads as an empty one. */
+static int
+read_version(struct document_version_row *ret, struct op *op, struct db *db,
+	const struct document_row *row, struct arena *content)
+{
+	int r = document_version_get(db, content, row->name, row->default_version, "", ret,
+		&op->err);
+
+	if (r != HW_EDOCUMENTVERSION && r != HW_ELIMIT)
+		return r;
+	*ret = (struct document_version_row){.number = row->default_version, .content = ""};
+	op->err = (struct hw_err)HW_ERR_INIT;
+	return 0;
+}
+
 /* What is left out, and what does not fit, costs the page nothing. */
 static int
 add_row(struct listing *w, struct db *db, const struct document_row *row, struct arena *content)
@@ -252,8 +281,7 @@ add_row(struct listing *w, struct db *db, const struct document_row *row, struct
 
 	if ((r = tag_list(db, w->op->arena, TAGS_DOCUMENT, row->name, &tags, &n, &w->op->err)) <
 			0 ||
-		(r = document_version_get(db, content, row->name, row->default_version, "",
-			 &found.version, &w->op->err)) < 0)
+		(r = read_version(&found.version, w->op, db, row, content)) < 0)
 		return r;
 	found.content = found.version.content;
 	found.n = strlen(found.content);

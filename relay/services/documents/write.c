@@ -100,7 +100,10 @@ read_content(struct document_version_row *ret, struct op *op, const char *conten
 		return r;
 	ret->format = document_format(d);
 	snprintf(ret->schema, sizeof(ret->schema), "%s", document_schema_version(d));
+	r = describe_check(op, d);
 	document_free(d);
+	if (r < 0)
+		return r;
 	sha256(hash, content, strlen(content));
 	hex_encode(ret->hash, hash, sizeof(hash));
 	ret->content = content;

@@ -222,6 +222,7 @@ first_user(void *arg, struct db *db, struct hw_err *err)
 struct desk *
 desk_new(bool threaded)
 {
+	static const struct log_ctx silent = {.sink = NULL};
 	struct hw_err err = HW_ERR_INIT;
 	struct desk *d = calloc(1, sizeof(*d));
 	int dir = -1;
@@ -251,6 +252,7 @@ desk_new(bool threaded)
 		.broker = &d->broker,
 		.master = &d->master,
 		.cursors = recording_cursors_new(&d->clock.clock),
+		.log = &silent,
 	};
 	cr_assert(store_open(&d->env.store, &sc, &err) == 0, "%s", err.text);
 	cr_assert(dir_open(&dir, d->dir, false, &err) == 0);

@@ -8,6 +8,7 @@
 #include "proto/document/document.h"
 #include "relay/core/document_load.h"
 #include "relay/documents/built_in.h"
+#include "relay/store/store.h"
 #include "tests/unit/services/desk.h"
 
 #define WINDOWS                                                                                    \
@@ -396,6 +397,81 @@ Test(documents, are_listed_with_filters_and_pages)
 	req.filters.n = 0;
 	req.next_token = "x";
 	CHECK_FAILS(d, CALL(d, list_documents, &req, &rep), HW_ENEXTTOKEN, "ListDocuments");
+	desk_free(d);
+}
+
+static int
+break_rows(void *arg, struct db *db, struct hw_err *err)
+{
+	const char *const *sql = arg;
+
+	return db_run(db, NULL, err, *sql, "");
+}
+
+Test(documents, one_that_cannot_be_read_keeps_nobody_from_the_others)
+{
+	const char *damages[] = {
+		"UPDATE document_version SET content = '{' WHERE document = 'Broken'",
+		"UPDATE document_version SET format = 'TOML' WHERE document = 'Broken'",
+		"UPDATE document SET type = 'Novel' WHERE name = 'Broken'",
+		"DELETE FROM document_version WHERE document = 'Broken'",
+	};
+	struct msg_describe_document_request req = {.name = "Broken"};
+	struct msg_describe_document_reply rep;
+	struct desk *d = desk_new(false);
+
+	CHECK_OK(d, create(d, "Broken", DOC("a"), NULL));
+	CHECK_OK(d, create(d, "Whole", DOC("b"), NULL));
+	for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++) {
+		cr_assert(eq(int, store_write(d->env.store, break_rows, &damages[i], &d->err), 0),
+			"%s", d->err.text);
+		cr_assert_str_eq(listed(d, "Owner", "Self"), " Broken Whole", "after %s",
+			damages[i]);
+		cr_assert_str_eq(listed(d, "PlatformTypes", "Windows"), "", "after %s", damages[i]);
+		cr_assert(lt(int, CALL(d, describe_document, &req, &rep), 0));
+		cr_assert(ne(ptr, strstr(d->err.text, "Broken"), NULL), "%s", d->err.text);
+	}
+	desk_free(d);
+}
+
+/* A default of a list, in which a text of 1000 bytes is named so many times. */
+static const char *
+with_aliases(int n)
+{
+	static char text[8192];
+	size_t at = 0;
+
+	at += (size_t)snprintf(text, sizeof(text),
+		"schemaVersion: '2.2'\ndescription: &a '%01000d'\nparameters:\n  p:\n"
+		"    type: StringList\n    default: [",
+		0);
+	for (int i = 0; i < n; i++)
+		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s*a", i > 0 ? ", " : "");
+	snprintf(text + at, sizeof(text) - at,
+		"]\nmainSteps:\n- {action: 'aws:runShellScript', name: run, inputs: {runCommand: [ls]}}\n");
+	return text;
+}
+
+Test(documents, what_could_not_be_shown_later_is_refused)
+{
+	struct msg_create_document_request req = {
+		.name = "Aliases", .document_format = DOCUMENT_FORMAT_YAML};
+	struct msg_create_document_reply rep;
+	struct desk *d = desk_new(false);
+
+	req.content = with_aliases(70);
+	cr_assert(eq(int, CALL(d, create_document, &req, &rep), HW_EDOCUMENTSIZE), "%s",
+		d->err.text);
+	cr_assert(ne(ptr, strstr(d->err.text, "the default of the parameter p"), NULL), "%s",
+		d->err.text);
+	req.content = with_aliases(60);
+	CHECK_OK(d, CALL(d, create_document, &req, &rep));
+	struct msg_update_document_request more = {.name = "Aliases",
+		.content = with_aliases(70),
+		.document_format = DOCUMENT_FORMAT_YAML,
+		.document_version = "$LATEST"};
+	struct msg_update_document_reply updated;
+	cr_assert(eq(int, CALL(d, update_document, &more, &updated), HW_EDOCUMENTSIZE));
 	desk_free(d);
 }
 
