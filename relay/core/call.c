@@ -175,18 +175,23 @@ deny(struct step *s, int code, const char *why)
 /* --- lists ------------------------------------------------------------------------------------ */
 
 static bool
-see(struct op *op, const struct scope_target *what)
+may(struct op *op, const char *action, const struct scope_target *what)
 {
 	struct scope one = {.arena = op->arena, .targets = (struct scope_target[]){*what}, .n = 1};
-	bool allow = true;
 
+	/* Else nobody's policies count: the caller was let in by its door. */
+	return op->asker == NULL || authorise_item(op->asker, action, &one);
+}
+
+static bool
+see(struct op *op, const struct scope_target *what)
+{
 	if (what->resource == NULL)
 		return false;
-	if (op->asker != NULL) /* else nobody's policies count: the caller was let in by its door */
-		allow = authorise_item(op->asker, op->row->action, &one);
-	op->shown += allow;
-	op->hidden += !allow;
-	return allow;
+	bool seen = may(op, op->row->action, what);
+	op->shown += seen;
+	op->hidden += !seen;
+	return seen;
 }
 
 bool
@@ -206,6 +211,19 @@ op_may_see_node(struct op *op, const char *id)
 	bool seen = see(op, &t);
 	tagset_unref(t.held);
 	return seen;
+}
+
+bool
+op_may_on_node(struct op *op, const char *action, const char *id)
+{
+	char arn[ARN_MAX];
+	struct scope_target t = {.resource = arn};
+
+	arn_write_node(arn, op->env->config, id);
+	scope_node_tags(&t, op->env->registry, id);
+	bool allowed = may(op, action, &t);
+	tagset_unref(t.held);
+	return allowed;
 }
 
 bool

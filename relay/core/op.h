@@ -107,6 +107,8 @@ bool op_may_see_node(struct op *op, const char *id);
 bool op_may_see_session(struct op *op, const char *id, const char *node);
 /* The same for a document, with these tags. */
 bool op_may_see_document(struct op *op, const char *name, const struct msg_tag *tags, size_t n);
+/* Whether the caller may do this to a node, which is no item of a list. */
+bool op_may_on_node(struct op *op, const char *action, const char *id);
 
 /* Sets the error and returns its code. */
 int op_fail(struct op *op, int code, const char *fmt, ...) HW_PRINTF(3, 4);

@@ -40,13 +40,24 @@ filter(struct taking *w, enum node_field field, const char *key, const struct ms
 	};
 }
 
-/* A group outlives its nodes. */
+bool
+node_search_hides(struct op *op, const char *id)
+{
+	return !op_may_on_node(op, op->row->action, id) &&
+		!op_may_on_node(op, "ssm:DescribeInstanceInformation", id) &&
+		!op_may_on_node(op, "ssm:ListCommandInvocations", id);
+}
+
+/* A group outlives its nodes. One that is hidden is answered as one that there is not. */
 static int
 check_id(const struct taking *w, const char *id)
 {
 	struct reg_node node;
 
-	if (id_is_node(id) && (w->saved || registry_node(w->op->env->registry, id, &node)))
+	if (id_is_node(id) &&
+		(w->saved ||
+			(registry_node(w->op->env->registry, id, &node) &&
+				!node_search_hides(w->op, id))))
 		return 0;
 	return op_fail(w->op, HW_ENODE, "no node has the id %.64s", id);
 }

@@ -32,9 +32,13 @@ struct node_search {
 };
 
 /* Checks them. With `saved` they are to be, or were, a group's: no group or type among them, and
- * ids need only be well formed. HW_EVALIDATION, HW_ENODE. Points into the targets. */
+ * ids need only be well formed. HW_EVALIDATION, HW_ENODE, also for a hidden one. Points into the
+ * targets. */
 int node_search_init(struct node_search *ret, struct op *op,
 	const struct msg_command_target *targets, size_t n, bool saved);
+/* Whether the caller is to learn nothing of a node: it may neither do to it what it asks for, nor
+ * see it in a list. */
+bool node_search_hides(struct op *op, const char *id);
 /* Groups alone, by name. */
 int node_search_groups(struct node_search *ret, struct op *op, const struct msg_strs *names);
 void node_search_fini(struct node_search *s);

@@ -329,8 +329,8 @@ commit(struct sending *w)
 	struct op *op = w->op;
 	int r = 0;
 
-	op->about = arena_printf(op->arena, "command %s, %zu nodes, %zu of them denied", w->row.id,
-		w->targets.n, w->targets.denied);
+	op->about = arena_printf(op->arena, "command %s, %zu nodes, %zu of them denied, %zu hidden",
+		w->row.id, w->targets.n, w->targets.denied, w->targets.hidden);
 	if (w->targets.n > 0)
 		r = dispatch_new(&w->dispatch, op->env->dispatcher, &w->row, w->targets.v,
 			w->targets.n, &op->err);

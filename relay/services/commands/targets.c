@@ -91,6 +91,18 @@ struct search {
 };
 
 static int
+add_found(struct targets *t, struct op *op, const char *id)
+{
+	bool denied = !op_may_see_node(op, id);
+
+	if (denied && node_search_hides(op, id)) {
+		t->hidden++;
+		return 0;
+	}
+	return add(t, op, id, denied);
+}
+
+static int
 read_nodes(void *arg, struct db *db, struct hw_err *err)
 {
 	struct search *s = arg;
@@ -105,7 +117,7 @@ read_nodes(void *arg, struct db *db, struct hw_err *err)
 	while (r == 0 && (r = node_next(&q, &row, err)) > 0) {
 		r = 0;
 		if (node_search_has(by, &row))
-			r = add(s->targets, by->op, row.id, !op_may_see_node(by->op, row.id));
+			r = add_found(s->targets, by->op, row.id);
 	}
 	query_end(&q);
 	return r;
