@@ -64,11 +64,10 @@ static void
 on_tick(void *arg)
 {
 	struct dispatcher *d = arg;
-	const struct hw_clock *clock = loop_clock(d->loop);
 
 	pthread_mutex_lock(&d->lock);
 	d->ticking = false;
-	dispatcher_sweep(d, clock_wall(clock), clock_mono(clock));
+	dispatcher_sweep(d, clock_mono(loop_clock(d->loop)));
 	pthread_mutex_unlock(&d->lock);
 	look_after(d, true);
 }
@@ -203,6 +202,35 @@ dispatcher_node_removed(struct dispatcher *d, const char *node)
 	struct dispatch_node *n = find_node(d, node);
 	if (n != NULL)
 		n->removed = d->removed = true;
+	dispatcher_unlock(d);
+}
+
+/* --- senders -----------------------------------------------------------------------------------
+ */
+
+/* What runs is to end too, as a session does whose user is gone. */
+static void
+check_sender(struct dispatch *x)
+{
+	struct dispatcher *d = x->dispatcher;
+
+	if (fanout_is_over(x->fanout) || fanout_is_cancelled(x->fanout))
+		return;
+	x->refusal = d->refusal(d->arg, x->row.principal, x->row.requested);
+	if (x->refusal == NULL)
+		return;
+	d->refused = d->urgent = true;
+	fanout_cancel_all(x->fanout);
+}
+
+void
+dispatcher_users_changed(struct dispatcher *d)
+{
+	struct dispatch *x, *next;
+
+	dispatcher_lock(d);
+	HASH_ITER(hh, d->commands, x, next)
+		check_sender(x);
 	dispatcher_unlock(d);
 }
 
@@ -363,6 +391,18 @@ dispatch_list_target(struct dispatch *x, uint32_t i)
 	return 0;
 }
 
+/* A clock that was set back since gives it no more time than it had. */
+static void
+set_times(struct dispatch *x)
+{
+	const struct hw_clock *clock = loop_clock(x->dispatcher->loop);
+	int64_t left = x->row.deliver_before - clock_wall(clock);
+	int64_t most = x->row.deliver_before - x->row.requested;
+
+	x->deliver_until = clock_mono(clock) + (left < most ? left : most);
+	x->expires = x->deliver_until + (x->row.expires - x->row.deliver_before);
+}
+
 struct dispatch *
 dispatch_make(struct dispatcher *d, const struct command_row *row)
 {
@@ -381,6 +421,7 @@ dispatch_make(struct dispatcher *d, const struct command_row *row)
 	for (uint32_t i = 0; i < row->targets; i++)
 		x->v[i].of = x;
 	x->saved = (struct fanout_words){row->status, "Pending"};
+	set_times(x);
 	return x;
 }
 
@@ -441,8 +482,22 @@ dispatch_new(struct dispatch **ret, struct dispatcher *d, const struct command_r
 		unreserve(d);
 		return hw_err_set(err, HW_ENOMEM, "no memory for a command on %zu nodes", n);
 	}
+	pthread_mutex_lock(&d->lock);
+	HASH_ADD_STR(d->beginning, row.id, x);
+	pthread_mutex_unlock(&d->lock);
 	*ret = x;
 	return 0;
+}
+
+/* Whoever waits for that looks again, when the lock is let go. */
+static void
+has_begun(struct dispatch *x)
+{
+	struct dispatcher *d = x->dispatcher;
+
+	HASH_DEL(d->beginning, x);
+	d->reserved--;
+	pthread_cond_broadcast(&d->begun);
 }
 
 void
@@ -452,7 +507,7 @@ dispatch_drop(struct dispatch *x)
 
 	pthread_mutex_lock(&d->lock);
 	dispatch_unlist(x);
-	d->reserved--;
+	has_begun(x);
 	pthread_mutex_unlock(&d->lock);
 	dispatch_free(x);
 }
@@ -466,6 +521,7 @@ dispatch_start(struct dispatch *x)
 	x->listed = true;
 	fanout_start(x->fanout);
 	note_command(x);
+	check_sender(x);
 }
 
 /* A link that comes up after this look tells of itself. */
@@ -475,8 +531,8 @@ dispatch_begin(struct dispatch *x)
 	struct dispatcher *d = x->dispatcher;
 
 	dispatcher_lock(d);
-	d->reserved--;
-	d->begun++;
+	has_begun(x);
+	d->n_begun++;
 	dispatch_start(x);
 	for (uint32_t i = 0; i < x->row.targets; i++)
 		if (x->v[i].node != NULL)
@@ -521,7 +577,7 @@ dispatcher_stats(struct dispatcher *d, struct dispatcher_stats *ret)
 	*ret = (struct dispatcher_stats){
 		.commands = HASH_COUNT(d->commands),
 		.invocations = d->invocations,
-		.begun = d->begun,
+		.begun = d->n_begun,
 		.ended = d->ended,
 	};
 	pthread_mutex_unlock(&d->lock);
@@ -545,6 +601,7 @@ dispatcher_new(const struct dispatcher_options *o)
 		.ledger = o->ledger,
 		.is_online = o->is_online,
 		.tell = o->tell,
+		.refusal = o->refusal,
 		.arg = o->arg,
 		.config = o->config,
 		.tick = {.fn = on_tick, .arg = d},
@@ -557,6 +614,7 @@ dispatcher_new(const struct dispatcher_options *o)
 	pthread_mutex_init(&d->lock, NULL);
 	pthread_mutex_init(&d->saving, NULL);
 	pthread_cond_init(&d->unclaimed, NULL);
+	pthread_cond_init(&d->begun, NULL);
 	return d;
 }
 
@@ -587,5 +645,6 @@ dispatcher_free(struct dispatcher *d)
 	pthread_mutex_destroy(&d->lock);
 	pthread_mutex_destroy(&d->saving);
 	pthread_cond_destroy(&d->unclaimed);
+	pthread_cond_destroy(&d->begun);
 	free(d);
 }

@@ -40,6 +40,8 @@ struct dispatcher_options {
 	bool (*is_online)(void *arg, const char *node);
 	/* The node is to ask; on the loop. */
 	void (*tell)(void *arg, const char *node);
+	/* Why who sent something then may nothing any more: a constant, or NULL; any thread. */
+	const char *(*refusal)(void *arg, const char *user, int64_t since);
 	void *arg;
 };
 
@@ -58,6 +60,8 @@ void dispatcher_node_up(struct dispatcher *d, const char *node);
 void dispatcher_node_down(struct dispatcher *d, const char *node);
 /* It is no node any more: what it has not answered it never will. */
 void dispatcher_node_removed(struct dispatcher *d, const char *node);
+/* Users have changed: what those sent who are refused now is cancelled. */
+void dispatcher_users_changed(struct dispatcher *d);
 
 /* --- a new command -----------------------------------------------------------------------------
  */
@@ -89,7 +93,8 @@ struct dispatch_view {
 bool dispatcher_view(struct dispatcher *d, const char *command, struct dispatch_view *ret);
 
 /* Ends it on these nodes, all when there are none, and returns when that is in the store. What has
- * ended stays. HW_ENODE for a node that a live command has no invocation on. */
+ * ended stays, and what is just beginning is waited for. HW_ENODE for a node that a live command
+ * has no invocation on. */
 int dispatcher_cancel(struct dispatcher *d, const char *command, const char *const *nodes, size_t n,
 	struct hw_err *err);
 

@@ -19,7 +19,7 @@ struct question {
 	struct dispatcher *d;
 	struct dispatch_answer *answer;
 	uint64_t number;
-	int64_t mono, wall;
+	int64_t mono;
 };
 
 static void
@@ -56,7 +56,7 @@ on_sent(struct question *q, struct invocation *v, bool held)
 
 	if (held)
 		fanout_acknowledged(f, dispatch_index(v));
-	else if (q->wall < v->of->row.deliver_before)
+	else if (q->mono < v->of->deliver_until)
 		order(q, v);
 	else if (is_surely_lost(q, v))
 		fanout_unreceived(f, dispatch_index(v));
@@ -155,7 +155,6 @@ dispatcher_ask(struct dispatcher *d, struct arena *arena, const char *node,
 		.d = d,
 		.answer = &a,
 		.mono = clock_mono(loop_clock(d->loop)),
-		.wall = clock_wall(loop_clock(d->loop)),
 	};
 
 	if (a.orders == NULL || a.cancel == NULL || a.forget == NULL)
@@ -303,6 +302,21 @@ cancel_nodes(struct dispatcher *d, struct dispatch *x, const char *const *nodes,
 	return 0;
 }
 
+/* NULL when it is not live any more. */
+static struct dispatch *
+find_begun(struct dispatcher *d, const char *command)
+{
+	struct dispatch *x;
+
+	HASH_FIND_STR(d->beginning, command, x);
+	while (x != NULL) {
+		pthread_cond_wait(&d->begun, &d->lock);
+		HASH_FIND_STR(d->beginning, command, x);
+	}
+	HASH_FIND_STR(d->commands, command, x);
+	return x;
+}
+
 int
 dispatcher_cancel(struct dispatcher *d, const char *command, const char *const *nodes, size_t n,
 	struct hw_err *err)
@@ -311,7 +325,7 @@ dispatcher_cancel(struct dispatcher *d, const char *command, const char *const *
 	int r = 0;
 
 	dispatcher_lock(d);
-	HASH_FIND_STR(d->commands, command, x);
+	x = find_begun(d, command);
 	if (x != NULL && n == 0)
 		fanout_cancel_all(x->fanout);
 	else if (x != NULL)

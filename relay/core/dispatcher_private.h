@@ -53,6 +53,9 @@ struct dispatch {
 	struct fanout_words saved;    /* of the command, in the store */
 	size_t dirty, claimed;	      /* of its invocations */
 	bool listed, is_changed, delivery_over;
+	int64_t deliver_until, expires; /* monotonic: a clock that is set moves neither */
+	const char *refusal;		/* of its sender, for which it was cancelled; else NULL */
+	bool refusal_told;		/* and the ledger and the store have that */
 	TAILQ_ENTRY(dispatch) changed;
 	UT_hash_handle hh; /* by row.id */
 	struct invocation v[];
@@ -67,21 +70,24 @@ struct dispatcher {
 	const struct relay_config *config;
 	bool (*is_online)(void *arg, const char *node);
 	void (*tell)(void *arg, const char *node);
+	const char *(*refusal)(void *arg, const char *user, int64_t since);
 	void *arg;
 
 	pthread_mutex_t lock;
-	pthread_cond_t unclaimed;
+	pthread_cond_t unclaimed, begun;
 	struct dispatch *commands;
+	struct dispatch *beginning; /* on their way into the store */
 	struct dispatch_node *nodes;
 	TAILQ_HEAD(, dispatch_node) tell_queue;
 	struct invocations released, sent, dirty;
 	TAILQ_HEAD(, dispatch) changed; /* their words, or all of them have ended */
 	int reserved;			/* commands that are on their way into the store */
 	size_t invocations;
-	uint64_t begun, ended, questions;
+	uint64_t n_begun, ended, questions;
 	bool kicked, stopped, ticking;
 	bool urgent;	 /* what is to be saved is waited for */
 	bool removed;	 /* nodes were */
+	bool refused;	 /* senders were, and not all of that is told */
 	int64_t look_at; /* monotonic: when nodes that have not come back after a start are away; 0:
 			    done */
 	int64_t tell_at; /* monotonic: when all that are to ask are told again */
@@ -111,7 +117,7 @@ int dispatch_list_target(struct dispatch *x, uint32_t i);
 void dispatch_unlist(struct dispatch *x);
 /* In which of the two lists of those that are waited for it is, by its state. */
 void dispatch_list_turn(struct invocation *v, enum fanout_state s);
-/* It is live from now on. */
+/* It is live from now on; one whose sender is refused is cancelled. */
 void dispatch_start(struct dispatch *x);
 /* It is over and saved. */
 void dispatch_forget(struct dispatch *x);
@@ -121,6 +127,6 @@ int dispatcher_save(struct dispatcher *d, struct hw_err *err);
 bool dispatcher_has_unsaved(const struct dispatcher *d);
 
 /* dispatcher_tick.c */
-void dispatcher_sweep(struct dispatcher *d, int64_t wall, int64_t mono);
+void dispatcher_sweep(struct dispatcher *d, int64_t mono);
 
 #endif

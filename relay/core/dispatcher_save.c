@@ -11,6 +11,7 @@
 #include "relay/store/store.h"
 
 #define SAVE_MAX 4096 /* invocations in one transaction */
+#define ACTION	 "ssm:SendCommand"
 
 /* One invocation as it stood when it was taken. Its command stays while its change is counted. */
 struct item {
@@ -38,7 +39,7 @@ struct batch {
 bool
 dispatcher_has_unsaved(const struct dispatcher *d)
 {
-	return !TAILQ_EMPTY(&d->dirty) || !TAILQ_EMPTY(&d->changed);
+	return !TAILQ_EMPTY(&d->dirty) || !TAILQ_EMPTY(&d->changed) || d->refused;
 }
 
 /* --- taking ------------------------------------------------------------------------------------
@@ -111,6 +112,8 @@ reason_of(const struct item *it)
 		if (it->sent == INVOCATION_TAKEN)
 			return "it ran, and its end did not come in time";
 		return "the node did not take it, or said nothing of it, in time";
+	case FANOUT_CANCELLED:
+		return it->v->of->refusal != NULL ? it->v->of->refusal : "";
 	case FANOUT_TERMINATED:
 		return "it never began, because too many others failed";
 	case FANOUT_UNDELIVERABLE:
@@ -228,6 +231,75 @@ settle(struct batch *b, bool saved)
 	pthread_mutex_unlock(&b->d->lock);
 }
 
+/* --- commands whose sender is refused ----------------------------------------------------------
+ */
+
+static bool
+has_told(const struct dispatch *x)
+{
+	return x->refusal == NULL || x->refusal_told;
+}
+
+/* It stays: who saves is the one that forgets it. */
+static struct dispatch *
+next_refused(struct dispatcher *d)
+{
+	struct dispatch *x, *next, *found = NULL;
+
+	pthread_mutex_lock(&d->lock);
+	HASH_ITER(hh, d->commands, x, next) {
+		if (!d->refused || found != NULL)
+			break;
+		if (!has_told(x))
+			found = x;
+	}
+	d->refused = found != NULL;
+	pthread_mutex_unlock(&d->lock);
+	return found;
+}
+
+static int
+write_cancelled(void *arg, struct db *db, struct hw_err *err)
+{
+	const struct dispatch *x = arg;
+
+	return command_set_cancelled(db, x->row.id, err);
+}
+
+/* The entry first, as of an end. */
+static int
+tell_refusal(struct dispatcher *d, struct dispatch *x, struct hw_err *err)
+{
+	char resource[ARN_MAX];
+	const struct msg_ledger_entry e = {
+		.principal = x->row.owner_arn,
+		.action = ACTION,
+		.resource = resource,
+		.outcome = OUTCOME_DENIED,
+		.reason = x->refusal,
+		.command_id = x->row.id,
+	};
+
+	arn_write_document(resource, d->config, x->row.document, d->config->account);
+	if (ledger_commit(d->ledger, ENTRY_DECISION, &e) < 0)
+		return hw_err_set(err, HW_ERECORD, "the ledger cannot be written");
+	int r = store_write(d->store, write_cancelled, x, err);
+	if (r == 0)
+		x->refusal_told = true;
+	return r;
+}
+
+static int
+tell_refusals(struct dispatcher *d, struct hw_err *err)
+{
+	struct dispatch *x;
+	int r = 0;
+
+	while (r == 0 && (x = next_refused(d)) != NULL)
+		r = tell_refusal(d, x, err);
+	return r;
+}
+
 /* --- commands that are over --------------------------------------------------------------------
  */
 
@@ -239,7 +311,7 @@ take_over(struct dispatcher *d)
 
 	pthread_mutex_lock(&d->lock);
 	TAILQ_FOREACH(x, &d->changed, changed)
-	if (fanout_is_over(x->fanout) && x->dirty == 0 && x->claimed == 0)
+	if (fanout_is_over(x->fanout) && x->dirty == 0 && x->claimed == 0 && has_told(x))
 		break;
 	if (x != NULL)
 		TAILQ_REMOVE(&d->changed, x, changed);
@@ -252,9 +324,10 @@ record_end(struct dispatcher *d, const struct dispatch *x, const struct fanout_c
 	const struct fanout_words *w, struct hw_err *err)
 {
 	char resource[ARN_MAX], reason[256];
+	bool refused = x->refusal != NULL;
 	struct msg_ledger_entry e = {
 		.principal = x->row.owner_arn,
-		.action = "ssm:SendCommand",
+		.action = ACTION,
 		.outcome = w->status == INVOCATION_STATUS_SUCCESS ? OUTCOME_OK : OUTCOME_FAILED,
 		.reason = reason,
 		.size = (int64_t)c->targets,
@@ -264,8 +337,9 @@ record_end(struct dispatcher *d, const struct dispatch *x, const struct fanout_c
 	arn_write_document(resource, d->config, x->row.document, d->config->account);
 	e.resource = resource;
 	snprintf(reason, sizeof(reason),
-		"%.100s: of %u nodes %u succeeded, %u failed, %u did not get it in time",
-		w->details, c->targets, c->of[FANOUT_SUCCESS], c->errors, c->not_delivered);
+		"%.100s%s%s: of %u nodes %u succeeded, %u failed, %u did not get it in time",
+		w->details, refused ? ", " : "", refused ? x->refusal : "", c->targets,
+		c->of[FANOUT_SUCCESS], c->errors, c->not_delivered);
 	if (ledger_commit(d->ledger, ENTRY_COMMAND_END, &e) < 0)
 		return hw_err_set(err, HW_ERECORD, "the ledger cannot be written");
 	return 0;
@@ -346,9 +420,10 @@ int
 dispatcher_save(struct dispatcher *d, struct hw_err *err)
 {
 	bool more = true;
-	int r = 0;
+	int r;
 
 	pthread_mutex_lock(&d->saving);
+	r = tell_refusals(d, err);
 	while (r == 0 && more)
 		r = save_batch(d, &more, err);
 	if (r == 0)

@@ -17,13 +17,13 @@ expire(struct dispatch *x)
 }
 
 static void
-check_times(struct dispatch *x, int64_t wall)
+check_times(struct dispatch *x, int64_t mono)
 {
-	if (wall >= x->row.deliver_before && !x->delivery_over) {
+	if (mono >= x->deliver_until && !x->delivery_over) {
 		x->delivery_over = true;
 		fanout_delivery_over(x->fanout);
 	}
-	if (wall >= x->row.expires)
+	if (mono >= x->expires)
 		expire(x);
 }
 
@@ -148,12 +148,12 @@ tell_again(struct dispatcher *d, int64_t mono)
 /* An event may release others, at the lists' ends, and move what follows: the released ones are
  * walked to the first that is young. */
 void
-dispatcher_sweep(struct dispatcher *d, int64_t wall, int64_t mono)
+dispatcher_sweep(struct dispatcher *d, int64_t mono)
 {
 	struct dispatch *x, *next;
 
 	HASH_ITER(hh, d->commands, x, next)
-		check_times(x, wall);
+		check_times(x, mono);
 	check_released(d, mono);
 	check_sent(d, mono);
 	if (d->removed)

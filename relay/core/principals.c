@@ -11,6 +11,7 @@
 #include <string.h>
 #include <uthash.h>
 
+#include "proto/base/clock.h"
 #include "proto/base/arena.h"
 #include "proto/base/log.h"
 #include "proto/trust/secret.h"
@@ -56,6 +57,7 @@ struct principals {
 	struct policy_entry *policies;
 	struct holder *users, *groups; /* users in the order of their names */
 	struct holder **sorted;
+	bool unread; /* it is empty, for it could not be read */
 };
 
 struct authority {
@@ -508,6 +510,7 @@ authority_refresh(struct authority *a, struct db *db)
 		log_error(a, "principals.unreadable", "why=%s", log_value(hw_err_text(&err)));
 		p = principals_new();
 		hw_assert(p != NULL);
+		p->unread = true;
 	}
 	replace(a, p);
 	atomic_store(&a->lost, lost);
@@ -545,4 +548,29 @@ authority_welcomes(struct authority *a, const char *name, int64_t not_before, st
 		r = hw_err_set(err, HW_EREVOKED, "the user %s is disabled", name);
 	principals_unref(p);
 	return r;
+}
+
+static const char *
+refusal_of_sender(const struct principals *p, const char *name, int64_t sent)
+{
+	const struct principal *user = principals_user(p, name);
+
+	if (p->unread)
+		return NULL;
+	if (user == NULL)
+		return "its sender was removed";
+	/* In whole seconds: who is new may send something in the one in which it began. */
+	if (sent + USEC_PER_SEC < user->valid_from)
+		return "its sender was removed, and another user has the name";
+	return user->disabled ? "its sender is disabled" : NULL;
+}
+
+const char *
+authority_refuses_sender(struct authority *a, const char *name, int64_t sent)
+{
+	struct principals *p = authority_take(a);
+	const char *why = refusal_of_sender(p, name, sent);
+
+	principals_unref(p);
+	return why;
 }

@@ -60,5 +60,8 @@ void principals_unref(struct principals *p);
 /* Whether a certificate of this user, good from `not_before` on, is let in. HW_EREVOKED. */
 int authority_welcomes(struct authority *a, const char *name, int64_t not_before,
 	struct hw_err *err);
+/* Why what this user sent at that time is not to go on: a constant. NULL when it is, and while it
+ * cannot be read who there is. */
+const char *authority_refuses_sender(struct authority *a, const char *name, int64_t sent);
 
 #endif

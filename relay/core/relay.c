@@ -139,6 +139,8 @@ take_principals(void *arg)
 
 	if (r->broker != NULL)
 		broker_principals_changed(r->broker);
+	if (r->dispatcher != NULL)
+		dispatcher_users_changed(r->dispatcher);
 }
 
 /* Once for a commit, however many it changed: the snapshot is read as a whole. */
@@ -493,6 +495,14 @@ tell_node(void *arg, const char *node)
 	broker_tell_node(r->broker, node, CONTROL_COMMANDS);
 }
 
+static const char *
+refusal_of(void *arg, const char *user, int64_t since)
+{
+	struct relay *r = arg;
+
+	return authority_refuses_sender(r->authority, user, since);
+}
+
 static void
 set_uploads(struct relay *r, struct uploads *u)
 {
@@ -544,6 +554,7 @@ open_commands(struct relay *r, struct hw_err *err)
 		.config = &r->config,
 		.is_online = is_online,
 		.tell = tell_node,
+		.refusal = refusal_of,
 		.arg = r,
 	};
 	r->dispatcher = dispatcher_new(&o);

@@ -130,21 +130,22 @@ drop_much(struct keeping *k, struct store *store, struct outputs *outputs, int64
 }
 
 int
-retention_run(struct store *store, struct outputs *outputs, const struct relay_config *config,
-	int64_t now, bool refused, struct hw_err *err)
+retention_run(const struct retention_env *env, struct hw_err *err)
 {
 	struct keeping k = {
 		.arena = arena_new(ARENA_MAX),
-		.before = now - config->command_days * DAY,
-		.ended_before = now - FRESH,
+		.before = env->now - env->config->command_days * DAY,
+		.ended_before = env->now - FRESH,
 	};
+	int r = 0;
 
 	if (k.arena == NULL)
 		return hw_err_set(err, HW_ENOMEM, "no memory for looking after commands");
-	int r = drop_old(&k, store, outputs, err);
+	if (!env->is_doubtful)
+		r = drop_old(&k, env->store, env->outputs, err);
 	if (r == 0)
-		r = drop_much(&k, store, outputs, (int64_t)config->command_outputs_mib << 20,
-			refused, err);
+		r = drop_much(&k, env->store, env->outputs,
+			(int64_t)env->config->command_outputs_mib << 20, env->refused, err);
 	arena_free(k.arena);
 	return r;
 }

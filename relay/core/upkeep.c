@@ -229,7 +229,7 @@ is_clock_doubtful(struct relay *r)
 }
 
 static void
-keep_recordings(struct relay *r)
+keep_recordings(struct relay *r, bool is_doubtful)
 {
 	const struct keeping_env env = {
 		.store = r->store,
@@ -239,7 +239,7 @@ keep_recordings(struct relay *r)
 		.master = &r->master,
 		.dir = r->path,
 		.now = clock_wall(r->clock),
-		.is_doubtful = is_clock_doubtful(r),
+		.is_doubtful = is_doubtful,
 	};
 	struct hw_err err = HW_ERR_INIT;
 	int deleted;
@@ -250,6 +250,27 @@ keep_recordings(struct relay *r)
 		log_warn(r, "recordings.kept", "why=%s", log_value(hw_err_text(&err)));
 	if (deleted > 0)
 		log_info(r, "recordings.deleted", "n=%d", deleted);
+}
+
+static void
+keep_commands(struct relay *r, bool is_doubtful)
+{
+	const struct retention_env env = {
+		.store = r->store,
+		.outputs = r->outputs,
+		.config = &r->config,
+		.now = clock_wall(r->clock),
+		.is_doubtful = is_doubtful,
+		.refused = outputs_take_refused(r->outputs),
+	};
+	struct hw_err err = HW_ERR_INIT;
+
+	if (env.refused)
+		log_warn(r, "commands.no_room", "mib=%lld most=%d",
+			(long long)(outputs_total(r->outputs) >> 20),
+			r->config.command_outputs_mib);
+	if (retention_run(&env, &err) < 0)
+		log_warn(r, "commands.kept", "why=%s", log_value(hw_err_text(&err)));
 }
 
 static void
@@ -265,16 +286,10 @@ run_tidy(void *arg)
 		rc = store_write(r->store, write_late, &sw, &err);
 	if (rc < 0 && rc != HW_ENOTFOUND)
 		log_warn(r, "tidy.failed", "why=%s", log_value(hw_err_text(&err)));
+	bool is_doubtful = is_clock_doubtful(r);
 	outputs_count(r->outputs);
-	keep_recordings(r);
-	bool refused = outputs_take_refused(r->outputs);
-	if (refused)
-		log_warn(r, "commands.no_room", "mib=%lld most=%d",
-			(long long)(outputs_total(r->outputs) >> 20),
-			r->config.command_outputs_mib);
-	if (retention_run(r->store, r->outputs, &r->config, clock_wall(r->clock), refused, &err) <
-		0)
-		log_warn(r, "commands.kept", "why=%s", log_value(hw_err_text(&err)));
+	keep_recordings(r, is_doubtful);
+	keep_commands(r, is_doubtful);
 }
 
 static void

@@ -1,5 +1,8 @@
 /* Commands from who sends them to their ends, with nodes that the test scripts. */
 #include <dirent.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <stdlib.h>
@@ -22,6 +25,8 @@
 #include "tests/world/world.h"
 
 #define NODES_MAX	   8
+#define HOUR		   (INT64_C(3600) * USEC_PER_SEC)
+#define DAY		   (24 * HOUR)
 #define POLICY(statements) "{\"Version\":\"2012-10-17\",\"Statement\":[" statements "]}"
 
 struct stage {
@@ -527,6 +532,27 @@ Test(commands, one_node_that_just_speaks_does_not_keep_the_others_from_being_giv
 	stage_free(s);
 }
 
+Test(commands, a_clock_that_jumps_ahead_ends_nothing)
+{
+	struct stage *s = stage_new(2, NULL);
+	struct sent *c = to_nodes(s);
+
+	c->req.max_concurrency = "1";
+	send(s, c);
+	begin(s, 0);
+	s->w->clock.now_wall += 8 * HOUR;
+	world_advance(s->w, USEC_PER_SEC);
+	check_invocation(s, 0, "InProgress/InProgress");
+	check_invocation(s, 1, "Pending/Pending");
+	end(s, 0, INVOCATION_STATUS_SUCCESS);
+	cr_assert(eq(sz, ask(s, 1), 1));
+	cr_assert(eq(sz, ask(s, 1), 1)); /* the answer was lost */
+	s->w->clock.now_wall -= 8 * HOUR;
+	world_advance(s->w, 3600 * USEC_PER_SEC);
+	cr_assert(eq(sz, ask(s, 1), 0)); /* its time is over, as it would have been */
+	stage_free(s);
+}
+
 Test(commands, others_have_their_turn_at_a_nodes_good_word_before_it_is_stored)
 {
 	struct stage *s = stage_new(2, NULL);
@@ -794,39 +820,99 @@ Test(commands, a_cancel_of_what_there_is_not_is_refused)
 	stage_free(s);
 }
 
-static int
-add_just_beginning(void *arg, struct db *db, struct hw_err *err)
-{
-	const struct command_body body = {"{}", "", ""};
-	struct command_row row = {.live = true, .targets = 1, .status = INVOCATION_STATUS_PENDING};
-
-	snprintf(row.id, sizeof(row.id), "%s", (const char *)arg);
-	return command_insert(db, &row, &body, err);
-}
-
-#define JUST_BEGINNING "11111111-2222-4333-8444-555555555555"
-
-static int
-read_just_beginning(void *arg, struct db *db, struct hw_err *err)
-{
-	return command_get(db, JUST_BEGINNING, arg, err);
-}
-
-Test(commands, a_cancel_of_what_is_just_beginning_is_to_be_said_again)
-{
-	static char id[] = JUST_BEGINNING;
-	struct stage *s = stage_new(0, NULL);
-	struct msg_cancel_command_request req = {.command_id = id};
+struct beginning {
+	struct dispatcher *dispatcher;
+	struct dispatch *dispatch;
 	struct command_row row;
-	struct hw_err err = HW_ERR_INIT;
+	struct invocation_row invocation;
+	atomic_bool asked;
+};
 
-	cr_assert(eq(int, store_write(s->w->relay->store, add_just_beginning, id, &err), 0), "%s",
+static int
+write_beginning(void *arg, struct db *db, struct hw_err *err)
+{
+	const struct beginning *b = arg;
+	const struct command_body body = {"{}", "", ""};
+	int r = command_insert(db, &b->row, &body, err);
+
+	return r < 0 ? r : invocation_insert(db, &b->invocation, err);
+}
+
+static int
+read_beginning(void *arg, struct db *db, struct hw_err *err)
+{
+	struct beginning *b = arg;
+	int r = command_get(db, b->row.id, &b->row, err);
+
+	return r < 0 ? r
+		     : invocation_get(db, b->row.id, b->invocation.node_id, &b->invocation, err);
+}
+
+/* As far as SendCommand is when its command is in the store, and not yet the dispatcher's. */
+static void
+begin_halfway(struct beginning *b, struct stage *s, const char *sender)
+{
+	struct dispatch_target target = {.denied = false};
+	struct hw_err err = HW_ERR_INIT;
+	const int64_t now = s->w->clock.now_wall;
+
+	*b = (struct beginning){.dispatcher = s->w->relay->dispatcher};
+	b->row = (struct command_row){
+		.live = true,
+		.targets = 1,
+		.concurrency = 1,
+		.status = INVOCATION_STATUS_PENDING,
+		.requested = now,
+		.deliver_before = now + 3600 * USEC_PER_SEC,
+		.expires = now + 7200 * USEC_PER_SEC,
+	};
+	b->invocation = (struct invocation_row){
+		.live = true, .status = INVOCATION_STATUS_PENDING, .response_code = -1};
+	id_uuid(b->row.id);
+	snprintf(b->row.principal, sizeof(b->row.principal), "%s", sender);
+	snprintf(b->invocation.command_id, sizeof(b->invocation.command_id), "%s", b->row.id);
+	memcpy(b->invocation.node_id, s->nodes[0]->who.id, sizeof(b->invocation.node_id));
+	memcpy(target.node, s->nodes[0]->who.id, sizeof(target.node));
+	cr_assert(eq(int, dispatch_new(&b->dispatch, b->dispatcher, &b->row, &target, 1, &err), 0),
+		"%s", err.text);
+	cr_assert(eq(int, store_write(s->w->relay->store, write_beginning, b, &err), 0), "%s",
 		err.text);
-	cr_assert(eq(int, world_call(s->admin, OP_cancel_command, &req, NULL, s->why),
-		HW_EUNAVAILABLE));
-	cr_assert(ne(ptr, strstr(s->why, "say it again"), NULL), "%s", s->why);
-	cr_assert(eq(int, store_read(s->w->relay->store, read_just_beginning, &row, &err), 0));
-	cr_assert_not(row.cancelled); /* what has failed has done nothing */
+}
+
+static void *
+begin_when_asked(void *arg)
+{
+	struct beginning *b = arg;
+
+	while (!atomic_load(&b->asked))
+		sched_yield();
+	for (int i = 0; i < 1000; i++)
+		sched_yield();
+	dispatch_begin(b->dispatch);
+	return NULL;
+}
+
+Test(commands, a_cancel_of_what_is_just_beginning_is_one_of_what_has_begun)
+{
+	struct stage *s = stage_new(1, NULL);
+	struct hw_err err = HW_ERR_INIT;
+	struct beginning b;
+	pthread_t thread;
+
+	for (size_t n = 0; n < 2; n++) {
+		const char *id = s->nodes[0]->who.id;
+		begin_halfway(&b, s, s->admin->who.id);
+		memcpy(s->id, b.row.id, sizeof(s->id));
+		cr_assert(eq(int, pthread_create(&thread, NULL, begin_when_asked, &b), 0));
+		atomic_store(&b.asked, true);
+		cancel(s, n, &id);
+		pthread_join(thread, NULL);
+		world_advance(s->w, USEC_PER_SEC);
+		cr_assert(eq(int, store_read(s->w->relay->store, read_beginning, &b, &err), 0));
+		cr_assert_not(b.row.live);
+		cr_assert_str_eq(b.invocation.details, "Cancelled");
+		cr_assert(eq(sz, ask(s, 0), 0));
+	}
 	stage_free(s);
 }
 
@@ -1311,12 +1397,17 @@ tag(struct stage *s, size_t i, const char *key, const char *value)
 	cr_assert(eq(int, world_call(s->admin, OP_add_tags_to_resource, &req, NULL, s->why), 0));
 }
 
-#define TEAM_ONLY                                                                                       \
-	POLICY("{\"Effect\":\"Allow\",\"Action\":\"ssm:SendCommand\","                                  \
-	       "\"Resource\":\"arn:aws:ssm:*:*:document/AWS-RunShellScript\"},"                         \
-	       "{\"Effect\":\"Allow\",\"Action\":[\"ssm:SendCommand\",\"ssm:ListCommandInvocations\"]," \
-	       "\"Resource\":\"arn:aws:ssm:*:*:managed-instance/*\","                                   \
-	       "\"Condition\":{\"StringEquals\":{\"ssm:resourceTag/Team\":\"blue\"}}}")
+#define TEAM_STATEMENTS                                                                          \
+	"{\"Effect\":\"Allow\",\"Action\":\"ssm:SendCommand\","                                  \
+	"\"Resource\":\"arn:aws:ssm:*:*:document/AWS-RunShellScript\"},"                         \
+	"{\"Effect\":\"Allow\",\"Action\":[\"ssm:SendCommand\",\"ssm:ListCommandInvocations\"]," \
+	"\"Resource\":\"arn:aws:ssm:*:*:managed-instance/*\","                                   \
+	"\"Condition\":{\"StringEquals\":{\"ssm:resourceTag/Team\":\"blue\"}}}"
+#define TEAM_ONLY POLICY(TEAM_STATEMENTS)
+/* The other nodes can be listed. */
+#define TEAM_AND_LIST                                               \
+	POLICY(TEAM_STATEMENTS ",{\"Effect\":\"Allow\",\"Action\":" \
+			       "\"ssm:DescribeInstanceInformation\",\"Resource\":\"*\"}")
 
 Test(commands, one_denied_node_of_those_that_were_named_denies_the_call)
 {
@@ -1345,7 +1436,7 @@ Test(commands, denied_nodes_among_those_that_were_found_have_failed_and_the_rest
 	};
 
 	tag(s, 1, "Team", "blue");
-	struct world_peer *ann = user_with(s, "ann", TEAM_ONLY);
+	struct world_peer *ann = user_with(s, "ann", TEAM_AND_LIST);
 	c->req.instance_ids.n = 0;
 	c->req.targets.v = &target;
 	c->req.targets.n = 1;
@@ -1355,7 +1446,7 @@ Test(commands, denied_nodes_among_those_that_were_found_have_failed_and_the_rest
 	run(s, 1, INVOCATION_STATUS_SUCCESS);
 	check_invocation(s, 2, "Failed/AccessDenied");
 	check_command(s, "Success/Success");
-	cr_assert(eq(sz, world_entries_with(s->w, "3 nodes, 2 of them denied"), 1));
+	cr_assert(eq(sz, world_entries_with(s->w, "3 nodes, 2 of them denied, 0 hidden"), 1));
 
 	struct msg_list_command_invocations_request list = {.command_id = s->id};
 	struct msg_list_command_invocations_reply *got;
@@ -1363,6 +1454,157 @@ Test(commands, denied_nodes_among_those_that_were_found_have_failed_and_the_rest
 	cr_assert(eq(sz, got->command_invocations.n, 1));
 	cr_assert_str_eq(got->command_invocations.v[0].instance_id, s->nodes[1]->who.id);
 	cr_assert(eq(sz, world_entries_with(s->w, "1 shown, 2 not"), 1));
+	world_peer_free(ann);
+	stage_free(s);
+}
+
+/* Web-00 may be listed, web-02 not even that. */
+#define TEAM_SEES                                                                        \
+	TEAM_STATEMENTS                                                                  \
+		",{\"Effect\":\"Allow\",\"Action\":\"ssm:DescribeInstanceInformation\"," \
+		"\"Resource\":\"*\",\"Condition\":{\"StringEquals\":{\"ssm:resourceTag/Team\":\"red\"}}}"
+
+Test(commands, nodes_that_the_caller_may_not_see_leave_no_trace_of_themselves)
+{
+	struct stage *s = stage_new(3, NULL);
+	struct sent *c = to_nodes(s);
+	const char *any[] = {"web-*"}, *hidden[] = {s->nodes[2]->who.id},
+		   *none[] = {"mi-00000000000000000"};
+	struct msg_command_target target = {
+		"Name", {any, 1}
+	};
+	char why[384];
+
+	tag(s, 0, "Team", "red");
+	tag(s, 1, "Team", "blue");
+	struct world_peer *ann = user_with(s, "ann", POLICY(TEAM_SEES));
+	c->req.instance_ids.n = 0;
+	c->req.targets.v = &target;
+	c->req.targets.n = 1;
+	c->req.max_concurrency = "50%";
+	cr_assert(eq(int, try_send(s, ann, c), 0), "%s", s->why);
+	cr_assert(eq(i64, command(s)->target_count, 2));
+	check_invocation(s, 0, "Failed/AccessDenied");
+	run(s, 1, INVOCATION_STATUS_SUCCESS);
+	check_command(s, "Success/Success");
+	cr_assert(eq(sz, world_entries_with(s->w, "2 nodes, 1 of them denied, 1 hidden"), 1));
+
+	/* By its id it is as one that there is not. */
+	target = (struct msg_command_target){
+		"InstanceIds", {none, 1}
+	};
+	cr_assert(eq(int, try_send(s, ann, c), HW_ENODE));
+	memcpy(why, s->why, sizeof(why));
+	target.values.v = hidden;
+	cr_assert(eq(int, try_send(s, ann, c), HW_ENODE));
+	memcpy(strstr(why, none[0]), hidden[0], strlen(hidden[0]));
+	cr_assert_str_eq(s->why, why);
+
+	/* And all that are hidden are none. */
+	const char *third[] = {"web-02"};
+	tag(s, 0, "Team", "green");
+	tag(s, 1, "Team", "green");
+	target = (struct msg_command_target){
+		"Name", {any, 1}
+	};
+	cr_assert(eq(int, try_send(s, ann, c), 0), "%s", s->why);
+	check_command(s, "Failed/NoInstancesInTag");
+	target.values.v = third;
+	cr_assert(eq(int, try_send(s, ann, c), 0), "%s", s->why);
+	check_command(s, "Failed/NoInstancesInTag");
+	cr_assert(eq(i64, command(s)->target_count, 0));
+	world_peer_free(ann);
+	stage_free(s);
+}
+
+/* --- who sent it -------------------------------------------------------------------------------
+ */
+
+#define EVERYTHING POLICY("{\"Effect\":\"Allow\",\"Action\":\"*\",\"Resource\":\"*\"}")
+
+static void
+set_status(struct stage *s, const char *user, int status)
+{
+	struct msg_update_user_request req = {.user_name = user, .status = status};
+
+	cr_assert(eq(int, world_call(s->admin, OP_update_user, &req, NULL, s->why), 0), "%s",
+		s->why);
+}
+
+static void
+remove_user(struct stage *s, const char *user)
+{
+	struct msg_delete_user_request req = {.user_name = user};
+
+	cr_assert(eq(int, world_call(s->admin, OP_delete_user, &req, NULL, s->why), 0), "%s",
+		s->why);
+}
+
+Test(commands, what_a_user_sent_that_is_removed_goes_to_nobody_any_more_and_ends)
+{
+	struct stage *s = stage_new(3, NULL);
+	struct sent *c = to_nodes(s);
+	const char *held[] = {s->id};
+
+	struct world_peer *ann = user_with(s, "ann", EVERYTHING);
+	c->req.max_concurrency = "1";
+	cr_assert(eq(int, try_send(s, ann, c), 0), "%s", s->why);
+	begin(s, 0);
+	remove_user(s, "ann");
+	check_command(s, "Cancelling/Cancelling");
+	check_invocation(s, 0, "Cancelling/Cancelling");
+	check_invocation(s, 1, "Cancelled/Cancelled");
+	cr_assert_str_eq(invocation(s, 1)->stderr_content, "its sender was removed");
+	cr_assert(eq(sz, world_entries(s->w, "decision", "ssm:SendCommand", OUTCOME_DENIED), 1));
+	restart(s);
+	cr_assert(eq(sz, ask(s, 1), 0));
+	cr_assert(eq(sz, ask_holding(s, 0, held, 1)->cancel.n, 1));
+	end(s, 0, INVOCATION_STATUS_CANCELLED);
+	check_command(s, "Cancelled/Cancelled");
+	cr_assert(eq(sz, world_entries(s->w, "decision", "ssm:SendCommand", OUTCOME_DENIED), 1));
+	world_peer_free(ann);
+	stage_free(s);
+}
+
+Test(commands, what_a_disabled_user_sent_ends_and_others_goes_on)
+{
+	struct stage *s = stage_new(2, NULL);
+	struct sent *c = to_nodes(s);
+	char others[37];
+
+	struct world_peer *ann = user_with(s, "ann", EVERYTHING);
+	c->req.max_concurrency = "1";
+	send(s, c);
+	memcpy(others, s->id, sizeof(others));
+	cr_assert(eq(int, try_send(s, ann, c), 0), "%s", s->why);
+	set_status(s, "ann", USER_STATUS_DISABLED);
+	check_command(s, "Cancelled/Cancelled"); /* nothing of it was given to a node */
+	cr_assert(eq(sz, world_entries_with(s->w, "Cancelled, its sender is disabled"), 1));
+	cr_assert_str_eq(invocation(s, 0)->stderr_content, "its sender is disabled");
+	memcpy(s->id, others, sizeof(others));
+	run(s, 0, INVOCATION_STATUS_SUCCESS);
+	run(s, 1, INVOCATION_STATUS_SUCCESS);
+	check_command(s, "Success/Success");
+	world_peer_free(ann);
+	stage_free(s);
+}
+
+/* It was let in before, and its command comes into the store after that. */
+Test(commands, what_is_just_beginning_when_its_sender_is_removed_ends_as_it_begins)
+{
+	struct stage *s = stage_new(1, NULL);
+	struct hw_err err = HW_ERR_INIT;
+	struct beginning b;
+
+	struct world_peer *ann = user_with(s, "ann", EVERYTHING);
+	begin_halfway(&b, s, "ann");
+	remove_user(s, "ann");
+	dispatch_begin(b.dispatch);
+	world_advance(s->w, USEC_PER_SEC);
+	cr_assert(eq(sz, ask(s, 0), 0));
+	cr_assert(eq(int, store_read(s->w->relay->store, read_beginning, &b, &err), 0));
+	cr_assert_not(b.row.live);
+	cr_assert_str_eq(b.invocation.reason, "its sender was removed");
 	world_peer_free(ann);
 	stage_free(s);
 }
@@ -1442,6 +1684,41 @@ Test(commands, what_does_not_make_sense_is_refused_by_its_name)
 	c->req.comment = "a\x1b[2Jb";
 	check_refused(s, c, HW_EVALIDATION, "Comment");
 	cr_assert(eq(sz, world_entries(s->w, "command.end", NULL, 0), 0));
+	stage_free(s);
+}
+
+static int
+read_row(void *arg, struct db *db, struct hw_err *err)
+{
+	return command_get(db, arg, &(struct command_row){.live = false}, err);
+}
+
+static bool
+is_kept(struct stage *s)
+{
+	return store_read(s->w->relay->store, read_row, s->id, NULL) == 0;
+}
+
+/* What it would have forgotten comes never back. */
+Test(commands, a_clock_that_jumps_ahead_is_believed_after_an_hour_before_any_are_forgotten)
+{
+	const int64_t minute = 60 * USEC_PER_SEC;
+	struct stage *s = stage_new(1, "command_days = 1\n");
+
+	send(s, to_nodes(s));
+	run(s, 0, INVOCATION_STATUS_SUCCESS);
+	world_advance(s->w, 62 * minute);
+	s->w->clock.now_wall += 365 * DAY;
+	world_advance(s->w, 10 * minute);
+	cr_assert(is_kept(s));
+	s->w->clock.now_wall -= 365 * DAY;
+	world_advance(s->w, 10 * minute);
+	cr_assert(is_kept(s));
+	s->w->clock.now_wall += 2 * DAY;
+	world_advance(s->w, 59 * minute);
+	cr_assert(is_kept(s));
+	world_advance(s->w, 3 * minute);
+	cr_assert_not(is_kept(s));
 	stage_free(s);
 }
 
@@ -1620,6 +1897,8 @@ Test(commands, changes_are_told_each_once_in_their_order)
 #define WAITING 900
 
 /* That many which wait, and one whose node has spoken at length. */
+#define OF_MANY "11111111-2222-4333-8444-555555555555"
+
 static int
 add_waiting(void *arg, struct db *db, struct hw_err *err)
 {
@@ -1640,8 +1919,8 @@ add_waiting(void *arg, struct db *db, struct hw_err *err)
 		steps[i] = (struct msg_invocation_step){
 			.name = names[i], .status = INVOCATION_STATUS_SUCCESS};
 	}
-	snprintf(command.id, sizeof(command.id), "%s", JUST_BEGINNING);
-	snprintf(row.command_id, sizeof(row.command_id), "%s", JUST_BEGINNING);
+	snprintf(command.id, sizeof(command.id), "%s", OF_MANY);
+	snprintf(row.command_id, sizeof(row.command_id), "%s", OF_MANY);
 	snprintf(row.details, sizeof(row.details), "Pending");
 	r = command_insert(db, &command, &body, err);
 	for (int i = 0; r == 0 && i <= WAITING; i++) {
@@ -1653,13 +1932,13 @@ add_waiting(void *arg, struct db *db, struct hw_err *err)
 		(r = packed_write(&text, arg, NULL, MSG_ROW(invocation_steps), &said, NULL, err)) <
 			0)
 		return r;
-	return invocation_set_steps(db, JUST_BEGINNING, row.node_id, text, 0, err);
+	return invocation_set_steps(db, OF_MANY, row.node_id, text, 0, err);
 }
 
 Test(commands, changes_fit_frames_whatever_a_node_says_of_its_steps)
 {
 	struct stage *s = stage_new(0, NULL);
-	struct msg_list_command_changes_request req = {.command_id = JUST_BEGINNING};
+	struct msg_list_command_changes_request req = {.command_id = OF_MANY};
 	struct msg_list_command_changes_reply *got;
 	struct arena *arena = arena_new(4 << 20);
 	struct hw_err err = HW_ERR_INIT;

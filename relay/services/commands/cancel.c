@@ -9,7 +9,6 @@
 
 struct cancelling {
 	const char *id;
-	struct command_row row;
 };
 
 static int
@@ -17,7 +16,7 @@ read_command(void *arg, struct db *db, struct hw_err *err)
 {
 	struct cancelling *w = arg;
 
-	return command_get(db, w->id, &w->row, err);
+	return command_get(db, w->id, &(struct command_row){.live = false}, err);
 }
 
 static int
@@ -48,7 +47,6 @@ op_cancel_command(struct op *op, const struct msg_cancel_command_request *req,
 	struct msg_empty *rep)
 {
 	struct cancelling w = {.id = req->command_id};
-	struct dispatch_view view;
 	int r;
 
 	(void)rep;
@@ -56,9 +54,6 @@ op_cancel_command(struct op *op, const struct msg_cancel_command_request *req,
 		(r = check_nodes(op, &req->instance_ids)) < 0 ||
 		(r = store_read(op->env->store, read_command, &w, &op->err)) < 0)
 		return r;
-	if (w.row.live && !dispatcher_view(op->env->dispatcher, req->command_id, &view))
-		return op_fail(op, HW_EUNAVAILABLE, "command %s is just beginning: say it again",
-			req->command_id);
 	/* That all of it is to end is in the store before anything follows from it. */
 	if (req->instance_ids.n == 0 &&
 		(r = store_write(op->env->store, write_cancelled, &w, &op->err)) < 0)

@@ -126,12 +126,24 @@ has_files(struct place *p, const char *id)
 	return access(path, F_OK) == 0;
 }
 
+static int
+run(struct place *p, bool refused)
+{
+	const struct retention_env env = {
+		.store = p->store,
+		.outputs = p->outputs,
+		.config = &p->config,
+		.now = NOON,
+		.refused = refused,
+	};
+
+	return retention_run(&env, &p->err);
+}
+
 static void
 keep_as(struct place *p, bool refused)
 {
-	cr_assert(eq(int, retention_run(p->store, p->outputs, &p->config, NOON, refused, &p->err),
-			  0),
-		"%s", p->err.text);
+	cr_assert(eq(int, run(p, refused), 0), "%s", p->err.text);
 }
 
 static void
@@ -248,8 +260,7 @@ Test(retention, files_are_gone_with_the_first_word_of_it)
 	p->config.command_outputs_mib = 1;
 	put(p, "a", NOON - 3 * DAY, 2 << 20);
 	cr_assert(eq(int, store_write(p->store, write_stuck, p, &p->err), 0), "%s", p->err.text);
-	cr_assert(lt(int, retention_run(p->store, p->outputs, &p->config, NOON, false, &p->err),
-		0));
+	cr_assert(lt(int, run(p, false), 0));
 	cr_assert(ne(ptr, strstr(p->err.text, "stuck"), NULL), "%s", p->err.text);
 	cr_assert(is_there(p, "a"));
 	cr_assert(p->row.output_gone);
