@@ -432,11 +432,19 @@ feed_byte(struct escape_filter *f, uint8_t c, struct buf *out)
 	}
 }
 
-static size_t
-plain_run(const uint8_t *p, size_t n)
+/* In words: a byte's highest bit comes out where it is no such character, or comes after one. */
+size_t
+escape_plain_run(const uint8_t *p, size_t n)
 {
+	const uint64_t ones = UINT64_C(0x0101010101010101);
 	size_t len = 0;
+	uint64_t w;
 
+	for (; n - len >= sizeof(w); len += sizeof(w)) {
+		memcpy(&w, p + len, sizeof(w));
+		if (((w | (w - 0x20 * ones) | (w + ones)) & (0x80 * ones)) != 0)
+			break;
+	}
 	while (len < n && p[len] >= 0x20 && p[len] < 0x7f)
 		len++;
 	return len;
@@ -449,7 +457,7 @@ escape_filter_feed(struct escape_filter *f, const void *p, size_t n, struct buf 
 	int r = 0;
 
 	while (r == 0 && n > 0) {
-		size_t run = f->state == GROUND ? plain_run(at, n) : 0;
+		size_t run = f->state == GROUND ? escape_plain_run(at, n) : 0;
 		if (run > 0) {
 			r = buf_append(out, at, run);
 		} else {

@@ -42,10 +42,10 @@ void export_free(struct export *e);		   /* NULL is fine */
  * charset G0/G1 line drawing; all else is dropped: titles and every other OSC, DCS, APC, PM, SOS,
  * all queries (DSR, DA, DECRQ..., XTVERSION, ENQ), key and mouse modes, bracketed paste, media
  * copy, resizing, resets that reprogram, C1 characters, those that turn the direction of
- * writing, and those that show nothing. Malformed UTF-8 becomes U+FFFD. A string (OSC ...) that has no end is dropped up to the
- * end of its line, and no more than 4 KiB: nobody can hide the rest of a session in one. Sequences
- * may be split over calls anywhere; the output of a call holds whole ones. Its output through it
- * again is itself.
+ * writing, and those that show nothing. Malformed UTF-8 becomes U+FFFD. A string (OSC ...) that has
+ * no end is dropped up to the end of its line, and no more than 4 KiB: nobody can hide the rest of
+ * a session in one. Sequences may be split over calls anywhere; the output of a call holds whole
+ * ones. Its output through it again is itself.
  */
 struct escape_filter {
 	int state;
@@ -56,6 +56,8 @@ struct escape_filter {
 void escape_filter_init(struct escape_filter *f);
 /* Appends at most 3n + 64 bytes. HW_ELIMIT when they don't fit: some may be there, then. */
 int escape_filter_feed(struct escape_filter *f, const void *p, size_t n, struct buf *out);
+/* How many of n bytes are printable ASCII until one is not. */
+size_t escape_plain_run(const uint8_t *p, size_t n);
 /* What brings a terminal back to order after a replay: main screen, scroll region, SGR, cursor,
  * wrapping, charsets. */
 extern const char escape_filter_reset[];

@@ -25,14 +25,38 @@ text_line_fini(struct text_line *t)
 
 /* --- the line -------------------------------------------------------------------------------- */
 
+/* A cell holds a character, which is never NUL: its bytes end where the rest is 0. */
+static size_t
+cell_bytes(const uint32_t *cells, size_t n)
+{
+	size_t bytes = n;
+
+	for (size_t i = 0; i < n; i++)
+		bytes += (size_t)(cells[i] > 0xff) + (cells[i] > 0xffff) + (cells[i] > 0xffffff);
+	return bytes;
+}
+
 static int
 leave(struct text_line *t, struct buf *out)
 {
-	for (size_t i = 0; i < t->n; i++)
-		for (uint32_t c = t->cells[i]; c != 0; c >>= 8)
-			buf_append_byte(out, (uint8_t)c);
+	size_t n = t->n, bytes = cell_bytes(t->cells, n);
+	uint8_t *to = buf_reserve(out, bytes + 1);
+
 	t->n = t->at = 0;
-	return buf_append_byte(out, '\n') < 0 || out->failed ? HW_ELIMIT : 0;
+	if (to == NULL)
+		return HW_ELIMIT;
+	buf_commit(out, bytes + 1);
+	if (bytes == n) { /* ASCII, as most lines are: a loop without branches */
+		for (size_t i = 0; i < n; i++)
+			to[i] = (uint8_t)t->cells[i];
+		to[n] = '\n';
+		return 0;
+	}
+	for (size_t i = 0; i < n; i++)
+		for (uint32_t c = t->cells[i]; c != 0; c >>= 8)
+			*to++ = (uint8_t)c;
+	*to = '\n';
+	return 0;
 }
 
 int
@@ -41,18 +65,27 @@ text_line_end(struct text_line *t, struct buf *out)
 	return t->n > 0 ? leave(t, out) : 0;
 }
 
+/* Makes room for n cells. */
+static int
+make_room(struct text_line *t, size_t n)
+{
+	if (n <= t->room)
+		return 0;
+	size_t room = n > 2 * t->room ? n + 64 : 2 * t->room;
+	uint32_t *more = realloc(t->cells, room * sizeof(*more));
+	if (more == NULL)
+		return HW_ENOMEM;
+	t->cells = more;
+	t->room = room;
+	return 0;
+}
+
 /* Makes the line at least n cells long, with blanks. */
 static int
 extend(struct text_line *t, size_t n)
 {
-	if (n > t->room) {
-		size_t room = n > 2 * t->room ? n + 64 : 2 * t->room;
-		uint32_t *more = realloc(t->cells, room * sizeof(*more));
-		if (more == NULL)
-			return HW_ENOMEM;
-		t->cells = more;
-		t->room = room;
-	}
+	if (make_room(t, n) < 0)
+		return HW_ENOMEM;
 	while (t->n < n)
 		t->cells[t->n++] = ' ';
 	return 0;
@@ -68,6 +101,26 @@ put_cell(struct text_line *t, uint32_t cell, struct buf *out)
 	if ((r = extend(t, t->at + 1)) < 0)
 		return r;
 	t->cells[t->at++] = cell;
+	return 0;
+}
+
+/* As many cells as bytes: printable ASCII. */
+static int
+put_plain(struct text_line *t, const uint8_t *p, size_t n, struct buf *out)
+{
+	int r;
+
+	for (size_t len; n > 0; p += len, n -= len) {
+		if (t->at >= LINE_CELLS_MAX && (r = leave(t, out)) < 0)
+			return r;
+		len = n < LINE_CELLS_MAX - t->at ? n : LINE_CELLS_MAX - t->at;
+		if ((r = extend(t, t->at)) < 0 || (r = make_room(t, t->at + len)) < 0)
+			return r;
+		for (size_t i = 0; i < len; i++)
+			t->cells[t->at + i] = p[i];
+		t->at += len;
+		t->n = t->at > t->n ? t->at : t->n;
+	}
 	return 0;
 }
 
@@ -206,6 +259,36 @@ apply_control(struct text_line *t, uint8_t c, struct buf *out)
 	return 0;
 }
 
+/* The end of a line that begins with n bytes of plain text; 0: there is none. */
+static size_t
+end_of_line(const uint8_t *p, size_t n, size_t left)
+{
+	if (left > n && p[n] == '\n')
+		return 1;
+	return left > n + 1 && p[n] == '\r' && p[n + 1] == '\n' ? 2 : 0;
+}
+
+/* Most lines of output are plain from end to end, and are left as they came. */
+static int
+apply_plain(struct text_line *t, const uint8_t *p, size_t n, size_t left, size_t *used,
+	struct buf *out)
+{
+	size_t end = t->n == 0 && t->at == 0 && !t->typed && n <= LINE_CELLS_MAX
+		? end_of_line(p, n, left)
+		: 0;
+
+	*used = n + end;
+	if (end == 0)
+		return put_plain(t, p, n, out);
+	uint8_t *to = buf_reserve(out, n + 1);
+	if (to == NULL)
+		return HW_ELIMIT;
+	memcpy(to, p, n);
+	to[n] = '\n';
+	buf_commit(out, n + 1);
+	return 0;
+}
+
 static int
 apply_all(struct text_line *t, const uint8_t *p, size_t n, struct buf *out)
 {
@@ -213,13 +296,15 @@ apply_all(struct text_line *t, const uint8_t *p, size_t n, struct buf *out)
 
 	for (size_t used; r == 0 && n > 0; p += used, n -= used) {
 		uint8_t final;
-		size_t number;
+		size_t number, plain;
 		used = 1;
 		if (*p == 0x1b) {
 			used = escape_length(p, n, &final, &number);
 			r = t->typed ? 0 : apply(t, final, number, out);
 		} else if (*p < 0x20) {
 			r = apply_control(t, *p, out);
+		} else if ((plain = escape_plain_run(p, n)) > 0) {
+			r = apply_plain(t, p, plain, n, &used, out);
 		} else {
 			uint32_t cell = 0;
 			int len = utf8_next(p, n);

@@ -36,6 +36,25 @@ passes(const char *in)
 	check(in, in);
 }
 
+/* Whatever stands wherever, and whatever stands behind it. */
+Test(escape_filter, a_plain_run_ends_at_the_first_byte_that_is_none)
+{
+	uint8_t text[24];
+
+	for (int c = 0; c < 256; c++) {
+		for (size_t at = 0; at < sizeof(text); at++) {
+			bool plain = c >= 0x20 && c < 0x7f;
+
+			memset(text, at % 2 ? ' ' : '~', sizeof(text));
+			text[at] = (uint8_t)c;
+			for (size_t n = 0; n <= sizeof(text); n++)
+				cr_assert(eq(sz, escape_plain_run(text, n),
+						  plain || n < at ? n : at),
+					"%02x at %zu of %zu", (unsigned)c, at, n);
+		}
+	}
+}
+
 Test(escape_filter, passes_what_a_screen_is_made_of)
 {
 	passes("plain text\r\n\ttab\bback\a");

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "audit/export_text.h"
 #include "audit/line_search.h"
 
 struct hits {
@@ -236,6 +237,88 @@ Test(line_search, chunks_make_no_difference)
 		cr_assert_str_eq(h.text, "1:one|1:twéo|1:three|1:four|", "cut at %zu", cut);
 		end(&h);
 	}
+}
+
+/* What is left of it, when so many bytes come at a time. */
+static void
+leave_lines(struct buf *out, const char *text, size_t n, size_t step)
+{
+	struct text_line t;
+
+	text_line_init(&t, false);
+	for (size_t at = 0; at < n; at += step)
+		cr_assert(eq(int, text_line_feed(&t, text + at, step < n - at ? step : n - at, out),
+			0));
+	cr_assert(eq(int, text_line_end(&t, out), 0));
+	text_line_fini(&t);
+}
+
+static void
+leaves(const char *text, size_t n, const char *lines, size_t n_lines)
+{
+	static const size_t steps[] = {1, 7, 4096, SIZE_MAX};
+
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		struct buf out;
+
+		buf_init(&out, 1 << 20);
+		leave_lines(&out, text, n, steps[i]);
+		cr_assert(eq(sz, out.len, n_lines), "%zu at a time", steps[i]);
+		cr_assert(eq(int, memcmp(buf_data(&out), lines, n_lines), 0), "%zu at a time",
+			steps[i]);
+		buf_fini(&out);
+	}
+}
+#define LEAVES(text, lines) leaves(text, sizeof(text) - 1, lines, sizeof(lines) - 1)
+
+Test(line_search, a_run_of_plain_text_is_what_its_bytes_are)
+{
+	LEAVES("plain\n", "plain\n");
+	LEAVES("one\r\ntwo\n\r\nthree\r\r\nfour\rF\n", "one\ntwo\n\nthree\nFour\n");
+	LEAVES("\033[Ka\n\033[3Gb\r\nc\r", "a\n  b\nc\n");
+	LEAVES("abcdef\rXY\n", "XYcdef\n");
+	LEAVES("abc\rVWXYZ\n", "VWXYZ\n");
+	LEAVES("ab\033[5GXY\n", "ab  XY\n");
+	LEAVES("a\xc3\xa9z\xe2\x82\xac\xf0\x9f\x92\xbb plain\rA\n",
+		"A\xc3\xa9z\xe2\x82\xac\xf0\x9f\x92\xbb plain\n");
+	LEAVES("x\ty\bz end", "x\tz end\n");
+}
+
+/* At 65,536 characters it is broken, wherever in a run that is. */
+Test(line_search, a_run_is_broken_where_its_bytes_would_be)
+{
+	enum { CELLS = 65536 };
+	char *text = malloc(2 * CELLS + 2), *lines = malloc(2 * CELLS + 8);
+
+	cr_assert(text != NULL && lines != NULL);
+	memset(text, 'x', 2 * CELLS + 1);
+	memset(lines, 'x', 2 * CELLS + 8);
+	text[CELLS] = '\n';
+	lines[CELLS] = '\n';
+	leaves(text, CELLS + 1, lines, CELLS + 1);
+	text[CELLS] = 'x';
+	lines[CELLS + 2] = '\n';
+	leaves(text, CELLS + 1, lines, CELLS + 3);
+	lines[CELLS + 2] = 'x';
+	lines[2 * CELLS + 1] = '\n';
+	lines[2 * CELLS + 3] = '\n';
+	leaves(text, 2 * CELLS + 1, lines, 2 * CELLS + 4);
+	free(text);
+	free(lines);
+}
+
+Test(line_search, a_line_that_fits_exactly_is_left)
+{
+	struct text_line t;
+	struct buf out;
+
+	buf_init(&out, 6);
+	text_line_init(&t, false);
+	cr_assert(eq(int, text_line_feed(&t, "\xc3\xa9xyz\n", 6, &out), 0));
+	cr_assert(eq(int, text_line_feed(&t, "a\n", 2, &out), HW_ELIMIT));
+	cr_assert_str_eq(buf_str(&out), "\xc3\xa9xyz\n");
+	text_line_fini(&t);
+	buf_fini(&out);
 }
 
 /* Twelve bytes make a line of 64 KiB; an event holds a line's worth of such many times. */
