@@ -712,7 +712,7 @@ broker_new(const struct broker_options *options)
 	TAILQ_INIT(&b->waiting);
 	TAILQ_INIT(&b->due);
 	pthread_mutex_init(&b->lock, NULL);
-	b->seen = seen_new(b->workers, b->env->store, &b->log);
+	b->seen = seen_new(b->loop, b->workers, b->env->store, &b->log);
 	b->past = past_new();
 	b->presence = presence_new(b->loop, b->workers, b->env->store, &b->log);
 	if (b->seen == NULL || b->past == NULL || b->presence == NULL) {
@@ -730,6 +730,7 @@ broker_stop(struct broker *b, const char *why)
 	struct peer *p, *next_p;
 
 	b->stopping = true;
+	seen_hurry(b->seen);
 	loop_timer_stop(b->loop, &b->sweep);
 	loop_timer_stop(b->loop, &b->decide);
 	HASH_ITER(hh, b->sessions, s, next_s)

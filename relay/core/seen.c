@@ -5,13 +5,15 @@
 #include <string.h>
 
 #include "proto/base/buf.h"
+#include "proto/base/loop.h"
 #include "proto/trust/cert.h"
 #include "relay/core/workers.h"
 #include "relay/store/nodes.h"
 #include "relay/store/store.h"
 #include "relay/store/users.h"
 
-#define NOTES_MAX (100000 * sizeof(struct note)) /* what comes beyond that is not saved */
+#define SAVE_EVERY (250 * USEC_PER_MSEC)
+#define NOTES_MAX  (100000 * sizeof(struct note)) /* what comes beyond that is not saved */
 
 struct note {
 	char id[65]; /* of a node, or a user's name */
@@ -22,11 +24,16 @@ struct note {
 
 struct seen {
 	struct log_ctx log;
+	struct loop *loop;
+	struct loop_timer rest; /* while it runs, what is noted is gathered */
+	bool resting;
+	bool hurried; /* it does not rest */
 	struct workers *workers;
 	struct store *store;
 	struct buf notes;  /* not yet with a worker */
 	struct buf saving; /* a worker's */
 	bool busy;
+	bool urgent; /* one of the notes waits for nothing */
 };
 
 static int
@@ -83,17 +90,30 @@ on_saved(void *arg)
 	save(s);
 }
 
-/* When the workers' queue is full the notes stay, and go with the next one. */
+static void
+on_rested(void *arg)
+{
+	struct seen *s = arg;
+
+	s->resting = false;
+	save(s);
+}
+
+/* When the workers' queue is full the notes stay, and go after the next rest. */
 static void
 save(struct seen *s)
 {
-	if (s->busy || s->notes.len == 0)
+	if (s->busy || s->notes.len == 0 || (s->resting && !s->urgent && !s->hurried))
 		return;
+	s->resting = true;
+	loop_timer_start(s->loop, &s->rest, SAVE_EVERY);
 	s->saving = s->notes;
 	buf_init(&s->notes, NOTES_MAX);
 	s->busy = workers_submit(s->workers, run_save, on_saved, s);
-	if (s->busy)
+	if (s->busy) {
+		s->urgent = false;
 		return;
+	}
 	s->notes = s->saving;
 	buf_init(&s->saving, NOTES_MAX);
 }
@@ -112,8 +132,10 @@ seen_note(struct seen *s, const char *node_id, const char *newest, int64_t when)
 	struct note note = {.when = when};
 
 	snprintf(note.id, sizeof(note.id), "%s", node_id);
-	if (newest != NULL)
+	if (newest != NULL) {
 		snprintf(note.newest, sizeof(note.newest), "%s", newest);
+		s->urgent = true;
+	}
 	add(s, &note);
 }
 
@@ -126,14 +148,23 @@ seen_note_user(struct seen *s, const char *name, int64_t when)
 	add(s, &note);
 }
 
+void
+seen_hurry(struct seen *s)
+{
+	s->hurried = true;
+	save(s);
+}
+
 struct seen *
-seen_new(struct workers *workers, struct store *store, const struct log_ctx *log)
+seen_new(struct loop *loop, struct workers *workers, struct store *store, const struct log_ctx *log)
 {
 	struct seen *s = calloc(1, sizeof(*s));
 
 	if (s == NULL)
 		return NULL;
 	s->log = *log;
+	s->loop = loop;
+	s->rest = (struct loop_timer){.fn = on_rested, .arg = s};
 	s->workers = workers;
 	s->store = store;
 	buf_init(&s->notes, NOTES_MAX);
@@ -147,6 +178,7 @@ seen_free(struct seen *s)
 	if (s == NULL)
 		return;
 	hw_assert(!s->busy);
+	loop_timer_stop(s->loop, &s->rest);
 	buf_fini(&s->notes);
 	buf_fini(&s->saving);
 	free(s);
