@@ -17,11 +17,11 @@ readonly SUITE=trixie
 readonly KEYRINGS=/usr/share/keyrings
 readonly CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/hawser
 
+readonly FLAGS="-fstack-protector-strong -D_FORTIFY_SOURCE=2 -ffunction-sections -fdata-sections"
 readonly OPTIONS=(
 	-DCMAKE_BUILD_TYPE=RelWithDebInfo
 	-DCMAKE_POSITION_INDEPENDENT_CODE=ON
 	-DCMAKE_INSTALL_LIBDIR=lib
-	"-DCMAKE_C_FLAGS=-fstack-protector-strong -D_FORTIFY_SOURCE=2 -ffunction-sections -fdata-sections"
 	-DDISABLE_WERROR=ON
 	# One static library, driven by our event base.
 	-DLWS_WITH_STATIC=ON
@@ -81,7 +81,7 @@ die() { say "$*"; exit 1; }
 
 cache_key() {
 	{
-		printf '%s\n' "${OPTIONS[@]}"
+		printf '%s\n' "$FLAGS" "-ffile-prefix-map" "${OPTIONS[@]}"
 		cat "$HERE"/lws-*.patch
 		"${CC:-cc}" --version | sed -n 1p
 		"${CC:-cc}" -dumpmachine
@@ -255,7 +255,7 @@ build() {
 	local dir=$1 prefix=$2
 	{
 		cmake -S "$dir/src" -B "$dir/obj" -G Ninja -DCMAKE_INSTALL_PREFIX="$prefix" \
-			"${OPTIONS[@]}" &&
+			"-DCMAKE_C_FLAGS=$FLAGS -ffile-prefix-map=$dir/=" "${OPTIONS[@]}" &&
 			cmake --build "$dir/obj" &&
 			DESTDIR=$dir/root cmake --install "$dir/obj"
 	} > "$dir/log" 2>&1 || {
