@@ -16,8 +16,7 @@
 #define ALGORITHM	"AWS4-HMAC-SHA256"
 #define SERVICE		"ssm"
 #define TERMINATOR	"aws4_request"
-#define DAY_LEN		8  /* 20261123 */
-#define DATE_LEN	16 /* 20261123T030542Z */
+#define DAY_LEN		8 /* 20261123 */
 #define REGION_MAX	64
 #define SIGNED_MAX	1024 /* bytes of the list of signed headers */
 #define HEADER_NAME_MAX 64   /* of one of them */
@@ -29,7 +28,7 @@
 struct sigv4 {
 	char key_id[SIGV4_KEY_ID_MAX + 1];
 	char day[DAY_LEN + 1], region[REGION_MAX + 1];
-	char date[DATE_LEN + 1];
+	char date[SIGV4_DATE_LEN + 1];
 	int64_t time;
 	uint8_t signature[SHA256_LEN];
 	struct buf canonical; /* up to the body's hash */
@@ -320,7 +319,7 @@ read_date(struct sigv4 *s, struct hw_err *err)
 	const char *d = s->date;
 	char text[32];
 
-	if (strlen(d) != DATE_LEN || d[8] != 'T' || d[15] != 'Z' || strspn(d, DIGITS) != 8 ||
+	if (strlen(d) != SIGV4_DATE_LEN || d[8] != 'T' || d[15] != 'Z' || strspn(d, DIGITS) != 8 ||
 		strspn(d + 9, DIGITS) != 6)
 		return hw_err_set(err, HW_EINCOMPLETESIGNATURE,
 			"X-Amz-Date is not a time like 20261123T030542Z");
@@ -403,16 +402,18 @@ hmac(uint8_t out[SHA256_LEN], const void *key, size_t n, const char *text)
 		NULL);
 }
 
+/* For requests of that scope: "20261123", a region, a service. */
 static void
-signing_key(uint8_t key[SHA256_LEN], const struct sigv4 *s, const char *secret)
+signing_key(uint8_t key[SHA256_LEN], const char *secret, const char *day, const char *region,
+	const char *service)
 {
-	char first[4 + SIGV4_KEY_ID_MAX + 1];
+	char first[4 + SIGV4_SECRET_MAX + 1];
 	int n = snprintf(first, sizeof(first), "AWS4%s", secret);
 
-	hw_assert(n < (int)sizeof(first)); /* a secret of ours is short */
-	hmac(key, first, (size_t)n, s->day);
-	hmac(key, key, SHA256_LEN, s->region);
-	hmac(key, key, SHA256_LEN, SERVICE);
+	hw_assert(n < (int)sizeof(first)); /* ours are short */
+	hmac(key, first, (size_t)n, day);
+	hmac(key, key, SHA256_LEN, region);
+	hmac(key, key, SHA256_LEN, service);
 	hmac(key, key, SHA256_LEN, TERMINATOR);
 	OPENSSL_cleanse(first, sizeof(first));
 }
@@ -443,7 +444,7 @@ sigv4_matches(const struct sigv4 *s, const char *secret, const void *body, size_
 	hash_request(request, s, body, n);
 	snprintf(text, sizeof(text), ALGORITHM "\n%s\n%s/%s/" SERVICE "/" TERMINATOR "\n%s",
 		s->date, s->day, s->region, request);
-	signing_key(key, s, secret);
+	signing_key(key, secret, s->day, s->region, SERVICE);
 	hmac(made, key, sizeof(key), text);
 	OPENSSL_cleanse(key, sizeof(key));
 	bool same = bytes_equal(made, s->signature, SHA256_LEN);
@@ -464,4 +465,66 @@ sigv4_in_time(const struct sigv4 *s, int64_t now, int64_t window, struct hw_err 
 	return hw_err_set(err, HW_ESIGNATURE,
 		"%s: it is of %s, and the relay's clock says %s; set the clock right",
 		early ? "Signature not yet current" : "Signature expired", theirs, ours);
+}
+
+/* --- the signer's side ------------------------------------------------------------------------ */
+
+#define SIGNED_BY_US "host;x-amz-content-sha256;x-amz-date"
+
+static void
+format_date(char date[SIGV4_DATE_LEN + 1], int64_t time)
+{
+	char text[RFC3339_LEN + 1];
+
+	rfc3339_format(text, time);
+	snprintf(date, SIGV4_DATE_LEN + 1, "%.4s%.2s%.2sT%.2s%.2s%.2sZ", text, text + 5, text + 8,
+		text + 11, text + 14, text + 17);
+}
+
+static int
+hash_canonical(char hex[2 * SHA256_LEN + 1], const struct sigv4_request *q, const char *date,
+	struct hw_err *err)
+{
+	uint8_t hash[SHA256_LEN];
+	struct buf text;
+
+	buf_init(&text, SIGV4_CANONICAL_MAX);
+	buf_printf(&text,
+		"%s\n%s\n%s\nhost:%s\nx-amz-content-sha256:%s\nx-amz-date:%s\n\n" SIGNED_BY_US
+		"\n%s",
+		q->method, q->path, q->query, q->host, q->hash, date, q->hash);
+	int r = text.failed ? hw_err_set(err, HW_ELIMIT, "no room for a request that is signed")
+			    : 0;
+	sha256(hash, buf_data(&text), text.len);
+	hex_encode(hex, hash, sizeof(hash));
+	buf_fini(&text);
+	return r;
+}
+
+int
+sigv4_sign(char date[SIGV4_DATE_LEN + 1], char authorization[SIGV4_AUTHORIZATION_MAX + 1],
+	const struct sigv4_request *q, const char *key_id, const char *secret, struct hw_err *err)
+{
+	char request[2 * SHA256_LEN + 1], signature[2 * SHA256_LEN + 1], day[DAY_LEN + 1];
+	char scope[DAY_LEN + 2 * REGION_MAX + 32], text[sizeof(scope) + 128];
+	uint8_t key[SHA256_LEN], made[SHA256_LEN];
+
+	if (strlen(secret) > SIGV4_SECRET_MAX || strlen(key_id) > SIGV4_KEY_ID_MAX ||
+		strlen(q->region) > REGION_MAX || strlen(q->service) > REGION_MAX)
+		return hw_err_set(err, HW_ELIMIT, "no room for what a request is signed with");
+	format_date(date, q->time);
+	int r = hash_canonical(request, q, date, err);
+	if (r < 0)
+		return r;
+	snprintf(day, sizeof(day), "%.8s", date);
+	snprintf(scope, sizeof(scope), "%s/%s/%s/" TERMINATOR, day, q->region, q->service);
+	snprintf(text, sizeof(text), ALGORITHM "\n%s\n%s\n%s", date, scope, request);
+	signing_key(key, secret, day, q->region, q->service);
+	hmac(made, key, sizeof(key), text);
+	OPENSSL_cleanse(key, sizeof(key));
+	hex_encode(signature, made, sizeof(made));
+	snprintf(authorization, SIGV4_AUTHORIZATION_MAX + 1,
+		ALGORITHM " Credential=%s/%s, SignedHeaders=" SIGNED_BY_US ", Signature=%s", key_id,
+		scope, signature);
+	return 0;
 }

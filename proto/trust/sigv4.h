@@ -1,9 +1,11 @@
 /*
- * AWS Signature Version 4, the verifier's side, for the one kind of request that is served: POST /,
- * without a query, signed in its headers with HMAC-SHA256 for the service `ssm`. Pure functions
- * over what a stranger sent.
+ * AWS Signature Version 4 in a request's headers, with HMAC-SHA256. Pure functions.
  *
- * The path and the query are not looked at: whoever calls knows that they are "/" and none.
+ * The verifier's side, over what a stranger sent, is for the one kind of request that is served:
+ * POST /, without a query, for the service `ssm`. The path and the query are not looked at: whoever
+ * calls knows that they are "/" and none.
+ *
+ * The signer's side is for any request to a storage, sigv4_sign().
  */
 #ifndef HAWSER_TRUST_SIGV4_H
 #define HAWSER_TRUST_SIGV4_H
@@ -50,5 +52,27 @@ bool sigv4_matches(const struct sigv4 *s, const char *secret, const void *body, 
 
 /* HW_ESIGNATURE when it was signed more than `window` microseconds before `now`, or after it. */
 int sigv4_in_time(const struct sigv4 *s, int64_t now, int64_t window, struct hw_err *err);
+
+/* --- the signer's side ------------------------------------------------------------------------ */
+
+#define SIGV4_SECRET_MAX 256
+#define SIGV4_DATE_LEN	 16 /* 20261123T030542Z */
+
+/* What is signed: with the headers host, x-amz-content-sha256 and x-amz-date, and no other. */
+struct sigv4_request {
+	const char *method;
+	const char *path;  /* as it is sent, percent-encoded; encoded no further, as S3 has it */
+	const char *query; /* as it is sent: sorted, names and values percent-encoded, each name
+			      with its "="; "": none */
+	const char *host;
+	const char *hash;	      /* of the body, the value of x-amz-content-sha256 */
+	const char *region, *service; /* as us-east-1 and s3 */
+	int64_t time;		      /* wall clock, microseconds since 1970 */
+};
+
+/* The values of the headers x-amz-date and Authorization. HW_ELIMIT: the request, the secret or the
+ * key's id has no room; HW_ENOMEM. */
+int sigv4_sign(char date[SIGV4_DATE_LEN + 1], char authorization[SIGV4_AUTHORIZATION_MAX + 1],
+	const struct sigv4_request *q, const char *key_id, const char *secret, struct hw_err *err);
 
 #endif

@@ -182,12 +182,26 @@ s3_encode(struct buf *out, const char *text)
 }
 
 void
+s3_host(struct buf *out, const struct s3_place *place, const char *bucket)
+{
+	if (!place->path_style)
+		buf_printf(out, "%s.", bucket);
+	buf_append_str(out, place->host);
+}
+
+void
+s3_path(struct buf *out, const struct s3_place *place, const char *bucket, const char *key)
+{
+	if (place->path_style)
+		buf_printf(out, "/%s", bucket);
+	buf_append_byte(out, '/');
+	encode(out, key, "/");
+}
+
+void
 s3_url(struct buf *out, const struct s3_place *place, const char *bucket, const char *key)
 {
 	buf_printf(out, "%s://", place->tls ? "https" : "http");
-	if (place->path_style)
-		buf_printf(out, "%s/%s/", place->host, bucket);
-	else
-		buf_printf(out, "%s.%s/", bucket, place->host);
-	encode(out, key, "/");
+	s3_host(out, place, bucket);
+	s3_path(out, place, bucket, key);
 }

@@ -30,8 +30,11 @@ int s3_prefix_check(const char *prefix, struct hw_err *err);
 /* The name of a region: it goes into signatures. HW_EOUTPUTFOLDER. */
 int s3_region_check(const char *region, struct hw_err *err);
 
-/* Appends the URL of an object, its key percent-encoded. */
+/* Appends the URL of an object, its key percent-encoded; or its host, with the port if it has one,
+ * or its path, which are the same in the URL. */
 void s3_url(struct buf *out, const struct s3_place *place, const char *bucket, const char *key);
+void s3_host(struct buf *out, const struct s3_place *place, const char *bucket);
+void s3_path(struct buf *out, const struct s3_place *place, const char *bucket, const char *key);
 /* Appends text as a query's value has it. */
 void s3_encode(struct buf *out, const char *text);
 

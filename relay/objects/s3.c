@@ -9,14 +9,17 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 
+#include "proto/base/clock.h"
 #include "proto/base/enc.h"
+#include "proto/trust/sigv4.h"
 #include "relay/objects/private.h"
 #include "relay/objects/said.h"
 
-#define HASH_LEN 32
-#define CHUNK	 65536
-#define SLOW	 1024 /* bytes a second that are no progress */
-#define GO_ON_MS 200L /* some servers never say that a large body may come */
+#define HASH_LEN    32
+#define CHUNK	    65536
+#define ADDRESS_MAX (4 * S3_KEY_MAX + 4096)
+#define SLOW	    1024 /* bytes a second that are no progress */
+#define GO_ON_MS    200L /* some servers never say that a large body may come */
 
 struct s3 {
 	CURL *curl;
@@ -243,21 +246,6 @@ on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
 /* --- one request -------------------------------------------------------------------------------
  */
 
-static int
-set_url(CURL *c, const struct s3 *s, const struct request *req)
-{
-	struct buf url;
-
-	buf_init(&url, 4 * S3_KEY_MAX + 8192);
-	s3_url(&url, &s->place, req->object->bucket, req->object->key);
-	if (req->query != NULL)
-		buf_printf(&url, "?%s", req->query);
-	const char *text = url.failed ? NULL : buf_str(&url);
-	int r = text != NULL && curl_easy_setopt(c, CURLOPT_URL, text) == CURLE_OK ? 0 : HW_ENOMEM;
-	buf_fini(&url);
-	return r;
-}
-
 /* The environment's proxies and authorities have no say: the endpoint is the configuration's. */
 static void
 set_transport(CURL *c, const struct s3 *s)
@@ -294,38 +282,86 @@ set_callbacks(CURL *c, struct exchange *x)
 	curl_easy_setopt(c, CURLOPT_XFERINFODATA, x);
 }
 
-static int
-set_request(CURL *c, struct exchange *x, struct curl_slist *headers)
+static void
+set_request(CURL *c, struct exchange *x)
 {
-	const struct s3 *s = x->s;
-	const char *region = x->req->object->region != NULL ? x->req->object->region : s->region;
-	char provider[128];
-
-	snprintf(provider, sizeof(provider), "aws:amz:%s:s3", region);
-	set_transport(c, s);
+	set_transport(c, x->s);
 	set_callbacks(c, x);
 	if (x->req->to == NULL) {
 		curl_easy_setopt(c, CURLOPT_UPLOAD, 1L);
 		curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, x->req->method);
 		curl_easy_setopt(c, CURLOPT_INFILESIZE_LARGE, (curl_off_t)x->req->n);
 	}
-	curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
-	if (curl_easy_setopt(c, CURLOPT_AWS_SIGV4, provider) != CURLE_OK ||
-		curl_easy_setopt(c, CURLOPT_USERNAME, s->key_id) != CURLE_OK ||
-		curl_easy_setopt(c, CURLOPT_PASSWORD, s->secret) != CURLE_OK)
-		return HW_ENOMEM;
-	return set_url(c, s, x->req);
 }
 
-/* All that stands here is signed, what is to be left out ("Expect:") too: no server would find it.
- */
-static struct curl_slist *
-make_headers(const char *hash)
+static bool
+add_header(struct curl_slist **headers, const char *name, const char *value)
 {
-	char text[128];
+	char line[SIGV4_AUTHORIZATION_MAX + 64];
 
-	snprintf(text, sizeof(text), "x-amz-content-sha256: %s", hash);
-	return curl_slist_append(NULL, text);
+	snprintf(line, sizeof(line), "%s: %s", name, value);
+	struct curl_slist *more = curl_slist_append(*headers, line);
+	if (more != NULL)
+		*headers = more;
+	return more != NULL;
+}
+
+/* The headers that sign it, of which the storage makes the same signature. */
+static int
+sign(struct curl_slist **headers, const struct exchange *x, const char *host, const char *path,
+	const char *hash, struct hw_err *err)
+{
+	char date[SIGV4_DATE_LEN + 1], authorization[SIGV4_AUTHORIZATION_MAX + 1];
+	const struct request *req = x->req;
+	const struct s3 *s = x->s;
+	const struct sigv4_request q = {
+		.method = req->method,
+		.path = path,
+		.query = req->query != NULL ? req->query : "",
+		.host = host,
+		.hash = hash,
+		.region = req->object->region != NULL ? req->object->region : s->region,
+		.service = "s3",
+		.time = clock_wall(&hw_clock_system),
+	};
+
+	int r = sigv4_sign(date, authorization, &q, s->key_id, s->secret, err);
+	if (r == 0 &&
+		(!add_header(headers, "Host", host) || !add_header(headers, "x-amz-date", date) ||
+			!add_header(headers, "x-amz-content-sha256", hash) ||
+			!add_header(headers, "Authorization", authorization)))
+		r = hw_err_set(err, HW_ENOMEM, "no memory for a request to the storage");
+	return r;
+}
+
+/* Where it goes, and the headers that sign it. *headers is the caller's also after an error. */
+static int
+address(CURL *c, struct curl_slist **headers, const struct exchange *x, const char *hash,
+	struct hw_err *err)
+{
+	const struct s3_place *place = &x->s->place;
+	const struct s3_object *o = x->req->object;
+	struct buf host, path, url;
+	int r;
+
+	buf_init(&host, ADDRESS_MAX);
+	buf_init(&path, ADDRESS_MAX);
+	buf_init(&url, 2 * ADDRESS_MAX);
+	s3_host(&host, place, o->bucket);
+	s3_path(&path, place, o->bucket, o->key);
+	s3_url(&url, place, o->bucket, o->key);
+	if (x->req->query != NULL)
+		buf_printf(&url, "?%s", x->req->query);
+	const char *at = buf_str(&host), *what = buf_str(&path), *whole = buf_str(&url);
+	if (at == NULL || what == NULL || whole == NULL || host.failed || path.failed ||
+		url.failed || curl_easy_setopt(c, CURLOPT_URL, whole) != CURLE_OK)
+		r = hw_err_set(err, HW_ENOMEM, "no memory for a request to the storage");
+	else if ((r = sign(headers, x, at, what, hash, err)) == 0)
+		curl_easy_setopt(c, CURLOPT_HTTPHEADER, *headers);
+	buf_fini(&url);
+	buf_fini(&path);
+	buf_fini(&host);
+	return r;
 }
 
 static int
@@ -356,15 +392,14 @@ static int
 perform(struct exchange *x, const char *hash, struct hw_err *err)
 {
 	char said[CURL_ERROR_SIZE] = "";
+	struct curl_slist *headers = NULL;
 	CURL *c = x->s->curl;
 	long status = 0;
 
-	struct curl_slist *headers = make_headers(hash);
 	curl_easy_reset(c);
 	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, said);
-	int r = headers != NULL ? set_request(c, x, headers) : HW_ENOMEM;
-	if (r < 0)
-		hw_err_set(err, r, "no memory for a request to the storage");
+	set_request(c, x);
+	int r = address(c, &headers, x, hash, err);
 	CURLcode code = r == 0 ? curl_easy_perform(c) : CURLE_OK;
 	if (r == 0 && code != CURLE_OK)
 		r = tell_failure(x, code, said, err);

@@ -193,6 +193,15 @@ def test_the_same_sources_make_the_same_bytes(tmp_path, packages):
         assert one.read_bytes() == other.read_bytes(), one.name
 
 
+def test_no_program_knows_where_it_was_built():
+    """Or two builds would not be the same bytes: also what is stripped from it goes into its build id."""
+    for name in ("hawser", "hawser-relay", "hawser-node", "hawser-node-monitor", "hawser-node-fetch", "hawser-node-upgrade"):
+        with open(os.path.join(RELEASE, name), "rb") as f:
+            program = f.read()
+        assert os.path.realpath(RELEASE).encode() not in program, name
+        assert b"lws-work" not in program, name
+
+
 def test_who_builds_the_client_alone_has_all_that_its_package_holds(tmp_path):
     """The tarball for other systems is made of this target, in a build folder where nothing else was built."""
     graph = subprocess.run(["ninja", "-t", "graph", "client"], cwd=RELEASE, stdout=subprocess.PIPE, text=True, check=True).stdout

@@ -25,7 +25,7 @@ BELOW = {
     "proto/wire": ["proto/base", "proto/schema"],
     "audit": ["proto"],
     "relay": ["proto", "audit", "relay"],
-    "relay/objects": ["proto/base"],
+    "relay/objects": ["proto/base", "proto/trust"],
     "relay/stream": ["proto", "audit"],
     "relay/store": ["proto/base", "proto/schema"],
     "relay/policy": ["proto/base"],

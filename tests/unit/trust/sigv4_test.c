@@ -434,3 +434,62 @@ Test(sigv4, the_clock_may_be_off_by_the_window_and_no_more)
 	cr_assert(strstr(err.text, "not yet current") != NULL);
 	sigv4_free(s);
 }
+
+/* --- the signer's side ------------------------------------------------------------------------ */
+
+/* The requests of Amazon's description of S3's signatures, with its key. */
+#define S3_KEY	  "AKIAIOSFODNN7EXAMPLE"
+#define S3_SECRET "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+#define NOTHING	  "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+static const struct sigv4_request described = {
+	.method = "GET",
+	.path = "/",
+	.query = "lifecycle=",
+	.host = "examplebucket.s3.amazonaws.com",
+	.hash = NOTHING,
+	.region = "us-east-1",
+	.service = "s3",
+	.time = INT64_C(1369353600) * USEC_PER_SEC, /* 2013-05-24 */
+};
+
+static void
+assert_signed(const struct sigv4_request *q, const char *signature)
+{
+	char date[SIGV4_DATE_LEN + 1], said[SIGV4_AUTHORIZATION_MAX + 1], wanted[512];
+	struct hw_err err = HW_ERR_INIT;
+
+	cr_assert(eq(int, sigv4_sign(date, said, q, S3_KEY, S3_SECRET, &err), 0), "%s",
+		hw_err_text(&err));
+	cr_assert_str_eq(date, "20130524T000000Z");
+	snprintf(wanted, sizeof(wanted),
+		ALGORITHM "Credential=" S3_KEY "/20130524/us-east-1/s3/aws4_request, "
+			  "SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature=%s",
+		signature);
+	cr_assert_str_eq(said, wanted);
+}
+
+Test(sigv4_sign, signs_as_amazon_describes_it)
+{
+	struct sigv4_request q = described;
+
+	assert_signed(&q, "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543");
+	q.query = "max-keys=2&prefix=J";
+	assert_signed(&q, "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7");
+}
+
+Test(sigv4_sign, what_has_no_room_is_refused)
+{
+	char date[SIGV4_DATE_LEN + 1], said[SIGV4_AUTHORIZATION_MAX + 1];
+	static char path[SIGV4_CANONICAL_MAX], secret[SIGV4_SECRET_MAX + 2];
+	struct sigv4_request q = described;
+	struct hw_err err = HW_ERR_INIT;
+
+	memset(secret, 's', sizeof(secret) - 1);
+	cr_assert(eq(int, sigv4_sign(date, said, &q, S3_KEY, secret, &err), HW_ELIMIT));
+	secret[SIGV4_SECRET_MAX] = '\0';
+	cr_assert(eq(int, sigv4_sign(date, said, &q, S3_KEY, secret, &err), 0));
+	memset(path, '/', sizeof(path) - 1);
+	q.path = path;
+	cr_assert(eq(int, sigv4_sign(date, said, &q, S3_KEY, S3_SECRET, &err), HW_ELIMIT));
+}
