@@ -61,7 +61,7 @@ int ledger_damaged(struct msg_ledger_entry **ret, struct arena *a, uint64_t sequ
 	const char *why, struct hw_err *err);
 
 /* Reads the ledger's own files and what of the journal is not yet there, in order; either directory
- * may be missing. Asked again at the end it goes on with what came since. */
+ * may be missing, or NULL. Asked again at the end it goes on with what came since. */
 struct ledger_reader;
 int ledger_reader_open(struct ledger_reader **ret, const char *ledger_dir, const char *journal_dir,
 	const struct secret_key *master, struct hw_err *err);

@@ -319,9 +319,18 @@ open_tree(struct ledger_heads *h, const struct ledger_heads_config *c, struct hw
 	return 0;
 }
 
-/* One entry of what is not in the tree yet: 1, or 0 at the end. */
+/* Entries that no head is over: each is signed from here on, so it must be the relay's own. Records
+ * of the journal are all sealed; in the files some entries lie open, and anybody who may write
+ * there could have added one. */
+struct rest {
+	struct arena *arena;
+	struct ledger_reader *journal, *files;
+	uint64_t kept; /* the first that the journal has */
+};
+
+/* 1 and the entry's leaf; 0: it is not there. */
 static int
-add_next(struct ledger_heads *h, struct ledger_reader *reader, struct arena *arena,
+read_leaf(uint8_t leaf[MERKLE_LEN], struct ledger_reader *reader, struct arena *arena,
 	struct hw_err *err)
 {
 	struct arena_mark mark = arena_mark(arena);
@@ -330,38 +339,85 @@ add_next(struct ledger_heads *h, struct ledger_reader *reader, struct arena *are
 
 	int r = ledger_reader_next(reader, arena, &entry, &bytes, err);
 	arena_release(arena, &mark);
-	if (r <= 0)
+	if (r == 1)
+		memcpy(leaf, ledger_reader_leaf(reader), MERKLE_LEN);
+	return r;
+}
+
+static int
+add_next(struct ledger_heads *h, struct rest *rest, struct hw_err *err)
+{
+	uint8_t leaf[MERKLE_LEN], filed[MERKLE_LEN];
+	uint64_t sequence = tree_size(h->tree);
+	bool is_kept = sequence >= rest->kept;
+	int in_journal = is_kept ? read_leaf(leaf, rest->journal, rest->arena, err) : 0;
+	int in_files = in_journal < 0 ? 0 : read_leaf(filed, rest->files, rest->arena, err);
+
+	if (in_journal < 0 || in_files < 0)
+		return in_journal < 0 ? in_journal : in_files;
+	if (in_journal == 0 && (is_kept || in_files == 0))
+		return hw_err_set(err, HW_ECORRUPT, "ledger entry %" PRIu64 " is missing",
+			sequence);
+	if (is_kept && in_files == 1 && memcmp(leaf, filed, MERKLE_LEN) != 0)
+		return hw_err_set(err, HW_ECORRUPT,
+			"ledger entry %" PRIu64 " in the ledger's files is not the journal's: "
+			"it was never written by this relay",
+			sequence);
+	if (!is_kept)
+		memcpy(leaf, filed, MERKLE_LEN);
+	if (tree_append(h->tree, leaf) < 0)
+		return hw_err_set(err, HW_ENOMEM, "no memory for the ledger's tree");
+	return tree_size(h->tree) % SYNC_EVERY == 0 ? tree_sync(h->tree, err) : 0;
+}
+
+/* The archiver would take it for an entry that it has moved already, and pass over the true one.
+ * What cannot be read there is the archiver's to cut, or to refuse. */
+static int
+check_end(struct rest *rest, uint64_t have, struct hw_err *err)
+{
+	uint8_t leaf[MERKLE_LEN];
+
+	if (read_leaf(leaf, rest->files, rest->arena, NULL) != 1)
+		return 0;
+	return hw_err_set(err, HW_ECORRUPT,
+		"the ledger's files have an entry %" PRIu64 ", which the journal never had", have);
+}
+
+static int
+open_rest(struct rest *rest, const struct ledger_heads_config *c, uint64_t from, struct hw_err *err)
+{
+	struct journal_reader *journal;
+	int r = journal_reader_open(&journal, c->journal_dir, c->master, 0, err);
+
+	if (r < 0)
 		return r;
-	if ((r = tree_append(h->tree, ledger_reader_leaf(reader))) < 0)
-		return hw_err_set(err, r, "no memory for the ledger's tree");
-	if (tree_size(h->tree) % SYNC_EVERY == 0 && (r = tree_sync(h->tree, err)) < 0)
+	rest->kept = journal_reader_ledger_first(journal);
+	journal_reader_close(journal);
+	if ((rest->arena = arena_new(ARENA_MAX)) == NULL)
+		return hw_err_set(err, HW_ENOMEM, "no memory to read the ledger");
+	if ((r = ledger_reader_open(&rest->files, c->ledger_dir, NULL, c->master, err)) < 0 ||
+		(r = ledger_reader_open(&rest->journal, NULL, c->journal_dir, c->master, err)) < 0)
 		return r;
-	return 1;
+	ledger_reader_seek(rest->files, from);
+	ledger_reader_seek(rest->journal, from > rest->kept ? from : rest->kept);
+	return 0;
 }
 
 static int
 add_rest(struct ledger_heads *h, const struct ledger_heads_config *c, struct hw_err *err)
 {
 	uint64_t have = journal_ledger_next(c->journal);
-	struct ledger_reader *reader = NULL;
-	struct arena *arena;
-	int r;
+	struct rest rest = {.arena = NULL};
 
-	if (tree_size(h->tree) == have)
-		return 0;
-	if ((arena = arena_new(ARENA_MAX)) == NULL)
-		return hw_err_set(err, HW_ENOMEM, "no memory to read the ledger");
-	r = ledger_reader_open(&reader, c->ledger_dir, c->journal_dir, c->master, err);
+	int r = open_rest(&rest, c, tree_size(h->tree), err);
+	while (r == 0 && tree_size(h->tree) < have)
+		r = add_next(h, &rest, err);
 	if (r == 0)
-		ledger_reader_seek(reader, tree_size(h->tree));
-	while (r >= 0 && tree_size(h->tree) < have && (r = add_next(h, reader, arena, err)) > 0)
-		;
-	if (r == 0 && tree_size(h->tree) < have)
-		r = hw_err_set(err, HW_ECORRUPT, "ledger entry %" PRIu64 " is missing",
-			tree_size(h->tree));
-	ledger_reader_close(reader);
-	arena_free(arena);
-	return r < 0 ? r : 0;
+		r = check_end(&rest, have, err);
+	ledger_reader_close(rest.journal);
+	ledger_reader_close(rest.files);
+	arena_free(rest.arena);
+	return r;
 }
 
 static int

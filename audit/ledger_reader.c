@@ -45,6 +45,8 @@ from_files(struct ledger_reader *r, struct ledger_stored *ret, struct hw_err *er
 {
 	int code;
 
+	if (r->ledger_dir == NULL)
+		return 0;
 	if (r->files == NULL) {
 		code = ledger_files_open(&r->files, r->ledger_dir, &r->master,
 			r->begun ? r->next : 0, err);
@@ -71,6 +73,8 @@ from_journal(struct ledger_reader *r, bool *gap, struct ledger_stored *ret, stru
 	int code;
 
 	*gap = false;
+	if (r->journal_dir == NULL)
+		return 0;
 	if (r->journal == NULL) {
 		code = journal_reader_open_ledger(&r->journal, r->journal_dir, &r->master,
 			r->begun ? r->next : 0, err);
@@ -192,6 +196,8 @@ next_in_journal(struct ledger_reader *r, uint64_t *behind, struct hw_err *err)
 	struct journal_record rec;
 	jpos end;
 
+	if (r->journal_dir == NULL)
+		return HW_ENOTFOUND;
 	journal_reader_close(r->journal);
 	r->journal = NULL;
 	int code = journal_reader_open_ledger(&r->journal, r->journal_dir, &r->master, r->next + 1,
@@ -210,6 +216,8 @@ next_in_journal(struct ledger_reader *r, uint64_t *behind, struct hw_err *err)
 static int
 next_in_files(struct ledger_reader *r, uint64_t *behind, struct hw_err *err)
 {
+	if (r->ledger_dir == NULL)
+		return HW_ENOTFOUND;
 	int code = r->files != NULL
 		? 0
 		: ledger_files_open(&r->files, r->ledger_dir, &r->master, r->next, err);
@@ -256,8 +264,8 @@ ledger_reader_open(struct ledger_reader **ret, const char *ledger_dir, const cha
 {
 	struct ledger_reader *r = calloc(1, sizeof(*r));
 
-	if (r == NULL || (r->ledger_dir = strdup(ledger_dir)) == NULL ||
-		(r->journal_dir = strdup(journal_dir)) == NULL) {
+	if (r == NULL || (ledger_dir != NULL && (r->ledger_dir = strdup(ledger_dir)) == NULL) ||
+		(journal_dir != NULL && (r->journal_dir = strdup(journal_dir)) == NULL)) {
 		ledger_reader_close(r);
 		return hw_err_set(err, HW_ENOMEM, "no memory to read the ledger");
 	}

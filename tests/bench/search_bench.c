@@ -171,7 +171,6 @@ bench_entries(long entries)
 		count);
 	ask(s, "nothing", &(struct search_query){.terms[TERM_PRINCIPAL] = "nobody"}, count);
 	search_free(s);
-	uint64_t as_of;
 	began = now();
 	if (search_new(&s, &sc, &err) < 0)
 		abort();

@@ -11,8 +11,11 @@
 #include "audit/head_file.h"
 #include "audit/ledger.h"
 #include "audit/ledger_epochs.h"
+#include "audit/ledger_file.h"
 #include "audit/ledger_heads.h"
+#include "proto/base/arena.h"
 #include "proto/base/file.h"
+#include "proto/wire/codec.h"
 
 #include "tests/unit/audit/scratch.h"
 
@@ -421,4 +424,68 @@ Test(ledger_heads, old_heads_are_thinned_and_ends_of_epochs_stay)
 	cr_assert(eq(int, head_file_cut(f, 1000, &err), 0));
 	cr_assert(eq(u64, head_file_last(f)->size, 1000));
 	head_file_close(f);
+}
+
+/* --- what lies in the files and not under a head ---------------------------------------------- */
+
+/* Files what the journal has up to entry `n`, and that is another, which lies open. */
+static void
+file_and_forge(uint64_t n)
+{
+	struct ledger_reader *r = NULL;
+	struct ledger_writer *w = NULL;
+	struct msg_ledger_entry *e, forged;
+	struct hw_err err = HW_ERR_INIT;
+	struct arena *a = arena_new(64 << 20);
+	struct msg_bin bytes;
+	struct buf out;
+
+	buf_init(&out, 1 << 20);
+	cr_assert(eq(int, ledger_reader_open(&r, s.ledger, s.journal, &s.master, &err), 0));
+	cr_assert(eq(int, ledger_writer_open(&w, s.ledger, &s.master, 0, NULL, &err), 0));
+	while (ledger_writer_next(w) < n && ledger_reader_next(r, a, &e, &bytes, &err) == 1)
+		cr_assert(eq(int, ledger_writer_append(w, bytes.p, bytes.n, 0, &err), 0));
+	cr_assert(eq(u64, ledger_writer_next(w), n));
+	forged = *e;
+	forged.sequence = (int64_t)n;
+	forged.kind = "recording.sealed";
+	forged.session_id = "alice-00000000000000001";
+	cr_assert(eq(int, msg_encode(&out, MSG_ROW(ledger_entry), &forged, &err), 0));
+	cr_assert(eq(int, ledger_writer_append(w, buf_data(&out), out.len, LEDGER_OPEN, &err), 0));
+	cr_assert(eq(int, ledger_writer_sync(w, &err), 0));
+	ledger_writer_close(w);
+	ledger_reader_close(r);
+	buf_fini(&out);
+	arena_free(a);
+}
+
+Test(ledger_heads, what_the_journal_never_had_is_not_signed)
+{
+	struct hw_err err = HW_ERR_INIT;
+	struct side side;
+
+	side_open(&side);
+	append(&side, 4);
+	(void)make(&side);
+	append(&side, 3);
+	side_close(&side);
+	file_and_forge(5);
+	cr_assert(eq(int, try_open(&side, &err), HW_ECORRUPT));
+	cr_assert(ne(ptr, strstr(err.text, "ledger entry 5 in the ledger's files"), NULL), "%s",
+		err.text);
+}
+
+Test(ledger_heads, what_the_journal_is_yet_to_have_is_in_no_file)
+{
+	struct hw_err err = HW_ERR_INIT;
+	struct side side;
+
+	side_open(&side);
+	append(&side, 4);
+	(void)make(&side);
+	append(&side, 3);
+	side_close(&side);
+	file_and_forge(7);
+	cr_assert(eq(int, try_open(&side, &err), HW_ECORRUPT));
+	cr_assert(ne(ptr, strstr(err.text, "have an entry 7"), NULL), "%s", err.text);
 }
