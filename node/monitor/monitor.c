@@ -497,8 +497,12 @@ on_holder_exit(struct monitor *m, struct held *h, int status)
 		tidy_soon(m);
 	rundir_remove(m->run_dir, h->session_id);
 	LIST_REMOVE(h, link);
-	if (h->pidfd >= 0)
+	if (h->pidfd >= 0) {
+		/* A holder that was forked just now may have it, too, and it would be told of
+		 * again. */
+		epoll_ctl(m->inherited, EPOLL_CTL_DEL, h->pidfd, NULL);
 		close(h->pidfd);
+	}
 	free(h);
 	m->n_held--;
 }

@@ -1,5 +1,6 @@
 /* Somebody else than the network process sits at its end of the pair: whatever is sent, the root
  * process does what its table of requests says, and no more. */
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -499,4 +500,46 @@ Test(takeover, who_does_not_listen_is_not_listened_to)
 	until_at_rest(f.rig);
 	still_serves(f.rig);
 	rig_free(f.rig);
+}
+
+/* The monitor's descriptor of a holder that it did not start, as one that it forks has it for a
+ * while.
+ */
+static int
+share_pidfd(pid_t monitor)
+{
+	char path[64], what[64];
+	int self = pidfd_open(monitor, 0), found = -1;
+
+	for (int fd = 0; fd < 64 && found < 0; fd++) {
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)monitor, fd);
+		ssize_t n = readlink(path, what, sizeof(what) - 1);
+		what[n > 0 ? n : 0] = '\0';
+		if (strstr(what, "pidfd") != NULL)
+			found = pidfd_getfd(self, fd, 0);
+	}
+	close(self);
+	return found;
+}
+
+Test(takeover, a_holder_of_the_last_monitor_ends_once_whoever_else_has_its_descriptor)
+{
+	struct rig *r = rig_new();
+	char id[128];
+
+	cr_assert_eq(rig_start(r, REQUEST_EXEC, COMMAND), 0, "%s", r->reply.text);
+	pid_t holder = sweep_parent((pid_t)r->reply.pid);
+	rig_kill_monitor(r);
+	rig_new_monitor(r);
+	rig_only_session(r, id);
+	const struct monitor_reply reply = r->reply;
+	cr_assert_eq(rig_try(r, REQUEST_EXEC, "x", id), HW_EEXISTS);
+	r->reply = reply;
+	int shared = share_pidfd(r->monitor);
+	cr_assert_geq(shared, 0, "%s", strerror(errno));
+	rig_close(r);
+	rig_until_dead(holder);
+	still_serves(r);
+	close(shared);
+	rig_free(r);
 }
