@@ -673,6 +673,17 @@ broker_node_changed(struct broker *b, const char *id)
 }
 
 void
+broker_document_changed(struct broker *b, const char *name)
+{
+	struct session *s, *next;
+
+	HASH_ITER(hh, b->sessions, s, next) {
+		if (strcmp(s->row->document, name) == 0)
+			broker_decide_soon(b, s);
+	}
+}
+
+void
 broker_principals_changed(struct broker *b)
 {
 	struct peer *p, *next_p;

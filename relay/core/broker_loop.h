@@ -36,16 +36,19 @@ int broker_user_links(struct broker *b, const char *name);
 /* A node's that have not spoken yet. One that has is closed by the next that does. */
 int broker_arriving_links(struct broker *b, const char *node);
 
-/* A word to a node on its link's own channel, of this CONTROL_* type; nothing when it has no link. */
+/* A word to a node on its link's own channel, of this CONTROL_* type; nothing when it has no link.
+ */
 void broker_tell_node(struct broker *b, const char *id, int type);
 
-/* The newest signed head of the ledger, as text: new links are shown it in HELLO, others with a ping.
+/* The newest signed head of the ledger, as text: new links are shown it in HELLO, others with a
+ * ping.
  */
 void broker_show_head(struct broker *b, const char *head);
 
 /* A node was changed: its link is closed when it may have none any more, and the sessions on it are
  * decided anew. */
 void broker_node_changed(struct broker *b, const char *id);
+void broker_document_changed(struct broker *b, const char *name);
 /* Users, groups or policies were changed: links of users who may have none any more are closed, and
  * all sessions are decided anew, a few in each turn of the loop. */
 void broker_principals_changed(struct broker *b);

@@ -1,5 +1,6 @@
 /*
- * Which nodes exist, in memory, with what admission and policies need of them. Filled at start,
+ * Which nodes exist, in memory, with what admission and policies need of them, and what documents
+ * are tagged with. Filled at start,
  * refreshed after each commit that changes one (store.h, on_changed). Any thread; a look-up copies
  * out, or gives a reference, so that nothing is held.
  */
@@ -33,5 +34,11 @@ bool registry_node(struct registry *r, const char *id, struct reg_node *out);
 /* The caller's reference; NULL for a node that there is not. */
 struct tagset *registry_tags(struct registry *r, const char *id);
 size_t registry_nodes(struct registry *r);
+
+/* Takes the tags over. NULL: they could not be read, and nothing is decided by them. */
+void registry_put_document(struct registry *r, const char *name, struct tagset *take);
+void registry_drop_document(struct registry *r, const char *name);
+/* The caller's reference; NULL of one that has none. False: they are not known. */
+bool registry_document_tags(struct registry *r, const char *name, struct tagset **ret);
 
 #endif

@@ -118,18 +118,36 @@ take_node(void *arg)
 }
 
 static void
+take_document(void *arg)
+{
+	struct news *n = arg;
+
+	if (n->relay->broker != NULL)
+		broker_document_changed(n->relay->broker, n->text);
+	free(n);
+}
+
+static void
 on_changed(void *arg, enum store_kind kind, const char *id, struct db *db)
 {
 	struct relay *r = arg;
 	struct news n = {.relay = r};
 
-	if (kind != STORE_NODE) {
+	snprintf(n.text, sizeof(n.text), "%s", id);
+	switch (kind) {
+	case STORE_NODE:
+		roster_refresh(r->registry, id, db);
+		post_news(r, take_node, &n);
+		return;
+	case STORE_DOCUMENT:
+		roster_refresh_document(r->registry, id, db);
+		post_news(r, take_document, &n);
+		return;
+	case STORE_USER:
+	case STORE_GRANTS:
 		r->principals_changed = true;
 		return;
 	}
-	roster_refresh(r->registry, id, db);
-	snprintf(n.text, sizeof(n.text), "%s", id);
-	post_news(r, take_node, &n);
 }
 
 static void

@@ -124,8 +124,11 @@ add_document(struct scope *s, const struct op_env *env, const char *name)
 
 	arn_write_document(text, env->config, name, env->config->account);
 	struct scope_target *t = scope_add(s, keep(s->arena, text));
-	if (t == NULL || !arn_of_system(name))
-		return t != NULL ? 0 : HW_ENOMEM;
+	if (t == NULL || !registry_document_tags(env->registry, name, &t->held))
+		return HW_ENOMEM;
+	t->tags = tagset_tags(t->held);
+	if (!arn_of_system(name))
+		return 0;
 	arn_write_document(text, env->config, name, "");
 	t->alias = keep(s->arena, text);
 	return t->alias != NULL ? 0 : HW_ENOMEM;

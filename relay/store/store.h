@@ -18,7 +18,8 @@ struct store;
 enum store_kind {
 	STORE_NODE,
 	STORE_USER,
-	STORE_GRANTS, /* groups, memberships, attachments, policies; the id is "" */
+	STORE_DOCUMENT, /* its tags */
+	STORE_GRANTS,	/* groups, memberships, attachments, policies; the id is "" */
 };
 
 struct store_config {

@@ -386,11 +386,24 @@ Test(policy, a_trial_says_what_would_be_decided_and_what_would_change_it)
 	stage_free(&s);
 }
 
-/* Nor does the session itself know the tags of its document: docs/policies.md. */
-Test(policy, a_trial_of_a_session_goes_by_the_tags_of_its_node_alone)
+static void
+tag_own_shell(struct stage *s, const char *level)
 {
-	struct stage s = stage_new();
-	struct msg_tag tag = {"Level", "high"};
+	struct msg_tag tag = {"Level", level};
+
+	world_do(s->admin, OP_add_tags_to_resource,
+		&(struct msg_add_tags_to_resource_request){
+			.resource_type = TAG_RESOURCE_DOCUMENT,
+			.resource_id = "own-shell",
+			.tags = {.v = &tag, .n = 1}
+	   });
+}
+
+/* A document for shells, and what says by its tag who may. */
+static void
+write_own_shell(struct stage *s, const char *level)
+{
+	struct msg_tag tag = {"Level", level};
 	struct msg_create_document_request req = {
 		.name = "own-shell",
 		.content = "schemaVersion: '1.0'\nsessionType: Standard_Stream\n",
@@ -399,18 +412,65 @@ Test(policy, a_trial_of_a_session_goes_by_the_tags_of_its_node_alone)
 		.tags = {.v = &tag, .n = 1},
 	};
 
-	world_do(s.admin, OP_create_document, &req);
-	world_put_policy(s.admin, "rules",
+	world_do(s->admin, OP_create_document, &req);
+	world_put_policy(s->admin, "rules",
 		POLICY("{\"Effect\":\"Allow\",\"Action\":[\"ssm:StartSession\",\"ssm:GetDocument\"],"
 		       "\"Resource\":\"arn:aws:ssm:*:*:document/*\"},"
 		       "{\"Effect\":\"Deny\",\"Action\":[\"ssm:StartSession\",\"ssm:GetDocument\"],"
 		       "\"Resource\":\"*\",\"Condition\":{\"StringEquals\":"
 		       "{\"ssm:resourceTag/Level\":\"high\"}}}"));
-	attach(&s, "rules");
+	attach(s, "rules");
+}
+
+static int
+start_own_shell(struct stage *s, struct msg_start_session_reply **rep)
+{
+	struct msg_start_session_request req = {
+		.target = s->node->who.id, .document_name = "own-shell"};
+	char why[384];
+
+	return world_call(s->ann, OP_start_session, &req, rep, why);
+}
+
+Test(policy, a_trial_of_a_session_goes_by_the_tags_of_its_document_too)
+{
+	struct stage s = stage_new();
+
+	write_own_shell(&s, "high");
 	cr_assert(eq(int, simulate(&s, "ann", "ssm:GetDocument", "document/own-shell")->decision,
 		POLICY_DECISION_EXPLICIT_DENY));
 	cr_assert(eq(int, simulate(&s, "ann", "ssm:StartSession", "document/own-shell")->decision,
-		POLICY_DECISION_ALLOWED));
+		POLICY_DECISION_EXPLICIT_DENY));
+	stage_free(&s);
+}
+
+Test(policy, a_session_is_decided_by_the_tags_of_its_document_as_long_as_it_lives)
+{
+	struct stage s = stage_new();
+	struct msg_start_session_reply *rep;
+	struct hw_err err = HW_ERR_INIT;
+
+	write_own_shell(&s, "high");
+	cr_assert(eq(int, start_own_shell(&s, &rep), HW_EDENIED));
+	tag_own_shell(&s, "low");
+	cr_assert(eq(int, start_own_shell(&s, &rep), 0));
+	struct world_channel *c =
+		world_open(s.ann, CHANNEL_TYPE_PTY, rep->session_id, rep->token_value);
+	cr_assert(c->accepted);
+	tag_own_shell(&s, "high");
+	world_settle(s.w);
+	cr_assert(c->closed);
+	cr_assert(eq(int, c->code, HW_EREVOKED));
+
+	/* Also of a relay that has just begun, and not of another document of that name. */
+	cr_assert(eq(int, world_restart(s.w, &err), 0), "%s", err.text);
+	cr_assert(eq(int, world_connect(s.admin, &err), 0), "%s", err.text);
+	cr_assert(eq(int, world_connect(s.node, &err), 0), "%s", err.text);
+	cr_assert(eq(int, world_connect(s.ann, &err), 0), "%s", err.text);
+	cr_assert(eq(int, start_own_shell(&s, &rep), HW_EDENIED));
+	world_do(s.admin, OP_delete_document,
+		&(struct msg_delete_document_request){.name = "own-shell"});
+	cr_assert(eq(int, start_own_shell(&s, &rep), HW_EDOCUMENT));
 	stage_free(&s);
 }
 

@@ -162,6 +162,7 @@ write_document(void *arg, struct db *db, struct hw_err *err)
 		(r = taglist_add(w->op, db, TAGS_DOCUMENT, name, w->req->tags.v, w->req->tags.n,
 			 err)) < 0)
 		return r;
+	store_changed(db, STORE_DOCUMENT, name);
 	return look_again(&w->written, w->op, db, name, 1);
 }
 
@@ -318,6 +319,16 @@ struct removal {
 };
 
 static int
+remove_whole(struct db *db, const char *name, struct hw_err *err)
+{
+	int r = document_delete(db, name, err);
+
+	if (r == 0)
+		store_changed(db, STORE_DOCUMENT, name);
+	return r;
+}
+
+static int
 remove_document(void *arg, struct db *db, struct hw_err *err)
 {
 	const struct removal *w = arg;
@@ -327,7 +338,7 @@ remove_document(void *arg, struct db *db, struct hw_err *err)
 
 	if (text_or_absent(req->document_version) == NULL &&
 		text_or_absent(req->version_name) == NULL)
-		return document_delete(db, req->name, err);
+		return remove_whole(db, req->name, err);
 	r = document_look(&found, w->op, db, req->name, req->document_version, req->version_name,
 		err);
 	return r < 0 ? r : document_version_delete(db, req->name, found.version.number, err);

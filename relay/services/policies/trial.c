@@ -195,15 +195,6 @@ add_defaults(struct trial *t)
 	}
 }
 
-/* StartSession is decided by the tags of the node, whatever its document is tagged with. */
-static bool
-knows_tags(const struct scope_target *t, const char *action)
-{
-	return t->tags != NULL &&
-		(strcasecmp(action, START_SESSION) != 0 ||
-			strstr(t->resource, ":document/") == NULL);
-}
-
 int
 trial_on(struct trial *t, const char *action, const char *resource)
 {
@@ -216,7 +207,7 @@ trial_on(struct trial *t, const char *action, const char *resource)
 		return r;
 	if (tags == NULL)
 		return no_memory(t->op);
-	if (knows_tags(&s->targets[0], action))
+	if (s->targets[0].tags != NULL)
 		*tags = *s->targets[0].tags;
 	if ((r = merge_tags(tags, t, with->resource, with->n_resource)) < 0)
 		return r;

@@ -35,12 +35,10 @@ node_changed(struct db *db, const char *id)
 	store_changed(db, STORE_NODE, id);
 }
 
-/* They are read from the store for each decision. */
 static void
 document_changed(struct db *db, const char *name)
 {
-	(void)db;
-	(void)name;
+	store_changed(db, STORE_DOCUMENT, name);
 }
 
 struct bearer {
