@@ -22,7 +22,8 @@
 #include "proto/base/file.h"
 
 #define NO_PROGRAM  127
-#define ENTRIES_MAX 100000 /* files and links of what is checked out */
+#define ENTRIES_MAX 100000	      /* files and links of what is checked out */
+#define MEMORY_MAX  ((rlim_t)1 << 30) /* of each process of git's */
 
 struct clone {
 	const struct fetch_spec *spec;
@@ -137,6 +138,9 @@ set_environment(struct clone *c, struct hw_err *err)
 	set_config(c, "core.hooksPath", "/dev/null");
 	/* Of few objects each would be a file of its own, and what is bounded is a file. */
 	set_config(c, "fetch.unpackLimit", "1");
+	/* Large files are not held whole, nor by many threads at once. */
+	set_config(c, "core.bigFileThreshold", "16m");
+	set_config(c, "pack.threads", "2");
 	set_config(c, "http.proxy", s->proxy != NULL ? s->proxy : "");
 	if (s->ca != NULL)
 		set_config(c, "http.sslCAInfo", s->ca);
@@ -145,6 +149,16 @@ set_environment(struct clone *c, struct hw_err *err)
 }
 
 /* --- running it ------------------------------------------------------------------------------- */
+
+/* A few bytes of a pack unfold to objects as large as they please, which git holds whole. */
+static void
+bound_memory(void)
+{
+	struct rlimit now;
+
+	if (getrlimit(RLIMIT_DATA, &now) < 0 || now.rlim_max > MEMORY_MAX)
+		setrlimit(RLIMIT_DATA, &(struct rlimit){MEMORY_MAX, MEMORY_MAX});
+}
 
 /* 0, or its exit status; what it says goes to stderr, unless it is not wanted. */
 static int
@@ -166,6 +180,7 @@ run_git(const struct clone *c, bool quiet, const char *const args[])
 			(quiet && (dup2(null, 1) < 0 || dup2(null, 2) < 0)))
 			_exit(1);
 		setrlimit(RLIMIT_FSIZE, &most);
+		bound_memory();
 		execvp("git", (char *const *)(void *)argv);
 		_exit(NO_PROGRAM);
 	}
@@ -199,6 +214,7 @@ static void __attribute__((noreturn)) list_tree(const struct clone *c, const cha
 {
 	if (dup2(out, STDOUT_FILENO) < 0)
 		_exit(1);
+	bound_memory();
 	execlp("git", "git", "-C", c->tree, "ls-tree", "-r", "-l", "-z", what, (char *)NULL);
 	_exit(NO_PROGRAM);
 }

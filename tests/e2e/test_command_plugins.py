@@ -384,6 +384,25 @@ def test_what_git_keeps_of_a_repository_is_bounded_as_a_whole(fetch, tmp_path):
     assert fetch.downloads() == [] and os.listdir(fetch.work) == ["downloads"]
 
 
+MEASURED_GIT = """#!/bin/sh
+PATH=${PATH#*:}
+echo "$(ulimit -S -d) $(ulimit -H -d)" >>"$HOME/limits"
+exec git "$@"
+"""
+
+
+def test_git_s_memory_is_bounded_whatever_a_repository_says(fetch, repository, tmp_path):
+    """A few bytes of a pack unfold to objects that git holds whole; each of its processes has so much and no more."""
+    url, _ = repository
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "git").write_text(MEASURED_GIT)
+    os.chmod(tmp_path / "bin" / "git", 0o755)
+    done = fetch("Git", {"repository": url}, "x", env={"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"})
+    assert done.returncode == 0, done.stderr
+    runs = (tmp_path / "limits").read_text().splitlines()
+    assert runs == ["1048576 1048576"] * 4, "init, fetch, ls-tree and checkout, in KiB"
+
+
 def test_links_of_a_repository_lead_to_nothing_of_the_machine_s(fetch, repository, tmp_path):
     url, _ = repository
     top = url.removeprefix("file://")
