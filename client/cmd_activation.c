@@ -8,6 +8,7 @@
 #include "client/pages.h"
 #include "client/tag_args.h"
 
+#define ID_LEN	 36 /* of an activation */
 #define TAGS_MAX 50
 
 static int
@@ -187,9 +188,14 @@ run_rm(struct client *c, const struct input *in, struct hw_err *err)
 	for (size_t i = 0; i < in->n; i++) {
 		struct msg_delete_activation_request req = {.activation_id = in->operands[i]};
 		const void *reply;
-		int r = client_call(&reply, c, OP_delete_activation, &req, err);
+		int r;
 
-		if (r < 0)
+		/* Of what is none the relay would say how long one is. */
+		if (strlen(req.activation_id) != ID_LEN) {
+			client_hint(c, "hawser activation ls");
+			return hw_err_set(err, HW_ENOTFOUND, "no activation %s", req.activation_id);
+		}
+		if ((r = client_call(&reply, c, OP_delete_activation, &req, err)) < 0)
 			return r;
 	}
 	return 0;

@@ -198,3 +198,13 @@ Test(user, a_denial_passes_through_with_the_next_thing_to_try)
 	stage_has(s->client.hint, "hawser status says what alice may do");
 	stage_free(s);
 }
+
+Test(activation, what_is_no_id_is_said_to_be_none_and_nobody_is_asked)
+{
+	static const struct rig_answer none[] = {{0}};
+	struct stage *s =
+		stage_fails("activation rm nope", none, HW_ENOTFOUND, "no activation nope");
+
+	cr_assert_str_eq(s->client.hint, "hawser activation ls");
+	stage_free(s);
+}
