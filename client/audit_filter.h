@@ -55,7 +55,7 @@ const char *audit_about(struct client *c, const struct msg_ledger_entry *e);
 size_t audit_say_damaged(struct client *c, const struct msg_ledger_entry *v, size_t n);
 #define AUDIT_DAMAGED 2
 #define AUDIT_DAMAGED_ABOUT \
-	"  An entry that is damaged is shown whatever is looked for, and the exit status is 2.\n"
+	"  A damaged entry is shown whatever is looked for; the exit status is 2 then."
 
 extern const struct listing audit_listing;
 
