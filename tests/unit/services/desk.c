@@ -60,6 +60,10 @@ broker_end_session(struct broker *b, const char *session_id, int code, const cha
 	cr_assert(code == HW_ETERMINATED);
 	if (strcmp(b->live, session_id) != 0)
 		return false;
+	if (b->opening > 0) {
+		b->opening--;
+		return false;
+	}
 	snprintf(b->ended, sizeof(b->ended), "%s", session_id);
 	snprintf(b->why, sizeof(b->why), "%s", why);
 	return true;

@@ -19,6 +19,7 @@ struct broker {
 	int64_t heard;
 	int sessions;  /* on each node */
 	char live[97]; /* the one session that is live */
+	int opening;   /* so often is it asked for before it is there */
 	char ended[97], why[256];
 	int given; /* the last ticket: for what, whom, and its hash */
 	char given_to[65], given_hash[65];
