@@ -12,8 +12,9 @@
 #include "relay/core/fit.h"
 #include "relay/core/session_private.h"
 
-#define OPEN_WITHIN  (30 * USEC_PER_SEC) /* what a node may take for its answer */
-#define DECIDE_EVERY (60 * USEC_PER_SEC) /* for conditions on the time of day */
+#define OPEN_WITHIN  (30 * USEC_PER_SEC)   /* what a node may take for its answer */
+#define TAKE_WITHIN  (3600 * USEC_PER_SEC) /* the last output, or a part of it */
+#define DECIDE_EVERY (60 * USEC_PER_SEC)   /* for conditions on the time of day */
 
 void
 session_to(struct session *s, enum session_state state)
@@ -157,6 +158,25 @@ session_synced(struct session *s, jpos pos)
 	return lane->marks.len == 0;
 }
 
+/* Its program has ended, and its user has yet to take what it wrote. Who reads page by page has
+ * long; who has stopped reading does not keep a place for ever. */
+static void
+sweep_untaken(struct session *s, int64_t now)
+{
+	uint64_t passed = 0;
+
+	if (s->exited_at == 0 && s->state != SESSION_DRAINING)
+		return;
+	for (int i = STREAM_OUT; i < STREAMS; i++)
+		passed += session_passed(s, i);
+	if (s->took_at == 0 || passed != s->passed)
+		s->took_at = now;
+	s->passed = passed;
+	if (now - s->took_at >= TAKE_WITHIN)
+		session_conclude(s, HW_ETIMEOUT,
+			"its program had ended, and nobody took its output for an hour");
+}
+
 void
 session_sweep(struct session *s, int64_t now)
 {
@@ -180,4 +200,6 @@ session_sweep(struct session *s, int64_t now)
 		session_refuse(s, HW_ETIMEOUT, "the node did not answer within 30 seconds");
 	else if (s->kind->output == RECEIVER_RECORDER)
 		session_pass_stalled(s, now);
+	else
+		sweep_untaken(s, now);
 }

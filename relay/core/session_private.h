@@ -104,6 +104,8 @@ struct session {
 	bool due;	    /* among those that are to be decided anew */
 	int64_t frozen_at;
 	struct session_idle idle;
+	int64_t took_at;	 /* since its program has ended: its user took output; monotonic */
+	uint64_t passed;	 /* and so much had gone on to it then */
 	int64_t exited_at;	 /* its node told how the program ended; 0: not yet */
 	int64_t told_at;	 /* and its user was; 0: it was not there */
 	struct msg_close ending; /* how the program ended; texts in the arena */

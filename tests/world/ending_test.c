@@ -419,6 +419,45 @@ Test(ending, what_a_stalled_terminal_missed_is_told_before_the_end)
 	tear_down(&s);
 }
 
+/* And has more for its user than that takes: its streams have no end yet. */
+static void
+exec_that_has_ended(struct scene *s)
+{
+	static uint8_t block[64 * 1024];
+	const struct msg_control exit = {.type = CONTROL_EXIT, .exit_status = 7};
+	struct world_channel *n;
+
+	s->c = world_exec(s->user, s->node, "cat");
+	s->c->hold = true;
+	n = s->node->opened;
+	for (int i = 0; i < 10; i++) {
+		channel_write(n->ch, STREAM_OUT, block, sizeof(block));
+		world_settle(s->w);
+	}
+	channel_control(n->ch, &exit);
+	world_settle(s->w);
+}
+
+/* Its link answers pings, so it is there. */
+Test(ending, what_nobody_takes_of_an_exec_that_has_ended_is_waited_for_for_an_hour)
+{
+	const int64_t minute = 60 * USEC_PER_SEC;
+	struct scene s = live_scene();
+
+	exec_that_has_ended(&s);
+	cr_assert_not(s.c->closed);
+	for (int i = 0; i < 58; i++)
+		world_advance(s.w, minute);
+	cr_assert_not(s.c->closed);
+	for (int i = 0; i < 4; i++)
+		world_advance(s.w, minute);
+	cr_assert(s.c->closed);
+	cr_assert(eq(int, s.c->code, HW_ETIMEOUT));
+	cr_assert(ne(ptr, strstr(s.c->message, "nobody took its output"), NULL), "%s",
+		s.c->message);
+	tear_down(&s);
+}
+
 /* 600 bytes, of characters of three. */
 static void
 long_words(char out[601])
