@@ -66,7 +66,7 @@ const struct command cmd_audit_ls = {
 	.name = "audit ls",
 	.wary = true,
 	.operands = "",
-	.summary = "List entries of the ledger, the newest first. It ends with 2 when one is damaged.",
+	.summary = "List the ledger's entries, newest first; status 2 when one is damaged.",
 	.examples = {"hawser audit ls --user alice --since 7d --result denied",
 		     "hawser audit ls -n db-1 -o jsonl --limit 0"},
 	.options = ls_options,
