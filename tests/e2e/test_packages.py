@@ -199,7 +199,7 @@ def test_no_program_knows_where_it_was_built():
         with open(os.path.join(RELEASE, name), "rb") as f:
             program = f.read()
         assert os.path.realpath(RELEASE).encode() not in program, name
-        assert b"lws-work" not in program, name
+        assert b"/lws-" not in program, name  # where libwebsockets is kept
 
 
 def test_who_builds_the_client_alone_has_all_that_its_package_holds(tmp_path):
