@@ -749,6 +749,7 @@ Test(fleet, a_node_that_was_away_for_a_month_renews_and_comes_back_by_itself)
 	fleet_node_on(s.node);
 	s.node->unreachable = true; /* it dials again by chance, perhaps at once */
 	cr_assert(eq(int, s.node->renewals, 1));
+	sleep_on(&s, USEC_PER_SEC); /* until it is kept when it was seen */
 	cr_assert(eq(int, describe(&s).ping_status, PING_STATUS_CONNECTION_LOST),
 		"a link for renewal alone is none that is online");
 	cr_assert(eq(int, fleet_start(&p, s.admin, s.node, CHANNEL_TYPE_PTY, NULL, &err),

@@ -41,7 +41,7 @@ class Machine:
 
     def wrap(self, user=None):
         """A command that runs its arguments here."""
-        enter = ["nsenter", "--target", str(self.init.pid), "--mount", "--net", "--uts", "--wd=/"]
+        enter = ["nsenter", "--target", str(self.init.pid), "--mount", "--root", "--net", "--uts", "--wd=/"]
         become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--reset-env"] if user else []
         return enter + become
 
